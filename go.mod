@@ -1,0 +1,8 @@
+module byor
+
+go 1.25.0
+
+require (
+	github.com/gorilla/websocket v1.5.3 // indirect
+	github.com/stretchr/testify v1.12.1 // indirect
+)
