@@ -1,0 +1,89 @@
+package store
+
+// Snapshot is a picture of the store at the moment of BeginSnapshot, handed out bit by bit while
+// the store goes on changing. Its methods follow the same rule as the Store's: one at a time.
+type Snapshot struct {
+	s      *Store
+	emit   func(SnapshotEntry)
+	tables []*table
+	cursor uint64
+	left   int // entries of the walk still to hand out in this call
+}
+
+// SnapshotEntry is one key as it was at the moment of the snapshot. The value is valid only
+// during the call that hands it out: encode it then.
+type SnapshotEntry struct {
+	DB       int
+	Key      string
+	Value    Value
+	ExpireMs int64 // Unix milliseconds, -1 for none
+	IdleSec  int64 // since the last look-up
+}
+
+// SnapshotDB says how many keys a database had, and how many of them had an expiry time.
+type SnapshotDB struct{ ID, Keys, Expires int }
+
+// BeginSnapshot marks the moment and returns the walk. emit is called for every entry exactly
+// once, in no order: from Next, and from within a write to an entry that Next has yet to reach.
+// It must not touch the store. Only one snapshot can be under way.
+func (s *Store) BeginSnapshot(emit func(SnapshotEntry)) *Snapshot {
+	if s.snap != nil {
+		panic("store: a snapshot is under way already")
+	}
+	s.epoch++
+	sn := &Snapshot{s: s, emit: emit}
+	for _, db := range s.dbs {
+		db.t.id = db.id
+		if db.Len() > 0 {
+			sn.tables = append(sn.tables, db.t)
+		}
+	}
+	s.snap = sn
+	return sn
+}
+
+// Snapshotting reports whether a snapshot is under way.
+func (s *Store) Snapshotting() bool { return s.snap != nil }
+
+// DBs returns the databases that hold keys. Call it right after BeginSnapshot.
+func (sn *Snapshot) DBs() []SnapshotDB {
+	var dbs []SnapshotDB
+	for _, t := range sn.tables {
+		dbs = append(dbs, SnapshotDB{t.id, t.keys.Len(), len(t.due)})
+	}
+	return dbs
+}
+
+// Next hands out about n further entries, and no fewer unless it is done, and reports whether
+// there may be more.
+func (sn *Snapshot) Next(n int) bool {
+	for sn.left = n; len(sn.tables) > 0 && sn.left > 0; {
+		t := sn.tables[0]
+		// A bucket that was visited before costs something too, else a sparse table stalls us.
+		sn.left--
+		sn.cursor = t.keys.Scan(sn.cursor, func(n *Node[record]) {
+			if e := (*Entry)(n); e.Val.epoch != sn.s.epoch {
+				sn.emitFrom(t, e)
+				e.Val.epoch = sn.s.epoch
+				sn.left--
+			}
+		})
+		if sn.cursor == 0 {
+			sn.tables = sn.tables[1:]
+		}
+	}
+	return len(sn.tables) > 0
+}
+
+func (sn *Snapshot) emitFrom(t *table, e *Entry) {
+	idle := int64(uint32(sn.s.nowMs/1000) - e.Val.access)
+	sn.emit(SnapshotEntry{t.id, e.key, e.Val.value, t.expireAt(e), idle})
+}
+
+// Close ends the snapshot, whether it is complete or not.
+func (sn *Snapshot) Close() {
+	if sn.s.snap == sn {
+		sn.s.snap = nil
+	}
+	sn.tables = nil
+}

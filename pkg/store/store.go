@@ -1,0 +1,427 @@
+// Package store is the keyspace: numbered databases of typed values with expiry.
+//
+// A Store has no lock and no clock of its own. Redis executes commands one after another, and so
+// must whoever uses this package: one goroutine, or many under one mutex. In return a command
+// sees nothing change under it, and nothing here pays for a lock. Time is what SetNow said last
+// (Unix milliseconds), so that it stands still for the length of a command or a transaction.
+//
+// An expired entry is gone for every look-up. On a master the look-up deletes it and says so
+// through OnExpire, since replicas and the append-only file must learn of it; ExpireDue deletes
+// those that nobody looks up, the next to expire first, in slices as small as the caller likes.
+//
+// A snapshot needs no copy of the memory: BeginSnapshot marks a moment, Next hands out entries in
+// slices, and a write to an entry that was not handed out yet hands it over first (Edit, Delete,
+// SetExpire do it). That is what fork and copy-on-write do for Redis, at the size of an entry
+// instead of a page.
+package store
+
+// Store is a set of databases. It is not safe for concurrent use.
+type Store struct {
+	// OnExpire is called after an entry was deleted because its time had come.
+	OnExpire func(db int, key string)
+	// Expiry says what look-ups do with expired entries.
+	Expiry ExpiryMode
+
+	dbs   []*DB
+	nowMs int64
+	epoch uint32    // of the latest snapshot; entries of an earlier one were not handed out yet
+	snap  *Snapshot // under way, or nil
+	mem   int64     // bytes of all entries, in the accounting of entrySize
+}
+
+// ExpiryMode says what a look-up does when it meets an expired entry.
+type ExpiryMode int
+
+// The modes: a master deletes it; a replica hides it from its clients and waits for the master to
+// say DEL; what comes over the replication link, and from a file being loaded, still sees it.
+const (
+	DeleteExpired ExpiryMode = iota
+	HideExpired
+	KeepExpired
+)
+
+// New returns a store of n empty databases, numbered from 0.
+func New(n int) *Store {
+	s := &Store{epoch: 1}
+	for i := range n {
+		s.dbs = append(s.dbs, &DB{s: s, id: i, t: &table{id: i}})
+	}
+	return s
+}
+
+// SetNow sets the time, in Unix milliseconds.
+func (s *Store) SetNow(ms int64) { s.nowMs = ms }
+
+// Now returns the time last set, in Unix milliseconds.
+func (s *Store) Now() int64 { return s.nowMs }
+
+// Len returns the number of databases.
+func (s *Store) Len() int { return len(s.dbs) }
+
+// DB returns database i, or nil when there is none.
+func (s *Store) DB(i int) *DB {
+	if i < 0 || i >= len(s.dbs) {
+		return nil
+	}
+	return s.dbs[i]
+}
+
+// MemBytes returns the bytes that keys and values take, as estimated from their sizes.
+func (s *Store) MemBytes() int64 { return s.mem }
+
+// Flush empties every database.
+func (s *Store) Flush() {
+	for _, db := range s.dbs {
+		db.Flush()
+	}
+}
+
+// Swap exchanges the contents of two databases.
+func (s *Store) Swap(i, j int) {
+	a, b := s.dbs[i], s.dbs[j]
+	a.t, b.t = b.t, a.t
+}
+
+// Adopt replaces all contents by those of other, which must not be used afterwards. A replica
+// loads a new data set beside the old one and then takes it over in one moment.
+func (s *Store) Adopt(other *Store) {
+	for i, db := range s.dbs {
+		db.t = &table{id: i}
+		if o := other.DB(i); o != nil {
+			db.t = o.t
+			db.t.id = i
+		}
+	}
+	s.mem = other.mem
+	s.epoch = max(s.epoch, other.epoch)
+}
+
+// DB is one database.
+type DB struct {
+	s  *Store
+	id int
+	t  *table
+}
+
+// table is the content of a database. It is separate from the DB so that FLUSHDB can leave the
+// old content to a snapshot that is still walking it, and SWAPDB can exchange two.
+type table struct {
+	id   int // the database it belonged to when the latest snapshot began
+	keys Dict[record]
+	due  deadlines
+	mem  int64
+}
+
+// record is what an entry holds besides its key.
+type record struct {
+	value    Value
+	access   uint32 // last access in seconds, modulo 2^32
+	epoch    uint32 // of the snapshot that has it, see Store.epoch
+	deadline int32  // 1 + index into table.due, 0 for none
+	size     uint32 // what Store.mem counts for it, in 16 bytes
+}
+
+// Entry is a key with its value. It is valid until the key is deleted.
+type Entry Node[record]
+
+// Key returns the key.
+func (e *Entry) Key() string { return e.key }
+
+// Value returns the value. To change it, get it from Edit.
+func (e *Entry) Value() Value { return e.Val.value }
+
+// AccessSec returns when the entry was last looked up, in Unix seconds modulo 2^32.
+func (e *Entry) AccessSec() uint32 { return e.Val.access }
+
+// SetAccessSec sets that time, as RESTORE IDLETIME and a loaded file do.
+func (e *Entry) SetAccessSec(sec uint32) { e.Val.access = sec }
+
+// HasExpiry reports whether the entry has an expiry time.
+func (e *Entry) HasExpiry() bool { return e.Val.deadline != 0 }
+
+// ID returns the database's number.
+func (db *DB) ID() int { return db.id }
+
+// Store returns the store it belongs to.
+func (db *DB) Store() *Store { return db.s }
+
+// Len returns the number of keys, including expired ones that are not deleted yet.
+func (db *DB) Len() int { return db.t.keys.Len() }
+
+// Expires returns the number of keys that have an expiry time.
+func (db *DB) Expires() int { return len(db.t.due) }
+
+// Lookup returns the entry of key and marks it as used, or nil when it is absent or expired.
+func (db *DB) Lookup(key []byte) *Entry {
+	e := db.Peek(key)
+	if e != nil {
+		e.Val.access = uint32(db.s.nowMs / 1000)
+	}
+	return e
+}
+
+// Peek is Lookup without marking the entry as used.
+func (db *DB) Peek(key []byte) *Entry {
+	e := (*Entry)(db.t.keys.Get(key))
+	if e == nil || e.Val.deadline == 0 || !db.expired(e) {
+		return e
+	}
+	switch db.s.Expiry {
+	case DeleteExpired:
+		db.expire(e)
+	case KeepExpired:
+		return e
+	}
+	return nil
+}
+
+func (db *DB) expired(e *Entry) bool {
+	return e.Val.deadline != 0 && db.t.due[e.Val.deadline-1].atMs < db.s.nowMs
+}
+
+func (db *DB) expire(e *Entry) {
+	key := e.key
+	db.Remove(e)
+	if db.s.OnExpire != nil {
+		db.s.OnExpire(db.id, key)
+	}
+}
+
+// Get returns the value of key as a T and marks it as used. It is nil when the key is absent or
+// expired, and the error is ErrWrongType when it holds another type. The value must only be read.
+func Get[T Value](db *DB, key []byte) (T, error) {
+	var none T
+	e := db.Lookup(key)
+	if e == nil {
+		return none, nil
+	}
+	v, ok := e.Val.value.(T)
+	if !ok {
+		return none, ErrWrongType
+	}
+	return v, nil
+}
+
+// Edit is Get for a value that is about to be changed: a snapshot under way gets the old one
+// first. Call Changed when done. The entry is nil when the key is absent.
+func Edit[T Value](db *DB, key []byte) (T, *Entry, error) {
+	var none T
+	e := db.Lookup(key)
+	if e == nil {
+		return none, nil, nil
+	}
+	v, ok := e.Val.value.(T)
+	if !ok {
+		return none, nil, ErrWrongType
+	}
+	db.keep(e)
+	return v, e, nil
+}
+
+// keep hands the entry to the snapshot under way if that does not have it yet.
+func (db *DB) keep(e *Entry) {
+	if e.Val.epoch != db.s.epoch {
+		if sn := db.s.snap; sn != nil {
+			sn.emitFrom(db.t, e)
+		}
+		e.Val.epoch = db.s.epoch
+	}
+}
+
+// Changed brings the memory accounting up to date after a value got from Edit has been changed.
+func (db *DB) Changed(e *Entry) { db.account(e, e.Val.value.MemBytes()) }
+
+// entryOverhead is what an entry costs besides its key and value: a node, its share of the bucket
+// array and the rounding of its allocations.
+const entryOverhead = 64 + 16
+
+func (db *DB) account(e *Entry, valueBytes int64) {
+	units := uint32((entryOverhead + int64(len(e.key)) + valueBytes + 15) / 16)
+	delta := 16 * (int64(units) - int64(e.Val.size))
+	e.Val.size = units
+	db.t.mem += delta
+	db.s.mem += delta
+}
+
+// EntryBytes returns what the accounting counts for the entry.
+func (e *Entry) EntryBytes() int64 { return 16 * int64(e.Val.size) }
+
+// Set makes v the value of key, which loses its expiry time, and returns the entry. The store
+// owns v from then on.
+func (db *DB) Set(key []byte, v Value) *Entry {
+	e := db.SetKeepTTL(key, v)
+	if e.Val.deadline != 0 {
+		db.t.due.remove(e)
+	}
+	return e
+}
+
+// SetKeepTTL is Set that leaves the expiry time of an entry that is there.
+func (db *DB) SetKeepTTL(key []byte, v Value) *Entry {
+	e := db.Peek(key)
+	if e != nil {
+		db.keep(e)
+	} else {
+		if old := (*Entry)(db.t.keys.Get(key)); old != nil { // expired, but kept for the master to delete
+			db.Remove(old)
+		}
+		e = (*Entry)(db.t.keys.Add(string(key)))
+		e.Val.epoch = db.s.epoch
+	}
+	e.Val.value = v
+	e.Val.access = uint32(db.s.nowMs / 1000)
+	db.account(e, v.MemBytes())
+	return e
+}
+
+// SetString sets key to a copy of b, reusing the memory of a string that is there.
+func (db *DB) SetString(key, b []byte, keepTTL bool) *Entry {
+	e := db.Peek(key)
+	if e == nil {
+		return db.Set(key, NewString(b))
+	}
+	str, ok := e.Val.value.(*String)
+	if !ok {
+		if keepTTL {
+			return db.SetKeepTTL(key, NewString(b))
+		}
+		return db.Set(key, NewString(b))
+	}
+	db.keep(e)
+	str.set(b)
+	e.Val.access = uint32(db.s.nowMs / 1000)
+	db.account(e, str.MemBytes())
+	if !keepTTL && e.Val.deadline != 0 {
+		db.t.due.remove(e)
+	}
+	return e
+}
+
+// Delete removes key and reports whether it was there.
+func (db *DB) Delete(key []byte) bool {
+	e := db.Peek(key)
+	if e == nil {
+		return false
+	}
+	db.Remove(e)
+	return true
+}
+
+// Remove removes an entry of this database.
+func (db *DB) Remove(e *Entry) {
+	db.keep(e)
+	if e.Val.deadline != 0 {
+		db.t.due.remove(e)
+	}
+	db.t.keys.DeleteString(e.key)
+	freed := 16 * int64(e.Val.size)
+	db.t.mem -= freed
+	db.s.mem -= freed
+}
+
+// Flush empties the database.
+func (db *DB) Flush() {
+	db.s.mem -= db.t.mem
+	db.t = &table{id: db.t.id}
+}
+
+// ExpireAt returns the entry's expiry time in Unix milliseconds, or -1 when it has none.
+func (db *DB) ExpireAt(e *Entry) int64 { return db.t.expireAt(e) }
+
+func (t *table) expireAt(e *Entry) int64 {
+	if e.Val.deadline == 0 {
+		return -1
+	}
+	return t.due[e.Val.deadline-1].atMs
+}
+
+// SetExpire sets the entry's expiry time in Unix milliseconds.
+func (db *DB) SetExpire(e *Entry, atMs int64) {
+	db.keep(e)
+	db.t.due.set(e, atMs)
+}
+
+// Persist removes the entry's expiry time and reports whether it had one.
+func (db *DB) Persist(e *Entry) bool {
+	if e.Val.deadline == 0 {
+		return false
+	}
+	db.keep(e)
+	db.t.due.remove(e)
+	return true
+}
+
+// ExpireDue deletes up to max entries whose time has come and returns how many it deleted. It
+// does nothing unless the mode is DeleteExpired.
+func (db *DB) ExpireDue(max int) int {
+	if db.s.Expiry != DeleteExpired {
+		return 0
+	}
+	n := 0
+	for n < max && len(db.t.due) > 0 && db.t.due[0].atMs < db.s.nowMs {
+		db.expire(db.t.due[0].e)
+		n++
+	}
+	return n
+}
+
+// NextExpiry returns the earliest expiry time in Unix milliseconds, or -1 when no key has one.
+func (db *DB) NextExpiry() int64 {
+	if len(db.t.due) == 0 {
+		return -1
+	}
+	return db.t.due[0].atMs
+}
+
+// AvgTTL returns the mean time to live in milliseconds of a sample of the keys that have one.
+func (db *DB) AvgTTL() int64 {
+	n := len(db.t.due)
+	if n == 0 {
+		return 0
+	}
+	var sum, count int64
+	for i := 0; i < n; i += 1 + n/20 {
+		sum += max(0, db.t.due[i].atMs-db.s.nowMs)
+		count++
+	}
+	return sum / count
+}
+
+// Scan is one step of a walk over the entries, see Dict.Scan for its promise. It includes expired
+// entries that are not deleted yet; ask Expired. fn must not change the database.
+func (db *DB) Scan(cursor uint64, fn func(*Entry)) uint64 {
+	return db.t.keys.Scan(cursor, func(n *Node[record]) { fn((*Entry)(n)) })
+}
+
+// Each calls fn for all entries, expired ones included, until it returns false. fn must not
+// change the database.
+func (db *DB) Each(fn func(*Entry) bool) {
+	db.t.keys.Each(func(n *Node[record]) bool { return fn((*Entry)(n)) })
+}
+
+// Expired reports whether the entry's time has come.
+func (db *DB) Expired(e *Entry) bool { return db.s.Expiry != KeepExpired && db.expired(e) }
+
+// Random returns an entry drawn at random that is not expired, or nil.
+func (db *DB) Random() *Entry {
+	for try := 0; ; try++ {
+		e := (*Entry)(db.t.keys.Random())
+		if e == nil || !db.Expired(e) {
+			return e
+		}
+		if db.s.Expiry == DeleteExpired {
+			db.expire(e)
+		} else if try > 100 { // a replica may hold nothing but expired keys: as Redis, return one
+			return e
+		}
+	}
+}
+
+// Reserve prepares for n keys at once.
+func (db *DB) Reserve(n int) { db.t.keys.Reserve(n) }
+
+// StepResize moves up to n buckets of a resize under way and reports whether more is to do.
+func (db *DB) StepResize(n int) bool {
+	db.t.keys.Step(n)
+	return db.t.keys.Resizing()
+}
