@@ -1,0 +1,108 @@
+// Package check judges a server from outside: it opens sockets, sends bytes, looks at what comes
+// back, and says in words what is wrong. It never looks into the server's process, so it judges
+// a step of the course, a learner's own server in any language and a real redis-server alike.
+//
+// A check is a function over a *T, which gives it connections, servers to start, kill and restart,
+// and ways to fail. checkNN.go holds the checks of step NN, exNN.go those of its exercises. A check
+// that fails names the likely cause (a hint) and the section of the guide that explains it.
+//
+// The checks are themselves checked: a real redis-server passes them, the step before
+// fails the new ones, and a patch for each mistake that people make (testdata/mutants) fails with
+// the hint that names that mistake. See calibrate_test.go.
+//
+// # What a server must accept
+//
+// A step's binary takes -addr host:port and, from the step that brings them on, -dir DIR and
+// -appendfsync always|everysec|no (05), -appendonly yes|no (06, where the log becomes optional) and
+// -replicaof host:port (08). Flags that a binary does not list in -h are not given to it.
+// Step 10 takes redis-server's command line. A server started with CMD= finds the same in its
+// environment: PORT, DIR, APPENDONLY, APPENDFSYNC, REPLICAOF (host:port), MASTER_HOST, MASTER_PORT.
+package check
+
+import (
+	"fmt"
+	"sort"
+)
+
+// Last is the number of the last step.
+const Last = 10
+
+// Folders holds each step's folder by its number; index 0 is not used.
+var Folders = [Last + 1]string{"", "01-tcp-echo", "02-resp-parser", "03-get-set", "04-expiry", "05-aof",
+	"06-rdb", "07-pubsub", "08-replication", "09-shutdown", "10-websocket-capstone"}
+
+// A Check is one question to a server.
+type Check struct {
+	Name  string // unique within its step and exercise, in kebab-case
+	Step  int    // the step that teaches what is asked
+	Ex    int    // the exercise it belongs to; 0 is the step itself
+	What  string // what is asked, in one line
+	Hint  string // the most likely cause when it fails; Run may name a better one with T.Hint
+	Guide string // section of the step's GUIDE.md that explains it
+	Run   func(*T)
+
+	// Until is the last step whose server still has to pass; 0 means all later ones.
+	Until int
+	// NotRedis says why a real redis-server is not asked; "" means that it must pass.
+	NotRedis string
+	// Before says why the step before passes too; "" means that it must fail.
+	Before string
+	// Own says that the check starts servers of its own, so it cannot run against ADDR=.
+	Own bool
+	// Slow checks get this many times the usual limit; 0 means 1.
+	Slow int
+}
+
+// all is filled by the init functions of checkNN.go and exNN.go, and sorted on first use.
+var all []Check
+
+func register(step, ex int, checks ...Check) {
+	for _, c := range checks {
+		c.Step, c.Ex = step, ex
+		if c.Run == nil || c.Name == "" || c.Hint == "" {
+			panic(fmt.Sprintf("check: step %d: check %q is incomplete", step, c.Name))
+		}
+		if c.Guide == "" {
+			c.Guide = "Mistakes people make"
+		}
+		all = append(all, c)
+	}
+	sort.SliceStable(all, func(i, j int) bool { return all[i].Step < all[j].Step })
+}
+
+// Of returns the checks of step; ex 0 asks for the step's own, k for those of exercise k.
+func Of(step, ex int) []Check {
+	var out []Check
+	for _, c := range all {
+		if c.Step == step && c.Ex == ex {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Applying returns all of the steps' own checks that the server of step must pass: those of step,
+// and those of earlier steps that have not ended before it.
+func Applying(step int) []Check {
+	var out []Check
+	for _, c := range all {
+		if c.Ex == 0 && c.Step <= step && (c.Until == 0 || step <= c.Until) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Exercises returns the numbers of step's exercises that have checks, ascending.
+func Exercises(step int) []int {
+	seen := map[int]bool{}
+	var out []int
+	for _, c := range all {
+		if c.Step == step && c.Ex > 0 && !seen[c.Ex] {
+			seen[c.Ex] = true
+			out = append(out, c.Ex)
+		}
+	}
+	sort.Ints(out)
+	return out
+}

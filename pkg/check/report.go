@@ -1,0 +1,86 @@
+package check
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Report prints results as they come.
+type Report struct {
+	W       io.Writer
+	Color   bool
+	Verbose bool
+}
+
+func (p *Report) paint(code, s string) string {
+	if !p.Color {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+// Title opens the report on a target.
+func (p *Report) Title(s string) { fmt.Fprintf(p.W, "%s\n", p.paint("1", s)) }
+
+// Result prints one verdict.
+func (p *Report) Result(r Result) {
+	name := r.Name
+	if r.Ex > 0 {
+		name = fmt.Sprintf("exercise %d: %s", r.Ex, name)
+	}
+	switch r.Status {
+	case Passed:
+		fmt.Fprintf(p.W, "  %s    %-26s %s\n", p.paint("32", "ok"), name, r.What)
+		if r.Sent != "" {
+			fmt.Fprintf(p.W, "        %s\n", p.paint("2", r.Sent+" → "+r.Got))
+		}
+	case Skipped:
+		fmt.Fprintf(p.W, "  %s  %-26s %s\n", p.paint("33", "skip"), name, r.Why)
+	case Failed:
+		fmt.Fprintf(p.W, "  %s  %-26s %s\n", p.paint("31", "FAIL"), name, r.What)
+		p.field("sent", r.Sent)
+		p.field("expected", r.Expected)
+		p.field("got", r.Got)
+		p.field("hint", r.Hint)
+		p.field("guide", r.Guide)
+	}
+	if p.Verbose {
+		for _, l := range r.Traffic {
+			fmt.Fprintf(p.W, "        %s\n", p.paint("2", l))
+		}
+	}
+}
+
+func (p *Report) field(name, value string) {
+	if value == "" {
+		return
+	}
+	value = strings.ReplaceAll(value, "\n", "\n                  ")
+	fmt.Fprintf(p.W, "        %-9s %s\n", name, value)
+}
+
+// Summary closes the report and says whether nothing failed.
+func (p *Report) Summary(results []Result) bool {
+	var n [3]int
+	for _, r := range results {
+		switch r.Status {
+		case Passed:
+			n[0]++
+		case Failed:
+			n[1]++
+		default:
+			n[2]++
+		}
+	}
+	line := fmt.Sprintf("%d passed, %d failed", n[0], n[1])
+	if n[2] > 0 {
+		line += fmt.Sprintf(", %d skipped", n[2])
+	}
+	color := "32"
+	if n[1] > 0 {
+		color = "31"
+	}
+	fmt.Fprintf(p.W, "%s\n", p.paint(color, line))
+	return n[1] == 0
+}

@@ -1,0 +1,207 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// Result is a check's verdict.
+type Result struct {
+	Step     int      `json:"step"`
+	Ex       int      `json:"exercise,omitempty"`
+	Name     string   `json:"name"`
+	What     string   `json:"what"`
+	Status   Status   `json:"status"`
+	Why      string   `json:"why,omitempty"` // of a skip
+	Sent     string   `json:"sent,omitempty"`
+	Expected string   `json:"expected,omitempty"`
+	Got      string   `json:"got,omitempty"`
+	Hint     string   `json:"hint,omitempty"`
+	Guide    string   `json:"guide,omitempty"`
+	Ms       int64    `json:"ms"`
+	Traffic  []string `json:"traffic,omitempty"`
+}
+
+// Status is passed, failed or skipped.
+type Status string
+
+// The verdicts. Skipped is a check that could not be made, and says nothing about the server.
+const (
+	Passed  Status = "passed"
+	Failed  Status = "failed"
+	Skipped Status = "skipped"
+)
+
+// Runner runs checks against a target.
+type Runner struct {
+	Limit   time.Duration // how long one answer may take; 0 is 3 s
+	Traffic bool          // results carry all traffic, annotated
+	Workers int           // checks run at once; 0 is 1
+	Each    func(Result)  // called with every result as it comes, from one goroutine at a time
+}
+
+// Run runs checks against target and returns their results in order. It returns when ctx ends, too:
+// then the checks not made are skipped. Whatever was started is ended before it returns. The error says that
+// the server itself could not be started.
+func (r *Runner) Run(ctx context.Context, target *Target, checks []Check) ([]Result, error) {
+	shared := &sharedServer{target: target}
+	defer shared.end()
+	if err := shared.ensure(ctx); err != nil {
+		return nil, err
+	}
+	results := make([]Result, len(checks))
+	workers := max(1, r.Workers)
+	next := make(chan int)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for range workers {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range next {
+				results[i] = r.one(ctx, shared, checks[i])
+				mu.Lock()
+				if r.Each != nil {
+					r.Each(results[i])
+				}
+				mu.Unlock()
+			}
+		}()
+	}
+	for i := range checks {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return results, nil
+}
+
+// sharedServer is the server that the checks of a run share. One that a check brought down is
+// started again for the next, so that one fault does not show as many.
+type sharedServer struct {
+	target *Target
+	mu     sync.Mutex
+	s      *Server
+	dir    string
+}
+
+func (h *sharedServer) ensure(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.target.kind == kindAddr {
+		h.s = &Server{Addr: h.target.addr, ctx: ctx, target: h.target}
+		return nil
+	}
+	if h.s != nil && h.s.Alive() {
+		return nil
+	}
+	if h.dir == "" {
+		dir, err := os.MkdirTemp("", "byor-check-")
+		if err != nil {
+			return err
+		}
+		h.dir = dir
+	}
+	s, err := startServer(ctx, h.target, Options{Dir: h.dir})
+	if err != nil {
+		if s != nil {
+			s.end()
+		}
+		return fmt.Errorf("the server does not start: %w", err)
+	}
+	h.s = s
+	return nil
+}
+
+func (h *sharedServer) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.s != nil {
+		h.s.end()
+	}
+	if h.dir != "" {
+		os.RemoveAll(h.dir)
+	}
+}
+
+// one runs a check in a goroutine of its own and gives up on it when its time is over.
+func (r *Runner) one(ctx context.Context, shared *sharedServer, c Check) Result {
+	limit := r.Limit
+	if limit == 0 {
+		limit = 3 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*limit*time.Duration(max(1, c.Slow)))
+	defer cancel()
+	res := Result{Step: c.Step, Ex: c.Ex, Name: c.Name, What: c.What, Status: Passed}
+	begin := time.Now()
+	if c.Own && shared.target.kind == kindAddr {
+		return skip(res, "needs a server that the checker can start: use CMD= or DIR= instead of ADDR=")
+	}
+	if err := shared.ensure(ctx); err != nil {
+		return skip(res, err.Error())
+	}
+	t := &T{ctx: ctx, target: shared.target, shared: shared.s, limit: limit, log: &traffic{on: r.Traffic},
+		hint: c.Hint, guide: c.Guide}
+	ended := make(chan any, 1)
+	go func() {
+		defer func() { ended <- recover() }()
+		c.Run(t)
+	}()
+	var p any
+	select {
+	case p = <-ended:
+	case <-ctx.Done():
+		t.close() // wakes whatever waits on a socket
+		p = failure{Want: "the check ends", Got: "it was given up after " + time.Since(begin).Round(time.Second).String(),
+			Hint: c.Hint, Guide: c.Guide}
+		select {
+		case q := <-ended:
+			if f, ok := q.(failure); ok && f.Got != "" {
+				p = f
+			}
+		case <-time.After(time.Second):
+		}
+	}
+	t.close()
+	res.Ms = time.Since(begin).Milliseconds()
+	return verdict(res, t, c, p)
+}
+
+func skip(res Result, why string) Result {
+	res.Status, res.Why = Skipped, why
+	return res
+}
+
+// verdict turns how the check's function ended into its result.
+func verdict(res Result, t *T, c Check, p any) Result {
+	res.Traffic = t.log.lines()
+	switch p := p.(type) {
+	case nil:
+		if t.first[0] != nil {
+			res.Sent, res.Got = Visible(t.first[0], 80), Visible(t.first[1], 60)
+		}
+	case failure:
+		res.Status = Failed
+		if len(p.Sent) > 0 {
+			res.Sent = Visible(p.Sent, 400)
+		}
+		res.Expected, res.Got, res.Hint = p.Want, p.Got, p.Hint
+		if p.At > 0 && len(p.Got) > 60 {
+			res.Got += fmt.Sprintf(" (differs at byte %d)", p.At)
+		}
+		if s := t.shared; s != nil {
+			res.Got += s.obituary()
+		}
+		res.Guide = fmt.Sprintf("%s/GUIDE.md, %q", Folders[c.Step], p.Guide)
+	case skipped:
+		return skip(res, string(p))
+	default:
+		res.Status = Failed
+		res.Got = fmt.Sprintf("a fault of the checker itself: %v\n%s", p, debug.Stack())
+	}
+	return res
+}

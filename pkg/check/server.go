@@ -1,0 +1,218 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Server is a running server: one that the checker started, or (with no process) one at ADDR=.
+type Server struct {
+	Addr string
+	Port int
+	Opt  Options
+
+	ctx    context.Context
+	target *Target
+	mu     sync.Mutex
+	cmd    *exec.Cmd
+	out    *tail
+	done   chan struct{} // closed when the process has been waited for
+	state  *os.ProcessState
+}
+
+// startServer starts target with o on a free port and waits until it accepts connections.
+// The caller ends the server it gets, also when there is an error beside it.
+func startServer(ctx context.Context, target *Target, o Options) (*Server, error) {
+	s := &Server{ctx: ctx, target: target, Opt: o}
+	var err error
+	for range 3 { // another process may take the port between our look and the server's bind
+		if s.Port, err = freePort(); err != nil {
+			return nil, err
+		}
+		s.Addr = fmt.Sprintf("127.0.0.1:%d", s.Port)
+		if err = s.Run(); err == nil || !strings.Contains(err.Error(), "address already in use") {
+			return s, err
+		}
+	}
+	return s, err
+}
+
+// freePort returns a TCP port of 127.0.0.1 that nobody listened on a moment ago.
+func freePort() (int, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port, nil
+}
+
+// Run starts the process (again) with the same port, directory and options, and waits until it
+// accepts connections.
+func (s *Server) Run() error {
+	cmd := s.target.command(s.Opt, s.Port)
+	if s.target.kind != kindCmd { // a learner's command is meant from where it was typed
+		cmd.Dir = s.Opt.Dir
+	}
+	out := &tail{}
+	cmd.Stdout, cmd.Stderr = out, out
+	ownGroup(cmd)
+	cmd.WaitDelay = time.Second // a grandchild may hold the pipes open
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	s.mu.Lock()
+	s.cmd, s.out, s.done, s.state = cmd, out, done, nil
+	s.mu.Unlock()
+	go func() {
+		cmd.Wait()
+		s.mu.Lock()
+		s.state = cmd.ProcessState
+		s.mu.Unlock()
+		close(done)
+	}()
+	return s.waitReady(done)
+}
+
+func (s *Server) waitReady(done chan struct{}) error {
+	by := time.Now().Add(startLimit)
+	for {
+		c, err := net.DialTimeout("tcp", s.Addr, time.Second)
+		if err == nil {
+			c.Close()
+			return nil
+		}
+		select {
+		case <-done:
+			return fmt.Errorf("it ended (%s) before it accepted a connection on %s%s", s.state, s.Addr, s.said())
+		case <-s.ctx.Done():
+			return s.ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+		if time.Now().After(by) {
+			return fmt.Errorf("it accepts no connection on %s after %v%s", s.Addr, startLimit, s.said())
+		}
+	}
+}
+
+// startLimit is how long a server may take to listen.
+const startLimit = 10 * time.Second
+
+// Alive says whether the process runs; a server at ADDR= counts as alive.
+func (s *Server) Alive() bool {
+	if s.cmd == nil {
+		return true
+	}
+	select {
+	case <-s.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Signal sends sig to the process; one started by CMD= may be a shell, so its whole group gets it,
+// as from a terminal.
+func (s *Server) Signal(sig syscall.Signal) {
+	if s.cmd == nil || !s.Alive() {
+		return
+	}
+	if s.target.kind == kindCmd {
+		signalGroup(s.cmd, sig)
+		return
+	}
+	s.cmd.Process.Signal(sig)
+}
+
+// Kill ends the process and its children as kill -9 does, and waits for that.
+func (s *Server) Kill() {
+	if s.cmd == nil {
+		return
+	}
+	signalGroup(s.cmd, syscall.SIGKILL)
+	<-s.done
+}
+
+// Exit waits up to d for the process to end by itself. It returns the exit code (-1 when a signal
+// ended it) and whether it ended.
+func (s *Server) Exit(d time.Duration) (code int, ended bool) {
+	select {
+	case <-s.done:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.state.ExitCode(), true
+	case <-time.After(d):
+		return 0, false
+	}
+}
+
+// end is the check's last word: nothing that was started stays.
+func (s *Server) end() {
+	if s.cmd != nil {
+		s.Kill()
+	}
+}
+
+// Output returns the last bytes that the process wrote to stdout and stderr.
+func (s *Server) Output() string {
+	if s.out == nil {
+		return ""
+	}
+	return s.out.String()
+}
+
+// said is Output for the end of a message.
+func (s *Server) said() string {
+	out := strings.TrimSpace(s.Output())
+	if out == "" {
+		return ""
+	}
+	lines := strings.Split(out, "\n")
+	if len(lines) > 8 {
+		lines = lines[:8] // a Go panic says what happened in its first lines
+	}
+	return "; it said:\n" + strings.Join(lines, "\n")
+}
+
+// obituary says how the process ended, if it did.
+func (s *Server) obituary() string {
+	if s.cmd == nil || s.Alive() {
+		return ""
+	}
+	return fmt.Sprintf("; the server has ended (%s)%s", s.state, s.said())
+}
+
+// tail keeps what a process said: the last tailMax bytes, beginning anew at each Go panic.
+type tail struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+const tailMax = 16 << 10
+
+func (w *tail) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if strings.HasPrefix(string(p), "panic: ") || strings.HasPrefix(string(p), "fatal error: ") {
+		w.buf = w.buf[:0]
+	}
+	w.buf = append(w.buf, p...)
+	if over := len(w.buf) - tailMax; over > 0 {
+		w.buf = append(w.buf[:0], w.buf[over:]...)
+	}
+	return len(p), nil
+}
+
+func (w *tail) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return string(w.buf)
+}
