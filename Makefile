@@ -28,6 +28,22 @@ $(STEPS):
 	@$(GO) build -o bin/$@ ./$@
 	@exec ./bin/$@ $(ARGS)
 
+# The checker's flags, from the variables a learner sets on make's command line.
+CHECK = $(GO) run ./pkg/check/cmd/check $(if $(ADDR),-addr '$(ADDR)') $(if $(CMD),-cmd '$(subst ','\'',$(CMD))') \
+	$(if $(DIR),-dir '$(DIR)') $(if $(EX),-ex $(EX)) $(if $(V),-v) $(if $(JSON),-json) $(if $(WATCH),-watch) $(ARGS)
+
+.PHONY: $(NUMS:%=check-%)
+$(NUMS:%=check-%): check-%: ## check step NN; EX=k an exercise; DIR=work/NN, ADDR=host:port or CMD='…' another server; V=1 JSON=1 WATCH=1
+	@$(CHECK) -step $(patsubst 0%,%,$*)
+
+.PHONY: check
+check: ## check all steps and show the progress
+	@$(CHECK)
+
+.PHONY: progress
+progress: ## what is done, and what comes next
+	@$(GO) run ./pkg/check/cmd/check -progress
+
 .PHONY: test
 test: ## all tests
 	$(GO) test $(TESTFLAGS) ./...

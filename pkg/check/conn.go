@@ -240,3 +240,30 @@ func (c *Conn) SmallWindow() *Conn {
 	}
 	return c
 }
+
+// Exchange sends raw while it reads, and expects want: for answers larger than what the sockets
+// between two peers hold, where a client that only sends would stall both.
+func (c *Conn) Exchange(raw, want string) {
+	sent := make(chan error, 1)
+	c.sent = append(c.sent, raw...)
+	c.t.log.add(c.name, true, []byte(raw))
+	c.c.SetWriteDeadline(c.t.deadline(5 * c.t.limit))
+	go func() {
+		_, err := io.WriteString(c.c, raw)
+		sent <- err
+	}()
+	by := c.t.deadline(5 * c.t.limit)
+	var err error
+	for len(c.in) < len(want) && err == nil {
+		err = c.fill(by)
+	}
+	n := min(len(want), len(c.in))
+	if at := diffAt([]byte(want), c.in[:n]); at >= 0 {
+		c.got = c.in
+		lo := max(0, at-20)
+		c.t.fail(failure{Sent: c.sent, Want: "from byte " + fmt.Sprint(lo) + ": " + Visible([]byte(want[lo:]), 120),
+			Got: fmt.Sprintf("%d of %d bytes; from byte %d: %s", len(c.in), len(want), lo, Visible(c.in[min(lo, len(c.in)):], 120))})
+	}
+	<-sent
+	c.done(n)
+}

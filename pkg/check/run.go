@@ -182,7 +182,7 @@ func verdict(res Result, t *T, c Check, p any) Result {
 	switch p := p.(type) {
 	case nil:
 		if t.first[0] != nil {
-			res.Sent, res.Got = Visible(t.first[0], 80), Visible(t.first[1], 60)
+			res.Sent, res.Got = Visible(t.first[0], 48), Visible(t.first[1], 32)
 		}
 	case failure:
 		res.Status = Failed

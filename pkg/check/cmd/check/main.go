@@ -1,0 +1,207 @@
+// Check judges a server: the step's own, a learner's in work/NN, one at an address, or one that a
+// command starts. `make check-04` and the like call it; see `make help` and -h.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"byor/pkg/check"
+)
+
+// options are the command line.
+type options struct {
+	root, addr, cmd, dir string
+	step, ex             int
+	verbose, json, watch bool
+	progress             bool
+	limit                time.Duration
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.step, "step", 0, "the step to check, 1 to 10; 0 checks all")
+	flag.IntVar(&o.ex, "ex", 0, "check this exercise of the step instead of the step itself")
+	flag.StringVar(&o.addr, "addr", "", "check the server at this host:port")
+	flag.StringVar(&o.cmd, "cmd", "", "check the server that this shell command starts (it finds PORT, DIR and more in its environment)")
+	flag.StringVar(&o.dir, "dir", "", "build and check the package in this directory, e.g. work/04")
+	flag.BoolVar(&o.verbose, "v", false, "show all traffic, annotated")
+	flag.BoolVar(&o.json, "json", false, "print the results as JSON, one object a line")
+	flag.BoolVar(&o.watch, "watch", false, "check again whenever a file changes")
+	flag.BoolVar(&o.progress, "progress", false, "only show the progress and what comes next")
+	flag.DurationVar(&o.limit, "limit", 3*time.Second, "how long an answer may take")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	code, err := run(ctx, o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "check:", err)
+		code = 2
+	}
+	os.Exit(code)
+}
+
+// run returns the exit code: 0 when nothing failed, 1 when something did.
+func run(ctx context.Context, o options) (int, error) {
+	var err error
+	if o.root, err = check.Root(); err != nil && o.dir+o.addr+o.cmd == "" {
+		return 2, err
+	}
+	if o.step < 0 || o.step > check.Last {
+		return 2, fmt.Errorf("there are steps 1 to %d, not %d", check.Last, o.step)
+	}
+	if o.progress {
+		return 0, showProgress(o.root)
+	}
+	if o.watch {
+		return 0, watch(ctx, o)
+	}
+	ok, err := checkOnce(ctx, o)
+	if err != nil || ok {
+		return 0, err
+	}
+	return 1, nil
+}
+
+func showProgress(root string) error {
+	p, err := check.LoadProgress(root)
+	if err == nil {
+		p.Show(os.Stdout)
+	}
+	return err
+}
+
+// checkOnce checks the step asked for, or each in turn.
+func checkOnce(ctx context.Context, o options) (bool, error) {
+	first, last := o.step, o.step
+	if o.step == 0 {
+		first, last = 1, check.Last
+	}
+	ok := true
+	for step := first; step <= last && ctx.Err() == nil; step++ {
+		fine, err := checkStep(ctx, o, step)
+		if err != nil {
+			return false, err
+		}
+		ok = ok && fine
+	}
+	if o.step == 0 && !o.json {
+		fmt.Println()
+		return ok, showProgress(o.root)
+	}
+	return ok, nil
+}
+
+func checkStep(ctx context.Context, o options, step int) (bool, error) {
+	checks := check.Of(step, o.ex)
+	if len(checks) == 0 {
+		return false, fmt.Errorf("step %02d has no exercise %d with a check", step, o.ex)
+	}
+	target, clean, err := targetOf(o, step)
+	if err != nil {
+		return false, err
+	}
+	defer clean()
+	report := &check.Report{W: os.Stdout, Verbose: o.verbose, Color: isTerminal(os.Stdout)}
+	enc := json.NewEncoder(os.Stdout)
+	runner := check.Runner{Limit: o.limit, Traffic: o.verbose, Each: func(r check.Result) {
+		if o.json {
+			enc.Encode(r)
+			return
+		}
+		report.Result(r)
+	}}
+	if !o.json {
+		report.Title(fmt.Sprintf("%s, checking %s", check.Folders[step], target.Name))
+	}
+	results, err := runner.Run(ctx, target, checks)
+	if err != nil {
+		return false, err
+	}
+	if o.json {
+		return passed(results) >= 0, remember(o, step, results, false)
+	}
+	ok := report.Summary(results)
+	return ok, remember(o, step, results, true)
+}
+
+// passed returns how many passed, or -1 when any failed.
+func passed(results []check.Result) int {
+	n := 0
+	for _, r := range results {
+		switch r.Status {
+		case check.Failed:
+			return -1
+		case check.Passed:
+			n++
+		}
+	}
+	return n
+}
+
+// remember keeps the progress of a learner's own server; the course's finished step proves nothing.
+func remember(o options, step int, results []check.Result, say bool) error {
+	if o.dir+o.addr+o.cmd == "" || o.root == "" || passed(results) < 1 {
+		return nil
+	}
+	p, err := check.LoadProgress(o.root)
+	if err != nil {
+		return err
+	}
+	fresh := p.Done(step, o.ex, time.Now())
+	if say && fresh {
+		fmt.Println()
+		p.Show(os.Stdout)
+	}
+	return p.Save(o.root)
+}
+
+// targetOf returns what is judged and how to clean up after it.
+func targetOf(o options, step int) (*check.Target, func(), error) {
+	nothing := func() {}
+	switch {
+	case o.addr != "":
+		return check.AddrTarget(step, o.addr), nothing, nil
+	case o.cmd != "":
+		return check.CmdTarget(step, o.cmd), nothing, nil
+	}
+	tmp, err := os.MkdirTemp("", "byor-check-")
+	if err != nil {
+		return nil, nothing, err
+	}
+	clean := func() { os.RemoveAll(tmp) }
+	dir, title := check.Folders[step], check.Folders[step]
+	if o.dir != "" {
+		dir, title = o.dir, o.dir
+		if _, err := os.Stat(filepath.Join(o.root, dir)); errors.Is(err, os.ErrNotExist) {
+			clean()
+			return nil, nothing, fmt.Errorf("there is no %s; `make start-%02d` makes work/%02d", dir, step, step)
+		}
+	}
+	bin := filepath.Join(tmp, "server")
+	if runtime.GOOS == "windows" {
+		bin += ".exe"
+	}
+	if err := check.Build(o.root, dir, bin, ""); err != nil {
+		clean()
+		return nil, nothing, err
+	}
+	target := check.StepTarget(step, bin)
+	target.Name = title
+	return target, clean, nil
+}
+
+// isTerminal says whether f is a terminal that shows colours.
+func isTerminal(f *os.File) bool {
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == ""
+}
