@@ -109,10 +109,10 @@ func ignoredInput(t *T) {
 }
 
 func inlineQuotes(t *T) {
-	t.Dial().Send(`ECHO "a b"`+"\r\n").Expect(Bulk("a b")).
-		Send(`ECHO 'it\'s'`+"\r\n").Expect(Bulk("it's")).
-		Send(`  ECHO   "\x41\n\"\\"  `+"\r\n").Expect(Bulk("A\n\"\\")).
-		Send(`ECHO ""`+"\r\n").Expect(Bulk(""))
+	t.Dial().Send(`ECHO "a b"` + "\r\n").Expect(Bulk("a b")).
+		Send(`ECHO 'it\'s'` + "\r\n").Expect(Bulk("it's")).
+		Send(`  ECHO   "\x41\n\"\\"  ` + "\r\n").Expect(Bulk("A\n\"\\")).
+		Send(`ECHO ""` + "\r\n").Expect(Bulk(""))
 }
 
 func unbalanced(t *T) {
