@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+)
+
+// load says what is to be sent and how hard.
+type load struct {
+	conns    int
+	pipeline int // commands sent in one go
+	threads  int
+	mix      *mix
+	rate     float64 // commands a second over all connections; 0: closed loop
+	requests int64   // measured commands; 0: by time
+	duration int64   // ns of measuring, when requests is 0
+	warmup   int64   // ns
+	seed     uint64
+}
+
+// tally is what a thread has measured. Not safe for concurrent use.
+type tally struct {
+	hist       histogram
+	replies    int64 // that came while measuring
+	errors     int64
+	firstError string
+	lastReply  int64
+}
+
+func (t *tally) merge(o *tally) {
+	t.hist.merge(&o.hist)
+	t.replies += o.replies
+	if t.errors == 0 {
+		t.firstError = o.firstError
+	}
+	t.errors += o.errors
+	t.lastReply = max(t.lastReply, o.lastReply)
+}
+
+// batch is a group of commands sent together, until all its replies are there.
+type batch struct {
+	start   int64 // when it was sent or, in an open loop, when it should have been
+	replies int   // still to come
+}
+
+// talk is one connection's half of the conversation without any I/O, so that
+// the event loop and the goroutines share it: what is to be written, and what
+// the bytes that came mean. Not safe for concurrent use.
+type talk struct {
+	load    *load
+	clock   *schedule
+	tally   *tally
+	rng     rand.PCG
+	counter replyCounter
+	out     []byte  // to be written
+	batches []batch // on their way, the oldest first
+	head    int     // of batches
+}
+
+// schedule holds the moments of a run, in nanoseconds of the bench's clock. It
+// is written before the run starts and read-only then.
+type schedule struct {
+	measure int64 // when the warm-up is over
+	end     int64 // when measuring by time ends; a very large number otherwise
+}
+
+// ask appends the next batch of commands. start is the moment from which
+// its latency counts.
+func (t *talk) ask(start int64) {
+	if t.head == len(t.batches) {
+		t.batches, t.head = t.batches[:0], 0
+	}
+	for range t.load.pipeline {
+		t.out = t.load.mix.append(t.out, &t.rng)
+	}
+	t.batches = append(t.batches, batch{start, t.load.pipeline})
+}
+
+// heard takes bytes that came at the time now. It returns how many replies they
+// complete; waiting() tells whether more are due.
+func (t *talk) heard(b []byte, now int64) (int, error) {
+	n, err := t.counter.count(b)
+	if err != nil {
+		return n, err
+	}
+	for left := n; left > 0; {
+		if !t.waiting() {
+			return n, fmt.Errorf("the server sent %d replies too many", left)
+		}
+		bt := &t.batches[t.head]
+		k := min(left, bt.replies)
+		// A batch that was sent during the warm-up is none of the measurement's,
+		// and in a closed loop neither is one that comes back after the end.
+		if bt.start >= t.clock.measure && (now < t.clock.end || t.load.rate > 0) {
+			t.tally.hist.recordN(now-bt.start, uint64(k))
+			t.tally.replies += int64(k)
+			t.tally.lastReply = now
+		}
+		left -= k
+		if bt.replies -= k; bt.replies == 0 {
+			t.head++
+		}
+	}
+	if t.head > 1024 && t.head*2 > len(t.batches) { // an open loop may never be at rest
+		t.batches = t.batches[:copy(t.batches, t.batches[t.head:])]
+		t.head = 0
+	}
+	return n, nil
+}
+
+func (t *talk) waiting() bool { return t.head < len(t.batches) }
+
+// unanswered returns the replies that never came.
+func (t *talk) unanswered() (n int64) {
+	for _, b := range t.batches[t.head:] {
+		n += int64(b.replies)
+	}
+	return n
+}
+
+// finish adds the errors to the tally, once, at the end.
+func (t *talk) finish() {
+	if t.tally.errors == 0 {
+		t.tally.firstError = t.counter.firstError
+	}
+	t.tally.errors += t.counter.errors
+}
+
+// pacer is the timetable of an open loop: batch k of a thread is due at a moment
+// that depends on nothing the server does. A server that stalls for a second is
+// therefore charged for every request of that second, not only for the one
+// that was on its way ("coordinated omission").
+type pacer struct {
+	start    int64
+	interval float64 // ns between batches
+	k        int64
+}
+
+// due is the moment at which the next batch should be sent.
+func (p *pacer) due() int64 { return p.start + int64(float64(p.k)*p.interval) }
