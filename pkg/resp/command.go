@@ -17,7 +17,6 @@ package resp
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 )
 
@@ -31,7 +30,8 @@ const (
 	smallBuf        = 4 << 10     // what a quiet connection holds
 	readBuf         = 16 << 10    // what a busy one reads at a time
 	maxReadBuf      = 64 << 10    // and what pipelining may raise that to
-	keepBuf         = 4 * readBuf // an empty buffer larger than this is given back
+	keepBuf         = 4 * readBuf // an (almost) empty buffer larger than this is given back
+	keepArgs        = 8 << 10     // and room for more arguments than this
 )
 
 // ErrIncomplete says that the buffer ends before the command does.
@@ -105,6 +105,9 @@ func (r *CommandReader) Size() int { return cap(r.buf) }
 // grows with what has really come, never with what a length claims.
 func (r *CommandReader) Fill() error {
 	r.arena = r.arena[:0]
+	if cap(r.arena) > keepArgs {
+		r.arena = nil
+	}
 	r.makeRoom()
 	n, err := r.src.Read(r.buf[len(r.buf):cap(r.buf)])
 	r.buf = r.buf[:len(r.buf)+n]
@@ -123,11 +126,12 @@ func (r *CommandReader) Fill() error {
 func (r *CommandReader) makeRoom() {
 	n := len(r.buf) - r.start
 	if r.start > 0 || n == 0 {
-		if n == 0 && cap(r.buf) > keepBuf {
-			r.buf = nil
+		to := r.buf
+		if cap(to) > keepBuf && n <= keepBuf/8 {
+			to = make([]byte, readBuf)
 		}
-		copy(r.buf, r.buf[r.start:])
-		r.buf = r.buf[:n]
+		copy(to, r.buf[r.start:])
+		r.buf = to[:n]
 		r.pos -= r.start
 		r.start = 0
 	}
@@ -186,10 +190,19 @@ func (r *CommandReader) finish() {
 	r.read += int64(r.pos - r.start)
 	r.start = r.pos
 	r.spans = r.spans[:0]
+	if cap(r.spans) > keepArgs {
+		r.spans = nil
+	}
 }
 
 // header parses "*<n>\r\n".
 func (r *CommandReader) header() error {
+	// The common case, a count of one digit, without the general machinery.
+	if b := r.buf[r.pos:]; len(b) >= 4 && b[2] == '\r' && b[1]-'1' <= 8 {
+		r.left = int(b[1] - '0')
+		r.pos += 4
+		return nil
+	}
 	line, err := r.line("too big mbulk count string")
 	if err != nil {
 		return err
@@ -246,7 +259,7 @@ func (r *CommandReader) bulkHeader() error {
 		return err
 	}
 	if line[0] != '$' {
-		return &ProtocolError{fmt.Sprintf("expected '$', got '%c'", line[0])}
+		return &ProtocolError{"expected '$', got '" + string(line[:1]) + "'"}
 	}
 	n, ok := ParseInt(line[1:])
 	limit := int64(r.Limits.MaxBulk)
@@ -263,11 +276,22 @@ func (r *CommandReader) bulkHeader() error {
 	return nil
 }
 
-// line returns the bytes up to the next "\r\n" and moves behind it. An empty line comes back as
-// a single NUL-free "\r" would: with its first byte, so that callers may look at line[0].
+// lineEnd returns where the line in b ends, or -1. Redis searches with strchr, which stops at a
+// NUL: a line with a NUL in it never ends, and its sender is cut off at MaxInline.
+func lineEnd(b []byte, end byte) int {
+	i := bytes.IndexByte(b, end)
+	if i > 0 && bytes.IndexByte(b[:i], 0) >= 0 {
+		return -1
+	}
+	return i
+}
+
+// line returns the bytes up to the next "\r" and moves behind the byte after it, which Redis
+// takes for "\n" unseen. An empty line comes back as its "\r", so that callers may look at
+// line[0].
 func (r *CommandReader) line(tooBig string) ([]byte, error) {
 	b := r.buf[r.pos:]
-	i := bytes.IndexByte(b, '\r')
+	i := lineEnd(b, '\r')
 	if i < 0 {
 		if len(b) > MaxInline {
 			return nil, &ProtocolError{tooBig}
@@ -287,7 +311,7 @@ func (r *CommandReader) line(tooBig string) ([]byte, error) {
 // inline parses a line of words. An empty line gives no arguments and no error.
 func (r *CommandReader) inline() ([][]byte, error) {
 	b := r.buf[r.pos:]
-	i := bytes.IndexByte(b, '\n')
+	i := lineEnd(b, '\n')
 	if i < 0 {
 		if len(b) > MaxInline {
 			return nil, &ProtocolError{"too big inline request"}

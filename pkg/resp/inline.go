@@ -1,17 +1,23 @@
 package resp
 
+import "bytes"
+
 // SplitArgs splits a line into words by the quoting rules of redis-cli, the inline protocol and
 // redis.conf: "double quotes" know \xHH, \n, \r, \t, \b, \a and \<any>; 'single quotes' know only
 // \'. A closing quote must be followed by a space or the end. It reports false for unbalanced
-// quotes. Words that needed no unescaping point into line.
+// quotes. The line ends at a NUL, if it has one, as in the C that it copies (sdssplitargs). Words
+// that needed no unescaping point into line.
 func SplitArgs(line []byte) ([][]byte, bool) {
+	if i := bytes.IndexByte(line, 0); i >= 0 {
+		line = line[:i]
+	}
 	var args [][]byte
 	for i := 0; ; {
 		for i < len(line) && isSpace(line[i]) {
 			i++
 		}
 		if i == len(line) {
-			return args, true
+			return args[:len(args):len(args)], true
 		}
 		word, n, ok := splitWord(line[i:])
 		if !ok {
@@ -25,36 +31,22 @@ func SplitArgs(line []byte) ([][]byte, bool) {
 // splitWord reads one word and returns it with the bytes it took. Quotes may open in the middle.
 func splitWord(b []byte) (word []byte, n int, ok bool) {
 	i := 0
-	for i < len(b) && !isSpace(b[i]) && b[i] != '"' && b[i] != '\'' && b[i] != 0 {
+	for i < len(b) && !endsWord(b[i]) && b[i] != '"' && b[i] != '\'' {
 		i++
 	}
-	if i == len(b) || isSpace(b[i]) {
+	if i == len(b) || endsWord(b[i]) {
 		return b[:i:i], i, true
 	}
-	word = append(make([]byte, 0, len(b)), b[:i]...)
-	for i < len(b) {
-		switch c := b[i]; {
-		case isSpace(c) || c == 0:
-			return word, i + 1, true
-		case c == '"' || c == '\'':
-			var took int
-			if c == '"' {
-				word, took, ok = doubleQuoted(word, b[i+1:])
-			} else {
-				word, took, ok = singleQuoted(word, b[i+1:])
-			}
-			if !ok {
-				return nil, 0, false
-			}
-			i += 1 + took
-			if i < len(b) && !isSpace(b[i]) {
-				return nil, 0, false
-			}
-			return word, i, true
-		default:
-			word = append(word, c)
-			i++
-		}
+	word = append(make([]byte, 0, i+16), b[:i]...)
+	var took int
+	if b[i] == '"' {
+		word, took, ok = doubleQuoted(word, b[i+1:])
+	} else {
+		word, took, ok = singleQuoted(word, b[i+1:])
+	}
+	i += 1 + took
+	if !ok || i < len(b) && !isSpace(b[i]) {
+		return nil, 0, false
 	}
 	return word, i, true
 }
@@ -108,8 +100,15 @@ func unescape(c byte) byte {
 	return c
 }
 
+// isSpace is what may stand between words and behind a closing quote.
 func isSpace(c byte) bool {
 	return c == ' ' || c >= '\t' && c <= '\r'
+}
+
+// endsWord is what ends a word without quotes: \v and \f separate words, but once inside one they
+// belong to it.
+func endsWord(c byte) bool {
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r'
 }
 
 func isHex(c byte) bool {

@@ -158,7 +158,7 @@ func (r *Reader) elements(v *Value, count []byte, depth int) error {
 	if !ok || n < 0 || n > maxElements {
 		return malformed("element count", count)
 	}
-	v.Elems = make([]Value, 0, min(n, 64))
+	v.Elems = make([]Value, 0, min(n, 8))
 	for range n {
 		e, err := r.value(depth + 1)
 		if err != nil {
