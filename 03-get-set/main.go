@@ -1,0 +1,282 @@
+// Step 03: a key-value server. GET, SET, DEL, EXISTS and INCR over one map that all clients share.
+//
+// Two ideas are new. The first is a dispatch table: a command is a name, a number of arguments and
+// a function, and everything that is true of all commands (looking the name up, counting the
+// arguments, taking the lock) is written once, in execute. The second is that lock: a hundred
+// goroutines run execute at the same time, and a Go map that is written by two of them at once
+// ends the process. The lock is held for the whole command, not for a single access to the map,
+// because that is what makes INCR, a read and a write, one indivisible thing.
+//
+// The parser of step 02 is now imported from pkg/resp, where it has learnt not to copy.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// maxReplies is how many bytes of replies may pile up before they are sent. Without a bound, a
+// packet full of "GET big" would make us hold thousands of copies of big at once.
+const maxReplies = 64 << 10
+
+// command is what the server knows about a command, apart from its name.
+type command struct {
+	// arity is the number of arguments, counted with the name as Redis does: GET key has 2.
+	// A negative one is a minimum: DEL key [key ...] has -2.
+	arity int
+	run   func(c *client, args [][]byte)
+}
+
+// commands is the dispatch table; names are in lower case. It is never written after the start,
+// so that all goroutines may read it without a lock.
+var commands = map[string]command{
+	"ping":    {-1, ping},
+	"echo":    {2, echo},
+	"quit":    {-1, quit},
+	"command": {-1, commandDocs},
+	// region: the new commands
+	"get":    {2, get},
+	"set":    {-3, set},
+	"del":    {-2, del},
+	"exists": {-2, exists},
+	"incr":   {2, incr},
+	// endregion
+}
+
+// server is what all connections share. It is safe for concurrent use.
+type server struct {
+	trace  io.Writer     // where -trace prints; nil for silence
+	lastID atomic.Uint64 // number of the newest connection
+
+	mu sync.Mutex // protects data, for the length of one command
+	// data holds strings, not []byte: a Go string is any bytes, text or not, and since it cannot
+	// be changed it can be handed to another goroutine without a copy and without a lock.
+	data map[string]string
+}
+
+// client is one connection. Only its own goroutine uses it.
+type client struct {
+	srv     *server
+	w       *resp.Writer // replies are appended here and leave when the batch is done
+	closing bool         // set by QUIT
+}
+
+// execute runs one command and appends its reply. Everything here is a fact about all commands.
+func (c *client) execute(args [][]byte) {
+	// region: dispatch
+	name := strings.ToLower(string(args[0])) // names ignore case, keys do not
+	cmd, ok := commands[name]
+	if !ok {
+		c.w.Error(unknownCommand(args))
+		return
+	}
+	if n := len(args); n != cmd.arity && (cmd.arity >= 0 || n < -cmd.arity) {
+		c.wrongArity(name)
+		return
+	}
+	// One lock around the whole handler. Handlers therefore never lock anything, cannot forget
+	// to, and cannot wait for themselves by locking twice. They only touch memory (replies go to
+	// a buffer), so nobody holds the lock while a slow client or a disk makes it wait.
+	c.srv.mu.Lock()
+	defer c.srv.mu.Unlock()
+	cmd.run(c, args)
+	// endregion
+}
+
+func (c *client) wrongArity(name string) {
+	c.w.Error("ERR wrong number of arguments for '" + name + "' command")
+}
+
+// unknownCommand words the error as in step 02.
+func unknownCommand(args [][]byte) string {
+	list := ""
+	for i := 1; i < len(args) && len(list) < 128; i++ {
+		list += fmt.Sprintf("'%.*s' ", 128-len(list), args[i])
+	}
+	return fmt.Sprintf("ERR unknown command '%.128s', with args beginning with: %s", args[0], list)
+}
+
+// ping answers PING [message].
+func ping(c *client, args [][]byte) {
+	switch len(args) {
+	case 1:
+		c.w.SimpleString("PONG")
+	case 2:
+		c.w.Bulk(args[1])
+	default: // the table knows a minimum but no maximum, so this one checks for itself
+		c.wrongArity("ping")
+	}
+}
+
+func echo(c *client, args [][]byte) { c.w.Bulk(args[1]) }
+
+func quit(c *client, _ [][]byte) {
+	c.w.OK()
+	c.closing = true
+}
+
+// commandDocs answers COMMAND DOCS, which redis-cli asks when it starts, with an empty list.
+func commandDocs(c *client, _ [][]byte) { c.w.Array(0) }
+
+// get answers GET key: the value, or null where there is none.
+func get(c *client, args [][]byte) {
+	// region: GET
+	// The second result tells a key with an empty value ("$0") from no key at all ("$-1").
+	value, ok := c.srv.data[string(args[1])]
+	if !ok {
+		c.w.Null()
+		return
+	}
+	c.w.BulkString(value)
+	// endregion
+}
+
+// set answers SET key value. The options of Redis's SET come in the exercises and in step 04.
+func set(c *client, args [][]byte) {
+	// region: SET
+	if len(args) > 3 {
+		c.w.Error("ERR syntax error")
+		return
+	}
+	// The conversions copy, and must: args point into the connection's read buffer, which the
+	// next packet overwrites.
+	c.srv.data[string(args[1])] = string(args[2])
+	c.w.OK()
+	// endregion
+}
+
+// del answers DEL key [key ...] with how many of them were there.
+func del(c *client, args [][]byte) {
+	// region: DEL
+	var n int64
+	for _, key := range args[1:] {
+		// In an index expression, string(key) costs no allocation: the compiler sees that the
+		// map only looks at it.
+		if _, ok := c.srv.data[string(key)]; ok {
+			delete(c.srv.data, string(key))
+			n++
+		}
+	}
+	c.w.Int(n)
+	// endregion
+}
+
+// exists answers EXISTS key [key ...]. It counts arguments: a key named twice counts twice.
+func exists(c *client, args [][]byte) {
+	// region: EXISTS
+	var n int64
+	for _, key := range args[1:] {
+		if _, ok := c.srv.data[string(key)]; ok {
+			n++
+		}
+	}
+	c.w.Int(n)
+	// endregion
+}
+
+// incr answers INCR key. Redis has no number type: a counter is a string of digits, and a missing
+// key counts as 0.
+func incr(c *client, args [][]byte) {
+	// region: INCR
+	key := string(args[1])
+	var n int64
+	if value, found := c.srv.data[key]; found {
+		// ParseInt takes only what INCR itself would have written: no spaces, no "+1", no "007".
+		var ok bool
+		if n, ok = resp.ParseInt([]byte(value)); !ok {
+			c.w.Error("ERR value is not an integer or out of range")
+			return
+		}
+	}
+	if n == math.MaxInt64 {
+		c.w.Error("ERR increment or decrement would overflow")
+		return
+	}
+	// Between the read above and this write nobody else has touched the key: execute holds the
+	// lock. Had each map access its own lock, two clients could read the same 41 and both store 42.
+	c.srv.data[key] = strconv.FormatInt(n+1, 10)
+	c.w.Int(n + 1)
+	// endregion
+}
+
+// handle serves one client. Replies are collected while whole commands are at hand and sent when
+// there are no more: a pipeline of a hundred commands costs one read and one write.
+func (s *server) handle(conn net.Conn) {
+	defer conn.Close()
+	if s.trace != nil {
+		conn = resp.Trace(conn, s.trace, fmt.Sprintf("#%d", s.lastID.Add(1)))
+	}
+	r, c := resp.NewCommandReader(conn), &client{srv: s, w: resp.NewWriter(conn)}
+	for !c.closing {
+		args, err := r.Next()
+		if err == resp.ErrIncomplete {
+			// Nothing whole is left. Send first, then wait: a client that has got no answer
+			// will not go on, and both sides would wait for ever.
+			if c.w.Flush() != nil || r.Fill() != nil {
+				return
+			}
+			continue
+		}
+		if err != nil {
+			c.w.Error("ERR " + err.Error()) // a protocol error: say it, and close below
+			break
+		}
+		c.execute(args)
+		if c.w.Len() > maxReplies && c.w.Flush() != nil {
+			return
+		}
+	}
+	c.w.Flush()
+}
+
+// serve accepts connections until ln is closed, as in step 01.
+func (s *server) serve(ln net.Listener) {
+	for {
+		conn, err := ln.Accept()
+		switch {
+		case err == nil:
+			go s.handle(conn)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default: // too many open files: wait until somebody leaves
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}
+
+// main listens and serves until Ctrl-C.
+func main() {
+	addr := flag.String("addr", "127.0.0.1:6380", "TCP `address` to listen on")
+	trace := flag.Bool("trace", false, "print every byte that comes in and goes out, and what it means")
+	flag.Parse()
+	ln, err := net.Listen("tcp", *addr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "03-get-set:", err)
+		os.Exit(1)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	context.AfterFunc(ctx, func() { ln.Close() })
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	fmt.Printf("03-get-set listens on %s. In another terminal: redis-cli -p %s SET greeting hello (or: nc 127.0.0.1 %s, then type it without the redis-cli). Ctrl-C ends it.\n",
+		ln.Addr(), port, port)
+	srv := &server{data: map[string]string{}}
+	if *trace {
+		srv.trace = os.Stdout
+	}
+	srv.serve(ln)
+}
