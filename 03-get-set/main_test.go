@@ -258,7 +258,7 @@ func TestProgram(t *testing.T) {
 	require.Equal(t, "+OK\r\n", script(t, "tcp", addr, []string{"SET a b"}))
 	traced, err := lines.ReadString('\n')
 	require.NoError(t, err)
-	require.Equal(t, "#1 in  \"SET a b\\r\\n\"            inline command\n", traced)
+	require.Equal(t, "#1 in   \"SET a b\\r\\n\"              a line\n", traced)
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
 	require.NoError(t, cmd.Wait(), "Ctrl-C ends it with exit code 0")
 }
