@@ -1,0 +1,8 @@
+//go:build !linux
+
+package aof
+
+import "os"
+
+// datasync is a full fsync where fdatasync is not to be had.
+func datasync(f *os.File) error { return f.Sync() }
