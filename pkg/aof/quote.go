@@ -100,11 +100,12 @@ func hexDigit(c byte) (byte, bool) {
 
 // quoteName returns the name as the manifest has it: as it is, or in double
 // quotes where it holds a blank, a quote, a backslash or what cannot be printed.
+// Redis overlooks the single quote, and cannot read what it has written then.
 func quoteName(name string) string {
 	plain := true
 	for i := 0; i < len(name); i++ {
 		c := name[i]
-		plain = plain && c > ' ' && c < 0x7f && c != '"' && c != '\\'
+		plain = plain && c > ' ' && c < 0x7f && c != '"' && c != '\'' && c != '\\'
 	}
 	if plain {
 		return name
