@@ -167,9 +167,14 @@ func claimedLength(t *T) {
 		"the server's address space grew by %d MB", (after-before)>>20)
 }
 
-// addressSpace returns the bytes of address space of the server's process, where the system tells
-// (Linux), or 0.
-func addressSpace(s *Server) int64 {
+// addressSpace returns the bytes of address space of the server's process, or 0 where the system
+// does not tell (elsewhere than Linux).
+func addressSpace(s *Server) int64 { return statm(s, 0) }
+
+// residentBytes is addressSpace for the memory that is really in use.
+func residentBytes(s *Server) int64 { return statm(s, 1) }
+
+func statm(s *Server, field int) int64 {
 	if runtime.GOOS != "linux" || s.cmd == nil {
 		return 0
 	}
@@ -177,7 +182,7 @@ func addressSpace(s *Server) int64 {
 	if err != nil {
 		return 0
 	}
-	pages, _ := strconv.ParseInt(strings.Fields(string(b))[0], 10, 64)
+	pages, _ := strconv.ParseInt(strings.Fields(string(b))[field], 10, 64)
 	return pages * int64(os.Getpagesize())
 }
 

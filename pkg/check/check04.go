@@ -1,0 +1,206 @@
+package check
+
+import (
+	"strconv"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// Step 04: a deadline belongs to a value, and a key past it is gone, whether or not somebody looks.
+
+const (
+	soon   = 150 * time.Millisecond // a time to live that a check can wait for
+	margin = 100 * time.Millisecond // what it waits longer: wide, for busy machines
+)
+
+func init() {
+	register(4, 0,
+		Check{Name: "ttl-replies", What: "TTL: -1 without expiry, -2 without key", Run: ttlReplies, Guide: "On the wire",
+			Hint: "-1 is a key that lives for ever, -2 a key that is not there"},
+		Check{Name: "set-ex", What: "SET EX and PX set a time to live", Run: setEx, Guide: "Build it",
+			Hint: "EX is in seconds, PX in milliseconds; TTL answers seconds, rounded to the nearest"},
+		Check{Name: "expire", What: "EXPIRE and PEXPIRE answer whether the key was there", Run: expireReplies, Guide: "Build it",
+			Hint: "1 when the time to live was set, 0 for a missing key"},
+		Check{Name: "gone-in-time", What: "a key is there before its deadline and gone after it", Run: goneInTime,
+			Hint: "every look-up compares the deadline with the clock: EX counts seconds, PX milliseconds"},
+		Check{Name: "gone-for-all", What: "an expired key is gone for every command", Run: goneForAll, Guide: "Build it",
+			Hint: "GET alone is not enough: EXISTS, DEL, INCR, TTL and EXPIRE must look keys up through the same function that compares the deadline"},
+		Check{Name: "set-clears-ttl", What: "SET of a key with a time to live removes it", Run: setClears,
+			Hint: "SET that keeps the old TTL: a new value has no deadline unless EX or PX says so"},
+		Check{Name: "old-timer", What: "an old deadline does not end a new value", Run: oldTimer, Slow: 2,
+			Hint: "a timer a key: the old timer fires later and deletes the new value. Store the deadline with the value and compare, or stop the timer"},
+		Check{Name: "incr-keeps-ttl", What: "INCR changes the value and keeps the deadline", Run: incrKeeps,
+			Hint: "a command that modifies a value keeps its deadline; only one that replaces it (SET) clears it"},
+		Check{Name: "persist", What: "PERSIST removes the time to live", Run: persist, Guide: "Build it",
+			Hint: "1 when there was a deadline to remove, 0 when not or when there is no key"},
+		Check{Name: "past-deadline", What: "EXPIRE with a time that has passed deletes", Run: pastDeadline, Guide: "On the wire",
+			Hint: "0 or a negative number of seconds is in the past: the key is deleted, and the answer is 1"},
+		Check{Name: "expire-errors", What: "expire times that make no sense are refused", Run: expireErrors, Guide: "On the wire",
+			Hint: "SET refuses 0 and negative times (invalid expire time in 'set' command); not a number and both EX and PX are errors, too. The old value stays"},
+		Check{Name: "expired-under-readers", What: "many clients look up keys as they expire", Run: expiredReaders, Slow: 3,
+			Hint: "lock re-entered by lazy delete waits for itself; delete under a read lock crashes (fatal error: concurrent map writes). Take the write lock where you may delete"},
+		Check{Name: "memory-returns", What: "200 MB of expired keys that nobody touches are reclaimed", Run: memoryReturns, Own: true, Slow: 6,
+			NotRedis: "allocators give memory back in their own time, and Redis's differs from Go's",
+			Hint:     "lazy deletion frees only what somebody looks up: sweep in the background, a sample at a time, and again at once while many were expired"},
+	)
+}
+
+func ttlReplies(t *T) {
+	k := t.Key("k")
+	t.Dial().Ask(":-2\r\n", "TTL", k).Ask("+OK\r\n", "SET", k, "v").Ask(":-1\r\n", "TTL", k).
+		Ask(":-1\r\n", "PTTL", k).Ask(":-2\r\n", "PTTL", t.Key("none"))
+}
+
+func setEx(t *T) {
+	k, c := t.Key("k"), t.Dial()
+	c.Ask("+OK\r\n", "SET", k, "v", "EX", "100").Ask(":100\r\n", "TTL", k)
+	c.Ask("+OK\r\n", "SET", k, "v", "px", "100000").between(99_000, 100_000, "PTTL", k)
+	c.Ask("+OK\r\n", "SET", k, "v", "ex", "20").between(19_000, 20_000, "PTTL", k)
+}
+
+// between sends a command and expects an integer from lo to hi.
+func (c *Conn) between(lo, hi int64, args ...string) *Conn {
+	v := c.Do(args...)
+	if v.Kind != resp.Integer || v.Int < lo || v.Int > hi {
+		c.t.fail(failure{Sent: resp.AppendCommandStrings(nil, args...), Got: str(v),
+			Want: "an integer from " + strconv.FormatInt(lo, 10) + " to " + strconv.FormatInt(hi, 10)})
+	}
+	return c
+}
+
+func expireReplies(t *T) {
+	k, c := t.Key("k"), t.Dial()
+	c.Ask(":0\r\n", "EXPIRE", k, "100").Ask("+OK\r\n", "SET", k, "v").Ask(":1\r\n", "EXPIRE", k, "100").Ask(":100\r\n", "TTL", k).
+		Ask(":1\r\n", "PEXPIRE", k, "50000").between(49_000, 50_000, "PTTL", k).Ask(Bulk("v"), "GET", k)
+}
+
+func goneInTime(t *T) {
+	a, b, c := t.Key("a"), t.Key("b"), t.Dial()
+	begin := time.Now()
+	c.Ask("+OK\r\n", "SET", a, "v", "PX", "400").Ask("+OK\r\n", "SET", b, "v").Ask(":1\r\n", "PEXPIRE", b, "400")
+	v := str(c.Do("GET", a)) + str(c.Do("GET", b))
+	if time.Since(begin) < 400*time.Millisecond { // else this machine is too busy to tell
+		t.Require(v == "vv", "both keys before their deadline", "%s", v)
+	}
+	t.Until(5*time.Second, "both keys are gone after 400 ms", func() (bool, string) {
+		v := str(c.Do("GET", a)) + str(c.Do("GET", b))
+		return v == "(nil)(nil)", v
+	})
+	lived := time.Since(begin)
+	t.Require(lived >= 390*time.Millisecond, "keys that live 400 ms", "they were gone after %v", lived)
+	t.Require(lived < 3*time.Second, "keys that live 400 ms", "they lived %v", lived)
+}
+
+func goneForAll(t *T) {
+	c := t.Dial()
+	keys := make([]string, 6)
+	for i := range keys {
+		keys[i] = t.Key("short")
+		c.Ask("+OK\r\n", "SET", keys[i], "41", "PX", "150")
+	}
+	t.Sleep(soon + margin)
+	c.Ask(":0\r\n", "EXISTS", keys[0]).Ask(":0\r\n", "DEL", keys[1]).Ask(":-2\r\n", "TTL", keys[2]).
+		Ask(":0\r\n", "EXPIRE", keys[3], "100").Ask(":0\r\n", "PERSIST", keys[4]).
+		Ask(":1\r\n", "INCR", keys[5]).Ask(":-1\r\n", "TTL", keys[5])
+}
+
+func setClears(t *T) {
+	k := t.Key("k")
+	t.Dial().Ask("+OK\r\n", "SET", k, "v", "EX", "100").Ask("+OK\r\n", "SET", k, "w").Ask(":-1\r\n", "TTL", k).
+		Ask(":1\r\n", "EXPIRE", k, "100").Ask("+OK\r\n", "SET", k, "x").Ask(":-1\r\n", "TTL", k)
+}
+
+func oldTimer(t *T) {
+	a, b, d, c := t.Key("a"), t.Key("b"), t.Key("d"), t.Dial()
+	c.Ask("+OK\r\n", "SET", a, "old", "PX", "150").Ask("+OK\r\n", "SET", a, "new")
+	c.Ask("+OK\r\n", "SET", b, "old", "PX", "150").Ask(":1\r\n", "DEL", b).Ask("+OK\r\n", "SET", b, "new")
+	c.Ask("+OK\r\n", "SET", d, "old", "PX", "150").Ask("+OK\r\n", "SET", d, "new", "EX", "100")
+	t.Sleep(soon + 2*margin)
+	c.Ask(Bulk("new"), "GET", a).Ask(Bulk("new"), "GET", b).Ask(Bulk("new"), "GET", d)
+}
+
+func incrKeeps(t *T) {
+	k := t.Key("k")
+	t.Dial().Ask("+OK\r\n", "SET", k, "1", "EX", "100").Ask(":2\r\n", "INCR", k).between(99_000, 100_000, "PTTL", k)
+}
+
+func persist(t *T) {
+	k := t.Key("k")
+	t.Dial().Ask(":0\r\n", "PERSIST", k).Ask("+OK\r\n", "SET", k, "v", "EX", "100").Ask(":1\r\n", "PERSIST", k).
+		Ask(":-1\r\n", "TTL", k).Ask(":0\r\n", "PERSIST", k).Ask(Bulk("v"), "GET", k)
+}
+
+func pastDeadline(t *T) {
+	a, b := t.Key("a"), t.Key("b")
+	t.Dial().Ask("+OK\r\n", "SET", a, "v").Ask(":1\r\n", "EXPIRE", a, "-1").Ask("$-1\r\n", "GET", a).
+		Ask("+OK\r\n", "SET", b, "v").Ask(":1\r\n", "EXPIRE", b, "0").Ask(":0\r\n", "EXISTS", b)
+}
+
+func expireErrors(t *T) {
+	k, c := t.Key("k"), t.Dial()
+	c.Ask("+OK\r\n", "SET", k, "kept")
+	for _, opt := range [][]string{{"EX", "0"}, {"EX", "-1"}, {"PX", "0"}} {
+		c.Ask(Err("ERR invalid expire time in 'set' command"), append([]string{"SET", k, "v"}, opt...)...)
+	}
+	c.Ask(Err("ERR value is not an integer or out of range"), "SET", k, "v", "EX", "soon").
+		Ask(Err("ERR syntax error"), "SET", k, "v", "EX").
+		Ask(Err("ERR syntax error"), "SET", k, "v", "EX", "1", "PX", "1").
+		Ask(Err("ERR syntax error"), "SET", k, "v", "NOPE").
+		Ask(Err("ERR value is not an integer or out of range"), "EXPIRE", k, "soon").
+		Ask(Bulk("kept"), "GET", k).Ask(":-1\r\n", "TTL", k)
+}
+
+func expiredReaders(t *T) {
+	keys := make([]string, 400)
+	for i := range keys {
+		keys[i] = t.Key("short")
+	}
+	end := time.Now().Add(600 * time.Millisecond)
+	t.Parallel(16, func(i int) {
+		c := t.Dial()
+		for time.Now().Before(end) {
+			var in []byte
+			for j, k := range keys {
+				if (i+j)%8 == 0 {
+					in = resp.AppendCommandStrings(in, "SET", k, "v", "PX", "1")
+				} else {
+					in = resp.AppendCommandStrings(in, "GET", k)
+				}
+			}
+			c.Send(string(in))
+			for range keys {
+				c.Reply()
+			}
+		}
+	})
+	t.Dial().Ask("+PONG\r\n", "PING")
+}
+
+// memoryReturns fills a server with short-lived keys again and again. One that only expires lazily
+// keeps every round, one that sweeps holds about a round at a time.
+func memoryReturns(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s)
+	if residentBytes(s) == 0 {
+		t.Skip("the memory of another process can be read only on Linux")
+	}
+	value := string(make([]byte, 4000))
+	for round := range 5 {
+		for batch := range 100 {
+			var in []byte
+			for i := range 100 {
+				n := strconv.Itoa(round*10_000 + batch*100 + i)
+				in = resp.AppendCommandStrings(in, "SET", "mem:"+n, value, "PX", "100")
+			}
+			c.Send(string(in))
+			for range 100 {
+				c.Reply()
+			}
+		}
+		t.Sleep(700 * time.Millisecond)
+	}
+	held := residentBytes(s)
+	t.Require(held < 170<<20, "about 40 MB of keys at a time, 200 MB in all, nothing left of the expired ones",
+		"the server holds %d MB", held>>20)
+}
