@@ -103,6 +103,11 @@ func (s *Server) waitReady(done chan struct{}) error {
 	}
 }
 
+const (
+	sigInt  = syscall.SIGINT
+	sigTerm = syscall.SIGTERM
+)
+
 // startLimit is how long a server may take to listen.
 const startLimit = 10 * time.Second
 
@@ -125,7 +130,7 @@ func (s *Server) Signal(sig syscall.Signal) {
 	if s.cmd == nil || !s.Alive() {
 		return
 	}
-	if s.target.kind == kindCmd {
+	if s.target.kind == kindCmd || len(s.target.prefix) > 0 {
 		signalGroup(s.cmd, sig)
 		return
 	}

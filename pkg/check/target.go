@@ -38,6 +38,8 @@ type Target struct {
 	path string   // of the binary, or the shell command
 	base []string // arguments before all others
 	has  map[string]bool
+
+	prefix []string // a command that runs the server's, such as strace
 }
 
 // StepTarget returns the target for the binary of a step, as Build makes it.
@@ -78,6 +80,16 @@ func RedisTarget() (*Target, error) {
 
 // command returns the process to start on port with o.
 func (t *Target) command(o Options, port int) *exec.Cmd {
+	cmd := t.plain(o, port)
+	if len(t.prefix) > 0 {
+		env := cmd.Env
+		cmd = exec.Command(t.prefix[0], append(append([]string{}, t.prefix[1:]...), cmd.Args...)...)
+		cmd.Env = env
+	}
+	return cmd
+}
+
+func (t *Target) plain(o Options, port int) *exec.Cmd {
 	switch t.kind {
 	case kindRedis:
 		return exec.Command(t.path, append(append([]string{}, t.base...), redisArgs(o, port)...)...)

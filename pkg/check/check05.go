@@ -1,0 +1,344 @@
+package check
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// Step 05: what was acknowledged is in the log, and the log makes the same data again.
+
+func init() {
+	register(5, 0,
+		Check{Name: "survives-restart", What: "data is there after a kill -9 and a restart", Run: survivesRestart, Own: true,
+			Hint: "append each command that changed something to the file before you answer it, and execute the file at start", Guide: "Build it"},
+		Check{Name: "log-format", What: "the log is RESP commands and opens with SELECT 0", Run: logFormat, Own: true, Guide: "On the wire",
+			Hint: "the file holds what a client would send: *2 SELECT 0 first, then each write as an array of bulk strings"},
+		Check{Name: "only-changes", What: "reads, failed commands and no-ops are not logged", Run: onlyChanges, Own: true,
+			Hint: "reads or failed commands were logged: append only where the data has changed, after the handler knows that"},
+		Check{Name: "absolute-deadline", What: "a relative time to live is logged as a point in time", Run: absoluteDeadline, Own: true,
+			Hint: "relative TTL in the log starts anew at each replay: log PXAT or PEXPIREAT with Unix milliseconds"},
+		Check{Name: "ttl-after-restart", What: "a key's remaining time goes on over a restart", Run: ttlAfterRestart, Own: true,
+			Hint: "relative TTL in the log starts anew at each replay: log the deadline itself"},
+		Check{Name: "expired-while-down", What: "what expired while the server was down is gone", Run: expiredWhileDown, Own: true,
+			Hint: "a logged deadline may be in the past at replay: the key must not come back, nor without its deadline"},
+		Check{Name: "replay-is-silent", What: "replay does not log again", Run: replaySilent, Own: true,
+			Hint: "logging again on replay doubles the file at each start: the replay executes without the log"},
+		Check{Name: "del-is-logged", What: "what was deleted stays deleted", Run: delLogged, Own: true,
+			Hint: "DEL changes data, and so does an expiry that PERSIST removed: log them"},
+		Check{Name: "binary-log", What: "keys and values of any bytes survive", Run: binaryLog, Own: true,
+			Hint: "the log is length-prefixed like the wire: write lengths and raw bytes, never lines of text"},
+		Check{Name: "torn-tail", What: "a log cut anywhere in its last command loads up to that command", Run: tornTail, Own: true, Slow: 3,
+			Hint: "dying on a torn tail: a crash may leave half a command at the end. Load what is whole, cut the rest off, go on"},
+		Check{Name: "append-after-tear", What: "what is written after a torn tail survives the next start", Run: appendAfterTear, Own: true,
+			Hint: "truncate the file to the last whole command before you append, or new commands stand behind garbage"},
+		Check{Name: "garbage-is-refused", What: "a log with garbage in the middle is refused with a message", Run: garbageRefused, Own: true,
+			Hint: "a torn tail is the end of the file within a command; bytes that are no RESP are damage: say where, and exit with an error"},
+		Check{Name: "order", What: "the log's order is the order of execution", Run: logOrder, Own: true, Slow: 3,
+			Hint: "log order differing from execution order: with two locks, two clients' SETs can be executed a, b and logged b, a. Execute and append under one lock"},
+		Check{Name: "kill-under-load", What: "kill -9 under load loses nothing that was acknowledged", Run: killUnderLoad, Own: true, Slow: 3,
+			Hint: "answer after the command has been handed to the file with Write; a buffer in your process dies with it"},
+		Check{Name: "fsync-before-reply", What: "under always, the disk has confirmed before the client gets its answer", Run: fsyncBeforeReply, Own: true, Slow: 2,
+			Hint: "taking Write for durable: Write hands bytes to the system, only Sync (fsync) puts them on the disk. Under always sync before you answer"},
+		Check{Name: "loads-in-redis", What: "a real redis-server loads the log and has the same data", Run: aofIntoRedis, Own: true, Guide: "How real Redis does it",
+			Hint: "redis-server reads the same format: SELECT first, each command whole, real Redis commands with absolute deadlines only"},
+	)
+}
+
+// logged starts a server that keeps a log under policy always, in a fresh directory.
+func (t *T) logged() *Server { return t.Start(Options{Fsync: "always"}) }
+
+// restart kills s as a power cut of the process would and starts it again.
+func (t *T) restart(s *Server) *Conn {
+	s.Kill()
+	t.again(s)
+	return t.DialTo(s)
+}
+
+// again starts a server that has ended.
+func (t *T) again(s *Server) {
+	if err := s.Run(); err != nil {
+		t.Fail("the server starts again on its own files", err.Error())
+	}
+	t.awaitLoaded(s)
+}
+
+// awaitLoaded waits while a server answers -LOADING, as a real redis-server does at first.
+func (t *T) awaitLoaded(s *Server) {
+	c := t.DialTo(s)
+	t.Until(5*time.Second, "the server has loaded its data", func() (bool, string) {
+		v := str(c.Do("PING"))
+		return !strings.HasPrefix(v, "LOADING"), v
+	})
+	c.Close()
+}
+
+func survivesRestart(t *T) {
+	s := t.logged()
+	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask(":2\r\n", "INCR", "a").Ask("+OK\r\n", "SET", "b", "two words").Ask("+OK\r\n", "SET", "e", "")
+	t.restart(s).Ask(Bulk("2"), "GET", "a").Ask(Bulk("two words"), "GET", "b").Ask(Bulk(""), "GET", "e").Ask(":3\r\n", "INCR", "a")
+	t.Hint("the second start must keep what the first one loaded: open the log for appending, do not create it anew").
+		restart(s).Ask(Bulk("3"), "GET", "a")
+}
+
+func logFormat(t *T) {
+	s := t.logged()
+	t.DialTo(s).Ask("+OK\r\n", "SET", "key", "value")
+	want := "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nvalue\r\n"
+	got := t.aofBytes(s.Opt.Dir)
+	t.Require(strings.EqualFold(string(got), want), Visible([]byte(want), 0), "%s", Visible(got, 300))
+}
+
+func onlyChanges(t *T) {
+	s := t.logged()
+	c := t.DialTo(s).Ask("+OK\r\n", "SET", "kept", "text")
+	c.Do("GET", "kept")
+	c.Do("EXISTS", "kept")
+	c.Do("TTL", "kept")
+	c.Do("PING")
+	before := len(t.aofCommands(s.Opt.Dir))
+	t.Require(before == 2, "2 commands in the log (SELECT, SET)", "%q", t.aofCommands(s.Opt.Dir))
+	c.Do("INCR", "kept")             // not an integer
+	c.Do("SET", "kept")              // arity
+	c.Do("SET", "k", "v", "EX", "0") // refused
+	c.Do("DEL", "nothing")
+	c.Do("PERSIST", "kept")
+	c.Do("EXPIRE", "nothing", "100")
+	cmds := t.aofCommands(s.Opt.Dir)
+	t.Require(len(cmds) == before, "nothing more in the log after commands that changed nothing", "%q", cmds)
+}
+
+func absoluteDeadline(t *T) {
+	s := t.logged()
+	c := t.DialTo(s)
+	now := time.Now().UnixMilli()
+	c.Ask("+OK\r\n", "SET", "a", "v", "EX", "100").Ask("+OK\r\n", "SET", "b", "v", "PX", "100000").
+		Ask("+OK\r\n", "SET", "c", "v").Ask(":1\r\n", "EXPIRE", "c", "100")
+	cmds := t.aofCommands(s.Opt.Dir)
+	for _, k := range []string{"a", "b", "c"} {
+		found := find(cmds, k)
+		t.Require(len(found) > 0, "key "+k+" in the log", "%q", cmds)
+		last := found[len(found)-1]
+		at, err := strconv.ParseInt(last[len(last)-1], 10, 64)
+		ok := err == nil && at >= now+95_000 && at <= time.Now().UnixMilli()+101_000
+		t.Require(ok, fmt.Sprintf("%s with a deadline in Unix milliseconds, about %d", k, now+100_000), "%q", last)
+		words := strings.ToUpper(strings.Join(last, " "))
+		t.Require(strings.Contains(words, " PXAT ") || strings.HasPrefix(words, "PEXPIREAT "), "PXAT or PEXPIREAT", "%q", last)
+	}
+}
+
+func ttlAfterRestart(t *T) {
+	s := t.logged()
+	c := t.DialTo(s)
+	c.Ask("+OK\r\n", "SET", "a", "v", "PX", "60000").Ask("+OK\r\n", "SET", "b", "v").Ask(":1\r\n", "EXPIRE", "b", "60").
+		Ask("+OK\r\n", "SET", "c", "v", "EX", "60").Ask(":1\r\n", "PERSIST", "c")
+	t.Sleep(300 * time.Millisecond)
+	c = t.restart(s)
+	c.between(30_000, 59_700, "PTTL", "a").between(30_000, 59_700, "PTTL", "b").Ask(":-1\r\n", "TTL", "c")
+}
+
+func expiredWhileDown(t *T) {
+	s := t.logged()
+	t.DialTo(s).Ask("+OK\r\n", "SET", "short", "v", "PX", "250").Ask("+OK\r\n", "SET", "long", "v", "PX", "60000")
+	s.Kill()
+	t.Sleep(350 * time.Millisecond)
+	t.again(s)
+	t.DialTo(s).Ask("$-1\r\n", "GET", "short").Ask(":-2\r\n", "TTL", "short").Ask(Bulk("v"), "GET", "long")
+}
+
+func replaySilent(t *T) {
+	s := t.logged()
+	t.DialTo(s).Ask(":1\r\n", "INCR", "n").Ask(":2\r\n", "INCR", "n").Ask("+OK\r\n", "SET", "k", "v")
+	before := t.aofBytes(s.Opt.Dir)
+	for range 2 {
+		t.restart(s).Ask(Bulk("2"), "GET", "n")
+	}
+	after := t.aofBytes(s.Opt.Dir)
+	t.Require(string(after) == string(before), Visible(before, 200)+" as before the restarts", "%s", Visible(after, 400))
+}
+
+func delLogged(t *T) {
+	s := t.logged()
+	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+OK\r\n", "SET", "b", "1").Ask(":2\r\n", "DEL", "a", "b", "c").
+		Ask("+OK\r\n", "SET", "d", "1").Ask(":1\r\n", "EXPIRE", "d", "-1").Ask("+OK\r\n", "SET", "e", "1").Ask("+OK\r\n", "SET", "e", "2")
+	t.restart(s).Ask(":0\r\n", "EXISTS", "a", "b", "d").Ask(Bulk("2"), "GET", "e")
+}
+
+func binaryLog(t *T) {
+	s := t.logged()
+	weird := []string{"a\r\nb", "\x00", "*1\r\n$4\r\nPING\r\n", "\xff\xfe", strings.Repeat("z", 100_000), " "}
+	c := t.DialTo(s)
+	for _, w := range weird {
+		c.Ask("+OK\r\n", "SET", w, w+"!")
+	}
+	c = t.restart(s)
+	for _, w := range weird {
+		c.Ask(Bulk(w+"!"), "GET", w)
+	}
+}
+
+func tornTail(t *T) {
+	s := t.logged()
+	t.DialTo(s).Ask("+OK\r\n", "SET", "first", "whole").Ask(":1\r\n", "INCR", "n").Ask("+OK\r\n", "SET", "last", "value")
+	s.Kill()
+	path, b := t.aofPath(s.Opt.Dir), t.aofBytes(s.Opt.Dir)
+	last := strings.LastIndex(string(b), "*3\r\n")
+	for n := last; n <= len(b); n += 1 + (len(b)-last)/12 {
+		t.cutFile(path, b, n)
+		if err := s.Run(); err != nil {
+			t.Fail(fmt.Sprintf("the server starts on a log cut after %d of %d bytes", n, len(b)), err.Error())
+		}
+		t.awaitLoaded(s)
+		c := t.DialTo(s).Ask(Bulk("whole"), "GET", "first").Ask(Bulk("1"), "GET", "n")
+		if n < len(b) {
+			c.Ask("$-1\r\n", "GET", "last")
+		}
+		s.Kill()
+	}
+}
+
+func appendAfterTear(t *T) {
+	s := t.logged()
+	t.DialTo(s).Ask("+OK\r\n", "SET", "first", "whole").Ask("+OK\r\n", "SET", "last", "value")
+	s.Kill()
+	b := t.aofBytes(s.Opt.Dir)
+	t.cutFile(t.aofPath(s.Opt.Dir), b, len(b)-4)
+	t.again(s)
+	t.DialTo(s).Ask("+OK\r\n", "SET", "new", "after the tear")
+	t.restart(s).Ask(Bulk("whole"), "GET", "first").Ask("$-1\r\n", "GET", "last").Ask(Bulk("after the tear"), "GET", "new")
+}
+
+// refusesToStart starts s again and expects it to end by itself with an error code. Redis listens
+// before it loads, so that it has accepted a connection means nothing.
+func (t *T) refusesToStart(s *Server) {
+	s.Run()
+	code, ended := s.Exit(t.limit)
+	t.Require(ended && code != 0, "the server ends at once, with a message and an exit code other than 0",
+		"ended=%v, exit code %d%s", ended, code, s.said())
+}
+
+func garbageRefused(t *T) {
+	s := t.logged()
+	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1")
+	s.Kill()
+	path, b := t.aofPath(s.Opt.Dir), t.aofBytes(s.Opt.Dir)
+	bad := append(append([]byte{}, b...), "!!garbage!!\r\n"...)
+	t.cutFile(path, append(bad, b...), len(bad)+len(b))
+	t.refusesToStart(s)
+	after, _ := os.ReadFile(path)
+	t.Hint("a damaged file is evidence: leave it as it is").
+		Require(len(after) == len(bad)+len(b), "the damaged log is left alone", "it has %d bytes, had %d", len(after), len(bad)+len(b))
+}
+
+// logOrder lets many clients set the same keys in bursts. If execution and log took separate locks,
+// some key's last SET in the log is not the last that was executed.
+func logOrder(t *T) {
+	s := t.Start(Options{Fsync: "no"})
+	const clients, keys, rounds = 16, 20, 30
+	t.Parallel(clients, func(i int) {
+		c := t.DialTo(s)
+		for r := range rounds {
+			var in []byte
+			for k := range keys {
+				in = resp.AppendCommandStrings(in, "SET", fmt.Sprint("k", k), fmt.Sprintf("%d-%d", i, r))
+			}
+			c.Send(string(in))
+			for range keys {
+				c.Reply()
+			}
+		}
+	})
+	c := t.DialTo(s)
+	before := make([]string, keys)
+	for k := range keys {
+		before[k] = str(c.Do("GET", fmt.Sprint("k", k)))
+	}
+	c = t.restart(s)
+	for k := range keys {
+		c.Ask(Bulk(before[k]), "GET", fmt.Sprint("k", k))
+	}
+}
+
+func killUnderLoad(t *T) {
+	s := t.logged()
+	const clients = 10
+	var acked [clients]int
+	var total atomic.Int64
+	time.AfterFunc(400*time.Millisecond, s.Kill)
+	t.Parallel(clients, func(i int) {
+		c := t.DialTo(s)
+		for n := 1; ; n++ {
+			if !c.TrySend(string(resp.AppendCommandStrings(nil, "SET", fmt.Sprintf("c%d:%d", i, n), strconv.Itoa(n)))) {
+				return
+			}
+			if v, err := c.TryReply(); err != nil || str(v) != "OK" {
+				return
+			}
+			acked[i] = n
+			total.Add(1)
+		}
+	})
+	s.Kill()
+	t.again(s)
+	t.Parallel(clients, func(i int) {
+		c := t.DialTo(s)
+		for n := 1; n <= acked[i]; n++ {
+			key := fmt.Sprintf("c%d:%d", i, n)
+			v := str(c.Do("GET", key))
+			t.Require(v == strconv.Itoa(n), fmt.Sprintf("%s = %d, one of %d acknowledged writes", key, n, total.Load()), "%s", v)
+		}
+	})
+}
+
+// fsyncBeforeReply watches the server's system calls. Only they can show it: after kill -9 the
+// system still writes what it was handed, so no test by restart can tell a Write from a Sync.
+func fsyncBeforeReply(t *T) {
+	s, calls := t.startTraced(Options{Fsync: "always"}, "write,writev,pwrite64,fsync,fdatasync,sendto,sendmsg")
+	c := t.DialTo(s).Ask("+PONG\r\n", "PING").Ask("+OK\r\n", "SET", "strace:key", "v").Ask("+OK\r\n", "SET", "strace:key", "w")
+	c.Close()
+	lines := calls()
+	logged, synced := false, false
+	for _, l := range lines {
+		switch {
+		case strings.Contains(l, "strace:key"):
+			logged, synced = true, false
+		case strings.Contains(l, "fsync(") || strings.Contains(l, "fdatasync("):
+			synced = true
+		case strings.Contains(l, "OK\\r\\n") && logged:
+			t.Require(synced, "write of the command, fsync, then the reply", "no fsync between them:\n%s", strings.Join(lines, "\n"))
+			logged = false
+		}
+	}
+	t.Require(synced, "a fsync after each command is written", "system calls:\n%s", strings.Join(lines, "\n"))
+}
+
+func aofIntoRedis(t *T) {
+	s := t.logged()
+	c := t.DialTo(s)
+	for i := range 50 {
+		c.Ask("+OK\r\n", "SET", fmt.Sprint("k", i), fmt.Sprint("v\r\n", i))
+	}
+	c.Ask(":1\r\n", "INCR", "n").Ask(":1\r\n", "DEL", "k0").Ask("+OK\r\n", "SET", "ttl", "v", "EX", "1000")
+	s.Kill()
+	if path, err := exec.LookPath("redis-check-aof"); err == nil {
+		out, err := exec.Command(path, t.aofPath(s.Opt.Dir)).CombinedOutput()
+		t.Require(err == nil, "redis-check-aof approves the file", "%s", out)
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(s.Opt.Dir)); err != nil {
+		t.Skip(err.Error())
+	}
+	r := t.Redis(Options{Dir: dir, Fsync: "no"})
+	t.awaitLoaded(r)
+	rc := t.DialTo(r)
+	rc.Ask(Bulk("1"), "GET", "n").Ask("$-1\r\n", "GET", "k0").between(900_000, 1_000_000, "PTTL", "ttl")
+	for i := 1; i < 50; i++ {
+		rc.Ask(Bulk(fmt.Sprint("v\r\n", i)), "GET", fmt.Sprint("k", i))
+	}
+}

@@ -1,0 +1,61 @@
+package check
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// startTraced is Start under strace. The function it returns ends the server and gives the system
+// calls it made, one a line. inject are strace's -e inject= expressions (to slow a disk down, say).
+// Without strace the check is skipped.
+func (t *T) startTraced(o Options, calls string, inject ...string) (*Server, func() []string) {
+	path, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("needs strace (Linux) to see the server's system calls")
+	}
+	if t.target.kind == kindAddr {
+		t.Skip("needs a server that the checker can start")
+	}
+	file := filepath.Join(t.TempDir(), "strace.txt")
+	args := []string{path, "-f", "-s", "200", "-e", "trace=" + calls, "-o", file}
+	for _, i := range inject {
+		args = append(args, "-e", "inject="+i)
+	}
+	traced := *t.target
+	traced.prefix = append(args, "--")
+	s, err := t.startOf(&traced, o)
+	if err != nil {
+		if strings.Contains(err.Error(), "ptrace") || strings.Contains(err.Error(), "strace:") {
+			t.Skip("strace may not trace here: " + err.Error())
+		}
+		t.Fail("the server starts under strace", err.Error())
+	}
+	return s, func() []string {
+		s.Signal(sigInt)
+		if _, ended := s.Exit(2 * time.Second); !ended {
+			s.Kill()
+		}
+		b, _ := os.ReadFile(file)
+		return strings.Split(joinResumed(string(b)), "\n")
+	}
+}
+
+// joinResumed drops the halves of calls that strace split because another thread's came between:
+// of "fsync(3 <unfinished ...>" and "<... fsync resumed>) = 0" the end is what counts, since then
+// the call is over; of a write the beginning, since it shows the bytes.
+func joinResumed(s string) string {
+	var out []string
+	for _, l := range strings.Split(s, "\n") {
+		sync := strings.Contains(l, "fsync(") || strings.Contains(l, "fdatasync(")
+		if sync && strings.HasSuffix(l, "<unfinished ...>") {
+			continue
+		}
+		l = strings.Replace(l, "<... fsync resumed>", "fsync(", 1)
+		l = strings.Replace(l, "<... fdatasync resumed>", "fdatasync(", 1)
+		out = append(out, l)
+	}
+	return strings.Join(out, "\n")
+}
