@@ -1,0 +1,348 @@
+package check
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc64"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// Step 06: a picture of the data at one moment, in Redis's own file format.
+
+func init() {
+	register(6, 0,
+		Check{Name: "save-file", What: "SAVE writes dump.rdb with header, end mark and checksum", Run: saveFile, Own: true, Guide: "On the wire",
+			Hint: "REDIS0010 at the start, FF and 8 bytes of CRC64 (little endian, over all bytes before it, FF too) at the end"},
+		Check{Name: "reload", What: "a restart loads what SAVE saved", Run: rdbReload, Own: true, Guide: "Build it",
+			Hint: "load dump.rdb from the data directory before the first connection is accepted"},
+		Check{Name: "lengths", What: "strings of every length encoding survive", Run: rdbLengths, Own: true,
+			Hint: "endianness: lengths are big endian (6, 14, 32 bits), while the expiry and the checksum are little endian"},
+		Check{Name: "number-like", What: "values that look like numbers come back as the same text", Run: rdbNumbers, Own: true,
+			Hint: "length against string encoding: a first byte of 11xxxxxx is no length but an encoding, and 007 is not 7"},
+		Check{Name: "expiry-saved", What: "deadlines survive, past ones do not come back", Run: rdbExpiry, Own: true,
+			Hint: "FC and 8 bytes, little endian, Unix milliseconds, before the type byte; a key whose time has passed is dropped at load"},
+		Check{Name: "bgsave", What: "BGSAVE answers at once and saves", Run: bgsave, Own: true, Guide: "Build it",
+			Hint: "+Background saving started, and the work goes on in a goroutine"},
+		Check{Name: "point-in-time", What: "a snapshot under writes shows one moment", Run: pointInTime, Own: true, Slow: 3,
+			Hint: "a picture must not mix before and after: take the copy of the keyspace under the lock, all at once, then write it without"},
+		Check{Name: "disk-is-slow", What: "commands are answered while BGSAVE waits for the disk", Run: diskIsSlow, Own: true, Slow: 3,
+			Hint: "lock held during disk I/O: hold it only while you copy, never while you write or sync"},
+		Check{Name: "old-file-stays", What: "the old dump is untouched until the new one is whole", Run: oldFileStays, Own: true,
+			Hint: "writing into dump.rdb itself destroys the old picture before the new one is whole: write a temporary file and rename it"},
+		Check{Name: "sync-then-rename", What: "the new file is synced before it is renamed", Run: syncThenRename, Own: true,
+			Hint: "rename without fsync: after a power cut the name may stand on an empty file. Sync the file, then rename it, then sync the directory"},
+		Check{Name: "damage-is-refused", What: "a damaged dump is refused with a message", Run: rdbDamage, Own: true, Slow: 2,
+			Hint: "compare the checksum and check every length before you trust it: a server must not start on half its data"},
+		Check{Name: "redis-reads-it", What: "redis-check-rdb approves the dump and redis-server loads it", Run: rdbIntoRedis, Own: true, Guide: "How real Redis does it",
+			Hint: "the format is Redis's, byte for byte; run redis-check-rdb dump.rdb and read what it says"},
+		Check{Name: "reads-redis", What: "the dump of a real redis-server is loaded", Run: rdbFromRedis, Own: true,
+			Hint: "reading only one's own files: a real dump holds aux fields (FA), size hints (FB), integers (C0 C1 C2) and compressed strings (C3, LZF)"},
+		Check{Name: "unknown-type", What: "a type that the step does not know is refused by name", Run: unknownType, Own: true, Until: 9,
+			NotRedis: "a real redis-server knows all types",
+			Hint:     "a type byte that you cannot read has no length to skip by: say which key and type, and exit with an error"},
+	)
+}
+
+func dump(s *Server) string { return filepath.Join(s.Opt.Dir, "dump.rdb") }
+
+// dumpBytes returns the contents of s's dump.rdb.
+func (t *T) dumpBytes(s *Server) []byte {
+	b, err := os.ReadFile(dump(s))
+	if err != nil {
+		t.Fail("a file dump.rdb in the data directory", err.Error())
+	}
+	return b
+}
+
+var jones = crc64.MakeTable(0x95ac9329ac4bc9b5)
+
+// rdbChecksum is the checksum of an RDB file; Redis does not complement it, hash/crc64 does.
+func rdbChecksum(b []byte) uint64 { return ^crc64.Update(^uint64(0), jones, b) }
+
+func saveFile(t *T) {
+	s := t.Start(Options{})
+	t.DialTo(s).Ask("+OK\r\n", "SET", "key", "value").Ask("+OK\r\n", "SAVE")
+	b := t.dumpBytes(s)
+	t.Require(len(b) > 18 && string(b[:7]) == "REDIS00", `"REDIS00…" and more`, "%s", Visible(b, 200))
+	body, sum := b[:len(b)-8], binary.LittleEndian.Uint64(b[len(b)-8:])
+	t.Require(body[len(body)-1] == 0xff, "FF before the last 8 bytes", "%s", Visible(b, 200))
+	t.Require(sum == rdbChecksum(body) || sum == 0, fmt.Sprintf("checksum %016x", rdbChecksum(body)), "%016x at the end of %s", sum, Visible(b, 200))
+	t.Require(bytes.Contains(b, []byte("\x00\x03key\x05value")), `00 03 "key" 05 "value" in the file`, "%s", Visible(b, 200))
+	names, _ := filepath.Glob(filepath.Join(s.Opt.Dir, "*temp*"))
+	more, _ := filepath.Glob(filepath.Join(s.Opt.Dir, "*.tmp*"))
+	t.Hint("the temporary file is renamed, so nothing of it stays").
+		Require(len(names)+len(more) == 0, "no temporary files left behind", "%v %v", names, more)
+}
+
+func rdbReload(t *T) {
+	s := t.Start(Options{})
+	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+OK\r\n", "SET", "b", "two\r\nwords").Ask("+OK\r\n", "SET", "", "").Ask("+OK\r\n", "SAVE")
+	t.restart(s).Ask(Bulk("1"), "GET", "a").Ask(Bulk("two\r\nwords"), "GET", "b").Ask(Bulk(""), "GET", "").Ask("+OK\r\n", "SAVE")
+	t.restart(s).Ask(Bulk("1"), "GET", "a")
+}
+
+func rdbLengths(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s)
+	sizes := []int{0, 1, 63, 64, 255, 256, 16383, 16384, 65536, 300_000}
+	text := func(n int) string {
+		var b strings.Builder
+		for i := 0; b.Len() < n; i++ {
+			fmt.Fprintf(&b, "%x.", i*i*2654435761)
+		}
+		return b.String()[:n]
+	}
+	for _, n := range sizes {
+		c.Ask("+OK\r\n", "SET", fmt.Sprint("len:", n, strings.Repeat("k", n%300)), text(n))
+	}
+	c.Ask("+OK\r\n", "SAVE")
+	c = t.restart(s)
+	for _, n := range sizes {
+		c.Ask(Bulk(text(n)), "GET", fmt.Sprint("len:", n, strings.Repeat("k", n%300)))
+	}
+}
+
+var numberLike = []string{"0", "1", "-1", "127", "128", "-128", "-129", "255", "32767", "32768", "-32769", "2147483647", "2147483648",
+	"-2147483648", "-2147483649", "12345678901", "007", "-0", "+1", " 1", "1.0", "9223372036854775807"}
+
+func rdbNumbers(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s)
+	for _, v := range numberLike {
+		c.Ask("+OK\r\n", "SET", "k"+v, v).Ask("+OK\r\n", "SET", v, "v")
+	}
+	c.Ask("+OK\r\n", "SAVE")
+	c = t.restart(s)
+	for _, v := range numberLike {
+		c.Ask(Bulk(v), "GET", "k"+v).Ask(Bulk("v"), "GET", v)
+	}
+}
+
+func rdbExpiry(t *T) {
+	s := t.Start(Options{})
+	t.DialTo(s).Ask("+OK\r\n", "SET", "long", "v", "PX", "60000").Ask("+OK\r\n", "SET", "short", "v", "PX", "300").
+		Ask("+OK\r\n", "SET", "ever", "v").Ask("+OK\r\n", "SAVE")
+	s.Kill()
+	t.Sleep(400 * time.Millisecond)
+	t.again(s)
+	t.DialTo(s).between(30_000, 59_700, "PTTL", "long").Ask("$-1\r\n", "GET", "short").Ask(":-1\r\n", "TTL", "ever")
+}
+
+func bgsave(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+Background saving started\r\n", "BGSAVE")
+	t.Until(5*time.Second, "dump.rdb appears", func() (bool, string) {
+		_, err := os.Stat(dump(s))
+		return err == nil, fmt.Sprint(err)
+	})
+	c.Ask("+PONG\r\n", "PING")
+	t.restart(s).Ask(Bulk("1"), "GET", "a")
+}
+
+// pointInTime writes a counter to one key after another. A picture of one moment holds n in the
+// first few and n-1 in the rest; one that mixes moments holds something else.
+func pointInTime(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s)
+	const keys = 2000
+	round := func(n int) string {
+		var in []byte
+		for k := range keys {
+			in = resp.AppendCommandStrings(in, "SET", fmt.Sprintf("pit:%04d", k), strconv.Itoa(n))
+		}
+		return string(in)
+	}
+	oks := strings.Repeat("+OK\r\n", keys)
+	c.Exchange(round(0), oks)
+	stop, started := make(chan bool), make(chan bool)
+	var wg sync.WaitGroup
+	wg.Add(1)
+	var failed any
+	go func() {
+		defer wg.Done()
+		defer func() { failed = recover() }()
+		w := t.DialTo(s)
+		for n := 1; ; n++ {
+			w.Exchange(round(n), oks)
+			if n == 3 {
+				close(started)
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	}()
+	<-started
+	c.Ask("+Background saving started\r\n", "BGSAVE")
+	t.Until(8*time.Second, "dump.rdb appears", func() (bool, string) {
+		_, err := os.Stat(dump(s))
+		return err == nil, fmt.Sprint(err)
+	})
+	close(stop)
+	wg.Wait()
+	if failed != nil {
+		panic(failed)
+	}
+	c = t.restart(s)
+	first, drops := -1, 0
+	for k, prev := 0, 0; k < keys; k++ {
+		n, err := strconv.Atoi(str(c.Do("GET", fmt.Sprintf("pit:%04d", k))))
+		t.Require(err == nil, "a counter in every key", "%v", err)
+		if k == 0 {
+			first = n
+		} else if n != prev {
+			drops++
+		}
+		prev = n
+		t.Require((n == first || n == first-1) && drops <= 1, "n in the first keys and n-1 in all the others",
+			"%d in the first key, %d in key %d after %d changes", first, n, k, drops)
+	}
+}
+
+// diskIsSlow makes each sync take 1.5 s and asks for answers meanwhile.
+func diskIsSlow(t *T) {
+	const delay = 1500 * time.Millisecond
+	s, _ := t.startTraced(Options{}, "fsync,fdatasync", fmt.Sprintf("fsync,fdatasync:delay_enter=%d", delay.Microseconds()))
+	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+Background saving started\r\n", "BGSAVE")
+	begin := time.Now()
+	slowest := time.Duration(0)
+	for i := range 20 {
+		at := time.Now()
+		c.Ask("+OK\r\n", "SET", "b", strconv.Itoa(i)).Ask(Bulk("1"), "GET", "a")
+		slowest = max(slowest, time.Since(at))
+		time.Sleep(20 * time.Millisecond)
+	}
+	_, err := os.Stat(dump(s))
+	t.Require(err != nil || time.Since(begin) > delay, "dump.rdb only after its sync", "it was there after %v", time.Since(begin))
+	t.Hint("lock held during disk I/O: hold it only while you copy, never while you write or sync").
+		Require(slowest < delay*2/3, "answers at once while the disk takes 1.5 s", "one took %v", slowest)
+}
+
+func oldFileStays(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "old").Ask("+OK\r\n", "SAVE")
+	old := t.dumpBytes(s)
+	f, err := os.Open(dump(s))
+	if err != nil {
+		t.Fail("a file dump.rdb", err.Error())
+	}
+	defer f.Close()
+	c.Ask("+OK\r\n", "SET", "a", strings.Repeat("new and longer ", 50)).Ask("+OK\r\n", "SAVE")
+	still, _ := io.ReadAll(f)
+	t.Require(bytes.Equal(old, still), "the old file's bytes, under its old descriptor, as they were", "%s", Visible(still, 200))
+	t.Hint("SAVE must put the new file in the old one's place").
+		Require(!bytes.Equal(old, t.dumpBytes(s)), "a new dump.rdb", "the old one")
+}
+
+func syncThenRename(t *T) {
+	s, calls := t.startTraced(Options{}, "fsync,fdatasync,rename,renameat,renameat2")
+	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+OK\r\n", "SAVE")
+	lines := calls()
+	synced := false
+	for _, l := range lines {
+		if strings.Contains(l, "sync(") {
+			synced = true
+		}
+		if strings.Contains(l, "rename") && strings.Contains(l, "dump.rdb") {
+			t.Require(synced, "fsync, then rename", "%s", strings.Join(lines, "\n"))
+			return
+		}
+	}
+	t.Fail("a rename to dump.rdb", strings.Join(lines, "\n"))
+}
+
+func rdbDamage(t *T) {
+	s := t.Start(Options{})
+	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "some value").Ask("+OK\r\n", "SET", "b", "another").Ask("+OK\r\n", "SAVE")
+	s.Kill()
+	good := t.dumpBytes(s)
+	at := bytes.Index(good, []byte("value"))
+	flipped := append([]byte{}, good...)
+	flipped[max(at, 0)] ^= 0x20
+	huge := append([]byte("REDIS0010\xfe\x00\x00\x80\x7f\xff\xff\xff"), good[9:]...)
+	for what, b := range map[string][]byte{"one bit of a value flipped": flipped, "the second half missing": good[:len(good)/2+4],
+		"the checksum missing": good[:len(good)-8], "a length of 2 GB": huge, "not an RDB at all": []byte("hello, this is no RDB file\n")} {
+		t.Hint("%s: compare the checksum, check every length against what is left, and refuse with the offset and what was expected", what)
+		t.cutFile(dump(s), b, len(b))
+		t.refusesToStart(s)
+		t.Require(strings.TrimSpace(s.Output()) != "", "a message that says what is wrong", "silence")
+	}
+}
+
+func rdbIntoRedis(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s)
+	for _, v := range numberLike {
+		c.Ask("+OK\r\n", "SET", "k"+v, v)
+	}
+	c.Ask("+OK\r\n", "SET", "long", strings.Repeat("text ", 20_000)).Ask("+OK\r\n", "SET", "ttl", "v", "PX", "600000").Ask("+OK\r\n", "SAVE")
+	if path, err := exec.LookPath("redis-check-rdb"); err == nil {
+		out, err := exec.Command(path, dump(s)).CombinedOutput()
+		t.Require(err == nil, "redis-check-rdb approves", "%s", out)
+	}
+	dir := t.TempDir()
+	b := t.dumpBytes(s)
+	t.cutFile(filepath.Join(dir, "dump.rdb"), b, len(b))
+	r := t.Redis(Options{Dir: dir})
+	t.awaitLoaded(r)
+	rc := t.DialTo(r)
+	for _, v := range numberLike {
+		rc.Ask(Bulk(v), "GET", "k"+v)
+	}
+	rc.Ask(Bulk(strings.Repeat("text ", 20_000)), "GET", "long").between(500_000, 600_000, "PTTL", "ttl")
+}
+
+func rdbFromRedis(t *T) {
+	r := t.Redis(Options{})
+	rc := t.DialTo(r)
+	for _, v := range numberLike {
+		rc.Ask("+OK\r\n", "SET", "k"+v, v).Ask("+OK\r\n", "SET", v, "v")
+	}
+	lzf := []string{strings.Repeat("a", 49), strings.Repeat("abcdefghij", 1000), strings.Repeat("x", 400) + strings.Repeat("the quick brown fox ", 60)}
+	for i, v := range lzf {
+		rc.Ask("+OK\r\n", "SET", fmt.Sprint("lzf", i), v)
+	}
+	rc.Ask("+OK\r\n", "SET", "ttl", "v", "PX", "600000").Ask("+OK\r\n", "SET", "past", "v", "PX", "100").Ask("+OK\r\n", "SAVE")
+	dir := t.TempDir()
+	b := t.dumpBytes(r)
+	t.cutFile(filepath.Join(dir, "dump.rdb"), b, len(b))
+	r.Kill()
+	t.Sleep(150 * time.Millisecond)
+	s := t.Start(Options{Dir: dir})
+	t.awaitLoaded(s)
+	c := t.DialTo(s)
+	for _, v := range numberLike {
+		c.Ask(Bulk(v), "GET", "k"+v).Ask(Bulk("v"), "GET", v)
+	}
+	for i, v := range lzf {
+		c.Hint("a compressed string: C3, compressed length, length, then LZF; its runs may overlap what they copy").Ask(Bulk(v), "GET", fmt.Sprint("lzf", i))
+	}
+	c.Hint("FC is a deadline in milliseconds, little endian, for the key that follows").
+		between(500_000, 600_000, "PTTL", "ttl").Ask("$-1\r\n", "GET", "past")
+}
+
+func unknownType(t *T) {
+	r := t.Redis(Options{})
+	t.DialTo(r).Ask("+OK\r\n", "SET", "a", "1").Ask(":1\r\n", "RPUSH", "mylist", "x").Ask("+OK\r\n", "SAVE")
+	dir := t.TempDir()
+	b := t.dumpBytes(r)
+	t.cutFile(filepath.Join(dir, "dump.rdb"), b, len(b))
+	s, err := t.TryStart(Options{Dir: dir})
+	if err == nil {
+		t.refusesToStart(s)
+	}
+	t.Require(strings.Contains(strings.ToLower(s.Output()), "type"), "a message that names the type", "%s", s.Output())
+	t.Require(strings.Contains(s.Output(), "mylist"), "a message that names the key mylist", "%s", s.Output())
+}

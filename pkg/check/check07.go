@@ -1,0 +1,251 @@
+package check
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// Step 07: one message to many, and nobody waits for the slow.
+
+func init() {
+	register(7, 0,
+		Check{Name: "subscribe", What: "SUBSCRIBE answers each channel with a running count", Run: subscribe, Guide: "On the wire",
+			Hint: "one array a channel: subscribe, the channel, how many subscriptions this connection now has"},
+		Check{Name: "publish-count", What: "PUBLISH answers how many received the message", Run: publishCount, Guide: "Build it",
+			Hint: "count the subscribers the message was handed to; nobody is 0"},
+		Check{Name: "deliver", What: "a subscriber gets each message, in order, with any bytes", Run: deliver, Guide: "On the wire",
+			Hint: "an array of three: message, the channel, the payload as it was published"},
+		Check{Name: "psubscribe", What: "a pattern gets what matches it", Run: psubscribe, Guide: "On the wire",
+			Hint: "an array of four: pmessage, the pattern, the channel, the payload; * ? [a-z] and \\ mean what they mean in KEYS"},
+		Check{Name: "channel-and-pattern", What: "a channel and a matching pattern deliver a message twice", Run: channelAndPattern,
+			Hint: "each subscription delivers for itself, the channel before the patterns; PUBLISH counts both"},
+		Check{Name: "unsubscribe", What: "UNSUBSCRIBE ends a subscription, or all", Run: unsubscribe, Guide: "Build it",
+			Hint: "one array a channel with the count that is left; without subscriptions one with a null channel. At count 0 the connection is an ordinary one again"},
+		Check{Name: "subscribed-mode", What: "a subscriber may only subscribe, PING, QUIT", Run: subscribedMode, Guide: "On the wire",
+			Hint: "RESP2 cannot tell a reply from a message, so other commands are refused; PING answers an array [pong, \"\"]"},
+		Check{Name: "no-history", What: "a message from before the subscription does not come", Run: noHistory,
+			Hint: "expecting history: pub/sub keeps nothing; a message goes to who listens at that moment"},
+		Check{Name: "leaves", What: "a subscriber that has gone is counted no more", Run: subscriberLeaves,
+			Hint: "leak on disconnect: remove the connection from every channel and pattern when it ends, however it ends"},
+		Check{Name: "come-and-go", What: "subscribers that come and go while others publish break nothing", Run: comeAndGo, Slow: 3,
+			Hint: "send on a closed channel ends the process: only the sender may close, or tell the writer to stop by another way"},
+		Check{Name: "whole-frames", What: "replies and messages of a connection never mix", Run: wholeFrames, Slow: 2,
+			Hint: "two goroutines interleaving on a socket: replies and messages must pass through one writer a connection"},
+		Check{Name: "stalled-subscriber", What: "a subscriber that reads nothing delays nobody", Run: stalledSubscriber, Slow: 3,
+			Hint: "writing to a subscriber under the hub's lock makes one stalled reader stop them all: hand the message to a queue and go on"},
+		Check{Name: "bounded-queue", What: "what a stalled subscriber makes the server keep is bounded", Run: boundedQueue, Own: true, Slow: 6,
+			Hint: "unbounded queue: a subscriber that reads nothing makes you keep every message for ever. Bound it, and end the connection when it is full"},
+	)
+}
+
+// push is what a subscription sends: kind, channel, and a count or a payload.
+func push(kind, channel string, n int) string {
+	return "*3\r\n" + Bulk(kind) + Bulk(channel) + fmt.Sprintf(":%d\r\n", n)
+}
+
+func message(channel, payload string) string {
+	return "*3\r\n" + Bulk("message") + Bulk(channel) + Bulk(payload)
+}
+
+func pmessage(pattern, channel, payload string) string {
+	return "*4\r\n" + Bulk("pmessage") + Bulk(pattern) + Bulk(channel) + Bulk(payload)
+}
+
+func subscribe(t *T) {
+	a, b, c := t.Key("a"), t.Key("b"), t.Key("c")
+	t.Dial().Ask(push("subscribe", a, 1)+push("subscribe", b, 2), "SUBSCRIBE", a, b).
+		Ask(push("subscribe", a, 2), "SUBSCRIBE", a).Ask(push("psubscribe", c+"*", 3), "PSUBSCRIBE", c+"*")
+}
+
+func publishCount(t *T) {
+	ch, p := t.Key("news"), t.Dial()
+	p.Ask(":0\r\n", "PUBLISH", ch, "x")
+	for n := 1; n <= 3; n++ {
+		t.Dial().Ask(push("subscribe", ch, 1), "SUBSCRIBE", ch)
+		p.Ask(fmt.Sprintf(":%d\r\n", n), "PUBLISH", ch, "x")
+	}
+}
+
+func deliver(t *T) {
+	ch, other, p := t.Key("news"), t.Key("other"), t.Dial()
+	s := t.Dial().Ask(push("subscribe", ch, 1), "SUBSCRIBE", ch)
+	p.Ask(":0\r\n", "PUBLISH", other, "not for you")
+	for i := range 20 {
+		p.Ask(":1\r\n", "PUBLISH", ch, "m"+strconv.Itoa(i))
+	}
+	for i := range 20 {
+		s.Expect(message(ch, "m"+strconv.Itoa(i)))
+	}
+	for _, payload := range []string{"", "a\r\nb", "\x00\xff", strings.Repeat("long ", 20_000)} {
+		p.Ask(":1\r\n", "PUBLISH", ch, payload)
+		s.Expect(message(ch, payload))
+	}
+}
+
+func psubscribe(t *T) {
+	base, p := t.Key("log"), t.Dial()
+	for _, c := range []struct{ pattern, yes, no string }{{".*", ".a", "a"}, {".h?llo", ".hello", ".hllo"}, {".[a-c]x", ".bx", ".dx"},
+		{".[^a]x", ".bx", ".ax"}, {`.\*`, ".*", ".x"}} {
+		s := t.Dial().Ask(push("psubscribe", base+c.pattern, 1), "PSUBSCRIBE", base+c.pattern)
+		p.Ask(":0\r\n", "PUBLISH", base+c.no, "no").Ask(":1\r\n", "PUBLISH", base+c.yes, "yes")
+		s.Expect(pmessage(base+c.pattern, base+c.yes, "yes"))
+		s.Ask("*3\r\n"+Bulk("punsubscribe")+Bulk(base+c.pattern)+":0\r\n", "PUNSUBSCRIBE", base+c.pattern)
+	}
+}
+
+func channelAndPattern(t *T) {
+	ch := t.Key("both")
+	s := t.Dial().Ask(push("psubscribe", ch+"*", 1), "PSUBSCRIBE", ch+"*").Ask(push("subscribe", ch, 2), "SUBSCRIBE", ch)
+	t.Dial().Ask(":2\r\n", "PUBLISH", ch, "x")
+	s.Expect(message(ch, "x") + pmessage(ch+"*", ch, "x"))
+}
+
+func unsubscribe(t *T) {
+	a, b, p := t.Key("a"), t.Key("b"), t.Dial()
+	s := t.Dial().Ask(push("subscribe", a, 1)+push("subscribe", b, 2), "SUBSCRIBE", a, b)
+	s.Ask(push("unsubscribe", a, 1), "UNSUBSCRIBE", a)
+	p.Ask(":0\r\n", "PUBLISH", a, "x").Ask(":1\r\n", "PUBLISH", b, "y")
+	s.Expect(message(b, "y")).Ask(push("unsubscribe", b, 0), "UNSUBSCRIBE")
+	s.Ask("*3\r\n"+Bulk("unsubscribe")+"$-1\r\n:0\r\n", "UNSUBSCRIBE").Ask("+PONG\r\n", "PING").Ask("$-1\r\n", "GET", t.Key("none"))
+}
+
+func subscribedMode(t *T) {
+	ch := t.Key("ch")
+	s := t.Dial().Ask(push("subscribe", ch, 1), "SUBSCRIBE", ch)
+	v := str(s.Do("GET", "x"))
+	want := "ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+	t.Require(v == want, want, "%s", v)
+	s.Ask("*2\r\n$4\r\npong\r\n$0\r\n\r\n", "PING").Ask("*2\r\n$4\r\npong\r\n$2\r\nhi\r\n", "PING", "hi").
+		Hint("QUIT answers +OK and closes").Ask("+OK\r\n", "QUIT").ExpectClose()
+}
+
+func noHistory(t *T) {
+	ch, p := t.Key("ch"), t.Dial()
+	p.Ask(":0\r\n", "PUBLISH", ch, "early")
+	s := t.Dial().Ask(push("subscribe", ch, 1), "SUBSCRIBE", ch)
+	p.Ask(":1\r\n", "PUBLISH", ch, "late")
+	s.Expect(message(ch, "late"))
+}
+
+func subscriberLeaves(t *T) {
+	ch, p := t.Key("ch"), t.Dial()
+	for i := range 3 {
+		s := t.Dial().Ask(push("subscribe", ch, 1), "SUBSCRIBE", ch)
+		s.Ask(push("psubscribe", ch+"*", 2), "PSUBSCRIBE", ch+"*")
+		p.Ask(":2\r\n", "PUBLISH", ch, "x")
+		if i%2 == 0 {
+			s.Close()
+		} else {
+			s.Reset()
+		}
+		t.Until(t.limit, "PUBLISH to a channel whose only subscriber has gone answers 0", func() (bool, string) {
+			v := str(p.Do("PUBLISH", ch, "x"))
+			return v == "0", v
+		})
+	}
+}
+
+func comeAndGo(t *T) {
+	ch := t.Key("ch")
+	end := time.Now().Add(700 * time.Millisecond)
+	t.Parallel(12, func(i int) {
+		if i < 4 {
+			p := t.Dial()
+			for time.Now().Before(end) {
+				var in []byte
+				for range 20 {
+					in = resp.AppendCommandStrings(in, "PUBLISH", ch, "x")
+				}
+				p.Send(string(in))
+				for range 20 {
+					p.Reply()
+				}
+			}
+			return
+		}
+		for n := 0; time.Now().Before(end); n++ {
+			s := t.Dial().Cmd("SUBSCRIBE", ch)
+			s.Reply()
+			switch (i + n) % 3 {
+			case 0:
+				s.Reset()
+			case 1:
+				s.Cmd("UNSUBSCRIBE").Cmd("SUBSCRIBE", ch).Close()
+			default:
+				s.Close()
+			}
+		}
+	})
+	t.Dial().Ask("+PONG\r\n", "PING")
+}
+
+// wholeFrames lets a connection get messages while it asks for replies, and reads all of both.
+func wholeFrames(t *T) {
+	ch := t.Key("ch")
+	const publishers, each, asked = 4, 200, 300
+	payload := strings.Repeat("payload ", 50)
+	s := t.Dial().Ask(push("subscribe", ch, 1), "SUBSCRIBE", ch)
+	t.Parallel(publishers+1, func(i int) {
+		if i < publishers {
+			p := t.Dial()
+			for range each {
+				p.Ask(":1\r\n", "PUBLISH", ch, payload)
+			}
+			return
+		}
+		for range asked {
+			s.Cmd("PING", "p")
+		}
+		messages, pongs := 0, 0
+		for messages < publishers*each || pongs < asked {
+			v := s.Reply()
+			switch {
+			case len(v.Elems) == 3 && str(v.Elems[0]) == "message" && str(v.Elems[2]) == payload:
+				messages++
+			case len(v.Elems) == 2 && str(v.Elems[0]) == "pong" && str(v.Elems[1]) == "p":
+				pongs++
+			default:
+				t.Fail("only messages and pongs, each whole", Visible([]byte(str(v)), 200))
+			}
+		}
+	})
+}
+
+func stalledSubscriber(t *T) {
+	ch, p := t.Key("ch"), t.Dial()
+	t.Dial().SmallWindow().Ask(push("subscribe", ch, 1), "SUBSCRIBE", ch) // and reads no more
+	live := t.Dial().Ask(push("subscribe", ch, 1), "SUBSCRIBE", ch)
+	payload := strings.Repeat("x", 16<<10)
+	for range 600 {
+		v := p.Do("PUBLISH", ch, payload)
+		t.Require(v.Kind == resp.Integer && v.Int >= 1, "PUBLISH answers 2, or 1 once the stalled one has been ended", "%s", str(v))
+		live.Expect(message(ch, payload))
+	}
+	p.Ask("+PONG\r\n", "PING")
+}
+
+func boundedQueue(t *T) {
+	s := t.Start(Options{})
+	p := t.DialTo(s)
+	stalled := t.DialTo(s).SmallWindow().Ask(push("subscribe", "ch", 1), "SUBSCRIBE", "ch")
+	before := residentBytes(s)
+	one := string(resp.AppendCommandStrings(nil, "PUBLISH", "ch", strings.Repeat("x", 64<<10)))
+	for i := range 250 { // 16 MB each ten rounds, 250 MB in all
+		p.Send(strings.Repeat(one, 16))
+		last := resp.Value{}
+		for range 16 {
+			last = p.Reply()
+		}
+		if str(last) == "0" {
+			return // the server has ended the subscriber
+		}
+		grown := residentBytes(s) - before
+		t.Require(grown < 200<<20, "the server ends a subscriber that is 200 MB behind, or keeps less than that",
+			"it holds %d MB more after %d MB", grown>>20, (i + 1))
+	}
+	stalled.Close()
+}
