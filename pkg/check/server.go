@@ -182,11 +182,7 @@ func (s *Server) said() string {
 	}
 	lines := strings.Split(out, "\n")
 	if len(lines) > 8 {
-		if crashed(out) { // says what happened in its first lines
-			lines = lines[:8]
-		} else {
-			lines = lines[len(lines)-8:]
-		}
+		lines = lines[:8] // a Go panic says what happened in its first lines
 	}
 	return "; it said:\n" + strings.Join(lines, "\n")
 }
@@ -205,17 +201,12 @@ type tail struct {
 	buf []byte
 }
 
-// crashed says whether what a process said begins with the last words of a Go program.
-func crashed(s string) bool {
-	return strings.HasPrefix(s, "panic: ") || strings.HasPrefix(s, "fatal error: ")
-}
-
 const tailMax = 16 << 10
 
 func (w *tail) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if crashed(string(p)) {
+	if strings.HasPrefix(string(p), "panic: ") || strings.HasPrefix(string(p), "fatal error: ") {
 		w.buf = w.buf[:0]
 	}
 	w.buf = append(w.buf, p...)

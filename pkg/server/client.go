@@ -1,0 +1,255 @@
+package server
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"byor/pkg/resp"
+	"byor/pkg/store"
+)
+
+// Client is one session: a connection's state and the context in which its commands run. It does
+// not know its transport (see transport.go): input is parsed from rd, replies are appended to w.
+//
+// Everything but the output side is guarded by the engine's lock, or belongs to the goroutine that
+// serves the connection (rd, batch, next). Replies and messages are appended to w under the
+// engine's lock; handOver passes them to out, guarded by outMu, from which flush writes. Lock
+// order: the engine's lock before outMu.
+type Client struct {
+	s  *Server
+	id int64
+	db *store.DB
+	w  resp.Writer
+
+	// The command that is running.
+	cmd       *Command
+	args      [][]byte
+	failed    bool // it replied an error
+	rewritten bool // it said itself what to replicate
+
+	flags   clientFlag
+	authed  bool
+	user    string
+	name    string
+	libName string
+	libVer  string
+
+	queue    []queued // between MULTI and EXEC
+	doomed   bool     // a queued command was refused: EXEC aborts
+	dirtyCAS bool     // a watched key changed
+	watching []watch
+
+	subs     subscriptions
+	blocked  *blocking
+	muteOnce int // commands whose reply CLIENT REPLY SKIP drops: 2 at SKIP itself, 1 at the next
+
+	createdMs, activeMs int64
+	totalIn, totalOut   int64
+	evictExempt         bool
+	touchExempt         bool // CLIENT NO-TOUCH
+
+	conn      net.Conn // nil for the server's own clients (loading, links)
+	transport transport
+	unix      bool
+	addr      string
+	laddr     string
+	closing   closeMode
+	async     bool // queued in Server.async
+
+	rd    *resp.CommandReader
+	batch [][][]byte // parsed and not yet executed from next on
+	next  int
+	perr  error // the protocol error behind the batch
+
+	outMu     sync.Mutex
+	out       []byte
+	wbuf      []byte
+	writing   bool
+	outErr    error
+	commitAt  int64 // append-only offset that must be durable before out is written
+	overSince time.Time
+}
+
+type clientFlag uint32
+
+const (
+	flagMulti clientFlag = 1 << iota
+	flagReplyOff
+	flagMonitor
+	flagReplica
+	flagMaster // the replication link: its commands are the master's
+	flagFake   // loading a file
+	flagInExec // a command of an EXEC is running
+	flagNoTouch
+)
+
+type closeMode uint8
+
+const (
+	staysOpen closeMode = iota
+	closeAfterReply
+	closeNow
+)
+
+func (c *Client) has(f clientFlag) bool { return c.flags&f != 0 }
+
+// trusted reports whether the commands are not a user's but the replication link's or a file's.
+func (c *Client) trusted() bool { return c.flags&(flagMaster|flagFake) != 0 }
+
+// newClient registers a session. The engine's lock must be held. conn may be nil.
+func (s *Server) newClient(conn net.Conn) *Client {
+	s.nextID++
+	c := &Client{s: s, id: s.nextID, db: s.store.DB(0), conn: conn, user: "default"}
+	c.w.Proto = 2
+	c.createdMs, c.activeMs = s.nowMs, s.nowMs
+	c.authed = s.cfg.RequirePass == ""
+	if conn != nil {
+		c.rd = resp.NewCommandReader(conn)
+		c.rd.Limits.Unauthenticated = !c.authed
+		c.rd.Limits.MaxBulk = int(s.cfg.ProtoMaxBulkLen)
+		c.addr, c.laddr = addrString(conn.RemoteAddr()), addrString(conn.LocalAddr())
+		if conn.LocalAddr() != nil && conn.LocalAddr().Network() == "unix" {
+			c.unix = true
+			c.addr, c.laddr = s.cfg.UnixSocket+":0", s.cfg.UnixSocket+":0"
+		}
+		s.clients[c.id] = c
+	}
+	return c
+}
+
+func addrString(a net.Addr) string {
+	if a == nil {
+		return "?:0"
+	}
+	return a.String()
+}
+
+// removeClient ends a session: it leaves every list it is in. The engine's lock must be held.
+func (s *Server) removeClient(c *Client) {
+	if s.clients[c.id] != c {
+		return
+	}
+	delete(s.clients, c.id)
+	c.closing = closeNow
+	s.unsubscribeAll(c)
+	s.unwatch(c)
+	s.unblock(c)
+	s.removeMonitor(c)
+	s.replicaGone(c)
+	c.queue = nil
+}
+
+// closeClient asks for a session to end: at once, or when what it was told so far is written. The
+// engine's lock must be held.
+func (s *Server) closeClient(c *Client, mode closeMode) {
+	if mode > c.closing {
+		c.closing = mode
+	}
+	if c.transport != nil {
+		c.transport.resume(c)
+	}
+}
+
+// push opens an out-of-band message of n values to the client, which may be another one than the
+// running command's. The engine's lock must be held.
+func (c *Client) push(n int) *resp.Writer {
+	c.s.queueAsync(c)
+	c.w.Push(n)
+	return &c.w
+}
+
+// queueAsync notes that c has output that its own goroutine does not know of.
+func (s *Server) queueAsync(c *Client) {
+	if !c.async && c.transport != nil {
+		c.async = true
+		s.async = append(s.async, c)
+	}
+}
+
+// handOver passes what was replied so far to the output side. The engine's lock must be held.
+func (c *Client) handOver() {
+	if len(c.w.Buf) == 0 {
+		return
+	}
+	c.outMu.Lock()
+	if len(c.out) == 0 {
+		c.out, c.w.Buf = c.w.Buf, c.out[:0]
+	} else {
+		c.out = append(c.out, c.w.Buf...)
+		c.w.Buf = c.w.Buf[:0]
+	}
+	if cap(c.w.Buf) > 256<<10 {
+		c.w.Buf = nil
+	}
+	c.commitAt = c.s.aofEnd
+	size := int64(len(c.out) + len(c.wbuf))
+	c.outMu.Unlock()
+	c.checkOutputLimit(size)
+}
+
+// outputClass returns the index of the client's class in client-output-buffer-limit.
+func (c *Client) outputClass() int {
+	switch {
+	case c.has(flagReplica):
+		return classReplica
+	case c.subs.count() > 0:
+		return classPubSub
+	}
+	return classNormal
+}
+
+// checkOutputLimit closes a client that does not read what it is sent.
+func (c *Client) checkOutputLimit(size int64) {
+	lim := c.s.cfg.OutputLimits[c.outputClass()]
+	over := lim.Hard > 0 && size > lim.Hard
+	if lim.Soft > 0 && size > lim.Soft {
+		now := time.Now()
+		if c.overSince.IsZero() {
+			c.overSince = now
+		}
+		over = over || now.Sub(c.overSince) >= time.Duration(lim.SoftSeconds)*time.Second
+	} else {
+		c.overSince = time.Time{}
+	}
+	if over && c.closing != closeNow && c.transport != nil {
+		c.s.logf(LevelWarning, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", c.describe())
+		c.s.stats.outputLimitDisconnections++
+		c.s.closeClient(c, closeNow)
+	}
+}
+
+// outputBytes returns how much waits to be written.
+func (c *Client) outputBytes() int64 {
+	c.outMu.Lock()
+	defer c.outMu.Unlock()
+	return int64(len(c.out) + len(c.wbuf))
+}
+
+// flush writes what was handed over. Several goroutines may call it: one of them writes, the
+// others leave their bytes to it. It waits for the append-only file first when the policy asks
+// for that. The engine's lock must not be held.
+func (c *Client) flush() error {
+	c.outMu.Lock()
+	defer c.outMu.Unlock()
+	if c.writing {
+		return nil
+	}
+	c.writing = true
+	for len(c.out) > 0 && c.outErr == nil {
+		c.wbuf, c.out = c.out, c.wbuf[:0]
+		at := c.commitAt
+		c.outMu.Unlock()
+		c.s.commitAOF(at)
+		n, err := c.conn.Write(c.wbuf)
+		c.outMu.Lock()
+		c.totalOut += int64(n)
+		c.outErr = err
+		if cap(c.wbuf) > 256<<10 {
+			c.wbuf = nil
+		}
+		c.wbuf = c.wbuf[:0]
+	}
+	c.writing = false
+	return c.outErr
+}

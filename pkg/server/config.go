@@ -1,0 +1,366 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"byor/pkg/resp"
+)
+
+// Config holds the parameters of redis.conf that this server knows, with Redis's meaning, units
+// and defaults except where DefaultConfig says otherwise. After New it is guarded by the engine's lock.
+type Config struct {
+	File string // where the configuration came from, for CONFIG REWRITE and INFO
+
+	Bind           []string
+	Port           int64 // 0: no TCP
+	UnixSocket     string
+	UnixSocketPerm int64 // octal, 0 for the default
+	TCPBacklog     int64
+	TCPKeepalive   int64 // seconds, 0 for none
+	Timeout        int64 // seconds a client may be idle, 0 for ever
+	ProtectedMode  bool
+	MaxClients     int64
+	RequirePass    string
+
+	Databases           int64
+	Hz                  int64
+	LogLevel            string
+	LogFile             string
+	MaxMemory           int64 // bytes, 0 for no limit
+	MaxMemoryPolicy     string
+	MaxMemorySamples    int64
+	ProtoMaxBulkLen     int64
+	QueryBufferLimit    int64
+	OutputLimits        [3]OutputLimit
+	SlowlogSlowerThanUs int64
+	SlowlogMaxLen       int64
+	LatencyThresholdMs  int64
+	LatencyTracking     bool
+	ActiveExpireEffort  int64
+	ShutdownTimeoutSec  int64
+	ShutdownOnSigterm   string
+	ShutdownOnSigint    string
+	EnableDebugCommand  string
+
+	Dir                 string
+	DBFilename          string
+	Save                []SavePoint
+	RDBCompression      bool
+	RDBChecksum         bool
+	StopWritesOnError   bool // stop-writes-on-bgsave-error
+	AppendOnly          bool
+	AppendFilename      string
+	AppendDirname       string
+	AppendFsync         string
+	AOFLoadTruncated    bool
+	AOFUseRDBPreamble   bool
+	AOFTimestampEnabled bool
+	AutoRewritePercent  int64
+	AutoRewriteMinSize  int64
+	NoFsyncOnRewrite    bool
+
+	ReplicaOf           string // "host port" or empty
+	MasterAuth          string
+	MasterUser          string
+	ReplicaReadOnly     bool
+	ReplicaServeStale   bool
+	ReplicaPriority     int64
+	ReplicaAnnounceIP   string
+	ReplicaAnnouncePort int64
+	ReplBacklogSize     int64
+	ReplBacklogTTL      int64
+	ReplPingPeriod      int64
+	ReplTimeout         int64
+	ReplDisklessSync    bool
+	ReplDisklessDelay   int64
+	MinReplicasToWrite  int64
+	MinReplicasMaxLag   int64
+
+	HashMaxListpackEntries int64
+	HashMaxListpackValue   int64
+	SetMaxIntsetEntries    int64
+	ZSetMaxListpackEntries int64
+	ZSetMaxListpackValue   int64
+	ListMaxListpackSize    int64
+	ListCompressDepth      int64
+	StreamNodeMaxBytes     int64
+	StreamNodeMaxEntries   int64
+	HLLSparseMaxBytes      int64
+
+	other map[string]string // parameters that are accepted and remembered but change nothing
+}
+
+// OutputLimit bounds the replies that wait for a class of clients: Hard bytes at once, or Soft
+// bytes for SoftSeconds. 0 is no limit.
+type OutputLimit struct{ Hard, Soft, SoftSeconds int64 }
+
+// The classes of client-output-buffer-limit.
+const (
+	classNormal = iota
+	classReplica
+	classPubSub
+)
+
+var classNames = [...]string{"normal", "slave", "pubsub"}
+
+// SavePoint asks for a snapshot once Changes keys changed within Seconds.
+type SavePoint struct{ Seconds, Changes int64 }
+
+// DefaultConfig returns redis-server's defaults, but for the port (6380, so that a real Redis may
+// run beside it), the address (the loopback only).
+func DefaultConfig() *Config {
+	c := &Config{other: map[string]string{}}
+	for i := range params {
+		if p := &params[i]; p.def != "" {
+			if err := p.set(c, p.def); err != nil {
+				panic("server: default of " + p.name + ": " + err.Error())
+			}
+		}
+	}
+	c.Save = []SavePoint{{3600, 1}, {300, 100}, {60, 10000}}
+	c.OutputLimits = [3]OutputLimit{{}, {256 << 20, 64 << 20, 60}, {32 << 20, 8 << 20, 60}}
+	return c
+}
+
+func (c *Config) level() Level {
+	switch c.LogLevel {
+	case "debug":
+		return LevelDebug
+	case "verbose":
+		return LevelVerbose
+	case "warning":
+		return LevelWarning
+	}
+	return LevelNotice
+}
+
+// ConfigError is a line of a configuration that cannot be used.
+type ConfigError struct {
+	Source string // the file, or "" for the command line
+	Line   int
+	Text   string
+	Reason string
+}
+
+func (e *ConfigError) Error() string {
+	return fmt.Sprintf("*** FATAL CONFIG FILE ERROR ***\nReading the configuration file, at line %d\n>>> '%s'\n%s", e.Line, e.Text, e.Reason)
+}
+
+// ParseArgs reads redis-server's command line, without the program's name: an optional file (or
+// "-" for the standard input), then options: --port 6380 --save "" --appendonly yes …
+func (c *Config) ParseArgs(args []string) error {
+	if len(args) > 0 && (args[0] == "-" || !strings.HasPrefix(args[0], "-")) {
+		if err := c.LoadFile(args[0]); err != nil {
+			return err
+		}
+		args = args[1:]
+	}
+	var line [][]byte
+	flushLine := func() error {
+		if len(line) == 0 {
+			return nil
+		}
+		defer func() { line = nil }()
+		if reason := c.directive(line); reason != "" {
+			return &ConfigError{Line: 1, Text: string(bytes.Join(line, []byte(" "))), Reason: reason}
+		}
+		return nil
+	}
+	for _, a := range args {
+		if strings.HasPrefix(a, "--") && len(a) > 2 {
+			if err := flushLine(); err != nil {
+				return err
+			}
+			line = [][]byte{[]byte(a[2:])}
+			continue
+		}
+		if line == nil {
+			return &ConfigError{Line: 1, Text: a, Reason: "Bad directive or wrong number of arguments"}
+		}
+		line = append(line, []byte(a))
+	}
+	return flushLine()
+}
+
+// LoadFile reads a redis.conf; "-" is the standard input.
+func (c *Config) LoadFile(path string) error {
+	f := os.Stdin
+	if path != "-" {
+		var err error
+		if f, err = os.Open(path); err != nil {
+			return fmt.Errorf("Fatal error, can't open config file '%s': %w", path, errors.Unwrap(err)) //nolint:staticcheck // Redis's words
+		}
+		defer f.Close()
+		if abs, err := filepath.Abs(path); err == nil {
+			c.File = abs
+		}
+	}
+	sc := bufio.NewScanner(f)
+	sc.Buffer(nil, 1<<20)
+	for n := 1; sc.Scan(); n++ {
+		line := bytes.TrimSpace(sc.Bytes())
+		if len(line) == 0 || line[0] == '#' {
+			continue
+		}
+		args, ok := resp.SplitArgs(line)
+		reason := "Unbalanced quotes in configuration line"
+		if ok {
+			reason = c.directive(args)
+		}
+		if reason != "" {
+			return &ConfigError{Source: path, Line: n, Text: string(line), Reason: reason}
+		}
+	}
+	return sc.Err()
+}
+
+// directive applies one line and returns what is wrong with it, or nothing.
+func (c *Config) directive(args [][]byte) string {
+	name := strings.ToLower(string(args[0]))
+	words := make([]string, len(args)-1)
+	for i, a := range args[1:] {
+		words[i] = string(a)
+	}
+	if name == "include" && len(words) == 1 {
+		file := c.File
+		err := c.LoadFile(words[0])
+		c.File = file
+		if err != nil {
+			return err.Error()
+		}
+		return ""
+	}
+	p := findParam(name)
+	if p == nil || len(words) == 0 && name != "save" {
+		return "Bad directive or wrong number of arguments"
+	}
+	value := strings.Join(words, " ")
+	if p.name == "save" && value != "" && !c.saveGiven() {
+		c.Save = nil // the first save line replaces the defaults, the others add to it
+	}
+	if p.name == "save" {
+		return c.addSave(words)
+	}
+	if !p.multi && len(words) != 1 {
+		return "wrong number of arguments"
+	}
+	if err := p.set(c, value); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func (c *Config) saveGiven() bool { return c.other["\x00save"] != "" }
+
+func (c *Config) addSave(words []string) string {
+	if len(words) == 0 || len(words) == 1 && words[0] == "" {
+		c.Save = nil
+		c.other["\x00save"] = "given"
+		return ""
+	}
+	points, err := parseSave(strings.Join(words, " "))
+	if err != nil {
+		return err.Error()
+	}
+	c.Save = append(c.Save, points...)
+	c.other["\x00save"] = "given"
+	return ""
+}
+
+func parseSave(v string) ([]SavePoint, error) {
+	words := strings.Fields(v)
+	if len(words)%2 != 0 {
+		return nil, errors.New("Invalid save parameters") //nolint:staticcheck // Redis's words
+	}
+	var points []SavePoint
+	for i := 0; i < len(words); i += 2 {
+		sec, err1 := strconv.ParseInt(words[i], 10, 64)
+		n, err2 := strconv.ParseInt(words[i+1], 10, 64)
+		if err1 != nil || err2 != nil || sec < 1 || n < 0 {
+			return nil, errors.New("Invalid save parameters") //nolint:staticcheck // Redis's words
+		}
+		points = append(points, SavePoint{sec, n})
+	}
+	return points, nil
+}
+
+// listen opens the sockets. An address that starts with "-" may be missing, as in Redis.
+func (c *Config) listen() ([]net.Listener, error) {
+	var lns []net.Listener
+	fail := func(err error) ([]net.Listener, error) {
+		for _, ln := range lns {
+			ln.Close()
+		}
+		return nil, err
+	}
+	if c.Port != 0 {
+		for _, host := range c.Bind {
+			optional := strings.HasPrefix(host, "-")
+			host = strings.TrimPrefix(host, "-")
+			network := "tcp"
+			if host == "*" {
+				host, network = "", "tcp4"
+			} else if host == "::*" {
+				host, network = "::", "tcp6"
+			}
+			ln, err := net.Listen(network, net.JoinHostPort(host, strconv.FormatInt(c.Port, 10)))
+			if err != nil && optional {
+				continue
+			}
+			if err != nil {
+				return fail(fmt.Errorf("Could not create server TCP listening socket %s:%d: %w", host, c.Port, err)) //nolint:staticcheck // Redis's words
+			}
+			lns = append(lns, ln)
+		}
+		if len(lns) == 0 && len(c.Bind) > 0 {
+			return nil, errors.New("no address to listen on")
+		}
+	}
+	if c.UnixSocket != "" {
+		os.Remove(c.UnixSocket)
+		ln, err := net.Listen("unix", c.UnixSocket)
+		if err != nil {
+			return fail(fmt.Errorf("Failed opening Unix socket: %w", err)) //nolint:staticcheck // Redis's words
+		}
+		if c.UnixSocketPerm != 0 {
+			os.Chmod(c.UnixSocket, os.FileMode(c.UnixSocketPerm))
+		}
+		lns = append(lns, ln)
+	}
+	return lns, nil
+}
+
+// parseMemory parses "100", "64mb", "1gb", "1k" as Redis's memtoull does.
+func parseMemory(v string) (int64, error) {
+	i := 0
+	for i < len(v) && (v[i] >= '0' && v[i] <= '9' || v[i] == '-' && i == 0) {
+		i++
+	}
+	n, err := strconv.ParseInt(v[:i], 10, 64)
+	mul := map[string]int64{"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 1000_000, "mb": 1 << 20,
+		"g": 1000_000_000, "gb": 1 << 30}[strings.ToLower(v[i:])]
+	if err != nil || mul == 0 || n < 0 || n > (1<<63-1)/mul {
+		return 0, errors.New("argument must be a memory value")
+	}
+	return n * mul, nil
+}
+
+// applyConfig carries changed parameters to where they take effect.
+func (s *Server) applyConfig() {
+	s.queryLimit.Store(s.cfg.QueryBufferLimit)
+	s.slowNs = s.cfg.SlowlogSlowerThanUs
+	if s.slowNs > 0 {
+		s.slowNs *= 1000
+	}
+	s.log.setLevel(s.cfg.level())
+	s.slowlog.trim(s.cfg.SlowlogMaxLen)
+	s.recalm()
+}

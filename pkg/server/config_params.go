@@ -1,0 +1,312 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// param is one parameter of redis.conf: how it is shown and how it is set.
+type param struct {
+	name      string
+	alias     string // an older name
+	def       string
+	immutable bool // only at start
+	multi     bool // several words
+	get       func(c *Config) string
+	set       func(c *Config, v string) error
+}
+
+func intParam(name string, def, lo, hi int64, field func(c *Config) *int64) param {
+	return param{name: name, def: itoa(def),
+		get: func(c *Config) string { return itoa(*field(c)) },
+		set: func(c *Config, v string) error {
+			n, err := strconv.ParseInt(v, 10, 64)
+			if err != nil {
+				return errors.New("argument couldn't be parsed into an integer")
+			}
+			if n < lo || n > hi {
+				return fmt.Errorf("argument must be between %d and %d inclusive", lo, hi)
+			}
+			*field(c) = n
+			return nil
+		}}
+}
+
+func memParam(name, def string, field func(c *Config) *int64) param {
+	return param{name: name, def: def,
+		get: func(c *Config) string { return itoa(*field(c)) },
+		set: func(c *Config, v string) error {
+			n, err := parseMemory(v)
+			if err != nil {
+				return err
+			}
+			*field(c) = n
+			return nil
+		}}
+}
+
+func boolParam(name string, def bool, field func(c *Config) *bool) param {
+	return param{name: name, def: yesNo(def),
+		get: func(c *Config) string { return yesNo(*field(c)) },
+		set: func(c *Config, v string) error {
+			switch strings.ToLower(v) {
+			case "yes":
+				*field(c) = true
+			case "no":
+				*field(c) = false
+			default:
+				return errors.New("argument must be 'yes' or 'no'")
+			}
+			return nil
+		}}
+}
+
+func stringParam(name, def string, field func(c *Config) *string) param {
+	return param{name: name, def: def,
+		get: func(c *Config) string { return *field(c) },
+		set: func(c *Config, v string) error { *field(c) = v; return nil }}
+}
+
+func enumParam(name, def string, field func(c *Config) *string, words ...string) param {
+	return param{name: name, def: def,
+		get: func(c *Config) string { return *field(c) },
+		set: func(c *Config, v string) error {
+			if v = strings.ToLower(v); !slices.Contains(words, v) {
+				return fmt.Errorf("argument(s) must be one of the following: %s", strings.Join(words, ", "))
+			}
+			*field(c) = v
+			return nil
+		}}
+}
+
+// noted is a parameter of Redis that has nothing to act on here. It is accepted, remembered and
+// shown, so that a redis.conf and the tools that ask for it work unchanged.
+func noted(name, def string) param {
+	return param{name: name, def: def,
+		get: func(c *Config) string { return c.other[name] },
+		set: func(c *Config, v string) error { c.other[name] = v; return nil }}
+}
+
+func fixed(p param) param { p.immutable = true; return p }
+
+func alias(older string, p param) param { p.alias = older; return p }
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func itoa[T int | int32 | int64](n T) string { return strconv.FormatInt(int64(n), 10) }
+
+const maxInt = 1<<31 - 1
+const maxLong = 1<<63 - 1
+
+// params are all parameters in the order of CONFIG GET *.
+var params []param
+
+func init() {
+	params = slices.Concat(networkParams(), generalParams(), persistParams(), replicationParams(), encodingParams(), notedParams())
+}
+
+func networkParams() []param {
+	return []param{
+		{name: "bind", def: "127.0.0.1", multi: true,
+			get: func(c *Config) string { return strings.Join(c.Bind, " ") },
+			set: func(c *Config, v string) error { c.Bind = strings.Fields(v); return nil }},
+		intParam("port", 6380, 0, 65535, func(c *Config) *int64 { return &c.Port }),
+		fixed(stringParam("unixsocket", "", func(c *Config) *string { return &c.UnixSocket })),
+		{name: "unixsocketperm", def: "0", immutable: true,
+			get: func(c *Config) string { return strconv.FormatInt(c.UnixSocketPerm, 8) },
+			set: func(c *Config, v string) error {
+				n, err := strconv.ParseInt(v, 8, 32)
+				if err != nil || n < 0 || n > 0o777 {
+					return errors.New("argument couldn't be parsed into an integer")
+				}
+				c.UnixSocketPerm = n
+				return nil
+			}},
+		fixed(intParam("tcp-backlog", 511, 0, maxInt, func(c *Config) *int64 { return &c.TCPBacklog })),
+		intParam("tcp-keepalive", 300, 0, maxInt, func(c *Config) *int64 { return &c.TCPKeepalive }),
+		intParam("timeout", 0, 0, maxInt, func(c *Config) *int64 { return &c.Timeout }),
+		boolParam("protected-mode", true, func(c *Config) *bool { return &c.ProtectedMode }),
+		intParam("maxclients", 10000, 1, 1<<32-1, func(c *Config) *int64 { return &c.MaxClients }),
+		stringParam("requirepass", "", func(c *Config) *string { return &c.RequirePass }),
+		memParam("proto-max-bulk-len", "512mb", func(c *Config) *int64 { return &c.ProtoMaxBulkLen }),
+		memParam("client-query-buffer-limit", "1gb", func(c *Config) *int64 { return &c.QueryBufferLimit }),
+		outputLimitParam(),
+	}
+}
+
+func generalParams() []param {
+	return []param{
+		fixed(intParam("databases", 16, 1, maxInt, func(c *Config) *int64 { return &c.Databases })),
+		intParam("hz", 10, 0, maxInt, func(c *Config) *int64 { return &c.Hz }),
+		enumParam("loglevel", "notice", func(c *Config) *string { return &c.LogLevel }, "debug", "verbose", "notice", "warning"),
+		fixed(stringParam("logfile", "", func(c *Config) *string { return &c.LogFile })),
+		memParam("maxmemory", "0", func(c *Config) *int64 { return &c.MaxMemory }),
+		enumParam("maxmemory-policy", "noeviction", func(c *Config) *string { return &c.MaxMemoryPolicy },
+			"volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"),
+		intParam("maxmemory-samples", 5, 1, maxInt, func(c *Config) *int64 { return &c.MaxMemorySamples }),
+		intParam("slowlog-log-slower-than", 10000, -1, maxLong, func(c *Config) *int64 { return &c.SlowlogSlowerThanUs }),
+		intParam("slowlog-max-len", 128, 0, maxLong, func(c *Config) *int64 { return &c.SlowlogMaxLen }),
+		intParam("latency-monitor-threshold", 0, 0, maxLong, func(c *Config) *int64 { return &c.LatencyThresholdMs }),
+		boolParam("latency-tracking", true, func(c *Config) *bool { return &c.LatencyTracking }),
+		intParam("active-expire-effort", 1, 1, 10, func(c *Config) *int64 { return &c.ActiveExpireEffort }),
+		intParam("shutdown-timeout", 10, 0, maxInt, func(c *Config) *int64 { return &c.ShutdownTimeoutSec }),
+		shutdownParam("shutdown-on-sigterm", func(c *Config) *string { return &c.ShutdownOnSigterm }),
+		shutdownParam("shutdown-on-sigint", func(c *Config) *string { return &c.ShutdownOnSigint }),
+		fixed(enumParam("enable-debug-command", "no", func(c *Config) *string { return &c.EnableDebugCommand }, "no", "yes", "local")),
+	}
+}
+
+func shutdownParam(name string, field func(c *Config) *string) param {
+	p := stringParam(name, "default", field)
+	p.multi = true
+	p.set = func(c *Config, v string) error {
+		for _, w := range strings.Fields(strings.ToLower(v)) {
+			if !slices.Contains([]string{"default", "save", "nosave", "now", "force"}, w) {
+				return errors.New("argument(s) must be one of the following: default, save, nosave, now, force")
+			}
+		}
+		*field(c) = strings.ToLower(v)
+		return nil
+	}
+	return p
+}
+
+func persistParams() []param {
+	return []param{
+		{name: "dir", def: ".", get: func(c *Config) string { return absDir(c.Dir) },
+			set: func(c *Config, v string) error { return setDir(c, v) }},
+		stringParam("dbfilename", "dump.rdb", func(c *Config) *string { return &c.DBFilename }),
+		{name: "save", multi: true,
+			get: func(c *Config) string {
+				var w []string
+				for _, p := range c.Save {
+					w = append(w, itoa(p.Seconds), itoa(p.Changes))
+				}
+				return strings.Join(w, " ")
+			},
+			set: func(c *Config, v string) (err error) { c.Save, err = parseSave(v); return err }},
+		boolParam("rdbcompression", true, func(c *Config) *bool { return &c.RDBCompression }),
+		fixed(boolParam("rdbchecksum", true, func(c *Config) *bool { return &c.RDBChecksum })),
+		boolParam("stop-writes-on-bgsave-error", true, func(c *Config) *bool { return &c.StopWritesOnError }),
+		boolParam("appendonly", false, func(c *Config) *bool { return &c.AppendOnly }),
+		fixed(stringParam("appendfilename", "appendonly.aof", func(c *Config) *string { return &c.AppendFilename })),
+		fixed(stringParam("appenddirname", "appendonlydir", func(c *Config) *string { return &c.AppendDirname })),
+		enumParam("appendfsync", "everysec", func(c *Config) *string { return &c.AppendFsync }, "everysec", "always", "no"),
+		boolParam("aof-load-truncated", true, func(c *Config) *bool { return &c.AOFLoadTruncated }),
+		boolParam("aof-use-rdb-preamble", true, func(c *Config) *bool { return &c.AOFUseRDBPreamble }),
+		boolParam("aof-timestamp-enabled", false, func(c *Config) *bool { return &c.AOFTimestampEnabled }),
+		intParam("auto-aof-rewrite-percentage", 100, 0, maxInt, func(c *Config) *int64 { return &c.AutoRewritePercent }),
+		memParam("auto-aof-rewrite-min-size", "64mb", func(c *Config) *int64 { return &c.AutoRewriteMinSize }),
+		boolParam("no-appendfsync-on-rewrite", false, func(c *Config) *bool { return &c.NoFsyncOnRewrite }),
+	}
+}
+
+func replicationParams() []param {
+	return []param{
+		alias("slaveof", fixed(multiWord(stringParam("replicaof", "", func(c *Config) *string { return &c.ReplicaOf })))),
+		stringParam("masterauth", "", func(c *Config) *string { return &c.MasterAuth }),
+		stringParam("masteruser", "", func(c *Config) *string { return &c.MasterUser }),
+		alias("slave-read-only", boolParam("replica-read-only", true, func(c *Config) *bool { return &c.ReplicaReadOnly })),
+		alias("slave-serve-stale-data", boolParam("replica-serve-stale-data", true, func(c *Config) *bool { return &c.ReplicaServeStale })),
+		alias("slave-priority", intParam("replica-priority", 100, 0, maxInt, func(c *Config) *int64 { return &c.ReplicaPriority })),
+		alias("slave-announce-ip", stringParam("replica-announce-ip", "", func(c *Config) *string { return &c.ReplicaAnnounceIP })),
+		alias("slave-announce-port", intParam("replica-announce-port", 0, 0, 65535, func(c *Config) *int64 { return &c.ReplicaAnnouncePort })),
+		memParam("repl-backlog-size", "1mb", func(c *Config) *int64 { return &c.ReplBacklogSize }),
+		intParam("repl-backlog-ttl", 3600, 0, maxLong, func(c *Config) *int64 { return &c.ReplBacklogTTL }),
+		alias("repl-ping-slave-period", intParam("repl-ping-replica-period", 10, 1, maxInt, func(c *Config) *int64 { return &c.ReplPingPeriod })),
+		intParam("repl-timeout", 60, 1, maxInt, func(c *Config) *int64 { return &c.ReplTimeout }),
+		boolParam("repl-diskless-sync", true, func(c *Config) *bool { return &c.ReplDisklessSync }),
+		intParam("repl-diskless-sync-delay", 5, 0, maxInt, func(c *Config) *int64 { return &c.ReplDisklessDelay }),
+		alias("min-slaves-to-write", intParam("min-replicas-to-write", 0, 0, maxInt, func(c *Config) *int64 { return &c.MinReplicasToWrite })),
+		alias("min-slaves-max-lag", intParam("min-replicas-max-lag", 10, 0, maxInt, func(c *Config) *int64 { return &c.MinReplicasMaxLag })),
+	}
+}
+
+func multiWord(p param) param { p.multi = true; return p }
+
+func encodingParams() []param {
+	return []param{
+		alias("hash-max-ziplist-entries", intParam("hash-max-listpack-entries", 128, 0, maxLong, func(c *Config) *int64 { return &c.HashMaxListpackEntries })),
+		alias("hash-max-ziplist-value", memParam("hash-max-listpack-value", "64", func(c *Config) *int64 { return &c.HashMaxListpackValue })),
+		intParam("set-max-intset-entries", 512, 0, maxLong, func(c *Config) *int64 { return &c.SetMaxIntsetEntries }),
+		alias("zset-max-ziplist-entries", intParam("zset-max-listpack-entries", 128, 0, maxLong, func(c *Config) *int64 { return &c.ZSetMaxListpackEntries })),
+		alias("zset-max-ziplist-value", memParam("zset-max-listpack-value", "64", func(c *Config) *int64 { return &c.ZSetMaxListpackValue })),
+		alias("list-max-ziplist-size", intParam("list-max-listpack-size", -2, -5, maxInt, func(c *Config) *int64 { return &c.ListMaxListpackSize })),
+		intParam("list-compress-depth", 0, 0, maxInt, func(c *Config) *int64 { return &c.ListCompressDepth }),
+		memParam("stream-node-max-bytes", "4096", func(c *Config) *int64 { return &c.StreamNodeMaxBytes }),
+		intParam("stream-node-max-entries", 100, 0, maxLong, func(c *Config) *int64 { return &c.StreamNodeMaxEntries }),
+		memParam("hll-sparse-max-bytes", "3000", func(c *Config) *int64 { return &c.HLLSparseMaxBytes }),
+	}
+}
+
+func notedParams() []param {
+	return []param{
+		noted("always-show-logo", "no"), noted("daemonize", "no"), noted("pidfile", ""), noted("supervised", "no"),
+		noted("io-threads", "1"), noted("io-threads-do-reads", "no"), noted("lfu-log-factor", "10"),
+		noted("lfu-decay-time", "1"), noted("activerehashing", "yes"), noted("activedefrag", "no"),
+		noted("lazyfree-lazy-eviction", "no"), noted("lazyfree-lazy-expire", "no"), noted("lazyfree-lazy-server-del", "no"),
+		noted("lazyfree-lazy-user-del", "no"), noted("lazyfree-lazy-user-flush", "no"), noted("replica-lazy-flush", "no"),
+		noted("rdb-save-incremental-fsync", "yes"), noted("aof-rewrite-incremental-fsync", "yes"),
+		noted("rdb-del-sync-files", "no"), noted("sanitize-dump-payload", "no"), noted("dynamic-hz", "yes"),
+		noted("lua-time-limit", "5000"), noted("busy-reply-threshold", "5000"), noted("cluster-enabled", "no"),
+		noted("notify-keyspace-events", ""), noted("tracking-table-max-keys", "1000000"), noted("maxmemory-clients", "0"),
+		noted("repl-diskless-load", "disabled"), noted("repl-disable-tcp-nodelay", "no"), noted("replica-announced", "yes"),
+		noted("propagation-error-behavior", "ignore"), noted("replica-ignore-maxmemory", "yes"),
+		noted("acllog-max-len", "128"), noted("crash-log-enabled", "yes"), noted("set-proc-title", "yes"),
+		noted("proc-title-template", "{title} {listen-addr} {server-mode}"), noted("disable-thp", "yes"),
+		noted("jemalloc-bg-thread", "yes"), noted("syslog-enabled", "no"),
+		multiWord(noted("latency-tracking-info-percentiles", "50 99 99.9")), multiWord(noted("oom-score-adj", "no")),
+		noted("enable-protected-configs", "no"), noted("enable-module-command", "no"),
+		noted("ignore-warnings", ""), noted("socket-mark-id", "0"), noted("tls-port", "0"),
+	}
+}
+
+func outputLimitParam() param {
+	return param{name: "client-output-buffer-limit", multi: true,
+		get: func(c *Config) string {
+			var w []string
+			for i, l := range c.OutputLimits {
+				w = append(w, fmt.Sprintf("%s %d %d %d", classNames[i], l.Hard, l.Soft, l.SoftSeconds))
+			}
+			return strings.Join(w, " ")
+		},
+		set: func(c *Config, v string) error {
+			words := strings.Fields(v)
+			if len(words) == 0 || len(words)%4 != 0 {
+				return errors.New("Wrong number of arguments in buffer limit configuration.") //nolint:staticcheck // Redis's words
+			}
+			limits := c.OutputLimits
+			for ; len(words) > 0; words = words[4:] {
+				class := slices.Index(classNames[:], strings.Replace(strings.ToLower(words[0]), "replica", "slave", 1))
+				if class < 0 {
+					return errors.New("Invalid client class specified in buffer limit configuration.") //nolint:staticcheck // Redis's words
+				}
+				hard, err1 := parseMemory(words[1])
+				soft, err2 := parseMemory(words[2])
+				sec, err3 := strconv.ParseInt(words[3], 10, 64)
+				if err1 != nil || err2 != nil || err3 != nil || sec < 0 {
+					return errors.New("Error in hard, soft or soft_seconds setting in buffer limit configuration.") //nolint:staticcheck // Redis's words
+				}
+				limits[class] = OutputLimit{hard, soft, sec}
+			}
+			c.OutputLimits = limits
+			return nil
+		}}
+}
+
+func findParam(name string) *param {
+	for i := range params {
+		if p := &params[i]; p.name == name || p.alias == name && name != "" {
+			return p
+		}
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+package server
+
+import (
+	"fmt"
+)
+
+func init() {
+	register("server", []Command{
+		{Name: "monitor", Arity: 1, Flags: Admin | NoScript | Loading | Stale, Handler: cmdMonitor},
+	})
+}
+
+func cmdMonitor(c *Client) {
+	if c.has(flagInExec) {
+		c.fail("ERR MONITOR isn't allowed for DENY BLOCKING client")
+		return
+	}
+	if !c.has(flagMonitor) {
+		c.flags |= flagMonitor
+		c.s.monitors = append(c.s.monitors, c)
+	}
+	c.w.OK()
+}
+
+func (s *Server) removeMonitor(c *Client) {
+	if !c.has(flagMonitor) {
+		return
+	}
+	c.flags &^= flagMonitor
+	for i, m := range s.monitors {
+		if m == c {
+			s.monitors = append(s.monitors[:i:i], s.monitors[i+1:]...)
+			return
+		}
+	}
+}
+
+// feedMonitors shows the command that is about to run to the clients that asked for it.
+func (s *Server) feedMonitors(c *Client, args [][]byte) {
+	addr := c.addr
+	if c.unix {
+		addr = "unix:" + s.cfg.UnixSocket
+	}
+	now := s.clock()
+	line := fmt.Appendf(nil, "+%d.%06d [%d %s]", now.Unix(), now.Nanosecond()/1000, c.db.ID(), addr)
+	for _, a := range args {
+		line = append(append(line, ' '), quote(a)...)
+	}
+	line = append(line, '\r', '\n')
+	for _, m := range s.monitors {
+		s.queueAsync(m)
+		m.w.Raw(line)
+	}
+}
+
+// quote prints bytes as redis-cli and Redis's logs do.
+func quote(b []byte) string {
+	q := []byte{'"'}
+	for _, ch := range b {
+		switch {
+		case ch == '\\' || ch == '"':
+			q = append(q, '\\', ch)
+		case ch == '\n':
+			q = append(q, `\n`...)
+		case ch == '\r':
+			q = append(q, `\r`...)
+		case ch == '\t':
+			q = append(q, `\t`...)
+		case ch == '\a':
+			q = append(q, `\a`...)
+		case ch == '\b':
+			q = append(q, `\b`...)
+		case ch < ' ' || ch > '~':
+			q = append(q, `\x`...)
+			q = append(q, "0123456789abcdef"[ch>>4], "0123456789abcdef"[ch&15])
+		default:
+			q = append(q, ch)
+		}
+	}
+	return string(append(q, '"'))
+}

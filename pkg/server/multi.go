@@ -1,0 +1,179 @@
+package server
+
+import "byor/pkg/store"
+
+func init() {
+	register("transactions", []Command{
+		{Name: "multi", Arity: 1, Flags: NoScript | Loading | Stale | Fast | AllowBusy, Handler: cmdMulti},
+		{Name: "exec", Arity: 1, Flags: NoScript | Loading | Stale | SkipSlowlog, Handler: cmdExec},
+		{Name: "discard", Arity: 1, Flags: NoScript | Loading | Stale | Fast | AllowBusy, Handler: cmdDiscard},
+		{Name: "watch", Arity: -2, Flags: NoScript | Loading | Stale | Fast | AllowBusy, Keys: Keys{1, -1, 1}, Handler: cmdWatch},
+		{Name: "unwatch", Arity: 1, Flags: NoScript | Loading | Stale | Fast | AllowBusy, Handler: cmdUnwatch},
+	})
+}
+
+// queued is a command between MULTI and EXEC; it owns its arguments.
+type queued struct {
+	cmd  *Command
+	args [][]byte
+}
+
+// watchKey is a key of a database.
+type watchKey struct {
+	db  int
+	key string
+}
+
+func (c *Client) enqueue(cmd *Command, args [][]byte) {
+	if c.doomed { // it cannot be executed any more: save the memory
+		return
+	}
+	c.queue = append(c.queue, queued{cmd, copyArgs(args)})
+}
+
+func cmdMulti(c *Client) {
+	if c.has(flagMulti) {
+		c.fail("ERR MULTI calls can not be nested")
+		return
+	}
+	c.flags |= flagMulti
+	c.w.OK()
+}
+
+// discard leaves the transaction and forgets what was watched.
+func (c *Client) discard() {
+	c.queue = nil
+	c.flags &^= flagMulti
+	c.doomed = false
+	c.s.unwatch(c)
+}
+
+func cmdDiscard(c *Client) {
+	if !c.has(flagMulti) {
+		c.fail("ERR DISCARD without MULTI")
+		return
+	}
+	c.discard()
+	c.w.OK()
+}
+
+// cmdExec runs the queued commands as one unit: time stands still, nobody comes in between, and
+// their effects go to the append-only file and the replicas as one transaction.
+func cmdExec(c *Client) {
+	s := c.s
+	if !c.has(flagMulti) {
+		c.fail("ERR EXEC without MULTI")
+		return
+	}
+	c.rewritten = true // what the commands replicate is all there is
+	queue := c.queue
+	switch {
+	case c.doomed:
+		c.discard()
+		c.fail("EXECABORT Transaction discarded because of previous errors.")
+		return
+	case c.dirtyCAS || s.watchExpired(c):
+		c.discard()
+		c.w.NullArray()
+		return
+	}
+	c.discard()
+	exec, args := c.cmd, c.args
+	c.flags |= flagInExec
+	s.frozen++
+	c.w.Array(len(queue))
+	for _, q := range queue {
+		s.call(c, q.cmd, q.args, s.tick())
+	}
+	s.frozen--
+	c.flags &^= flagInExec
+	c.cmd, c.args, c.rewritten, c.failed = exec, args, true, false
+}
+
+func cmdWatch(c *Client) {
+	if c.has(flagMulti) {
+		c.fail("ERR WATCH inside MULTI is not allowed")
+		return
+	}
+	if !c.dirtyCAS {
+		for _, key := range c.args[1:] {
+			c.watch(string(key))
+		}
+	}
+	c.w.OK()
+}
+
+func (c *Client) watch(key string) {
+	wk := watchKey{c.db.ID(), key}
+	for _, w := range c.watching {
+		if w.watchKey == wk {
+			return
+		}
+	}
+	// A key that has expired already is watched as the absent key it is about to become.
+	e := c.db.Peek([]byte(key))
+	c.watching = append(c.watching, watch{wk, e != nil})
+	m := c.s.watched[wk]
+	if m == nil {
+		m = map[*Client]struct{}{}
+		c.s.watched[wk] = m
+	}
+	m[c] = struct{}{}
+}
+
+// watch is a watched key and whether it was there.
+type watch struct {
+	watchKey
+	existed bool
+}
+
+// watchExpired reports whether a watched key has reached its expiry time since WATCH, which no
+// write has told of yet.
+func (s *Server) watchExpired(c *Client) bool {
+	for _, w := range c.watching {
+		if w.existed && s.store.DB(w.db).Peek([]byte(w.key)) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func cmdUnwatch(c *Client) {
+	c.s.unwatch(c)
+	c.w.OK()
+}
+
+func (s *Server) unwatch(c *Client) {
+	for _, w := range c.watching {
+		m := s.watched[w.watchKey]
+		delete(m, c)
+		if len(m) == 0 {
+			delete(s.watched, w.watchKey)
+		}
+	}
+	c.watching = nil
+	c.dirtyCAS = false
+}
+
+func (s *Server) breakWatches(db int, key string) {
+	for c := range s.watched[watchKey{db, key}] {
+		c.dirtyCAS = true
+	}
+}
+
+// breakWatchesOf breaks the watches of the keys of a database that are there now, or were there
+// in other (of a SWAPDB; nil for a FLUSHDB).
+func (s *Server) breakWatchesOf(db int, other *store.DB) {
+	for wk, clients := range s.watched {
+		if wk.db != db {
+			continue
+		}
+		key := []byte(wk.key)
+		if s.store.DB(db).Peek(key) == nil && (other == nil || other.Peek(key) == nil) {
+			continue
+		}
+		for c := range clients {
+			c.dirtyCAS = true
+		}
+	}
+}

@@ -1,0 +1,26 @@
+package server
+
+// replication is what the server knows of its replicas and its master.
+type replication struct {
+	replStream stream
+}
+
+func (s *Server) initReplication() { s.replStream.selected, s.aofStream.selected = -1, -1 }
+
+// isReplica reports whether the server follows a master.
+func (s *Server) isReplica() bool { return false }
+
+// linkUp reports whether the link to the master works.
+func (s *Server) linkUp() bool { return false }
+
+// replicating reports whether effects go to replicas or their backlog.
+func (s *Server) replicating() bool { return false }
+
+func (s *Server) appendReplicas(b []byte) {}
+
+// tooFewReplicas reports whether min-replicas-to-write is not met.
+func (s *Server) tooFewReplicas() bool { return s.cfg.MinReplicasToWrite > 0 }
+
+func (s *Server) replicaGone(c *Client) {}
+
+func (s *Server) replicationCron() {}

@@ -1,0 +1,274 @@
+// Package server is the whole of the final server but its wiring: connections, sessions, the
+// command table, the one path by which commands come into effect, and what they do.
+//
+// Execution is serial, input and output are not. Sockets are read, commands parsed and replies
+// written by a goroutine a connection; the commands run under one lock, the engine's (Server.mu),
+// taken once for a batch of pipelined commands. Under it there is no other concurrency: a handler
+// sees the data as if it were alone, just as in Redis's single thread, and everything guarded by it
+// is plain data without locks. What waits for the world (a socket, a disk) never holds it.
+//
+// The path of a command: transport.go reads and parses; execute (exec.go) checks it against the
+// table and calls the handler; the handler's effects are gathered and handed to the append-only file
+// and the replicas by endUnit (propagate.go); flush (client.go) writes the replies, after the file
+// is as safe as the fsync policy demands.
+package server
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"byor/pkg/pubsub"
+	"byor/pkg/store"
+)
+
+// Options are what a Server needs besides its configuration. The zero value is right for a program.
+type Options struct {
+	Clock func() time.Time // the wall clock; nil means time.Now
+	Log   *Logger          // nil means the one that the configuration describes
+}
+
+// Server is a Redis server. Its exported methods are safe for concurrent use.
+type Server struct {
+	mu  sync.Mutex // the engine's lock: guards everything below but what says otherwise
+	cfg *Config
+
+	store    *store.Store
+	hub      *pubsub.Hub
+	commands map[string]*Command
+	clock    func() time.Time
+	started  time.Time
+	nowMs    int64 // Unix milliseconds, as frozen by tick
+	frozen   int   // depth of units in which time stands still
+	log      *Logger
+	runID    string
+
+	clients map[int64]*Client
+	nextID  int64
+	async   []*Client // those with output that their own goroutine does not know of
+
+	dirty    int64 // changes since the last save
+	unit     unit
+	feedBuf  []byte
+	watched  map[watchKey]map[*Client]struct{}
+	waiting  map[watchKey][]*Client
+	blocked  map[*Client]struct{}
+	ready    []watchKey
+	monitors []*Client
+
+	blockTimer   *time.Timer
+	blockTimerMs int64
+
+	calm    bool // see recalm
+	loading bool
+	paused  pause
+	slowNs  int64
+	slowlog slowlog
+	latency latencyMonitor
+	stats   stats
+
+	persistence
+	replication
+
+	queryLimit atomic.Int64 // client-query-buffer-limit, read without the lock
+
+	listeners []net.Listener
+	listening sync.WaitGroup
+	serving   sync.WaitGroup
+	stop      chan struct{}
+	down      shutdownState
+}
+
+// New returns a server with the configuration, which it owns from then on. It does nothing until
+// Start.
+func New(cfg *Config, opt Options) *Server {
+	if opt.Clock == nil {
+		opt.Clock = time.Now
+	}
+	if opt.Log == nil {
+		opt.Log = NewLogger(cfg)
+	}
+	s := &Server{
+		cfg: cfg, clock: opt.Clock, log: opt.Log, runID: randomHex(40),
+		store: store.New(int(cfg.Databases)), hub: pubsub.NewHub(), commands: commandTable,
+		clients: map[int64]*Client{}, watched: map[watchKey]map[*Client]struct{}{},
+		waiting: map[watchKey][]*Client{}, blocked: map[*Client]struct{}{},
+		stop: make(chan struct{}),
+	}
+	s.started = s.clock()
+	s.nowMs = s.started.UnixMilli()
+	s.store.SetNow(s.nowMs)
+	s.store.OnExpire = s.expired
+	s.stats.init(s.nowMs)
+	s.applyConfig()
+	s.initReplication()
+	s.recalm()
+	return s
+}
+
+// expired is told by the store of a key that it deleted because its time had come.
+func (s *Server) expired(db int, key string) {
+	s.stats.expiredKeys++
+	s.effect(db, toAOF|toReplicas, [][]byte{[]byte("DEL"), []byte(key)})
+	if len(s.watched) > 0 {
+		s.breakWatches(db, key)
+	}
+	if len(s.waiting) > 0 {
+		s.keyReady(db, key)
+	}
+}
+
+// lock takes the engine's lock and brings the clock up to date.
+func (s *Server) lock() {
+	s.mu.Lock()
+}
+
+// unlock passes on the output that units made for other clients than their own, and releases the
+// engine's lock.
+func (s *Server) unlock() {
+	for i, c := range s.async {
+		c.async = false
+		s.async[i] = nil
+		c.handOver()
+		c.transport.flushSoon(c)
+	}
+	s.async = s.async[:0]
+	s.mu.Unlock()
+}
+
+// recalm works out whether any of the rarely needed checks of refusal can refuse something.
+func (s *Server) recalm() {
+	s.calm = !s.loading && s.cfg.MaxMemory == 0 && s.cfg.MinReplicasToWrite == 0 &&
+		!s.isReplica() && s.diskError() == ""
+}
+
+// accept registers a new connection, or turns it away and returns nil. The engine's lock must be
+// held.
+func (s *Server) accept(conn net.Conn) *Client {
+	s.tick()
+	if s.down.begun {
+		return nil
+	}
+	s.stats.connections++
+	if len(s.clients) >= int(s.cfg.MaxClients) {
+		s.stats.rejectedConnections++
+		conn.SetWriteDeadline(time.Now().Add(time.Second))
+		go func() { conn.Write([]byte("-ERR max number of clients reached\r\n")); conn.Close() }()
+		return nil
+	}
+	if msg := s.protectedRefusal(conn); msg != "" {
+		s.stats.rejectedConnections++
+		conn.SetWriteDeadline(time.Now().Add(time.Second))
+		go func() { conn.Write([]byte(msg)); conn.Close() }()
+		return nil
+	}
+	return s.newClient(conn)
+}
+
+// protectedRefusal is Redis's protected mode: without a password, only this machine may connect.
+func (s *Server) protectedRefusal(conn net.Conn) string {
+	a, isTCP := conn.RemoteAddr().(*net.TCPAddr)
+	if !s.cfg.ProtectedMode || s.cfg.RequirePass != "" || !isTCP || a.IP.IsLoopback() {
+		return ""
+	}
+	return "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. " +
+		"In this mode connections are only accepted from the loopback interface. To accept others, set a password with CONFIG SET requirepass, or turn protected mode off.\r\n"
+}
+
+// Serve accepts connections from ln until the server shuts down or ln is closed. Errors that pass,
+// such as too many open files, are waited out.
+func (s *Server) Serve(ln net.Listener) error {
+	s.lock()
+	if s.down.begun {
+		s.unlock()
+		ln.Close()
+		return net.ErrClosed
+	}
+	s.listeners = append(s.listeners, ln)
+	s.listening.Add(1)
+	s.unlock()
+	defer s.listening.Done()
+	var delay time.Duration
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			if ne, ok := err.(net.Error); !ok || !ne.Temporary() { //nolint:staticcheck // as net/http does
+				return err
+			}
+			delay = min(max(5*time.Millisecond, 2*delay), time.Second)
+			s.logf(LevelWarning, "Accepting client connection: %v", err)
+			select {
+			case <-time.After(delay):
+			case <-s.stop:
+				return net.ErrClosed
+			}
+			continue
+		}
+		delay = 0
+		s.tune(conn)
+		s.serving.Add(1)
+		go func() {
+			defer s.serving.Done()
+			s.ServeConn(conn)
+		}()
+	}
+}
+
+// tune sets the socket options that the configuration asks for.
+func (s *Server) tune(conn net.Conn) {
+	tc, ok := conn.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	s.lock()
+	keepalive := s.cfg.TCPKeepalive
+	s.unlock()
+	cfg := net.KeepAliveConfig{Enable: keepalive > 0}
+	if keepalive > 0 { // as Redis: give up after the time, three probes in the last third of it
+		cfg.Idle = time.Duration(keepalive) * time.Second
+		cfg.Interval = max(cfg.Idle/3, time.Second)
+		cfg.Count = 3
+	}
+	tc.SetKeepAliveConfig(cfg)
+}
+
+// Listen opens the sockets that the configuration names and serves them in the background.
+func (s *Server) Listen() error {
+	lns, err := s.cfg.listen()
+	if err != nil {
+		return err
+	}
+	for _, ln := range lns {
+		go s.Serve(ln)
+	}
+	return nil
+}
+
+// Start loads the data set that the configuration names and begins the background work. Serve may
+// be called before: until the data is loaded, commands are answered with -LOADING.
+func (s *Server) Start() error {
+	if err := s.load(); err != nil {
+		return err
+	}
+	go s.cron()
+	return nil
+}
+
+// Run starts the server, listens, and serves until Shutdown is over or ctx is done; then it shuts
+// down as SIGTERM would.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.Listen(); err != nil {
+		return err
+	}
+	if err := s.Start(); err != nil {
+		return err
+	}
+	s.logf(LevelNotice, "Ready to accept connections")
+	select {
+	case <-ctx.Done():
+	case <-s.Done():
+	}
+	return nil
+}

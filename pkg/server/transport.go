@@ -1,0 +1,207 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// transport is what carries a session's bytes. The engine calls it, with its lock held, when the
+// session has something to do that did not come from its own input. Neither method may block.
+type transport interface {
+	flushSoon(c *Client) // bytes were handed over
+	resume(c *Client)    // a blocked command was served, or the session is to close
+}
+
+// maxBatch is how many pipelined commands run under one hold of the engine's lock, and
+// maxBatchReply how large their replies may grow before they are written.
+const (
+	maxBatch      = 128
+	maxBatchReply = 256 << 10
+)
+
+// parse collects the commands that are wholly buffered. It does not touch what the engine's lock
+// guards. A client that has yet to authenticate is parsed command by command, since AUTH lifts
+// its limits.
+func (c *Client) parse() {
+	if c.next < len(c.batch) || c.perr != nil {
+		return
+	}
+	c.batch, c.next = c.batch[:0], 0
+	limit := maxBatch
+	if c.rd.Limits.Unauthenticated {
+		limit = 1
+	}
+	for len(c.batch) < limit {
+		args, err := c.rd.Next()
+		if err != nil {
+			if err != resp.ErrIncomplete {
+				c.perr = err
+			}
+			return
+		}
+		c.batch = append(c.batch, args)
+	}
+}
+
+// pending reports whether there are parsed commands, or a protocol error, to work on.
+func (c *Client) pending() bool { return c.next < len(c.batch) || c.perr != nil }
+
+// run executes the parsed commands until they are used up or the client may not go on (it is
+// blocked, or closing). The engine's lock must be held.
+func (c *Client) run() {
+	s := c.s
+	for c.next < len(c.batch) && c.blocked == nil && c.closing == staysOpen {
+		if !s.execute(c, c.batch[c.next]) {
+			break
+		}
+		c.next++
+		if len(c.w.Buf) > maxBatchReply {
+			break
+		}
+	}
+	if c.perr != nil && c.next == len(c.batch) && c.blocked == nil && c.closing == staysOpen {
+		c.fail("ERR " + c.perr.Error())
+		s.logf(LevelVerbose, "Protocol error (%s) from client: %s.", c.perr, c.describe())
+		c.closing = closeAfterReply
+	}
+	if c.next < len(c.batch) && c.blocked != nil {
+		c.keepRest()
+	}
+	c.handOver()
+}
+
+// keepRest copies the commands that wait behind a blocked one, since reading on will overwrite
+// the buffer they point into.
+func (c *Client) keepRest() {
+	rest := c.batch[c.next:]
+	kept := make([][][]byte, len(rest))
+	for i, args := range rest {
+		kept[i] = copyArgs(args)
+	}
+	c.batch, c.next = kept, 0
+}
+
+func copyArgs(args [][]byte) [][]byte {
+	n := 0
+	for _, a := range args {
+		n += len(a)
+	}
+	all := make([]byte, 0, n)
+	cp := make([][]byte, len(args))
+	for i, a := range args {
+		all = append(all, a...)
+		cp[i] = all[len(all)-len(a) : len(all) : len(all)]
+	}
+	return cp
+}
+
+// goroutines is the transport of net.Conn: a goroutine that reads, executes and writes, and a
+// second one, started when it is first needed, that writes what others have for the client.
+type goroutines struct {
+	kick    chan struct{} // the writer has something to do; nil until there is a writer
+	done    chan struct{} // the session is over
+	writing bool          // guarded by the engine's lock: there is a writer
+}
+
+// ServeConn serves a connection until it ends. The session is like any other, whatever carries it:
+// a TCP or unix socket, or one end of a pipe inside the process.
+func (s *Server) ServeConn(conn net.Conn) {
+	defer conn.Close()
+	g := &goroutines{kick: make(chan struct{}, 1), done: make(chan struct{})}
+	s.lock()
+	c := s.accept(conn)
+	if c != nil {
+		c.transport = g
+	}
+	s.unlock()
+	if c == nil {
+		return
+	}
+	defer func() {
+		close(g.done)
+		s.lock()
+		s.removeClient(c)
+		s.unlock()
+	}()
+	for {
+		err := c.rd.Fill()
+		if errors.Is(err, os.ErrDeadlineExceeded) { // woken by resume, not by the peer
+			conn.SetReadDeadline(time.Time{})
+		} else if err != nil {
+			return
+		}
+		if !c.serve() || c.overfull() {
+			return
+		}
+	}
+}
+
+// serve executes all that is buffered, writes the replies and reports whether to go on.
+func (c *Client) serve() bool {
+	for {
+		c.parse()
+		c.s.lock()
+		c.run()
+		closing, stuck := c.closing, c.blocked != nil
+		c.rd.Limits.Unauthenticated = !c.authed
+		c.s.unlock()
+		if closing == closeNow || c.flush() != nil || closing == closeAfterReply {
+			return false
+		}
+		if stuck {
+			return true
+		}
+		if c.parse(); !c.pending() {
+			return true
+		}
+	}
+}
+
+// overfull reports whether the client has sent more than it may without completing a command.
+func (c *Client) overfull() bool {
+	if int64(c.rd.Buffered()) <= c.s.queryLimit.Load() {
+		return false
+	}
+	c.s.logf(LevelWarning, "Closing client that reached max query buffer length: %s", c.addr)
+	return true
+}
+
+// writer writes what was handed over by others until the session is over.
+func (g *goroutines) writer(c *Client) {
+	for {
+		select {
+		case <-g.kick:
+			if c.flush() != nil {
+				c.conn.Close()
+				return
+			}
+		case <-g.done:
+			return
+		}
+	}
+}
+
+func (g *goroutines) flushSoon(c *Client) {
+	if !g.writing {
+		g.writing = true
+		go g.writer(c)
+	}
+	select {
+	case g.kick <- struct{}{}:
+	default:
+	}
+}
+
+// resume lets the session's read time out. A session that must close at once is cut off, since
+// its goroutine may be waiting for a peer that reads nothing.
+func (g *goroutines) resume(c *Client) {
+	if c.closing == closeNow {
+		c.conn.Close()
+		return
+	}
+	c.conn.SetReadDeadline(time.Unix(1, 0))
+}
