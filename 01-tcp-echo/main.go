@@ -24,7 +24,7 @@ import (
 // maxLine is the size of a connection's buffer in bytes. A server must bound what one client can
 // make it remember. A longer line is not refused but passed on in pieces, which an echo can
 // afford; step 02 has to refuse.
-const maxLine = 64 * 1024
+const maxLine = 4 * 1024
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:6380", "TCP `address` to listen on")
@@ -79,6 +79,9 @@ func (s *server) serve(ln net.Listener) error {
 			time.Sleep(50 * time.Millisecond)
 			continue
 		}
+		if s.trace != nil {
+			conn = &tracer{Conn: conn, out: s.trace, id: s.lastID.Add(1)}
+		}
 		// region: one goroutine a connection
 		// Without the word "go" the second client would wait until the first has left. A
 		// goroutine costs a few KB, not a thread's megabyte, so ten thousand are no trouble, and
@@ -95,13 +98,9 @@ func (s *server) handle(conn net.Conn) {
 	// perhaps a thousand, and the client at the other end would wait for ever.
 	defer conn.Close()
 	// endregion
-	var rw io.ReadWriter = conn
-	if s.trace != nil {
-		rw = &tracer{conn: conn, out: s.trace, id: s.lastID.Add(1)}
-	}
 	// A client that vanishes (a reset, a broken pipe) is a fact of life and no fault of ours: it
 	// ends this connection and nothing else.
-	if err := echoLines(rw); err != nil && s.trace != nil {
+	if err := echoLines(conn); err != nil && s.trace != nil {
 		fmt.Fprintln(s.trace, "connection ended:", err)
 	}
 }
@@ -109,18 +108,21 @@ func (s *server) handle(conn net.Conn) {
 // echoLines answers each line from rw with the same line, until rw ends. It returns nil at the
 // end of the stream and the error otherwise.
 func echoLines(rw io.ReadWriter) error {
+	var readErr error
 	// region: collect bytes until they make a line
 	buf := make([]byte, maxLine)
 	filled := 0 // buf[:filled] has been received and not been answered
-	for {
+	for readErr == nil {
 		// Read waits for at least one byte and then returns what is there: maybe a part of a
 		// line. So new bytes go behind the old ones, and only buf[:filled] means anything;
 		// what lies behind it is left over from earlier reads.
-		n, readErr := rw.Read(buf[filled:])
+		var n int
+		n, readErr = rw.Read(buf[filled:])
 		filled += n
 
 		// Answer everything up to the last line end. If several lines have come, one Write
-		// answers them all.
+		// answers them all. The error is not looked at yet, because Read may return bytes and
+		// an error together, and the bytes come first.
 		ready := bytes.LastIndexByte(buf[:filled], '\n') + 1
 		if readErr != nil || filled == len(buf) && ready == 0 {
 			ready = filled // the stream ended without a line end, or the line is too long to keep
@@ -134,28 +136,23 @@ func echoLines(rw io.ReadWriter) error {
 		}
 		// Keep the unfinished line, moved to the front. copy may overlap.
 		filled = copy(buf, buf[ready:filled])
-
-		// The error comes last, because Read may return bytes and an error together. io.EOF is
-		// no failure: the client has said all it wants to say, and may still be listening.
-		if readErr == io.EOF {
-			return nil
-		}
-		if readErr != nil {
-			return readErr
-		}
 	}
 	// endregion
+	if readErr == io.EOF {
+		return nil // no failure: the client has said all it wants to say, and may still be listening
+	}
+	return readErr
 }
 
 // tracer is a connection that prints what passes through it, with every byte visible.
 type tracer struct {
-	conn net.Conn
-	out  io.Writer
-	id   uint64
+	net.Conn
+	out io.Writer
+	id  uint64
 }
 
 func (t *tracer) Read(p []byte) (int, error) {
-	n, err := t.conn.Read(p)
+	n, err := t.Conn.Read(p)
 	t.print("in ", p[:n])
 	if err == io.EOF {
 		fmt.Fprintf(t.out, "#%d in   end of stream: the client will send no more\n", t.id)
@@ -165,7 +162,7 @@ func (t *tracer) Read(p []byte) (int, error) {
 
 func (t *tracer) Write(p []byte) (int, error) {
 	t.print("out", p)
-	return t.conn.Write(p)
+	return t.Conn.Write(p)
 }
 
 // print writes one line for one Read or Write, so that the chunks TCP makes can be seen.

@@ -149,7 +149,7 @@ func TestTraceShowsChunks(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		(&server{trace: &out}).handle(srv)
+		(&server{}).handle(&tracer{Conn: srv, out: &out, id: 1})
 	}()
 	send(t, client, "he")
 	send(t, client, "y\n")

@@ -181,11 +181,7 @@ func (p *parser) inline() ([][]byte, error) {
 // closed in the middle of a word.
 func splitWords(line []byte) (words [][]byte, ok bool) {
 	// region: words and quotes
-	for {
-		line = bytes.TrimLeft(line, " \t\v\f\r")
-		if len(line) == 0 {
-			return words, true
-		}
+	for line = trimSpace(line); len(line) > 0; line = trimSpace(line) {
 		word := []byte{} // not nil: "" is a word too
 		for len(line) > 0 && !isSpace(line[0]) {
 			text, rest, ok := line[:1], line[1:], true
@@ -200,6 +196,7 @@ func splitWords(line []byte) (words [][]byte, ok bool) {
 		words = append(words, word)
 	}
 	// endregion
+	return words, true
 }
 
 // quoted reads up to the closing quote and returns the text and what stands behind it. The closing
@@ -229,6 +226,8 @@ func quoted(line []byte, quote byte) (text, rest []byte, ok bool) {
 }
 
 func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
+
+func trimSpace(line []byte) []byte { return bytes.TrimLeft(line, " \t\v\f\r") }
 
 // execute runs a command and returns its reply, encoded. A wrong command is answered with an
 // error and the conversation goes on: the framing is intact.
