@@ -260,11 +260,13 @@ func (l *Log) measure() error {
 func (l *Log) Append(b []byte) (end int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.off || l.closed {
+	if l.off {
 		return l.end
 	}
-	l.buf = append(l.buf, b...)
 	l.end += int64(len(b))
+	if !l.closed { // else Commit tells
+		l.buf = append(l.buf, b...)
+	}
 	return l.end
 }
 
