@@ -19,11 +19,12 @@ type faultFS struct {
 	hook   func(op, path string) error // called without mu; may block
 	short  int                         // how many bytes of a failing write are written all the same
 	synced map[string]int64            // per file, the length that a power cut leaves
+	moved  map[string]string           // where a file went that may still be open
 	count  map[string]int              // per operation, how often it was called
 }
 
 func newFaultFS() *faultFS {
-	return &faultFS{synced: map[string]int64{}, count: map[string]int{}}
+	return &faultFS{synced: map[string]int64{}, moved: map[string]string{}, count: map[string]int{}}
 }
 
 func (f *faultFS) setHook(hook func(op, path string) error) {
@@ -62,6 +63,7 @@ func (f *faultFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error
 	if flag&os.O_TRUNC != 0 {
 		f.mu.Lock()
 		f.synced[name] = 0
+		delete(f.moved, name)
 		f.mu.Unlock()
 	}
 	return &faultFile{File: file, fs: f, name: name}, nil
@@ -80,6 +82,7 @@ func (f *faultFS) Rename(from, to string) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.moved[from] = to
 	if n, ok := f.synced[from]; ok {
 		f.synced[to] = n
 		delete(f.synced, from)
@@ -123,13 +126,19 @@ func (f *faultFile) Truncate(size int64) error {
 }
 
 func (f *faultFile) Sync() error {
-	info, err := f.fs.Stat(f.name)
+	f.fs.mu.Lock()
+	name, ok := f.fs.moved[f.name]
+	f.fs.mu.Unlock()
+	if !ok {
+		name = f.name
+	}
+	info, err := f.fs.Stat(name)
 	if err := f.fs.step("sync", f.name); err != nil {
 		return err
 	}
 	if err == nil { // what is written while the sync runs does not count
 		f.fs.mu.Lock()
-		f.fs.synced[f.name] = info.Size()
+		f.fs.synced[name] = info.Size()
 		f.fs.mu.Unlock()
 	}
 	return f.File.Sync()
@@ -139,13 +148,13 @@ func (f *faultFile) Sync() error {
 // loses nothing that was written; in a power cut, all that was not synced.
 func (f *faultFS) crash(t *testing.T, dir string, power bool) string {
 	t.Helper()
+	f.mu.Lock()
+	synced := maps.Clone(f.synced) // before the copy: the log may go on meanwhile
+	f.mu.Unlock()
 	to := copyDir(t, dir)
 	if !power {
 		return to
 	}
-	f.mu.Lock()
-	synced := maps.Clone(f.synced)
-	f.mu.Unlock()
 	for name, n := range synced {
 		rel, err := filepath.Rel(dir, name)
 		require.NoError(t, err)
