@@ -84,11 +84,11 @@ func baseOf(lines ...string) BaseWriter {
 // logDir makes a data directory from files; names with a slash are outside of
 // appendonlydir, and a manifest is written from the names in order.
 type logDir struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 }
 
-func newDir(t *testing.T) logDir { return logDir{t, t.TempDir()} }
+func newDir(t testing.TB) logDir { return logDir{t, t.TempDir()} }
 
 func (d logDir) path(name string) string {
 	return filepath.Join(d.dir, defaultDirName, name)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 )
 
 // scanner reads commands from a file of the log, and knows at which offset each
@@ -103,13 +102,34 @@ func (s *scanner) line(mark string) (kind byte, number int64, err error) {
 	if annotation {
 		return '#', 0, nil
 	}
-	digits := string(bytes.TrimSuffix(b[1:len(b)-1], []byte{'\r'}))
-	number, err = strconv.ParseInt(digits, 10, 64)
-	if err != nil {
+	digits := bytes.TrimSuffix(b[1:len(b)-1], []byte{'\r'})
+	number, ok := parseInt(digits)
+	if !ok {
 		s.off = start
 		return 0, 0, s.bad("a number after '%s', got %q", mark, digits)
 	}
 	return b[0], number, nil
+}
+
+// parseInt is strconv.ParseInt without its allocation: two or more a command.
+func parseInt(b []byte) (n int64, ok bool) {
+	neg := len(b) > 1 && b[0] == '-'
+	if neg {
+		b = b[1:]
+	}
+	if len(b) == 0 || len(b) > 18 { // 18 digits cannot overflow
+		return 0, false
+	}
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	if neg {
+		n = -n
+	}
+	return n, true
 }
 
 // bulk reads an argument and the line end after it.
