@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"os"
+	"strings"
 )
 
 // shutdownState is how far the server's end has come.
@@ -95,4 +96,44 @@ func (s *Server) drain(ctx context.Context) {
 	}
 	s.unlock()
 	<-served
+}
+
+// ExitCode returns what the process should exit with once Done is closed.
+func (s *Server) ExitCode() int {
+	s.lock()
+	defer s.unlock()
+	return s.down.code
+}
+
+// ShutdownOn shuts down as a signal demands, by the shutdown-on-sigint and -sigterm parameters.
+func (s *Server) ShutdownOn(ctx context.Context, sig os.Signal) error {
+	s.lock()
+	words := s.cfg.ShutdownOnSigterm
+	if sig == os.Interrupt {
+		words = s.cfg.ShutdownOnSigint
+	}
+	s.unlock()
+	var mode ShutdownMode
+	for _, w := range strings.Fields(words) {
+		mode.add(w)
+	}
+	return s.Shutdown(ctx, mode)
+}
+
+// add sets the option that a word of SHUTDOWN names and reports whether there is such an option.
+func (m *ShutdownMode) add(word string) bool {
+	switch strings.ToLower(word) {
+	case "default":
+	case "save":
+		m.Save = true
+	case "nosave":
+		m.NoSave = true
+	case "now":
+		m.Now = true
+	case "force":
+		m.Force = true
+	default:
+		return false
+	}
+	return true
 }

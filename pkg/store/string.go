@@ -73,6 +73,15 @@ func (s *String) Encoding() string {
 // MemBytes returns the size of the header and the bytes.
 func (s *String) MemBytes() int64 { return 32 + int64(cap(s.b)) }
 
+// Clone returns a copy of the value.
+func (s *String) Clone() Value {
+	c := &String{n: s.n}
+	if s.b != nil {
+		c.b = append(make([]byte, 0, len(s.b)), s.b...)
+	}
+	return c
+}
+
 // Len returns the length in bytes.
 func (s *String) Len() int {
 	if s.b != nil {

@@ -30,5 +30,7 @@ type Value interface {
 	Encoding() string
 	// MemBytes estimates the memory of the value in O(1).
 	MemBytes() int64
+	// Clone returns a copy that shares nothing with the value.
+	Clone() Value
 	sealed()
 }

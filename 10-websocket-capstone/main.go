@@ -1,0 +1,63 @@
+// Step 10, the capstone: everything that the steps before built by hand, hardened in pkg, put
+// together, and opened to browsers. This file only wires: the engine is pkg/server, the WebSocket
+// gateway stands beside it in this folder.
+//
+//	go run ./10-websocket-capstone [redis.conf] [--port 6380] [--dir D] [--appendonly yes] …
+//
+// The options are redis-server's; those that begin with --http are the gateway's.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"byor/pkg/server"
+)
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	cfg := server.DefaultConfig()
+	if err := cfg.ParseArgs(args); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	srv := server.New(cfg, server.Options{})
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	fmt.Printf("Redis is listening on port %d. Try: redis-cli -p %d\n", cfg.Port, cfg.Port)
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Run(context.Background()) }()
+	for {
+		select {
+		case err := <-failed:
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+			return srv.ExitCode()
+		case <-srv.Done():
+			return srv.ExitCode()
+		case sig := <-signals:
+			go stop(srv, sig, signals)
+		}
+	}
+}
+
+// stop shuts the server down as sig asks. A second signal ends the process at once.
+func stop(srv *server.Server, sig os.Signal, signals <-chan os.Signal) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	over := make(chan error, 1)
+	go func() { over <- srv.ShutdownOn(ctx, sig) }()
+	select {
+	case <-over:
+	case <-signals:
+		fmt.Fprintln(os.Stderr, "A second signal: exiting without saving.")
+		os.Exit(1)
+	}
+}
