@@ -1,0 +1,429 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"byor/pkg/resp"
+	"byor/pkg/store"
+)
+
+// start serves dir on a free port until the test ends, or until stop is called.
+func start(t *testing.T, dir string, useLog bool) (addr string, stop func()) {
+	t.Helper()
+	s, err := newServer(dir, useLog, "always", false)
+	require.NoError(t, err)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	go s.expireInBackground(ctx)
+	done := make(chan struct{})
+	go func() { s.serve(ln); close(done) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		ln.Close()
+		<-done
+		require.Eventually(t, func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return !s.saving
+		}, 10*time.Second, time.Millisecond)
+		if s.log != nil {
+			require.NoError(t, s.log.Close())
+		}
+	})
+	t.Cleanup(stop)
+	return ln.Addr().String(), stop
+}
+
+type conn struct {
+	t *testing.T
+	net.Conn
+	r *resp.Reader
+}
+
+// dial connects with a deadline, so that a server that says nothing fails a test and never hangs it.
+func dial(t *testing.T, addr string) *conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	require.NoError(t, c.SetDeadline(time.Now().Add(20*time.Second)))
+	return &conn{t, c, resp.NewReader(c)}
+}
+
+// do sends one command, given as words, and returns the reply as text.
+func (c *conn) do(command string) string {
+	c.t.Helper()
+	_, err := c.Write(resp.AppendCommandStrings(nil, strings.Fields(command)...))
+	require.NoError(c.t, err)
+	return c.reply()
+}
+
+func (c *conn) reply() string {
+	c.t.Helper()
+	v, err := c.r.ReadValue()
+	require.NoError(c.t, err)
+	switch {
+	case v.Null:
+		return "(nil)"
+	case v.Kind == resp.Integer:
+		return strconv.FormatInt(v.Int, 10)
+	case v.IsError():
+		return "-" + string(v.Str)
+	}
+	return string(v.Str)
+}
+
+// redis starts a real redis-server on dir, with args behind its command line.
+func redis(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("redis-server is not installed, and this is CI")
+		}
+		t.Skip("redis-server is not installed: not compared with the real one")
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	ln.Close()
+	cmd := exec.Command("redis-server", "--port", port, "--dir", dir, "--save", "")
+	cmd.Args = append(cmd.Args, args...)
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	addr := "127.0.0.1:" + port
+	require.Eventually(t, func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		fmt.Fprint(c, "PING\r\n")
+		line, _ := bufio.NewReader(c).ReadString('\n')
+		return line == "+PONG\r\n"
+	}, 10*time.Second, 10*time.Millisecond, "%s", &out)
+	return addr
+}
+
+// fill gives every kind of value that the format treats differently: numbers that fit in one, two
+// and four bytes and those that do not, texts that only look like numbers, lengths of 6, 14 and 32 bits.
+func fill(t *testing.T, c *conn) map[string]string {
+	t.Helper()
+	want := map[string]string{}
+	set := func(key, value string) {
+		want[key] = value
+		_, err := c.Write(resp.AppendCommandStrings(nil, "SET", key, value))
+		require.NoError(t, err)
+		require.Equal(t, "OK", c.reply())
+	}
+	for _, v := range []string{"", "0", "-1", "127", "128", "-128", "-129", "32767", "32768", "-32769", "2147483647", "2147483648",
+		"-2147483648", "-2147483649", "9223372036854775807", "007", "-0", "+1", " 1", "1.5", "bin\x00\r\n\xff"} {
+		set("v:"+v, v)
+	}
+	for _, n := range []int{1, 20, 63, 64, 16383, 16384, 70000} {
+		set("len"+strconv.Itoa(n), strings.Repeat("ab", n)[:n])
+		text := []byte{}
+		for i := 0; len(text) < n; i++ {
+			text = fmt.Appendf(text, "%x", uint32(i)*2654435761)
+		}
+		set("mixed"+strconv.Itoa(n), string(text[:n]))
+	}
+	set("12345", "a key that is a number")
+	set("", "the empty key")
+	return want
+}
+
+func expectAll(t *testing.T, c *conn, want map[string]string) {
+	t.Helper()
+	require.Equal(t, strconv.Itoa(len(want)), c.do("DBSIZE"))
+	for key, value := range want {
+		c.Write(resp.AppendCommandStrings(nil, "GET", key))
+		require.Equal(t, value, c.reply(), "%q", key)
+	}
+}
+
+func dumpOf(t *testing.T, dir string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "dump.rdb"))
+	require.NoError(t, err)
+	return b
+}
+
+func TestBytesOfADump(t *testing.T) {
+	dir := t.TempDir()
+	addr, _ := start(t, dir, false)
+	c := dial(t, addr)
+	c.do("SELECT 3")
+	c.do("SET key value PXAT 32503680000000")
+	require.Equal(t, "OK", c.do("SAVE"))
+	want := []byte("REDIS0010\xfe\x03\xfc\x00\x94\x63\xd1\x8f\x1d\x00\x00\x00\x03key\x05value\xff")
+	binary.LittleEndian.PutUint64(want[12:], 32503680000000)
+	want = binary.LittleEndian.AppendUint64(want, checksum(0, want))
+	require.Equal(t, want, dumpOf(t, dir))
+	require.Equal(t, uint64(0xe9c6d914c4b8d9ca), checksum(checksum(0, []byte("1234")), []byte("56789")), "Redis's check value")
+}
+
+func TestSaveAndLoad(t *testing.T) {
+	for _, command := range []string{"SAVE", "BGSAVE"} {
+		t.Run(command, func(t *testing.T) {
+			dir := t.TempDir()
+			addr, stop := start(t, dir, false)
+			c := dial(t, addr)
+			want := fill(t, c)
+			c.do("SELECT 9")
+			c.do("SET ttl x EX 1000")
+			c.do("SET soon x PX 1")
+			c.do(command)
+			stop()
+			addr, _ = start(t, dir, false)
+			c = dial(t, addr)
+			expectAll(t, c, want)
+			c.do("SELECT 9")
+			require.Equal(t, "1000", c.do("TTL ttl"))
+			require.Equal(t, "(nil)", c.do("GET soon"))
+			names, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			require.Len(t, names, 1, "no temporary file is left")
+		})
+	}
+}
+
+func TestErrorsOfSave(t *testing.T) {
+	dir := t.TempDir()
+	addr, _ := start(t, dir, false)
+	c := dial(t, addr)
+	c.do("SET a old")
+	require.Equal(t, "OK", c.do("SAVE"))
+	old := dumpOf(t, dir)
+	require.NoError(t, os.Rename(dir, dir+"-away"))
+	require.Contains(t, c.do("SAVE"), "-ERR open ")
+	require.Equal(t, "Background saving started", c.do("BGSAVE"))
+	require.NoError(t, os.Rename(dir+"-away", dir))
+	require.Eventually(t, func() bool { return c.do("SAVE") == "OK" }, 5*time.Second, time.Millisecond, "a save that failed is no obstacle")
+	require.Equal(t, old, dumpOf(t, dir))
+	last, _ := strconv.ParseInt(c.do("LASTSAVE"), 10, 64)
+	require.InDelta(t, time.Now().Unix(), last, 60)
+}
+
+func TestOneSaveAtATime(t *testing.T) {
+	s, err := newServer(t.TempDir(), false, "", false)
+	require.NoError(t, err)
+	s.saving = true
+	c := &client{srv: s, db: s.data.DB(0), w: resp.NewWriter(nil)}
+	c.execute([][]byte{[]byte("SAVE")})
+	c.execute([][]byte{[]byte("bgsave")})
+	require.Equal(t, strings.Repeat("-ERR Background save already in progress\r\n", 2), string(c.w.Buf))
+}
+
+// gate lets a test stop a picture in the middle of its walk: the lock is asked for before each bite.
+type gate struct{ before func() }
+
+func (g gate) Lock()   { g.before() }
+func (g gate) Unlock() {}
+
+// While the picture is written, everything changes: it must show what was there at its beginning.
+func TestPictureOfOneMoment(t *testing.T) {
+	s, err := newServer(t.TempDir(), false, "", false)
+	require.NoError(t, err)
+	c := &client{srv: s, db: s.data.DB(0), w: resp.NewWriter(nil)}
+	do := func(words ...string) {
+		c.w.Buf = c.w.Buf[:0]
+		args := [][]byte{}
+		for _, w := range words {
+			args = append(args, []byte(w))
+		}
+		c.execute(args)
+		require.NotEqual(t, byte('-'), c.w.Buf[0], "%s", c.w.Buf)
+	}
+	const keys = 5000
+	for i := range keys {
+		do("SET", strconv.Itoa(i), "old")
+	}
+	n := 0
+	change := func() { // between two bites
+		for range 200 {
+			switch k := strconv.Itoa(n * 7 % keys); n % 5 {
+			case 0:
+				do("SET", k, "new")
+			case 1:
+				do("DEL", k)
+			case 2:
+				do("EXPIRE", k, "100")
+			case 3:
+				do("SET", "new"+k, "x")
+			case 4:
+				do("SET", k, "1")
+				do("INCR", k)
+			}
+			n++
+		}
+		if n == 800 {
+			do("FLUSHALL")
+		}
+	}
+	var out bytes.Buffer
+	require.NoError(t, s.beginDump().write(&out, gate{change}))
+	require.Greater(t, n, 800)
+	loaded := &server{data: store.New(16)}
+	require.NoError(t, loaded.readRDB(bufio.NewReader(&out)))
+	require.Equal(t, keys, loaded.data.DB(0).Len())
+	loaded.data.DB(0).Each(func(e *store.Entry) bool {
+		require.Equal(t, "old", string(e.Value().(*store.String).View()))
+		require.False(t, e.HasExpiry())
+		return true
+	})
+}
+
+// Every file that is cut short or has one bit wrong is refused, or it loads as what it was.
+func TestDamage(t *testing.T) {
+	dir := t.TempDir()
+	good := []byte("REDIS0010\xfa\x03ver\x057.0.1\xfe\x00\xfb\x02\x01\xfc\x00\x94\x63\xd1\x8f\x1d\x00\x00\x00\x01a\xc0\x05" +
+		"\x00\x01b\xc3\x09\x31\x01\x61\x61\xe0\x24\x00\x01\x61\x61\xff")
+	good = binary.LittleEndian.AppendUint64(good, checksum(0, good))
+	load := func(b []byte) error {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "dump.rdb"), b, 0o644))
+		_, err := newServer(dir, false, "", false)
+		return err
+	}
+	require.NoError(t, load(good))
+	for n := range good {
+		require.Error(t, load(good[:n]), "cut to %d bytes", n)
+	}
+	for bit := range 8 * len(good) {
+		bad := bytes.Clone(good)
+		bad[bit/8] ^= 1 << (bit % 8)
+		err := load(bad)
+		if bit/8 >= 5 && bit/8 < 9 && err == nil {
+			continue // another version that we read too
+		}
+		require.Error(t, err, "bit %d", bit)
+		require.ErrorContains(t, err, "dump.rdb: offset ")
+	}
+	require.ErrorContains(t, load([]byte("REDIS0011")), "not the header of an RDB of version 10 or older")
+	require.ErrorContains(t, load([]byte("REDIS0010\xfe\x10\xff")), "database 16 does not exist here")
+	require.ErrorContains(t, load([]byte("REDIS0010\x01\x03key\x01\x01x\xff")), `key "key" is of type 1, a list: this step only knows strings`)
+	require.ErrorContains(t, load([]byte("REDIS0010\x00\x01a\x80\x1f\xff\xff\xff")), "more bytes expected, but only 0 are there")
+	require.ErrorContains(t, load([]byte("REDIS0010\x00\x01a\x81\xff\xff\xff\xff\xff\xff\xff\xff")), "512 MB are the limit")
+	require.NoError(t, load([]byte("REDIS0010\x00\x01a\x01b\xff\x00\x00\x00\x00\x00\x00\x00\x00")), "a file without a checksum")
+}
+
+func TestUnpackLZF(t *testing.T) {
+	for packed, want := range map[string]string{
+		"\x00a":             "a",
+		"\x01ab\x20\x01":    "abab" + "a", // 1<<5: three bytes from two back
+		"\x00a\xe0\x28\x00": "a" + strings.Repeat("a", 49),
+	} {
+		got, ok := unpackLZF([]byte(packed), uint64(len(want)))
+		require.True(t, ok, "%q", packed)
+		require.Equal(t, want, string(got))
+		_, ok = unpackLZF([]byte(packed), uint64(len(want)+1))
+		require.False(t, ok)
+	}
+	for _, bad := range []string{"\x05a", "\x20", "\x20\x00", "\xe0", "\xe0\x05", "\x00a\x20\x01"} {
+		_, ok := unpackLZF([]byte(bad), 10)
+		require.False(t, ok, "%q", bad)
+	}
+}
+
+func TestRedisLoadsOurs(t *testing.T) {
+	dir := t.TempDir()
+	addr, stop := start(t, dir, false)
+	c := dial(t, addr)
+	want := fill(t, c)
+	c.do("SELECT 2")
+	c.do("SET ttl x PXAT 32503680000000")
+	require.Equal(t, "OK", c.do("SAVE"))
+	stop()
+	r := dial(t, redis(t, dir))
+	expectAll(t, r, want)
+	r.do("SELECT 2")
+	require.Equal(t, "32503680000000", r.do("PEXPIRETIME ttl"))
+	out, err := exec.Command("redis-check-rdb", filepath.Join(dir, "dump.rdb")).CombinedOutput()
+	require.NoError(t, err, string(out))
+}
+
+func TestWeLoadThoseOfRedis(t *testing.T) {
+	dir := t.TempDir()
+	r := dial(t, redis(t, dir))
+	want := fill(t, r)
+	r.do("SELECT 2")
+	r.do("SET ttl x PXAT 32503680000000")
+	require.Equal(t, "OK", r.do("SAVE"))
+	addr, _ := start(t, dir, false)
+	c := dial(t, addr)
+	expectAll(t, c, want)
+	c.do("SELECT 2")
+	require.Equal(t, "1", c.do("DBSIZE"))
+	require.Equal(t, "x", c.do("GET ttl"))
+	r.do("RPUSH mylist x")
+	require.Equal(t, "OK", r.do("SAVE"))
+	_, err := newServer(dir, false, "", false)
+	require.ErrorContains(t, err, `key "mylist" is of type 18, a list`)
+}
+
+// The log of a real Redis begins with a snapshot, and so does ours.
+func TestLogWithABaseBothWays(t *testing.T) {
+	dir := t.TempDir()
+	addr, stop := start(t, dir, true)
+	c := dial(t, addr)
+	want := fill(t, c)
+	stop()
+	r := dial(t, redis(t, dir, "--appendonly", "yes"))
+	expectAll(t, r, want)
+	require.Contains(t, r.do("BGREWRITEAOF"), "started")
+	require.Eventually(t, func() bool { return strings.Contains(r.do("INFO persistence"), "aof_rewrite_in_progress:0") }, 10*time.Second, 10*time.Millisecond)
+	r.do("SET later x")
+	want["later"] = "x"
+	fmt.Fprint(r, "SHUTDOWN\r\n")
+	_, err := r.r.ReadValue()
+	require.Error(t, err, "Redis is gone")
+	addr, stop = start(t, dir, true)
+	c = dial(t, addr)
+	expectAll(t, c, want)
+	require.Equal(t, "OK", c.do("SET last x"))
+	want["last"] = "x"
+	stop()
+	addr, _ = start(t, dir, true)
+	expectAll(t, dial(t, addr), want)
+}
+
+func TestProgram(t *testing.T) {
+	bin := filepath.Join(t.TempDir(), "step")
+	out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput()
+	require.NoError(t, err, string(out))
+	cmd := exec.Command(bin, "-addr", "127.0.0.1:0", "-dir", t.TempDir(), "-trace")
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { cmd.Process.Kill() })
+	lines := bufio.NewScanner(stdout)
+	require.True(t, lines.Scan())
+	require.Contains(t, lines.Text(), "redis-cli -p ")
+	c := dial(t, strings.TrimSuffix(strings.Fields(lines.Text())[3], "."))
+	require.Equal(t, "PONG", c.do("PING"))
+	require.True(t, lines.Scan())
+	require.Contains(t, lines.Text(), "array of 1")
+	go func() {
+		for lines.Scan() {
+		}
+	}()
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	require.NoError(t, cmd.Wait(), "Ctrl-C ends it with exit code 0")
+}

@@ -1,0 +1,283 @@
+package main
+
+// The format of dump.rdb, version 10, which every Redis 7.0 reads and writes:
+//
+//	"REDIS0010"
+//	FA name value           remarks: who wrote it, when (we write none and skip those of others)
+//	FE db                   what follows belongs to this database
+//	FC deadline             8 bytes, Unix milliseconds, for the next key only
+//	00 key value            00 is the type: a string
+//	FF                      the end
+//	CRC-64                  8 bytes, over all bytes before
+//
+// Source: rdb.h and rdb.c of Redis.
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"hash/crc64"
+	"io"
+	"strconv"
+
+	"byor/pkg/store"
+)
+
+// The first byte of each item in the file is an opcode, or the type of the value that follows.
+const (
+	typeString = 0x00
+
+	opIdle       = 0xF8 // LRU hint of the next key
+	opFreq       = 0xF9 // LFU hint of the next key
+	opAux        = 0xFA // a remark: name and value
+	opResize     = 0xFB // how many keys will come
+	opExpireMs   = 0xFC // deadline of the next key, 8 bytes
+	opExpireSec  = 0xFD // the same in old files, 4 bytes
+	opSelectDB   = 0xFE
+	opEOF        = 0xFF
+	maxStringLen = 512 << 20
+)
+
+// checksum continues the CRC-64 of Redis over p. hash/crc64 has the algorithm, but turns all bits
+// around before and after, and Redis does not: so we turn them back.
+func checksum(crc uint64, p []byte) uint64 { return ^crc64.Update(^crc, jones, p) }
+
+var jones = crc64.MakeTable(0x95ac9329ac4bc9b5)
+
+// appendEntry encodes a key with its value and deadline.
+func appendEntry(out []byte, e store.SnapshotEntry) []byte {
+	// region: encode an entry
+	if e.ExpireMs >= 0 {
+		// Numbers of fixed size are little endian in this format, lengths are big endian. There
+		// is no reason; both are what the first version happened to do.
+		out = binary.LittleEndian.AppendUint64(append(out, opExpireMs), uint64(e.ExpireMs))
+	}
+	out = append(out, typeString)
+	out = append(appendLength(out, uint64(len(e.Key))), e.Key...)
+	value := e.Value.(*store.String).View()
+	return append(appendLength(out, uint64(len(value))), value...)
+	// endregion
+}
+
+// appendLength encodes a length in as few bytes as will do. The two highest bits of the first byte
+// say how it goes on.
+func appendLength(out []byte, n uint64) []byte {
+	// region: encode a length
+	switch {
+	case n < 1<<6: // 00xxxxxx
+		return append(out, byte(n))
+	case n < 1<<14: // 01xxxxxx yyyyyyyy
+		return append(out, 0x40|byte(n>>8), byte(n))
+	case n < 1<<32: // 10000000 and four bytes
+		return binary.BigEndian.AppendUint32(append(out, 0x80), uint32(n))
+	default: // 10000001 and eight bytes
+		return binary.BigEndian.AppendUint64(append(out, 0x81), n)
+	}
+	// endregion
+}
+
+// rdbReader reads an RDB. After the first error, all it returns is zeroes, so that callers need
+// not ask after each byte; they look at err before they trust anything.
+type rdbReader struct {
+	r   *bufio.Reader
+	off int64 // bytes read
+	crc uint64
+	err error
+}
+
+func (r *rdbReader) fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf("offset %d: "+format, append([]any{r.off}, args...)...)
+	}
+}
+
+// read returns the next n bytes. n may come from the file, and a damaged file may ask for 512 MB
+// that it does not have: so memory is only taken for bytes that have come.
+func (r *rdbReader) read(n uint64) []byte {
+	// region: bounded reading
+	if n > maxStringLen {
+		r.fail("a string of %d bytes, where 512 MB are the limit", n)
+	}
+	var b []byte
+	for left := n; left > 0 && r.err == nil; left = n - uint64(len(b)) {
+		part := make([]byte, min(left, 64<<10))
+		got, err := io.ReadFull(r.r, part)
+		if err != nil {
+			r.fail("%d more bytes expected, but only %d are there", left, got)
+		}
+		r.off += int64(got)
+		r.crc = checksum(r.crc, part[:got])
+		b = append(b, part...)
+	}
+	if r.err != nil {
+		return make([]byte, 9) // enough for those who look at single bytes
+	}
+	return b
+	// endregion
+}
+
+// length reads a length. If special is true, it is not one but says how the string that follows
+// is encoded.
+func (r *rdbReader) length() (n uint64, special bool) {
+	// region: decode a length
+	first := r.read(1)[0]
+	switch {
+	case first>>6 == 0:
+		return uint64(first), false
+	case first>>6 == 1:
+		return uint64(first&0x3F)<<8 | uint64(r.read(1)[0]), false
+	case first>>6 == 3:
+		return uint64(first & 0x3F), true
+	case first == 0x80:
+		return uint64(binary.BigEndian.Uint32(r.read(4))), false
+	case first == 0x81:
+		return binary.BigEndian.Uint64(r.read(8)), false
+	}
+	r.fail("0x%02x does not begin a length", first)
+	return 0, false
+	// endregion
+}
+
+// str reads a string. A real Redis saves strings that are integers, and those with repetitions,
+// in fewer bytes, so who only understands plain ones cannot read its files.
+func (r *rdbReader) str() []byte {
+	// region: decode a string
+	n, special := r.length()
+	switch {
+	case !special:
+		return r.read(n)
+	case n == 0:
+		return strconv.AppendInt(nil, int64(int8(r.read(1)[0])), 10)
+	case n == 1:
+		return strconv.AppendInt(nil, int64(int16(binary.LittleEndian.Uint16(r.read(2)))), 10)
+	case n == 2:
+		return strconv.AppendInt(nil, int64(int32(binary.LittleEndian.Uint32(r.read(4)))), 10)
+	case n == 3:
+		packed, _ := r.length()
+		size, _ := r.length()
+		out, ok := unpackLZF(r.read(packed), size)
+		if !ok {
+			r.fail("a compressed string of %d bytes does not unpack to %d", packed, size)
+		}
+		return out
+	}
+	r.fail("string encoding %d is unknown", n)
+	return nil
+	// endregion
+}
+
+// unpackLZF unpacks what must become size bytes. A control byte below 32 says how many bytes to
+// take over as they are; another one says: repeat so many bytes from so far back in the output.
+func unpackLZF(in []byte, size uint64) (out []byte, ok bool) {
+	// region: unpack LZF
+	for len(in) > 0 && uint64(len(out)) <= size {
+		ctrl := int(in[0])
+		in = in[1:]
+		if ctrl < 32 {
+			n := ctrl + 1
+			if n > len(in) {
+				return nil, false
+			}
+			out, in = append(out, in[:n]...), in[n:]
+			continue
+		}
+		n := ctrl >> 5
+		if n == 7 && len(in) > 0 { // too long for three bits: another byte
+			n += int(in[0])
+			in = in[1:]
+		}
+		if len(in) == 0 {
+			return nil, false
+		}
+		from := len(out) - (ctrl&31)<<8 - int(in[0]) - 1
+		in = in[1:]
+		if from < 0 {
+			return nil, false
+		}
+		// Byte by byte, as the source may run into what is being written: "a", then "repeat 50
+		// from 1 back" is how fifty a's are packed.
+		for i := range n + 2 {
+			out = append(out, out[from+i])
+		}
+	}
+	return out, uint64(len(out)) == size
+	// endregion
+}
+
+// typeNames are the values that this step cannot read, by their type byte. They have no length in
+// front, so they cannot be skipped either.
+var typeNames = map[byte]string{1: "list", 2: "set", 3: "sorted set", 4: "hash", 5: "sorted set", 6: "module", 7: "module",
+	9: "hash", 10: "list", 11: "set", 12: "sorted set", 13: "hash", 14: "list", 15: "stream", 16: "hash",
+	17: "sorted set", 18: "list", 19: "stream", 20: "set", 21: "stream"}
+
+// readRDB reads a snapshot into the store. It consumes not a byte more, for in an append-only file
+// commands may follow.
+func (s *server) readRDB(in *bufio.Reader) error {
+	r := &rdbReader{r: in}
+	if magic := r.read(9); r.err == nil && (string(magic[:5]) != "REDIS" || string(magic[5:]) > "0010") {
+		r.fail("%q is not the header of an RDB of version 10 or older", magic)
+	}
+	db, expireMs := s.data.DB(0), int64(-1)
+	// region: read opcodes and entries
+	for r.err == nil {
+		switch op := r.read(1)[0]; op {
+		case opAux:
+			r.str() // who wrote the file, when, and so on
+			r.str()
+		case opResize:
+			r.length()
+			r.length()
+		case opSelectDB:
+			n, _ := r.length()
+			if db = s.data.DB(int(n)); db == nil {
+				r.fail("database %d does not exist here", n)
+			}
+		case opExpireMs:
+			expireMs = int64(binary.LittleEndian.Uint64(r.read(8)))
+		case opExpireSec:
+			expireMs = 1000 * int64(int32(binary.LittleEndian.Uint32(r.read(4))))
+		case opIdle:
+			r.length()
+		case opFreq:
+			r.read(1)
+		case typeString:
+			s.add(r, db, expireMs)
+			expireMs = -1
+		case opEOF:
+			return r.verify()
+		default:
+			r.unknown(op)
+		}
+	}
+	// endregion
+	return r.err
+}
+
+// add reads a key and its value into db, unless its time is over.
+func (s *server) add(r *rdbReader, db *store.DB, expireMs int64) {
+	key, value := r.str(), r.str()
+	expired := expireMs >= 0 && expireMs <= s.data.Now() && s.data.Expiry == store.DeleteExpired
+	if r.err != nil || expired {
+		return
+	}
+	if e := db.Set(key, store.NewString(value)); expireMs >= 0 {
+		db.SetExpire(e, expireMs)
+	}
+}
+
+func (r *rdbReader) unknown(op byte) {
+	if name, ok := typeNames[op]; ok {
+		r.fail("key %q is of type %d, a %s: this step only knows strings", r.str(), op, name)
+		return
+	}
+	r.fail("0x%02x is neither an opcode nor a type (functions and modules are beyond this step)", op)
+}
+
+// verify compares the checksum. All zeroes mean that none was computed (rdbchecksum no).
+func (r *rdbReader) verify() error {
+	want := r.crc
+	if got := binary.LittleEndian.Uint64(r.read(8)); got != 0 && got != want {
+		r.fail("the checksum is %016x, but the file says %016x: it is damaged", want, got)
+	}
+	return r.err
+}
