@@ -45,7 +45,7 @@ func cmdEcho(c *Client) { c.w.Bulk(c.args[1]) }
 func cmdSelect(c *Client) {
 	n, ok := parseInt(c.args[1])
 	if !ok || n > maxInt || n < -maxInt-1 {
-		c.fail("ERR invalid DB index")
+		c.fail(errNotInt)
 		return
 	}
 	db := c.s.store.DB(int(n))

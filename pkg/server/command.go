@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"strings"
 )
 
 // How a command is added: each cmd_<group>.go opens with a slice of Commands, which init adds to
@@ -235,37 +234,4 @@ func (cmd *Command) flagList() []string {
 		}
 	}
 	return names
-}
-
-// categories returns the ACL categories in Redis's words: those that follow from the flags and
-// that of the group.
-func (cmd *Command) categories() []string {
-	var cats []string
-	add := func(when bool, name string) {
-		if when {
-			cats = append(cats, "@"+name)
-		}
-	}
-	f := cmd.Flags
-	write := f&Write != 0
-	add(cmd.Group == "generic", "keyspace")
-	add(f&ReadOnly != 0 && cmd.Group != "scripting", "read")
-	add(write, "write")
-	for _, g := range []string{"set", "sorted-set", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream", "pubsub"} {
-		add(cmd.Group == g, strings.ReplaceAll(g, "-", ""))
-	}
-	add(f&Admin != 0, "admin")
-	add(f&Fast != 0, "fast")
-	add(f&Fast == 0, "slow")
-	add(f&Blocking != 0, "blocking")
-	add(f&Admin != 0 || dangerous[cmd.full], "dangerous")
-	add(cmd.Group == "connection", "connection")
-	add(cmd.Group == "transactions", "transaction")
-	add(cmd.Group == "scripting", "scripting")
-	return cats
-}
-
-var dangerous = map[string]bool{
-	"keys": true, "sort": true, "sort_ro": true, "flushall": true, "flushdb": true, "swapdb": true,
-	"info": true, "role": true, "restore": true, "restore-asking": true, "migrate": true,
 }

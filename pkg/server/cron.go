@@ -45,7 +45,7 @@ func (s *Server) expireCycle() {
 			s.lock()
 			s.tick()
 			n := 0
-			if !s.loading && !s.paused.writes(s.nowMs) {
+			if !s.loading && !s.noActiveExpire && !s.paused.writes(s.nowMs) {
 				n = s.store.DB(db).ExpireDue(expireSlice)
 				s.endUnit()
 				s.serveReady()

@@ -61,13 +61,15 @@ type Server struct {
 	blockTimer   *time.Timer
 	blockTimerMs int64
 
-	calm    bool // see recalm
-	loading bool
-	paused  pause
-	slowNs  int64
-	slowlog slowlog
-	latency latencyMonitor
-	stats   stats
+	calm           bool // see recalm
+	noActiveExpire bool
+	cronPaused     bool
+	loading        bool
+	paused         pause
+	slowNs         int64
+	slowlog        slowlog
+	latency        latencyMonitor
+	stats          stats
 
 	persistence
 	replication

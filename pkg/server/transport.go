@@ -205,3 +205,6 @@ func (g *goroutines) resume(c *Client) {
 	}
 	c.conn.SetReadDeadline(time.Unix(1, 0))
 }
+
+// transportName is what INFO says of how connections are served.
+func (s *Server) transportName() string { return "goroutines" }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 )
 
 // randomHex returns n random hexadecimal digits.
@@ -48,3 +49,6 @@ func errnoText(err error) string {
 	}
 	return err.Error()
 }
+
+// freeMemory collects garbage and gives free memory back to the system.
+func freeMemory() { debug.FreeOSMemory() }

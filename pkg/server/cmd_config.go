@@ -1,0 +1,204 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"byor/pkg/pubsub"
+	"byor/pkg/resp"
+)
+
+func init() {
+	const f = Admin | NoScript | Loading | Stale
+	register("server", []Command{
+		{Name: "config", Arity: -2, Sub: []*Command{
+			{Name: "get", Arity: -3, Flags: f, Handler: cmdConfigGet},
+			{Name: "help", Arity: 2, Flags: Loading | Stale, Handler: cmdConfigHelp},
+			{Name: "resetstat", Arity: 2, Flags: f, Handler: cmdConfigResetstat},
+			{Name: "rewrite", Arity: 2, Flags: f, Handler: cmdConfigRewrite},
+			{Name: "set", Arity: -4, Flags: f, Handler: cmdConfigSet},
+		}},
+	})
+}
+
+// cmdConfigGet replies the parameters that any of the patterns names, each once.
+func cmdConfigGet(c *Client) {
+	type pair struct{ name, value string }
+	var found []pair
+	for i := range params {
+		p := &params[i]
+		for _, name := range []string{p.name, p.alias} {
+			if name != "" && slices.ContainsFunc(c.args[2:], func(pat []byte) bool { return pubsub.MatchFold(pat, name) }) {
+				found = append(found, pair{name, p.get(c.s.cfg)})
+			}
+		}
+	}
+	c.w.Map(len(found))
+	for _, f := range found {
+		c.w.BulkString(f.name)
+		c.w.BulkString(f.value)
+	}
+}
+
+// cmdConfigSet sets all of the given parameters or none.
+func cmdConfigSet(c *Client) {
+	if len(c.args)%2 != 0 {
+		c.fail("ERR wrong number of arguments for 'config|set' command")
+		return
+	}
+	s := c.s
+	before := *s.cfg
+	var set []*param
+	for i := 2; i < len(c.args); i += 2 {
+		name := string(c.args[i])
+		p := findParam(strings.ToLower(name))
+		msg := ""
+		switch {
+		case p == nil:
+			*s.cfg = before
+			c.fail("ERR Unknown option or number of arguments for CONFIG SET - '" + name + "'")
+			return
+		case p.immutable:
+			msg = "can't set immutable config"
+		case slices.Contains(set, p):
+			msg = "duplicate parameter"
+		default:
+			if err := p.set(s.cfg, string(c.args[i+1])); err != nil {
+				msg = err.Error()
+			}
+		}
+		if msg != "" {
+			*s.cfg = before
+			c.fail("ERR CONFIG SET failed (possibly related to argument '" + name + "') - " + msg)
+			return
+		}
+		set = append(set, p)
+	}
+	if err := s.configChanged(&before); err != nil {
+		*s.cfg = before
+		s.applyConfig()
+		c.fail("ERR CONFIG SET failed - " + err.Error())
+		return
+	}
+	c.w.OK()
+}
+
+// configChanged carries changes that CONFIG SET made to where they take effect.
+func (s *Server) configChanged(before *Config) error {
+	s.applyConfig()
+	if s.cfg.RequirePass == "" && before.RequirePass != "" {
+		for _, c := range s.clients { // with nopass everybody is the default user
+			c.authed = true
+		}
+	}
+	return s.persistConfigChanged(before)
+}
+
+func cmdConfigResetstat(c *Client) {
+	s := c.s
+	s.stats.init(s.nowMs)
+	s.stats.lastCommands = 0
+	for _, cmd := range s.commands {
+		cmd.stats = commandStats{}
+		for _, sub := range cmd.Sub {
+			sub.stats = commandStats{}
+		}
+	}
+	c.w.OK()
+}
+
+// cmdConfigRewrite writes the parameters that differ from the defaults into the file that the
+// server was started with. Comments, order and lines it does not know stay.
+func cmdConfigRewrite(c *Client) {
+	path := c.s.cfg.File
+	if path == "" {
+		c.fail("ERR The server is running without a config file")
+		return
+	}
+	if err := c.s.cfg.rewrite(path); err != nil {
+		c.fail("ERR Rewriting config file: " + errnoText(err))
+		return
+	}
+	c.w.OK()
+}
+
+// rewrite replaces the values in the file and appends what is not in it and not the default.
+func (c *Config) rewrite(path string) error {
+	old, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	var out bytes.Buffer
+	done := map[string]bool{}
+	sc := bufio.NewScanner(bytes.NewReader(old))
+	for sc.Scan() {
+		line := sc.Text()
+		words, ok := resp.SplitArgs([]byte(strings.TrimSpace(line)))
+		if !ok || len(words) == 0 || words[0][0] == '#' {
+			fmt.Fprintln(&out, line)
+			continue
+		}
+		p := findParam(strings.ToLower(string(words[0])))
+		switch {
+		case p == nil:
+			fmt.Fprintln(&out, line)
+		case !done[p.name]:
+			done[p.name] = true
+			out.WriteString(c.lines(p))
+		}
+	}
+	def := DefaultConfig()
+	for i := range params {
+		if p := &params[i]; !done[p.name] && p.get(c) != p.get(def) {
+			out.WriteString(c.lines(p))
+		}
+	}
+	tmp := filepath.Join(filepath.Dir(path), ".redis.conf.tmp")
+	if err := os.WriteFile(tmp, out.Bytes(), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+// lines returns the line or lines of a parameter in a configuration file.
+func (c *Config) lines(p *param) string {
+	switch v := p.get(c); {
+	case p.name == "save" && len(c.Save) > 0:
+		var b strings.Builder
+		for _, sp := range c.Save {
+			fmt.Fprintf(&b, "save %d %d\n", sp.Seconds, sp.Changes)
+		}
+		return b.String()
+	case p.name == "client-output-buffer-limit":
+		var b strings.Builder
+		for i, l := range c.OutputLimits {
+			fmt.Fprintf(&b, "client-output-buffer-limit %s %d %d %d\n", classNames[i], l.Hard, l.Soft, l.SoftSeconds)
+		}
+		return b.String()
+	case p.multi && v != "":
+		return p.name + " " + v + "\n"
+	default:
+		return p.name + " " + quoteIfNeeded(v) + "\n"
+	}
+}
+
+func quoteIfNeeded(v string) string {
+	if v != "" && !strings.ContainsAny(v, " \t\"'\\#\n\r") {
+		return v
+	}
+	return quote([]byte(v))
+}
+
+func cmdConfigHelp(c *Client) {
+	c.help(
+		"GET <pattern>", "    Return parameters matching the glob-like <pattern> and their values.",
+		"SET <directive> <value>", "    Set the configuration <directive> to <value>.",
+		"RESETSTAT", "    Reset statistics reported by the INFO command.",
+		"REWRITE", "    Rewrite the configuration file.",
+	)
+}

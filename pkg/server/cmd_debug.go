@@ -1,0 +1,181 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"byor/pkg/pubsub"
+)
+
+func init() {
+	register("server", []Command{
+		{Name: "debug", Arity: -2, Flags: Admin | NoScript | Loading | Stale, Handler: cmdDebug},
+	})
+}
+
+// debugSubcommands are what Redis's own tests lean on. They do not stand in the command table, as
+// in Redis: DEBUG is one command.
+var debugSubcommands = map[string]struct {
+	args int // with DEBUG and the subcommand; negative: at least
+	run  func(c *Client)
+}{
+	"sleep":                      {3, debugSleep},
+	"set-active-expire":          {3, debugSetActiveExpire},
+	"object":                     {-3, debugObject},
+	"log":                        {3, func(c *Client) { c.s.logf(LevelWarning, "DEBUG LOG: %s", c.args[2]); c.w.OK() }},
+	"error":                      {3, func(c *Client) { c.fail(strings.TrimSpace(string(c.args[2]))) }},
+	"protocol":                   {3, debugProtocol},
+	"jmap":                       {2, func(c *Client) { c.w.OK() }},
+	"stringmatch-len":            {4, debugStringmatch},
+	"set-disable-deny-scripts":   {3, func(c *Client) { c.w.OK() }},
+	"change-repl-id":             {2, debugChangeReplID},
+	"pause-cron":                 {3, debugPauseCron},
+	"quicklist-packed-threshold": {3, debugQuicklistThreshold},
+	"htstats":                    {-3, debugHtstats},
+	"reload":                     {-2, debugReload},
+	"loadaof":                    {2, debugLoadAOF},
+	"digest":                     {2, debugDigest},
+	"digest-value":               {-2, debugDigestValue},
+}
+
+func cmdDebug(c *Client) {
+	if !c.mayDebug() {
+		c.fail("ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.")
+		return
+	}
+	c.rewritten = true
+	sub, ok := debugSubcommands[strings.ToLower(string(c.args[1]))]
+	if n := len(c.args); !ok || sub.args > 0 && n != sub.args || n < -sub.args {
+		c.failSubcommand()
+		return
+	}
+	sub.run(c)
+}
+
+func (c *Client) mayDebug() bool {
+	switch c.s.cfg.EnableDebugCommand {
+	case "yes":
+		return true
+	case "local":
+		return c.unix || strings.HasPrefix(c.addr, "127.0.0.1:") || strings.HasPrefix(c.addr, "[::1]:")
+	}
+	return c.conn == nil
+}
+
+// debugSleep stalls the whole server, which is its purpose.
+func debugSleep(c *Client) {
+	f, ok := parseFloat(c.args[2])
+	if !ok {
+		f = 0
+	}
+	time.Sleep(time.Duration(f * float64(time.Second)))
+	c.w.OK()
+}
+
+func debugSetActiveExpire(c *Client) {
+	c.s.noActiveExpire = string(c.args[2]) == "0"
+	c.w.OK()
+}
+
+func debugPauseCron(c *Client) {
+	c.s.cronPaused = string(c.args[2]) == "1"
+	c.w.OK()
+}
+
+func debugObject(c *Client) {
+	e := c.db.Peek(c.args[2])
+	if e == nil {
+		c.fail(errNoKey)
+		return
+	}
+	idle := uint32(c.s.nowMs/1000) - e.AccessSec()
+	c.w.SimpleString(fmt.Sprintf("Value at:%p refcount:1 encoding:%s serializedlength:%d lru:%d lru_seconds_idle:%d",
+		e, e.Value().Encoding(), c.s.serializedLength(e), e.AccessSec()&(1<<24-1), idle))
+}
+
+func debugStringmatch(c *Client) {
+	c.w.Int(int64(btoi(pubsub.Match(c.args[2], c.args[3]))))
+}
+
+func debugChangeReplID(c *Client) {
+	c.s.changeReplID()
+	c.w.OK()
+}
+
+func debugHtstats(c *Client) {
+	var b strings.Builder
+	for i := range c.s.store.Len() {
+		db := c.s.store.DB(i)
+		fmt.Fprintf(&b, "[Dictionary HT]\nDatabase %d: %d keys, %d with a deadline\n", i, db.Len(), db.Expires())
+	}
+	c.w.Verbatim("txt", b.String())
+}
+
+// debugProtocol replies each type once, for tests of client libraries.
+func debugProtocol(c *Client) {
+	w := &c.w
+	three := func() {
+		for i := range 3 {
+			w.Int(int64(i))
+		}
+	}
+	switch strings.ToLower(string(c.args[2])) {
+	case "string":
+		w.BulkString("Hello World")
+	case "integer":
+		w.Int(12345)
+	case "double":
+		w.Double(3.141)
+	case "null":
+		w.Null()
+	case "array":
+		w.Array(3)
+		three()
+	case "set":
+		w.Set(3)
+		three()
+	case "map":
+		w.Map(3)
+		for i := range 3 {
+			w.Int(int64(i))
+			w.Bool(i == 1)
+		}
+	case "attrib":
+		if w.Proto == 3 {
+			w.Attribute(1)
+			w.BulkString("key-popularity")
+			w.Array(2)
+			w.BulkString("key:123")
+			w.Int(90)
+		}
+		w.BulkString("Some real reply following the attribute")
+	case "push":
+		if w.Proto == 3 {
+			w.Push(2)
+			w.BulkString("server-cpu-usage")
+			w.Int(42)
+			return
+		}
+		c.fail("ERR RESP2 is not supported by this command")
+	case "bignum":
+		w.BigNumber("1234567999999999999999999999999999999")
+	case "true":
+		w.Bool(true)
+	case "false":
+		w.Bool(false)
+	case "verbatim":
+		w.Verbatim("txt", "This is a verbatim\nstring")
+	default:
+		c.fail("ERR Wrong protocol type name. Please use one of the following: string|integer|double|null|array|set|map|attrib|push|verbatim|true|false")
+	}
+}
+
+func debugQuicklistThreshold(c *Client) {
+	n, err := parseMemory(strings.ToLower(string(c.args[2])))
+	if err != nil || n < 0 || n > 1<<32-1 {
+		c.fail("ERR argument must be a memory value bigger than 1 and smaller than 4gb")
+		return
+	}
+	c.w.OK()
+}

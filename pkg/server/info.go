@@ -1,0 +1,216 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// infoSections are INFO's sections in order. The last field says whether INFO without arguments
+// shows it.
+var infoSections = []struct {
+	name  string
+	write func(s *Server, b *strings.Builder)
+	byDef bool
+}{
+	{"server", (*Server).infoServer, true},
+	{"clients", (*Server).infoClients, true},
+	{"memory", (*Server).infoMemory, true},
+	{"persistence", (*Server).infoPersistence, true},
+	{"stats", (*Server).infoStats, true},
+	{"replication", (*Server).infoReplication, true},
+	{"cpu", (*Server).infoCPU, true},
+	{"modules", func(*Server, *strings.Builder) {}, true},
+	{"commandstats", (*Server).infoCommandstats, false},
+	{"errorstats", (*Server).infoErrorstats, true},
+	{"latencystats", (*Server).infoLatencystats, false},
+	{"cluster", func(_ *Server, b *strings.Builder) { b.WriteString("cluster_enabled:0\r\n") }, true},
+	{"keyspace", (*Server).infoKeyspace, true},
+}
+
+func cmdInfo(c *Client) {
+	want := map[string]bool{}
+	for _, a := range c.args[1:] {
+		want[strings.ToLower(string(a))] = true
+	}
+	all := want["all"] || want["everything"]
+	def := len(want) == 0 || want["default"]
+	var b strings.Builder
+	for _, sec := range infoSections {
+		if !(all && (sec.name != "modules" || want["everything"]) || def && sec.byDef || want[sec.name]) {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString("\r\n")
+		}
+		title := strings.ToUpper(sec.name[:1]) + sec.name[1:]
+		if sec.name == "cpu" {
+			title = "CPU"
+		}
+		b.WriteString("# " + title + "\r\n")
+		sec.write(c.s, &b)
+	}
+	c.w.Verbatim("txt", b.String())
+}
+
+// fields writes name:value lines; a name without a value ends the list.
+func fields(b *strings.Builder, nameValue ...any) {
+	for i := 0; i+1 < len(nameValue); i += 2 {
+		fmt.Fprintf(b, "%v:%v\r\n", nameValue[i], nameValue[i+1])
+	}
+}
+
+func (s *Server) infoServer(b *strings.Builder) {
+	exe, _ := os.Executable()
+	up := int64(s.clock().Sub(s.started).Seconds())
+	fields(b,
+		"redis_version", redisVersion, "redis_git_sha1", "00000000", "redis_git_dirty", 0, "redis_build_id", "byor",
+		"redis_mode", "standalone", "os", runtime.GOOS+" "+runtime.GOARCH, "arch_bits", 64,
+		"monotonic_clock", "go", "multiplexing_api", s.transportName(), "gcc_version", "0.0.0", "go_version", runtime.Version(),
+		"process_id", os.Getpid(), "process_supervised", "no", "run_id", s.runID, "tcp_port", s.cfg.Port,
+		"server_time_usec", s.clock().UnixMicro(), "uptime_in_seconds", up, "uptime_in_days", up/86400,
+		"hz", s.cfg.Hz, "configured_hz", s.cfg.Hz, "lru_clock", (s.nowMs/1000)&(1<<24-1),
+		"executable", exe, "config_file", s.cfg.File, "io_threads_active", 0)
+}
+
+func (s *Server) infoClients(b *strings.Builder) {
+	var maxIn, maxOut int64
+	pubsub := 0
+	for _, c := range s.clients {
+		maxOut = max(maxOut, c.outputBytes())
+		if c.subs.count() > 0 {
+			pubsub++
+		}
+	}
+	fields(b, "connected_clients", len(s.clients), "cluster_connections", 0, "maxclients", s.cfg.MaxClients,
+		"client_recent_max_input_buffer", maxIn, "client_recent_max_output_buffer", maxOut,
+		"blocked_clients", len(s.blocked), "tracking_clients", 0, "clients_in_timeout_table", s.timedWaits())
+	_ = pubsub
+}
+
+func (s *Server) timedWaits() int {
+	n := 0
+	for c := range s.blocked {
+		if c.blocked.deadlineMs > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *Server) infoMemory(b *strings.Builder) {
+	used, rss := s.usedMemory(), residentBytes()
+	peak := max(s.stats.peakMem, used)
+	s.stats.peakMem = peak
+	data := s.store.MemBytes()
+	ratio := float64(rss) / float64(max(used, 1))
+	fields(b,
+		"used_memory", used, "used_memory_human", human(used), "used_memory_rss", rss, "used_memory_rss_human", human(rss),
+		"used_memory_peak", peak, "used_memory_peak_human", human(peak),
+		"used_memory_peak_perc", fmt.Sprintf("%.2f%%", 100*float64(used)/float64(max(peak, 1))),
+		"used_memory_overhead", max(0, used-data), "used_memory_startup", 0, "used_memory_dataset", data,
+		"used_memory_dataset_perc", fmt.Sprintf("%.2f%%", 100*float64(data)/float64(max(used, 1))),
+		"total_system_memory", systemMemory(), "total_system_memory_human", human(systemMemory()),
+		"maxmemory", s.cfg.MaxMemory, "maxmemory_human", human(s.cfg.MaxMemory), "maxmemory_policy", s.cfg.MaxMemoryPolicy,
+		"mem_fragmentation_ratio", fmt.Sprintf("%.2f", ratio), "mem_clients_normal", s.clientBytes(),
+		"mem_allocator", "go", "active_defrag_running", 0, "lazyfree_pending_objects", 0)
+}
+
+// human prints bytes as Redis does: 1.50M.
+func human(n int64) string {
+	switch f := float64(n); {
+	case n < 1<<10:
+		return fmt.Sprintf("%dB", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.2fK", f/(1<<10))
+	case n < 1<<30:
+		return fmt.Sprintf("%.2fM", f/(1<<20))
+	default:
+		return fmt.Sprintf("%.2fG", f/(1<<30))
+	}
+}
+
+func systemMemory() int64 {
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	var kb int64
+	fmt.Sscanf(string(b), "MemTotal: %d kB", &kb)
+	return kb << 10
+}
+
+func (s *Server) infoStats(b *strings.Builder) {
+	st := &s.stats
+	in, out := s.netBytes()
+	fields(b,
+		"total_connections_received", st.connections, "total_commands_processed", st.commands,
+		"instantaneous_ops_per_sec", s.opsPerSec(), "total_net_input_bytes", in, "total_net_output_bytes", out,
+		"rejected_connections", st.rejectedConnections, "sync_full", st.syncFull, "sync_partial_ok", st.syncPartialOK,
+		"sync_partial_err", st.syncPartialErr, "expired_keys", st.expiredKeys, "expired_stale_perc", "0.00",
+		"evicted_keys", st.evictedKeys, "keyspace_hits", st.hits, "keyspace_misses", st.misses,
+		"pubsub_channels", len(s.hub.Channels(nil)), "pubsub_patterns", s.hub.NumPat(),
+		"pubsubshard_channels", len(s.hub.ShardChannels(nil)), "latest_fork_usec", 0,
+		"total_error_replies", st.totalErrors, "client_output_buffer_limit_disconnections", st.outputLimitDisconnections)
+}
+
+func (s *Server) netBytes() (in, out int64) {
+	in, out = s.stats.netIn, s.stats.netOut
+	for _, c := range s.clients {
+		c.outMu.Lock()
+		out += c.totalOut
+		c.outMu.Unlock()
+		in += c.totalIn
+	}
+	return in, out
+}
+
+// allCommands returns all commands and subcommands, without the containers, by name.
+func (s *Server) allCommands() []*Command {
+	var all []*Command
+	for _, cmd := range s.commands {
+		if cmd.Sub == nil {
+			all = append(all, cmd)
+		}
+		all = append(all, cmd.Sub...)
+	}
+	slices.SortFunc(all, func(a, b *Command) int { return strings.Compare(a.full, b.full) })
+	return all
+}
+
+func (s *Server) infoCommandstats(b *strings.Builder) {
+	for _, cmd := range s.allCommands() {
+		st := cmd.stats
+		if st.calls+st.rejected+st.failed == 0 {
+			continue
+		}
+		us := st.ns / 1000
+		fmt.Fprintf(b, "cmdstat_%s:calls=%d,usec=%d,usec_per_call=%.2f,rejected_calls=%d,failed_calls=%d\r\n",
+			cmd.full, st.calls, us, float64(st.ns)/1000/float64(max(st.calls, 1)), st.rejected, st.failed)
+	}
+}
+
+func (s *Server) infoErrorstats(b *strings.Builder) {
+	for _, code := range sortedKeys(s.stats.errors) {
+		fmt.Fprintf(b, "errorstat_%s:count=%d\r\n", code, s.stats.errors[code])
+	}
+}
+
+func (s *Server) infoLatencystats(b *strings.Builder) {
+	for _, cmd := range s.allCommands() {
+		if h := cmd.stats.hist; h != nil && h.count > 0 {
+			fmt.Fprintf(b, "latency_percentiles_usec_%s:p50=%.3f,p99=%.3f,p99.9=%.3f\r\n",
+				cmd.full, h.percentile(50), h.percentile(99), h.percentile(99.9))
+		}
+	}
+}
+
+func (s *Server) infoKeyspace(b *strings.Builder) {
+	for i := range s.store.Len() {
+		if db := s.store.DB(i); db.Len() > 0 {
+			fmt.Fprintf(b, "db%d:keys=%d,expires=%d,avg_ttl=%d\r\n", i, db.Len(), db.Expires(), db.AvgTTL())
+		}
+	}
+}
