@@ -1,0 +1,230 @@
+package store
+
+// Hash is a hash value: a listpack of fields and values in turn while it is small, else a Dict.
+//
+// Up to 128 fields a search through one block of memory is as fast as hashing, and takes a
+// fraction of the memory; that is the usual hash, an object with a few attributes.
+//
+// Slices given in are copied; slices handed out must not be written to and are valid until the
+// hash changes.
+type Hash struct {
+	lp Listpack
+	d  *Dict[string] // nil while the listpack is used
+	// bytes of fields and values, and the rounding of their allocations, in d
+	mem int64
+}
+
+// NewHash returns an empty hash.
+func NewHash() *Hash { return &Hash{lp: NewListpack()} }
+
+// NewHashFromListpack returns a hash of the pairs in lp, which it takes over. The error is
+// ErrCorrupt when they are no pairs, or a field comes twice.
+func NewHashFromListpack(lp Listpack) (*Hash, error) {
+	if !lp.distinctPairs() {
+		return nil, ErrCorrupt
+	}
+	h := &Hash{lp: lp}
+	if int64(h.Len()) > Encodings.HashMaxListpackEntries.Load() {
+		h.convert(h.Len())
+	}
+	return h, nil
+}
+
+// distinctPairs reports whether lp is a sequence of pairs whose first entries are all different.
+func (lp *Listpack) distinctPairs() bool {
+	var seen Dict[struct{}]
+	for p := lp.First(); p >= 0; p = lp.Next(p) {
+		if _, isNew := seen.Put(lp.At(p).Bytes()); !isNew {
+			return false
+		}
+		if p = lp.Next(p); p < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (*Hash) sealed() {}
+
+// Type returns TypeHash.
+func (*Hash) Type() Type { return TypeHash }
+
+// Encoding returns listpack or hashtable.
+func (h *Hash) Encoding() string {
+	if h.d == nil {
+		return "listpack"
+	}
+	return "hashtable"
+}
+
+// Listpack returns the pairs as they are stored, or false in the other encoding.
+func (h *Hash) Listpack() (*Listpack, bool) { return &h.lp, h.d == nil }
+
+// What elements of a Dict cost besides their contents: the node, a bucket's share, and the
+// rounding of allocations.
+const (
+	hashPairBytes  = 48 + 8 + 16
+	setMemberBytes = 32 + 8 + 8
+	dictBytes      = 96
+)
+
+// MemBytes estimates the memory of the hash.
+func (h *Hash) MemBytes() int64 {
+	if h.d == nil {
+		return 48 + h.lp.memBytes()
+	}
+	return 48 + dictBytes + h.mem
+}
+
+// Len returns the number of fields.
+func (h *Hash) Len() int {
+	if h.d == nil {
+		return h.lp.Len() / 2
+	}
+	return h.d.Len()
+}
+
+// Clone returns a copy that shares nothing that can change.
+func (h *Hash) Clone() *Hash {
+	if h.d == nil {
+		return &Hash{lp: h.lp.Clone()}
+	}
+	c := &Hash{d: new(Dict[string]), mem: h.mem}
+	c.d.Reserve(h.d.Len())
+	h.d.Each(func(n *Node[string]) bool {
+		c.d.Add(n.key).Val = n.Val
+		return true
+	})
+	return c
+}
+
+// Expect prepares for fields and values of up to longest bytes, so that a command that adds many
+// changes the encoding before it begins.
+func (h *Hash) Expect(longest int) {
+	if h.d == nil && int64(longest) > Encodings.HashMaxListpackValue.Load() {
+		h.convert(h.Len() + 1)
+	}
+}
+
+// Get returns the value of field.
+func (h *Hash) Get(field []byte) ([]byte, bool) {
+	if h.d != nil {
+		if n := h.d.Get(field); n != nil {
+			return view(n.Val), true
+		}
+		return nil, false
+	}
+	p := h.lp.Find(h.lp.First(), field, 1)
+	if p < 0 {
+		return nil, false
+	}
+	return h.lp.At(h.lp.Next(p)).Bytes(), true
+}
+
+// Set sets field to value and reports whether the field is new.
+func (h *Hash) Set(field, value []byte) (isNew bool) {
+	if h.d == nil {
+		max := Encodings.HashMaxListpackValue.Load()
+		if int64(len(field)) > max || int64(len(value)) > max ||
+			h.lp.Size()+len(field)+len(value) > lpSafetyLimit {
+			h.convert(h.Len() + 1)
+		}
+	}
+	if h.d != nil {
+		n, isNew := h.d.Put(field)
+		if isNew {
+			h.mem += hashPairBytes + int64(len(field))
+		}
+		h.mem += int64(len(value)) - int64(len(n.Val))
+		n.Val = string(value)
+		return isNew
+	}
+	if p := h.lp.Find(h.lp.First(), field, 1); p >= 0 {
+		h.lp.Replace(h.lp.Next(p), value)
+		return false
+	}
+	h.lp.Append(field)
+	h.lp.Append(value)
+	if int64(h.Len()) > Encodings.HashMaxListpackEntries.Load() {
+		h.convert(h.Len())
+	}
+	return true
+}
+
+// Delete removes field and reports whether it was there.
+func (h *Hash) Delete(field []byte) bool {
+	if h.d != nil {
+		n := h.d.Delete(field)
+		if n == nil {
+			return false
+		}
+		h.mem -= hashPairBytes + int64(len(n.key)) + int64(len(n.Val))
+		return true
+	}
+	p := h.lp.Find(h.lp.First(), field, 1)
+	if p < 0 {
+		return false
+	}
+	h.lp.Delete(p, 2)
+	return true
+}
+
+// convert goes over to a Dict with room for n fields.
+func (h *Hash) convert(n int) {
+	d := new(Dict[string])
+	d.Reserve(n)
+	h.Each(func(f, v []byte) bool {
+		d.Add(string(f)).Val = string(v)
+		h.mem += hashPairBytes + int64(len(f)) + int64(len(v))
+		return true
+	})
+	h.d, h.lp = d, Listpack{}
+}
+
+// Each calls fn for every field and its value until it returns false.
+func (h *Hash) Each(fn func(f, v []byte) bool) {
+	if h.d != nil {
+		h.d.Each(func(n *Node[string]) bool { return fn(view(n.key), view(n.Val)) })
+		return
+	}
+	h.lp.eachPair(func(f, v Elem) bool { return fn(f.Bytes(), v.Bytes()) })
+}
+
+func (lp *Listpack) eachPair(fn func(a, b Elem) bool) {
+	for p := lp.First(); p >= 0; p = lp.Next(p) {
+		a := lp.At(p)
+		p = lp.Next(p)
+		if !fn(a, lp.At(p)) {
+			return
+		}
+	}
+}
+
+// Scan is one step of a walk with HSCAN's cursor: it calls fn for about count fields and returns
+// the cursor to go on with, 0 at the end. A listpack is handed out whole. See Dict.Scan.
+func (h *Hash) Scan(cursor uint64, count int, fn func(f, v []byte)) uint64 {
+	if h.d == nil {
+		h.Each(func(f, v []byte) bool { fn(f, v); return true })
+		return 0
+	}
+	return h.d.scanSome(cursor, count, func(n *Node[string]) { fn(view(n.key), view(n.Val)) })
+}
+
+// Random returns a field drawn at random and its value, or false when there is none.
+func (h *Hash) Random() (f, v []byte, ok bool) {
+	h.Sample(1, func(a, b []byte) bool {
+		f, v, ok = a, b, true
+		return true
+	})
+	return f, v, ok
+}
+
+// Sample calls fn for n different fields drawn at random, or for all when there are fewer, until
+// it returns false.
+func (h *Hash) Sample(n int, fn func(f, v []byte) bool) {
+	if h.d != nil {
+		h.d.sample(n, func(n *Node[string]) bool { return fn(view(n.key), view(n.Val)) })
+		return
+	}
+	h.lp.samplePairs(n, func(f, v Elem) bool { return fn(f.Bytes(), v.Bytes()) })
+}

@@ -1,0 +1,325 @@
+package store
+
+// List is a list value: Redis's quicklist, a chain of nodes that are listpacks of up to 8 KB
+// (list-max-listpack-size).
+//
+// A chain of single elements would spend more on pointers than on what they point to, and one
+// block for all would move megabytes for an insertion. Nodes of a few kilobytes keep both within
+// bounds: pushes and pops at the ends touch one node, an index costs a walk over the nodes'
+// counts, and what an insertion or deletion moves is never more than a node.
+//
+// Indexes count from 0 at the head, and from -1 backwards at the tail. Slices given in are
+// copied; slices handed out must not be written to and are valid until the list changes.
+// Interior nodes are not compressed: list-compress-depth has no equivalent here.
+type List struct {
+	head, tail *listNode
+	len        int
+	mem        int64 // of the nodes
+}
+
+type listNode struct {
+	prev, next *listNode
+	lp         Listpack
+	n          int
+	plain      bool // lp.buf is the bytes of one huge element
+}
+
+const listNodeBytes = 64
+
+// NewList returns an empty list.
+func NewList() *List { return new(List) }
+
+func (*List) sealed() {}
+
+// Type returns TypeList.
+func (*List) Type() Type { return TypeList }
+
+// Encoding returns quicklist.
+func (*List) Encoding() string { return "quicklist" }
+
+// MemBytes returns the size of the nodes.
+func (l *List) MemBytes() int64 { return 48 + l.mem }
+
+// Len returns the number of elements.
+func (l *List) Len() int { return l.len }
+
+// Clone returns a copy that shares nothing.
+func (l *List) Clone() *List {
+	c := NewList()
+	for n := l.head; n != nil; n = n.next {
+		c.link(c.tail, &listNode{lp: n.lp.Clone(), n: n.n, plain: n.plain})
+		c.len += n.n
+	}
+	return c
+}
+
+// PushHead adds b before the first element.
+func (l *List) PushHead(b []byte) {
+	if n := l.head; n != nil && n.allows(len(b)) {
+		l.edit(n, func() { n.lp.Prepend(b) })
+		n.n++
+	} else {
+		l.link(nil, newListNode(b, n != nil, true))
+	}
+	l.len++
+}
+
+// PushTail adds b after the last element.
+func (l *List) PushTail(b []byte) {
+	if n := l.tail; n != nil && n.allows(len(b)) {
+		l.edit(n, func() { n.lp.Append(b) })
+		n.n++
+	} else {
+		l.link(n, newListNode(b, n != nil, false))
+	}
+	l.len++
+}
+
+// PopHead removes the first element and returns it, or nil when there is none. The slice belongs
+// to the caller.
+func (l *List) PopHead() []byte { return l.pop(l.head, 0) }
+
+// PopTail removes the last element and returns it, or nil when there is none. The slice belongs
+// to the caller.
+func (l *List) PopTail() []byte { return l.pop(l.tail, -1) }
+
+func (l *List) pop(n *listNode, end int) []byte {
+	if n == nil {
+		return nil
+	}
+	if n.plain {
+		l.unlink(n)
+		l.len--
+		return n.lp.buf
+	}
+	p := n.lp.First()
+	if end < 0 {
+		p = n.lp.Last()
+	}
+	out := append([]byte{}, n.lp.At(p).Bytes()...)
+	l.deleteAt(n, p)
+	return out
+}
+
+// Index returns element i.
+func (l *List) Index(i int) ([]byte, bool) {
+	n, i := l.locate(i)
+	if n == nil {
+		return nil, false
+	}
+	return n.at(i).Bytes(), true
+}
+
+// Set replaces element i by b and reports whether there is one.
+func (l *List) Set(i int, b []byte) bool {
+	n, i := l.locate(i)
+	if n == nil {
+		return false
+	}
+	p := n.pos(i)
+	if !n.plain && !isHuge(len(b)) {
+		l.edit(n, func() { n.lp.Replace(p, b) })
+		return true
+	}
+	l.replaceWhole(n, p, b)
+	return true
+}
+
+// Insert adds b before the first element equal to pivot, or after it, and reports whether there
+// is one.
+func (l *List) Insert(pivot, b []byte, after bool) bool {
+	want := newElem(pivot)
+	for n := l.head; n != nil; n = n.next {
+		for p := n.first(); p >= 0; p = n.after(p) {
+			if n.elem(p).equal(want) {
+				l.insert(n, p, b, after)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Remove deletes elements equal to b: all for a count of 0, else the first count, or the last
+// -count when it is negative. It returns how many it deleted.
+func (l *List) Remove(count int, b []byte) int {
+	want, done := newElem(b), 0
+	if count >= 0 {
+		for n := l.head; n != nil; {
+			next := n.next
+			for p := n.first(); p >= 0; {
+				if !n.elem(p).equal(want) {
+					p = n.after(p)
+					continue
+				}
+				p = l.deleteAt(n, p)
+				if done++; done == count {
+					return done
+				}
+			}
+			n = next
+		}
+		return done
+	}
+	for n := l.tail; n != nil; {
+		prev := n.prev
+		for p := n.last(); p >= 0; {
+			before := n.before(p)
+			if n.elem(p).equal(want) {
+				l.deleteAt(n, p)
+				if done++; done == -count {
+					return done
+				}
+			}
+			p = before
+		}
+		n = prev
+	}
+	return done
+}
+
+// Delete deletes up to n elements from index start on and returns how many.
+func (l *List) Delete(start, n int) int {
+	node, at := l.locate(start)
+	done := 0
+	for node != nil && done < n {
+		next := node.next
+		if at == 0 && node.n <= n-done {
+			l.unlink(node)
+			l.len -= node.n
+			done += node.n
+		} else {
+			k := min(node.n-at, n-done)
+			p := node.pos(at)
+			l.edit(node, func() { node.lp.Delete(p, k) })
+			node.n -= k
+			l.len -= k
+			done += k
+		}
+		node, at = next, 0
+	}
+	return done
+}
+
+// Trim keeps only the elements from index start to stop, both included.
+func (l *List) Trim(start, stop int) {
+	if start < 0 {
+		start = max(start+l.len, 0)
+	}
+	if stop < 0 {
+		stop += l.len
+	}
+	if start > stop || start >= l.len {
+		*l = List{}
+		return
+	}
+	if stop < l.len-1 {
+		l.Delete(stop+1, l.len)
+	}
+	l.Delete(0, start)
+}
+
+// Each calls fn for the elements from head to tail until it returns false.
+func (l *List) Each(fn func(b []byte) bool) { l.Range(0, l.len, fn) }
+
+// Range calls fn for n elements from index start towards the tail, until it returns false.
+func (l *List) Range(start, n int, fn func(b []byte) bool) {
+	l.RangeElem(start, n, func(e Elem) bool { return fn(e.Bytes()) })
+}
+
+// RangeElem is Range for a caller who has a cheaper way with integers than their decimals.
+func (l *List) RangeElem(start, n int, fn func(Elem) bool) {
+	node, at := l.locate(start)
+	if node == nil {
+		return
+	}
+	for p := node.pos(at); n > 0; n-- {
+		if !fn(node.elem(p)) {
+			return
+		}
+		if p = node.after(p); p < 0 {
+			if node = node.next; node == nil {
+				return
+			}
+			p = node.first()
+		}
+	}
+}
+
+// RangeReverse calls fn for n elements from index start towards the head, until it returns false.
+func (l *List) RangeReverse(start, n int, fn func(b []byte) bool) {
+	node, at := l.locate(start)
+	if node == nil {
+		return
+	}
+	for p := node.pos(at); n > 0; n-- {
+		if !fn(node.elem(p).Bytes()) {
+			return
+		}
+		if p = node.before(p); p < 0 {
+			if node = node.prev; node == nil {
+				return
+			}
+			p = node.last()
+		}
+	}
+}
+
+// Find calls fn with the index of each element equal to b, from the head or with reverse from the
+// tail, until it returns false. It compares with no more than maxLen elements unless that is 0.
+func (l *List) Find(b []byte, reverse bool, maxLen int, fn func(i int) bool) {
+	want := newElem(b)
+	if maxLen <= 0 || maxLen > l.len {
+		maxLen = l.len
+	}
+	if !reverse {
+		i := 0
+		l.RangeElem(0, maxLen, func(e Elem) bool {
+			i++
+			return !e.equal(want) || fn(i-1)
+		})
+		return
+	}
+	i := l.len - 1
+	for n := l.tail; n != nil; n = n.prev {
+		for p := n.last(); p >= 0; p = n.before(p) {
+			if i < l.len-maxLen || n.elem(p).equal(want) && !fn(i) {
+				return
+			}
+			i--
+		}
+	}
+}
+
+// EachNode calls fn for the nodes: a listpack's bytes, or with plain one huge element.
+func (l *List) EachNode(fn func(b []byte, plain bool) bool) {
+	for n := l.head; n != nil; n = n.next {
+		if !fn(n.lp.Bytes(), n.plain) {
+			return
+		}
+	}
+}
+
+// Nodes returns the number of nodes.
+func (l *List) Nodes() int {
+	count := 0
+	for n := l.head; n != nil; n = n.next {
+		count++
+	}
+	return count
+}
+
+// AppendListpack adds a whole node at the tail. The list owns it from then on; an empty one is
+// left out.
+func (l *List) AppendListpack(lp Listpack) {
+	if n := lp.Len(); n > 0 {
+		l.link(l.tail, &listNode{lp: lp, n: n})
+		l.len += n
+	}
+}
+
+// AppendPlain adds a node of one huge element at the tail. The list owns b from then on.
+func (l *List) AppendPlain(b []byte) {
+	l.link(l.tail, &listNode{lp: Listpack{buf: b}, n: 1, plain: true})
+	l.len++
+}

@@ -1,0 +1,258 @@
+package store
+
+// What List does with its nodes: where an element is, when a node is full, and how an insertion
+// in the middle splits one and puts small neighbours together again, as in Redis's quicklist.c.
+
+func isHuge(size int) bool { return int64(size) >= Encodings.ListPackedThreshold.Load() }
+
+// listNodeMax returns the limits of a node: bytes, and elements (0 for no limit).
+func listNodeMax() (size, elements int) {
+	fill := int(Encodings.ListMaxListpackSize.Load())
+	if fill >= 0 {
+		return 8192, max(fill, 1)
+	}
+	return 4096 << min(-fill-1, 4), 0
+}
+
+func listNodeFits(size, n int) bool {
+	maxSize, maxN := listNodeMax()
+	return size <= maxSize && (maxN == 0 || n <= maxN)
+}
+
+// allows reports whether an element of size bytes may be added.
+func (n *listNode) allows(size int) bool {
+	const overhead = 8 // of an entry, estimated
+	return !n.plain && !isHuge(size) && listNodeFits(n.lp.Size()+size+overhead, n.n+1)
+}
+
+// newListNode returns a node that holds b. One that follows a full node is likely to be filled as
+// well: it gets its memory at once, with the room where the pushes go.
+func newListNode(b []byte, follows, atHead bool) *listNode {
+	if isHuge(len(b)) {
+		return &listNode{lp: Listpack{buf: append([]byte(nil), b...)}, n: 1, plain: true}
+	}
+	capacity := lpHeader + 1 + len(b) + 2
+	if size, elements := listNodeMax(); follows && elements == 0 && len(b) < size/8 {
+		capacity = size
+	}
+	n := &listNode{lp: newListpackCap(capacity, atHead), n: 1}
+	n.lp.Append(b)
+	return n
+}
+
+func (n *listNode) memBytes() int64 { return listNodeBytes + n.lp.memBytes() }
+
+// edit calls fn, which changes the node's listpack, and accounts for it.
+func (l *List) edit(n *listNode, fn func()) {
+	l.mem -= n.lp.memBytes()
+	fn()
+	l.mem += n.lp.memBytes()
+}
+
+// link puts n behind the node after, or first when that is nil.
+func (l *List) link(after, n *listNode) {
+	n.prev = after
+	if after == nil {
+		n.next, l.head = l.head, n
+	} else {
+		n.next, after.next = after.next, n
+	}
+	if n.next == nil {
+		l.tail = n
+	} else {
+		n.next.prev = n
+	}
+	l.mem += n.memBytes()
+}
+
+func (l *List) unlink(n *listNode) {
+	if n.prev == nil {
+		l.head = n.next
+	} else {
+		n.prev.next = n.next
+	}
+	if n.next == nil {
+		l.tail = n.prev
+	} else {
+		n.next.prev = n.prev
+	}
+	l.mem -= n.memBytes()
+}
+
+// locate returns the node of element i and the index in it, coming from the nearer end.
+func (l *List) locate(i int) (*listNode, int) {
+	if i < 0 {
+		i += l.len
+	}
+	if i < 0 || i >= l.len {
+		return nil, 0
+	}
+	if i < l.len/2 {
+		n := l.head
+		for i >= n.n {
+			i -= n.n
+			n = n.next
+		}
+		return n, i
+	}
+	n, end := l.tail, l.len
+	for end-n.n > i {
+		end -= n.n
+		n = n.prev
+	}
+	return n, i - (end - n.n)
+}
+
+// pos returns the position of the node's element i; a plain node's only element is at 0.
+func (n *listNode) pos(i int) int {
+	if n.plain {
+		return 0
+	}
+	return n.lp.Index(i)
+}
+
+func (n *listNode) at(i int) Elem { return n.elem(n.pos(i)) }
+
+func (n *listNode) elem(p int) Elem {
+	if n.plain {
+		return Elem{b: n.lp.buf}
+	}
+	return n.lp.At(p)
+}
+
+func (n *listNode) first() int {
+	if n.plain {
+		return 0
+	}
+	return n.lp.First()
+}
+
+func (n *listNode) last() int {
+	if n.plain {
+		return 0
+	}
+	return n.lp.Last()
+}
+
+func (n *listNode) after(p int) int {
+	if n.plain {
+		return -1
+	}
+	return n.lp.Next(p)
+}
+
+func (n *listNode) before(p int) int {
+	if n.plain {
+		return -1
+	}
+	return n.lp.Prev(p)
+}
+
+// deleteAt deletes the element at p and returns the position of the next one in the node, or -1.
+func (l *List) deleteAt(n *listNode, p int) int {
+	l.len--
+	if n.n == 1 {
+		l.unlink(n)
+		return -1
+	}
+	l.edit(n, func() { n.lp.Delete(p, 1) })
+	n.n--
+	if p == n.lp.Size()-1 {
+		return -1
+	}
+	return p
+}
+
+// insert adds b before or after the element at p of node n.
+func (l *List) insert(n *listNode, p int, b []byte, after bool) {
+	l.len++
+	atHead, atTail := p == n.first(), p == n.last()
+	switch {
+	case n.allows(len(b)):
+		l.edit(n, func() {
+			if after {
+				n.lp.InsertAfter(p, b)
+			} else {
+				n.lp.InsertBefore(p, b)
+			}
+		})
+		n.n++
+	case atTail && after && n.next != nil && n.next.allows(len(b)):
+		l.edit(n.next, func() { n.next.lp.Prepend(b) })
+		n.next.n++
+	case atHead && !after && n.prev != nil && n.prev.allows(len(b)):
+		l.edit(n.prev, func() { n.prev.lp.Append(b) })
+		n.prev.n++
+	case atTail && after:
+		l.link(n, newListNode(b, false, false))
+	case atHead && !after:
+		l.link(n.prev, newListNode(b, false, false))
+	default:
+		l.split(n, p, after)
+		if isHuge(len(b)) {
+			l.link(n, newListNode(b, false, false))
+			return
+		}
+		l.edit(n, func() { n.lp.Append(b) })
+		n.n++
+		l.merge(n)
+	}
+}
+
+// replaceWhole replaces the element at p when it or b is huge: nodes are exchanged.
+func (l *List) replaceWhole(n *listNode, p int, b []byte) {
+	fresh := newListNode(b, false, false)
+	if n.n > 1 && p != n.first() {
+		l.split(n, p, false)
+		n, p = n.next, lpHeader
+	}
+	l.link(n.prev, fresh)
+	l.len++
+	l.deleteAt(n, p)
+}
+
+// split moves what stands behind the element at p, and that element too unless after, to a new
+// node behind n. Both have elements then.
+func (l *List) split(n *listNode, p int, after bool) {
+	if after {
+		p = n.lp.Next(p)
+	}
+	rest := &listNode{lp: n.lp.Clone()}
+	kept := 0
+	for q := n.lp.First(); q != p; q = n.lp.Next(q) {
+		kept++
+	}
+	rest.lp.Delete(lpHeader, kept)
+	rest.n = n.n - kept
+	l.edit(n, func() { n.lp.Delete(p, rest.n) })
+	n.n = kept
+	l.link(n, rest)
+}
+
+// merge puts n and its neighbours together where they fit into one node, so that insertions in
+// the middle do not leave a trail of small nodes.
+func (l *List) merge(n *listNode) {
+	prev, next := n.prev, n.next
+	if prev != nil {
+		l.join(prev.prev, prev)
+	}
+	if next != nil {
+		l.join(next, next.next)
+	}
+	if l.join(n.prev, n) {
+		n = n.prev
+	}
+	l.join(n, n.next)
+}
+
+// join appends the elements of b, the node behind a, to a when they fit.
+func (l *List) join(a, b *listNode) bool {
+	if a == nil || b == nil || a.plain || b.plain ||
+		!listNodeFits(a.lp.Size()+b.lp.Size()-lpHeader-1, a.n+b.n) {
+		return false
+	}
+	l.unlink(b)
+	l.edit(a, func() { a.lp.concat(&b.lp) })
+	a.n += b.n
+	return true
+}

@@ -1,0 +1,516 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// Listpack is a sequence of strings and integers in one block of memory, byte for byte what
+// Redis's listpack.c builds, so that a snapshot stores and loads it as it is.
+//
+// The block is a header (total bytes and number of entries, little endian), the entries, and
+// 0xFF. An entry is its encoding and data, followed by their length written so that it can be read
+// backwards; that is what makes walking from the tail possible. A small collection in one block
+// beats any structure of pointers: there is one allocation, and the processor reads it in a line.
+//
+// Redis moves everything behind the place of a change. Here the block may have spare room before
+// as well as behind it, and the shorter side is moved: a push or a pop at the head of a list is
+// as cheap as at its tail.
+//
+// Entries are named by their position, a byte offset into the block; -1 is no entry. Changing the
+// block invalidates positions behind the change and slices handed out. Use NewListpack or
+// ParseListpack: the zero value is not a listpack.
+type Listpack struct {
+	buf []byte // the block is buf[off:]
+	off int
+}
+
+const (
+	lpHeader      = 6
+	lpEOF         = 0xFF
+	lpCountMax    = 65535   // written for "count the entries to know"
+	lpSafetyLimit = 1 << 30 // Redis's bound for one block
+)
+
+// ErrCorrupt says that a blob in one of Redis's encodings breaks the rules of the encoding.
+var ErrCorrupt = errors.New("store: malformed encoding")
+
+// NewListpack returns an empty listpack.
+func NewListpack() Listpack { return newListpackCap(16, false) }
+
+// newListpackCap has capacity bytes of memory, with the block at one end of it.
+func newListpackCap(capacity int, atEnd bool) Listpack {
+	buf := make([]byte, capacity)
+	lp := Listpack{buf: buf[:lpHeader+1]}
+	if atEnd {
+		lp = Listpack{buf: buf, off: capacity - lpHeader - 1}
+	}
+	b := lp.block()
+	b[0], b[lpHeader] = lpHeader+1, lpEOF
+	return lp
+}
+
+// ParseListpack checks that b is a well-formed listpack and takes ownership of it.
+func ParseListpack(b []byte) (Listpack, error) {
+	if len(b) < lpHeader+1 || int64(binary.LittleEndian.Uint32(b)) != int64(len(b)) {
+		return Listpack{}, ErrCorrupt
+	}
+	p, n := lpHeader, 0
+	for p < len(b)-1 && b[p] != lpEOF {
+		size := lpCheckEntry(b[p : len(b)-1])
+		if size < 0 {
+			return Listpack{}, ErrCorrupt
+		}
+		p += size
+		n++
+	}
+	count := int(binary.LittleEndian.Uint16(b[4:]))
+	if p != len(b)-1 || b[p] != lpEOF || count != lpCountMax && count != n {
+		return Listpack{}, ErrCorrupt
+	}
+	return Listpack{buf: b}, nil
+}
+
+// lpCheckEntry returns the length of the entry at the start of b, or -1 when it is malformed.
+func lpCheckEntry(b []byte) int {
+	need := 1
+	switch c := b[0]; {
+	case c == 0xF0:
+		need = 5
+	case c > 0xF4:
+		return -1
+	case c&0xF0 == 0xE0:
+		need = 2
+	}
+	if len(b) < need {
+		return -1
+	}
+	size := lpDataSize(b)
+	back := backlenSize(size)
+	if size > len(b) || len(b)-size < back {
+		return -1
+	}
+	if got, n := backlen(b[:size+back]); got != size || n != back {
+		return -1
+	}
+	return size + back
+}
+
+func (lp *Listpack) block() []byte { return lp.buf[lp.off:] }
+
+// Bytes returns the block, valid until the listpack changes. It must not be written to.
+func (lp *Listpack) Bytes() []byte { return lp.block() }
+
+// Size returns the length of the block in bytes.
+func (lp *Listpack) Size() int { return len(lp.buf) - lp.off }
+
+// memBytes is the memory held, spare room included.
+func (lp *Listpack) memBytes() int64 { return int64(cap(lp.buf)) }
+
+// Clone returns a copy that shares nothing.
+func (lp *Listpack) Clone() Listpack {
+	return Listpack{buf: append([]byte(nil), lp.block()...)}
+}
+
+// Len returns the number of entries. Beyond 65534 the header cannot tell: they are counted.
+func (lp *Listpack) Len() int {
+	b := lp.block()
+	n := int(binary.LittleEndian.Uint16(b[4:]))
+	if n != lpCountMax {
+		return n
+	}
+	n = 0
+	for p := lpHeader; b[p] != lpEOF; p = lpNext(b, p) {
+		n++
+	}
+	return n
+}
+
+// Elem is an entry read from a listpack: bytes or an integer.
+type Elem struct {
+	b []byte // nil for an integer
+	n int64
+}
+
+// Int returns the integer and true when the entry is stored as one.
+func (e Elem) Int() (int64, bool) { return e.n, e.b == nil }
+
+// Len returns the length of the entry as a string.
+func (e Elem) Len() int {
+	if e.b == nil {
+		return decimalLen(e.n)
+	}
+	return len(e.b)
+}
+
+// Bytes returns the entry as a string. It must not be written to.
+func (e Elem) Bytes() []byte {
+	if e.b == nil {
+		return decimal(e.n)
+	}
+	return e.b
+}
+
+// equal compares with a value prepared by newElem, which is an integer whenever it looks like one,
+// as entries are.
+func (e Elem) equal(o Elem) bool {
+	if e.b == nil || o.b == nil {
+		return e.b == nil && o.b == nil && e.n == o.n
+	}
+	return string(e.b) == string(o.b)
+}
+
+// newElem gives v the form in which a listpack would hold it.
+func newElem(v []byte) Elem {
+	if n, ok := canonicalInt(v); ok {
+		return Elem{n: n}
+	}
+	if v == nil {
+		return Elem{b: []byte{}}
+	}
+	return Elem{b: v}
+}
+
+// At returns the entry at position p.
+func (lp *Listpack) At(p int) Elem { return lpAt(lp.block(), p) }
+
+func lpAt(b []byte, p int) Elem {
+	switch c := b[p]; {
+	case c < 0x80:
+		return Elem{n: int64(c)}
+	case c < 0xC0:
+		return Elem{b: b[p+1 : p+1+int(c&0x3F)]}
+	case c < 0xE0:
+		return Elem{n: int64(int16(uint16(c)<<11|uint16(b[p+1])<<3) >> 3)}
+	case c < 0xF0:
+		return Elem{b: b[p+2 : p+2+int(c&0x0F)<<8+int(b[p+1])]}
+	case c == 0xF0:
+		return Elem{b: b[p+5 : p+5+int(binary.LittleEndian.Uint32(b[p+1:]))]}
+	case c == 0xF1:
+		return Elem{n: int64(int16(binary.LittleEndian.Uint16(b[p+1:])))}
+	case c == 0xF2:
+		return Elem{n: int64(int32(uint32(b[p+1])<<8|uint32(b[p+2])<<16|uint32(b[p+3])<<24) >> 8)}
+	case c == 0xF3:
+		return Elem{n: int64(int32(binary.LittleEndian.Uint32(b[p+1:])))}
+	}
+	return Elem{n: int64(binary.LittleEndian.Uint64(b[p+1:]))}
+}
+
+// lpDataSize returns the bytes of encoding and data of the entry at the start of b.
+func lpDataSize(b []byte) int {
+	switch c := b[0]; {
+	case c < 0x80:
+		return 1
+	case c < 0xC0:
+		return 1 + int(c&0x3F)
+	case c < 0xE0:
+		return 2
+	case c < 0xF0:
+		return 2 + int(c&0x0F)<<8 + int(b[1])
+	case c == 0xF0:
+		return 5 + int(binary.LittleEndian.Uint32(b[1:]))
+	case c < 0xF4:
+		return int(c-0xF1) + 3
+	}
+	return 9
+}
+
+func lpNext(b []byte, p int) int {
+	n := lpDataSize(b[p:])
+	return p + n + backlenSize(n)
+}
+
+// First returns the position of the first entry.
+func (lp *Listpack) First() int {
+	if lp.block()[lpHeader] == lpEOF {
+		return -1
+	}
+	return lpHeader
+}
+
+// Last returns the position of the last entry.
+func (lp *Listpack) Last() int { return lp.Prev(lp.Size() - 1) }
+
+// Next returns the position of the entry after the one at p.
+func (lp *Listpack) Next(p int) int {
+	b := lp.block()
+	if p = lpNext(b, p); b[p] == lpEOF {
+		return -1
+	}
+	return p
+}
+
+// Prev returns the position of the entry before the one at p.
+func (lp *Listpack) Prev(p int) int {
+	if p == lpHeader {
+		return -1
+	}
+	size, back := backlen(lp.block()[:p])
+	return p - size - back
+}
+
+// Index returns the position of entry i, counted from the end when it is negative.
+func (lp *Listpack) Index(i int) int {
+	n := lp.Len()
+	if i < 0 {
+		i += n
+	}
+	if i < 0 || i >= n {
+		return -1
+	}
+	if i < n/2 {
+		p, b := lpHeader, lp.block()
+		for ; i > 0; i-- {
+			p = lpNext(b, p)
+		}
+		return p
+	}
+	p := lp.Size() - 1
+	for ; i < n; i++ {
+		p = lp.Prev(p)
+	}
+	return p
+}
+
+// Find returns the position of the first entry equal to v at or after position p, looking at one
+// entry and then skipping skip others, or -1. p may be -1, too.
+func (lp *Listpack) Find(p int, v []byte, skip int) int {
+	if p < 0 {
+		return -1
+	}
+	want, b := newElem(v), lp.block()
+	for b[p] != lpEOF {
+		if lpAt(b, p).equal(want) {
+			return p
+		}
+		for i := 0; i <= skip && b[p] != lpEOF; i++ {
+			p = lpNext(b, p)
+		}
+	}
+	return -1
+}
+
+// Append adds v at the end.
+func (lp *Listpack) Append(v []byte) { lp.put(lp.Size()-1, 0, newElem(v)) }
+
+// AppendInt adds n at the end.
+func (lp *Listpack) AppendInt(n int64) { lp.put(lp.Size()-1, 0, Elem{n: n}) }
+
+// Prepend adds v at the beginning.
+func (lp *Listpack) Prepend(v []byte) { lp.put(lpHeader, 0, newElem(v)) }
+
+// InsertBefore adds v before the entry at p, which is the position of the new entry then.
+func (lp *Listpack) InsertBefore(p int, v []byte) { lp.put(p, 0, newElem(v)) }
+
+// InsertAfter adds v after the entry at p and returns the position of the new entry.
+func (lp *Listpack) InsertAfter(p int, v []byte) int {
+	p = lpNext(lp.block(), p)
+	lp.put(p, 0, newElem(v))
+	return p
+}
+
+// Replace replaces the entry at p by v.
+func (lp *Listpack) Replace(p int, v []byte) {
+	lp.put(p, lpNext(lp.block(), p)-p, newElem(v))
+}
+
+// Delete removes n entries from position p on; the one behind them is at p then. It returns how
+// many it removed.
+func (lp *Listpack) Delete(p, n int) int {
+	b := lp.block()
+	end, done := p, 0
+	for ; done < n && b[end] != lpEOF; done++ {
+		end = lpNext(b, end)
+	}
+	lp.splice(p, end-p, 0)
+	lp.count(-done)
+	return done
+}
+
+// concat appends all entries of other.
+func (lp *Listpack) concat(other *Listpack) {
+	n, body := lp.Len()+other.Len(), other.block()
+	body = body[lpHeader : len(body)-1]
+	p := lp.Size() - 1
+	b := lp.splice(p, 0, len(body))
+	copy(b[p:], body)
+	binary.LittleEndian.PutUint16(b[4:], uint16(min(n, lpCountMax)))
+}
+
+// put writes an entry over the del bytes at p, which are one entry or none.
+func (lp *Listpack) put(p, del int, e Elem) {
+	data := e.dataSize()
+	size := data + backlenSize(data)
+	b := lp.splice(p, del, size)
+	appendBacklen(appendData(b[p:p], e), data)
+	if del == 0 {
+		lp.count(1)
+	}
+}
+
+// count adds to the header's number of entries.
+func (lp *Listpack) count(delta int) {
+	b := lp.block()
+	if n := int(binary.LittleEndian.Uint16(b[4:])); n != lpCountMax {
+		binary.LittleEndian.PutUint16(b[4:], uint16(min(n+delta, lpCountMax)))
+	}
+}
+
+// splice makes room for ins bytes in place of the del bytes at p, and returns the block.
+func (lp *Listpack) splice(p, del, ins int) []byte {
+	n, grow := lp.Size(), ins-del
+	nearHead := p < n-p-del
+	if grow > 0 {
+		lp.reserve(grow, nearHead)
+	}
+	b := lp.block()
+	switch {
+	case nearHead && lp.off >= grow: // move what stands before p
+		copy(lp.buf[lp.off-grow:], b[:p])
+		lp.off -= grow
+	case grow > 0:
+		lp.buf = lp.buf[:len(lp.buf)+grow]
+		b = lp.block()
+		copy(b[p+ins:], b[p+del:n])
+	default:
+		copy(b[p+ins:], b[p+del:])
+		lp.buf = lp.buf[:len(lp.buf)+grow]
+	}
+	b = lp.block()
+	binary.LittleEndian.PutUint32(b, uint32(len(b)))
+	if grow < 0 && cap(lp.buf) > 4*len(b)+64 {
+		lp.rebase(len(b)+len(b)/4, false)
+		b = lp.block()
+	}
+	return b
+}
+
+// reserve makes sure of n spare bytes before the block when nearHead, else behind it. It slides
+// the block within its memory only when that leaves room for the next changes too.
+func (lp *Listpack) reserve(n int, nearHead bool) {
+	size, back := lp.Size(), cap(lp.buf)-len(lp.buf)
+	if nearHead && lp.off >= n || !nearHead && back >= n {
+		return
+	}
+	if lp.off+back < n+size/8 {
+		lp.rebase(size+n+(size+n)/4, nearHead)
+		return
+	}
+	mem := lp.buf[:cap(lp.buf)]
+	to := 0
+	if nearHead {
+		to = len(mem) - size
+	}
+	copy(mem[to:to+size], lp.block())
+	lp.buf, lp.off = mem[:to+size], to
+}
+
+// rebase moves the block to new memory of about capacity bytes, rounded up to what the allocator
+// hands out anyway.
+func (lp *Listpack) rebase(capacity int, atEnd bool) {
+	mem := append([]byte(nil), make([]byte, capacity)...)
+	mem = mem[:cap(mem)]
+	size, to := lp.Size(), 0
+	if atEnd {
+		to = len(mem) - size
+	}
+	copy(mem[to:], lp.block())
+	lp.buf, lp.off = mem[:to+size], to
+}
+
+// dataSize returns the bytes that encoding and data of e take.
+func (e Elem) dataSize() int {
+	if e.b != nil {
+		switch n := len(e.b); {
+		case n < 64:
+			return 1 + n
+		case n < 4096:
+			return 2 + n
+		default:
+			return 5 + n
+		}
+	}
+	switch n := e.n; {
+	case n >= 0 && n <= 127:
+		return 1
+	case n >= -1<<12 && n < 1<<12:
+		return 2
+	case n >= -1<<15 && n < 1<<15:
+		return 3
+	case n >= -1<<23 && n < 1<<23:
+		return 4
+	case n >= -1<<31 && n < 1<<31:
+		return 5
+	}
+	return 9
+}
+
+func appendData(dst []byte, e Elem) []byte {
+	if e.b != nil {
+		switch n := len(e.b); {
+		case n < 64:
+			dst = append(dst, 0x80|byte(n))
+		case n < 4096:
+			dst = append(dst, 0xE0|byte(n>>8), byte(n))
+		default:
+			dst = binary.LittleEndian.AppendUint32(append(dst, 0xF0), uint32(n))
+		}
+		return append(dst, e.b...)
+	}
+	n := uint64(e.n)
+	switch size := e.dataSize(); size {
+	case 1:
+		return append(dst, byte(n))
+	case 2:
+		return append(dst, 0xC0|byte(n>>8)&0x1F, byte(n))
+	case 9:
+		return binary.LittleEndian.AppendUint64(append(dst, 0xF4), n)
+	default:
+		dst = append(dst, 0xF1+byte(size-3))
+		for ; size > 1; size-- {
+			dst = append(dst, byte(n))
+			n >>= 8
+		}
+		return dst
+	}
+}
+
+// backlenSize returns the bytes that an entry's length takes behind it. The bounds are Redis's:
+// 16383 would fit into two bytes, but takes three.
+func backlenSize(n int) int {
+	switch {
+	case n <= 127:
+		return 1
+	case n < 1<<14-1:
+		return 2
+	case n < 1<<21-1:
+		return 3
+	case n < 1<<28-1:
+		return 4
+	}
+	return 5
+}
+
+// appendBacklen writes n in groups of 7 bits, the highest first; all but the first are marked, so
+// that a reader who comes from behind knows when it is complete.
+func appendBacklen(dst []byte, n int) []byte {
+	k := backlenSize(n) - 1
+	dst = append(dst, byte(n>>(7*k)))
+	for k--; k >= 0; k-- {
+		dst = append(dst, byte(n>>(7*k))|0x80)
+	}
+	return dst
+}
+
+// backlen reads the length that ends at the end of b, and returns the bytes it takes.
+func backlen(b []byte) (n, size int) {
+	for size < 5 && size < len(b) {
+		c := b[len(b)-1-size]
+		n |= int(c&0x7F) << (7 * size)
+		size++
+		if c < 0x80 {
+			return n, size
+		}
+	}
+	return -1, size
+}
