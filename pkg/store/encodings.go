@@ -36,3 +36,5 @@ func (l *EncodingLimits) Reset() {
 	l.ListMaxListpackSize.Store(-2)
 	l.ListPackedThreshold.Store(1 << 30)
 }
+
+var _ = [...]Value{(*String)(nil), (*List)(nil), (*Hash)(nil), (*Set)(nil), (*ZSet)(nil)}

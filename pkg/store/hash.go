@@ -85,7 +85,7 @@ func (h *Hash) Len() int {
 }
 
 // Clone returns a copy that shares nothing that can change.
-func (h *Hash) Clone() *Hash {
+func (h *Hash) Clone() Value {
 	if h.d == nil {
 		return &Hash{lp: h.lp.Clone()}
 	}

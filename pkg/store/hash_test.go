@@ -64,7 +64,7 @@ func TestHashAgainstAMap(t *testing.T) {
 			}
 		}
 		checkHash(t, h, model)
-		c := h.Clone()
+		c := h.Clone().(*Hash)
 		checkHash(t, c, model)
 		if lp, ok := h.Listpack(); ok {
 			again, err := NewHashFromListpack(lp.Clone())

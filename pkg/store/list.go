@@ -44,7 +44,7 @@ func (l *List) MemBytes() int64 { return 48 + l.mem }
 func (l *List) Len() int { return l.len }
 
 // Clone returns a copy that shares nothing.
-func (l *List) Clone() *List {
+func (l *List) Clone() Value {
 	c := NewList()
 	for n := l.head; n != nil; n = n.next {
 		c.link(c.tail, &listNode{lp: n.lp.Clone(), n: n.n, plain: n.plain})

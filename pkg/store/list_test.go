@@ -63,7 +63,7 @@ func TestListAgainstASlice(t *testing.T) {
 			}
 		}
 		checkList(t, l, model)
-		checkList(t, l.Clone(), model)
+		checkList(t, l.Clone().(*List), model)
 		copied := NewList()
 		l.EachNode(func(b []byte, plain bool) bool {
 			if plain {

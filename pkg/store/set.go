@@ -58,7 +58,7 @@ func (s *Set) Len() int {
 }
 
 // Clone returns a copy that shares nothing that can change.
-func (s *Set) Clone() *Set {
+func (s *Set) Clone() Value {
 	if s.d == nil {
 		return &Set{ints: Intset{append([]byte(nil), s.ints.b...)}}
 	}

@@ -62,7 +62,7 @@ func TestSetAgainstAMap(t *testing.T) {
 			}
 		}
 		checkSet(t, s, model)
-		c := s.Clone()
+		c := s.Clone().(*Set)
 		checkSet(t, c, model)
 		if ints, ok := s.Intset(); ok {
 			parsed, err := ParseIntset(slices.Clone(ints.Bytes()))

@@ -4,6 +4,7 @@ package store
 // the store goes on changing. Its methods follow the same rule as the Store's: one at a time.
 type Snapshot struct {
 	s      *Store
+	epoch  uint32
 	emit   func(SnapshotEntry)
 	tables []*table
 	cursor uint64
@@ -31,9 +32,9 @@ func (s *Store) BeginSnapshot(emit func(SnapshotEntry)) *Snapshot {
 		panic("store: a snapshot is under way already")
 	}
 	s.epoch++
-	sn := &Snapshot{s: s, emit: emit}
+	sn := &Snapshot{s: s, epoch: s.epoch, emit: emit}
 	for _, db := range s.dbs {
-		db.t.id = db.id
+		db.t.id, db.t.snap = db.id, sn
 		if db.Len() > 0 {
 			sn.tables = append(sn.tables, db.t)
 		}
@@ -62,9 +63,9 @@ func (sn *Snapshot) Next(n int) bool {
 		// A bucket that was visited before costs something too, else a sparse table stalls us.
 		sn.left--
 		sn.cursor = t.keys.Scan(sn.cursor, func(n *Node[record]) {
-			if e := (*Entry)(n); e.Val.epoch != sn.s.epoch {
+			if e := (*Entry)(n); e.Val.epoch != sn.epoch {
 				sn.emitFrom(t, e)
-				e.Val.epoch = sn.s.epoch
+				e.Val.epoch = sn.epoch
 				sn.left--
 			}
 		})

@@ -85,14 +85,15 @@ func (s *Store) Swap(i, j int) {
 // Adopt replaces all contents by those of other, which must not be used afterwards. A replica
 // loads a new data set beside the old one and then takes it over in one moment.
 func (s *Store) Adopt(other *Store) {
+	s.mem = 0
 	for i, db := range s.dbs {
 		db.t = &table{id: i}
 		if o := other.DB(i); o != nil {
 			db.t = o.t
-			db.t.id = i
+			db.t.id, db.t.snap = i, nil // a snapshot of ours under way must not get these
 		}
+		s.mem += db.t.mem
 	}
-	s.mem = other.mem
 	s.epoch = max(s.epoch, other.epoch)
 }
 
@@ -110,6 +111,7 @@ type table struct {
 	keys Dict[record]
 	due  deadlines
 	mem  int64
+	snap *Snapshot // the latest that began while this was a database's content
 }
 
 // record is what an entry holds besides its key.
@@ -221,7 +223,7 @@ func Edit[T Value](db *DB, key []byte) (T, *Entry, error) {
 // keep hands the entry to the snapshot under way if that does not have it yet.
 func (db *DB) keep(e *Entry) {
 	if e.Val.epoch != db.s.epoch {
-		if sn := db.s.snap; sn != nil {
+		if sn := db.s.snap; sn != nil && db.t.snap == sn {
 			sn.emitFrom(db.t, e)
 		}
 		e.Val.epoch = db.s.epoch

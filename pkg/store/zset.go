@@ -68,7 +68,7 @@ func (z *ZSet) Len() int {
 }
 
 // Clone returns a copy that shares nothing that can change.
-func (z *ZSet) Clone() *ZSet {
+func (z *ZSet) Clone() Value {
 	if z.skip == nil {
 		return &ZSet{lp: z.lp.Clone()}
 	}

@@ -126,7 +126,7 @@ func TestZSetAgainstASortedMap(t *testing.T) {
 			}
 		}
 		checkZSet(t, r, z, model)
-		c := z.Clone()
+		c := z.Clone().(*ZSet)
 		checkZSet(t, r, c, model)
 		require.Equal(t, z.mem, c.mem)
 		if lp, ok := z.Listpack(); ok {
