@@ -46,6 +46,7 @@ type Client struct {
 
 	createdMs, activeMs int64
 	totalIn, totalOut   int64
+	queryLen, querySize int // of rd, as of its latest turn under the engine's lock
 	evictExempt         bool
 	touchExempt         bool // CLIENT NO-TOUCH
 

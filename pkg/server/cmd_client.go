@@ -46,11 +46,7 @@ func (c *Client) describe() string {
 	if c.cmd != nil {
 		last = c.cmd.full
 	}
-	qbuf, qfree := 0, 0
-	if c.rd != nil {
-		qbuf = c.rd.Buffered()
-		qfree = c.rd.Size() - qbuf
-	}
+	qbuf, qfree := c.queryLen, c.querySize-c.queryLen
 	out := c.outputBytes()
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d "+
 		"multi=%d qbuf=%d qbuf-free=%d argv-mem=%d multi-mem=%d rbs=%d rbp=%d obl=%d oll=%d omem=%d tot-mem=%d "+

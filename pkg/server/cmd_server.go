@@ -316,10 +316,7 @@ func (s *Server) keyCount() int {
 func (s *Server) clientBytes() int64 {
 	var n int64
 	for _, c := range s.clients {
-		n += int64(cap(c.w.Buf)) + c.outputBytes()
-		if c.rd != nil {
-			n += int64(c.rd.Size())
-		}
+		n += int64(cap(c.w.Buf)+c.querySize) + c.outputBytes()
 	}
 	return n
 }

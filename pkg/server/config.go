@@ -31,6 +31,7 @@ type Config struct {
 	RequirePass    string
 
 	Databases           int64
+	IOThreads           int64 // event loops that serve the sockets on Linux; 0: a goroutine a connection
 	Hz                  int64
 	LogLevel            string
 	LogFile             string

@@ -145,6 +145,7 @@ func networkParams() []param {
 func generalParams() []param {
 	return []param{
 		fixed(intParam("databases", 16, 1, maxInt, func(c *Config) *int64 { return &c.Databases })),
+		fixed(intParam("io-threads", 1, 0, 128, func(c *Config) *int64 { return &c.IOThreads })),
 		intParam("hz", 10, 0, maxInt, func(c *Config) *int64 { return &c.Hz }),
 		enumParam("loglevel", "notice", func(c *Config) *string { return &c.LogLevel }, "debug", "verbose", "notice", "warning"),
 		fixed(stringParam("logfile", "", func(c *Config) *string { return &c.LogFile })),
@@ -250,7 +251,7 @@ func encodingParams() []param {
 func notedParams() []param {
 	return []param{
 		noted("always-show-logo", "no"), noted("daemonize", "no"), noted("pidfile", ""), noted("supervised", "no"),
-		noted("io-threads", "1"), noted("io-threads-do-reads", "no"), noted("lfu-log-factor", "10"),
+		noted("io-threads-do-reads", "no"), noted("lfu-log-factor", "10"),
 		noted("lfu-decay-time", "1"), noted("activerehashing", "yes"), noted("activedefrag", "no"),
 		noted("lazyfree-lazy-eviction", "no"), noted("lazyfree-lazy-expire", "no"), noted("lazyfree-lazy-server-del", "no"),
 		noted("lazyfree-lazy-user-del", "no"), noted("lazyfree-lazy-user-flush", "no"), noted("replica-lazy-flush", "no"),

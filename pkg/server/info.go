@@ -77,17 +77,12 @@ func (s *Server) infoServer(b *strings.Builder) {
 
 func (s *Server) infoClients(b *strings.Builder) {
 	var maxIn, maxOut int64
-	pubsub := 0
 	for _, c := range s.clients {
-		maxOut = max(maxOut, c.outputBytes())
-		if c.subs.count() > 0 {
-			pubsub++
-		}
+		maxIn, maxOut = max(maxIn, int64(c.queryLen)), max(maxOut, c.outputBytes())
 	}
 	fields(b, "connected_clients", len(s.clients), "cluster_connections", 0, "maxclients", s.cfg.MaxClients,
 		"client_recent_max_input_buffer", maxIn, "client_recent_max_output_buffer", maxOut,
 		"blocked_clients", len(s.blocked), "tracking_clients", 0, "clients_in_timeout_table", s.timedWaits())
-	_ = pubsub
 }
 
 func (s *Server) timedWaits() int {

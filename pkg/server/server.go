@@ -76,6 +76,8 @@ type Server struct {
 
 	queryLimit atomic.Int64 // client-query-buffer-limit, read without the lock
 
+	loops     []*loop
+	nextLoop  int
 	listeners []net.Listener
 	listening sync.WaitGroup
 	serving   sync.WaitGroup
@@ -130,6 +132,11 @@ func (s *Server) lock() {
 // unlock passes on the output that units made for other clients than their own, and releases the
 // engine's lock.
 func (s *Server) unlock() {
+	s.passAsync()
+	s.mu.Unlock()
+}
+
+func (s *Server) passAsync() {
 	for i, c := range s.async {
 		c.async = false
 		s.async[i] = nil
@@ -137,7 +144,6 @@ func (s *Server) unlock() {
 		c.transport.flushSoon(c)
 	}
 	s.async = s.async[:0]
-	s.mu.Unlock()
 }
 
 // recalm works out whether any of the rarely needed checks of refusal can refuse something.
@@ -210,12 +216,26 @@ func (s *Server) Serve(ln net.Listener) error {
 		}
 		delay = 0
 		s.tune(conn)
+		if l := s.pickLoop(); l != nil && l.take(conn) {
+			continue
+		}
 		s.serving.Add(1)
 		go func() {
 			defer s.serving.Done()
 			s.ServeConn(conn)
 		}()
 	}
+}
+
+// pickLoop returns the event loop that is to serve the next connection, or nil where there is none.
+func (s *Server) pickLoop() *loop {
+	s.lock()
+	defer s.unlock()
+	if len(s.loops) == 0 {
+		return nil
+	}
+	s.nextLoop = (s.nextLoop + 1) % len(s.loops)
+	return s.loops[s.nextLoop]
 }
 
 // tune sets the socket options that the configuration asks for.
@@ -242,6 +262,9 @@ func (s *Server) Listen() error {
 	if err != nil {
 		return err
 	}
+	if err := s.startLoops(int(s.cfg.IOThreads)); err != nil {
+		return err
+	}
 	for _, ln := range lns {
 		go s.Serve(ln)
 	}
@@ -261,6 +284,7 @@ func (s *Server) Start() error {
 // Run starts the server, listens, and serves until Shutdown is over or ctx is done; then it shuts
 // down as SIGTERM would.
 func (s *Server) Run(ctx context.Context) error {
+	reserveProcessors(int(s.cfg.IOThreads))
 	if err := s.Listen(); err != nil {
 		return err
 	}

@@ -8,9 +8,10 @@ import (
 
 // shutdownState is how far the server's end has come.
 type shutdownState struct {
-	begun bool
-	done  chan struct{}
-	code  int
+	begun  bool
+	closed bool // the listeners are, the sessions are told to end
+	done   chan struct{}
+	code   int
 }
 
 // Done is closed when the server has shut down.
@@ -61,6 +62,7 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	}
 	s.lock()
 	close(s.stop)
+	s.down.closed = true
 	for _, ln := range s.listeners {
 		ln.Close()
 	}
@@ -69,6 +71,9 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	}
 	for _, c := range s.clients {
 		s.closeClient(c, closeAfterReply)
+	}
+	for _, l := range s.loops {
+		l.wake()
 	}
 	s.unlock()
 	s.drain(ctx)

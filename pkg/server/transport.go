@@ -54,6 +54,8 @@ func (c *Client) pending() bool { return c.next < len(c.batch) || c.perr != nil 
 // blocked, or closing). The engine's lock must be held.
 func (c *Client) run() {
 	s := c.s
+	c.queryLen, c.querySize = c.rd.Buffered(), c.rd.Size()
+	c.totalIn = c.rd.Consumed()
 	for c.next < len(c.batch) && c.blocked == nil && c.closing == staysOpen {
 		if !s.execute(c, c.batch[c.next]) {
 			break
@@ -207,4 +209,9 @@ func (g *goroutines) resume(c *Client) {
 }
 
 // transportName is what INFO says of how connections are served.
-func (s *Server) transportName() string { return "goroutines" }
+func (s *Server) transportName() string {
+	if len(s.loops) > 0 {
+		return "epoll"
+	}
+	return "goroutines"
+}

@@ -1,0 +1,393 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// The event loop is the transport of TCP and unix sockets on Linux. Where a goroutine a connection
+// pays for a park, a wake-up and a hand-over of the processor at every request, a loop reads all
+// sockets that are ready, runs all their commands under one hold of the engine's lock, waits once for
+// the append-only file, and then writes all replies: the shape of Redis's ae.c, with the same
+// session code as the goroutines (parse, run, handOver).
+//
+// The loop calls the system directly (RawSyscall), even to wait. Go's scheduler then does not know
+// that the thread sleeps and leaves it its processor, which saves the hand-over; the collector wakes
+// it with a signal when it needs it, and main gives the scheduler one processor more to make up for
+// the one that sleeps.
+type loop struct {
+	s     *Server
+	ep    int
+	wakeR int // a pipe by which others end the loop's wait
+	wakeW int
+
+	events [256]syscall.EpollEvent
+	conns  map[int32]*loopConn
+
+	// Guarded by the engine's lock.
+	inside bool        // the loop holds it
+	woken  bool        // a byte is in the pipe
+	fresh  []*loopConn // accepted, not registered yet
+	queue  []*loopConn // to be looked at in the next turn
+
+	// Of one turn.
+	ready []*loopConn
+	dead  []*loopConn
+}
+
+// loopConn is a socket of the loop. It is the session's transport and its net.Conn.
+type loopConn struct {
+	l             *loop
+	c             *Client
+	fd            int
+	remote, local net.Addr
+	queued        bool // in loop.queue; guarded by the engine's lock
+	inTurn        bool // in loop.ready
+	wantOut       bool // registered for EPOLLOUT
+	gone          bool // the peer closed or the socket failed
+	closing       closeMode
+	written       int // bytes of wbuf already written
+	full          bool
+}
+
+var errAgain = errors.New("no bytes now")
+
+// startLoops starts as many loops as io-threads says.
+func (s *Server) startLoops(n int) error {
+	for range n {
+		l, err := newLoop(s)
+		if err != nil {
+			return err
+		}
+		s.loops = append(s.loops, l)
+		go l.run()
+	}
+	return nil
+}
+
+// reserveProcessors tells Go's scheduler of the threads that sleep without its knowledge.
+func reserveProcessors(loops int) { runtime.GOMAXPROCS(runtime.NumCPU() + loops) }
+
+func newLoop(s *Server) (*loop, error) {
+	ep, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	var p [2]int
+	if err := syscall.Pipe2(p[:], syscall.O_NONBLOCK|syscall.O_CLOEXEC); err != nil {
+		syscall.Close(ep)
+		return nil, os.NewSyscallError("pipe2", err)
+	}
+	l := &loop{s: s, ep: ep, wakeR: p[0], wakeW: p[1], conns: map[int32]*loopConn{}}
+	if err := l.control(syscall.EPOLL_CTL_ADD, l.wakeR, syscall.EPOLLIN); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *loop) close() {
+	syscall.Close(l.ep)
+	syscall.Close(l.wakeR)
+	syscall.Close(l.wakeW)
+}
+
+func (l *loop) control(op, fd int, events uint32) error {
+	ev := syscall.EpollEvent{Events: events, Fd: int32(fd)}
+	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(l.ep, op, fd, &ev))
+}
+
+// take moves a connection into the loop. It reports false, and leaves the connection as it is, when
+// that is no socket.
+func (l *loop) take(conn net.Conn) bool {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	fd := -1
+	raw.Control(func(old uintptr) { // a duplicate, so that Go's own poller lets go of the socket
+		r, _, e := syscall.Syscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 0)
+		if e == 0 {
+			fd = int(r)
+		}
+	})
+	if fd < 0 {
+		return false
+	}
+	lc := &loopConn{l: l, fd: fd, remote: conn.RemoteAddr(), local: conn.LocalAddr()}
+	syscall.SetNonblock(fd, true)
+	conn.Close()
+	l.s.lock()
+	defer l.s.unlock()
+	if lc.c = l.s.accept(lc); lc.c == nil {
+		if l.s.down.begun {
+			lc.Close()
+		}
+		return true
+	}
+	l.s.serving.Add(1)
+	lc.c.transport = lc
+	l.fresh = append(l.fresh, lc)
+	l.wake()
+	return true
+}
+
+// wake ends the loop's wait. The engine's lock must be held.
+func (l *loop) wake() {
+	if !l.woken && !l.inside {
+		l.woken = true
+		syscall.Write(l.wakeW, []byte{0})
+	}
+}
+
+func (lc *loopConn) enqueue() {
+	if !lc.queued {
+		lc.queued = true
+		lc.l.queue = append(lc.l.queue, lc)
+	}
+	lc.l.wake()
+}
+
+func (lc *loopConn) flushSoon(*Client) { lc.enqueue() }
+func (lc *loopConn) resume(*Client)    { lc.enqueue() }
+
+// run is the loop. It ends when the server has shut down and the last connection is gone.
+func (l *loop) run() {
+	defer l.close()
+	timeout := -1
+	for {
+		l.readReady(l.wait(timeout))
+		if l.execute() {
+			return
+		}
+		timeout = -1
+		if l.write() {
+			timeout = 0
+		}
+	}
+}
+
+// wait returns the number of events. Interruptions by the collector's signals are no events.
+func (l *loop) wait(timeoutMs int) int {
+	n, _, e := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(l.ep), uintptr(unsafe.Pointer(&l.events[0])),
+		uintptr(len(l.events)), uintptr(timeoutMs), 0, 0)
+	if e != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+// readReady reads and parses what came in on the sockets that have something.
+func (l *loop) readReady(n int) {
+	for _, ev := range l.events[:n] {
+		if int(ev.Fd) == l.wakeR {
+			continue // execute drains it
+		}
+		lc := l.conns[ev.Fd]
+		if lc == nil {
+			continue
+		}
+		l.join(lc)
+		if ev.Events&^uint32(syscall.EPOLLOUT) == 0 {
+			continue
+		}
+		switch err := lc.c.rd.Fill(); {
+		case err == nil:
+			lc.c.parse()
+		case !errors.Is(err, errAgain):
+			lc.gone = true
+		}
+		if lc.c.overfull() {
+			lc.gone = true
+		}
+	}
+}
+
+func (l *loop) join(lc *loopConn) {
+	if !lc.inTurn {
+		lc.inTurn = true
+		l.ready = append(l.ready, lc)
+	}
+}
+
+// execute runs the commands of this turn and reports whether the loop is over.
+func (l *loop) execute() bool {
+	s := l.s
+	s.lock()
+	l.inside = true
+	if l.woken {
+		var b [16]byte
+		syscall.Read(l.wakeR, b[:])
+		l.woken = false
+	}
+	for _, lc := range l.fresh {
+		l.register(lc)
+	}
+	l.fresh = l.fresh[:0]
+	l.gather()
+	for _, lc := range l.dead {
+		s.removeClient(lc.c)
+		s.serving.Done()
+	}
+	l.dead = l.dead[:0]
+	for _, lc := range l.ready {
+		if !lc.gone {
+			lc.c.run()
+			lc.c.rd.Limits.Unauthenticated = !lc.c.authed
+		}
+	}
+	s.passAsync()
+	l.gather() // those that this turn's commands had something for
+	for _, lc := range l.ready {
+		lc.closing = lc.c.closing
+	}
+	over := s.down.closed && len(l.conns) == 0 && len(l.fresh) == 0
+	l.inside = false
+	s.mu.Unlock()
+	return over
+}
+
+func (l *loop) register(lc *loopConn) {
+	l.conns[int32(lc.fd)] = lc
+	if err := l.control(syscall.EPOLL_CTL_ADD, lc.fd, syscall.EPOLLIN|syscall.EPOLLRDHUP); err != nil {
+		lc.gone = true
+		l.join(lc)
+	}
+}
+
+// gather takes the connections that others have queued into this turn.
+func (l *loop) gather() {
+	for i, lc := range l.queue {
+		lc.queued = false
+		l.queue[i] = nil
+		l.join(lc)
+	}
+	l.queue = l.queue[:0]
+}
+
+// write writes the replies of the turn, after the append-only file is as safe as it must be, and
+// reports whether there is more to do at once.
+func (l *loop) write() (more bool) {
+	var at int64
+	for _, lc := range l.ready {
+		at = max(at, lc.c.commitAt)
+	}
+	l.s.commitAOF(at)
+	again := l.ready[:0]
+	for _, lc := range l.ready {
+		lc.inTurn = false
+		if l.conns[int32(lc.fd)] != lc {
+			continue
+		}
+		lc.send()
+		if lc.gone || lc.closing == closeNow || lc.closing == closeAfterReply && !lc.full {
+			l.drop(lc)
+			continue
+		}
+		if lc.c.parse(); lc.c.pending() && !lc.full {
+			again = append(again, lc)
+		}
+	}
+	l.ready = again
+	for _, lc := range again {
+		lc.inTurn = true
+	}
+	return len(again) > 0 || len(l.dead) > 0
+}
+
+// drop closes the socket; the session is removed in the next turn, under the lock.
+func (l *loop) drop(lc *loopConn) {
+	delete(l.conns, int32(lc.fd))
+	syscall.Close(lc.fd)
+	lc.fd = -1
+	l.dead = append(l.dead, lc)
+}
+
+// send writes as much of the output as the socket takes. What is left is written when the socket
+// can take more, which full says.
+func (lc *loopConn) send() {
+	c := lc.c
+	c.outMu.Lock()
+	defer c.outMu.Unlock()
+	lc.full = false
+	for !lc.gone {
+		if lc.written == len(c.wbuf) {
+			if lc.written = 0; cap(c.wbuf) > 256<<10 {
+				c.wbuf = nil
+			}
+			if c.wbuf, c.out = c.out, c.wbuf[:0]; len(c.wbuf) == 0 {
+				break
+			}
+		}
+		n, err := rawWrite(lc.fd, c.wbuf[lc.written:])
+		lc.written += n
+		c.totalOut += int64(n)
+		if errors.Is(err, errAgain) {
+			lc.full = true
+			break
+		}
+		lc.gone = err != nil
+	}
+	if lc.full != lc.wantOut && !lc.gone {
+		lc.wantOut = lc.full
+		events := uint32(syscall.EPOLLIN | syscall.EPOLLRDHUP)
+		if lc.full {
+			events |= syscall.EPOLLOUT
+		}
+		lc.gone = lc.l.control(syscall.EPOLL_CTL_MOD, lc.fd, events) != nil
+	}
+}
+
+func rawWrite(fd int, b []byte) (int, error) {
+	for {
+		n, _, e := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		switch e {
+		case 0:
+			return int(n), nil
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return 0, errAgain
+		default:
+			return 0, e
+		}
+	}
+}
+
+// Read reads what the socket has, or returns errAgain.
+func (lc *loopConn) Read(b []byte) (int, error) {
+	for {
+		n, _, e := syscall.RawSyscall(syscall.SYS_READ, uintptr(lc.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		switch {
+		case e == 0 && n == 0:
+			return 0, io.EOF
+		case e == 0:
+			return int(n), nil
+		case e == syscall.EAGAIN:
+			return 0, errAgain
+		case e != syscall.EINTR:
+			return 0, e
+		}
+	}
+}
+
+// Write serves the messages that turn a connection away before it is a session.
+func (lc *loopConn) Write(b []byte) (int, error) { return rawWrite(lc.fd, b) }
+
+// Close serves those too: a session's socket is closed by the loop.
+func (lc *loopConn) Close() error { return syscall.Close(lc.fd) }
+
+func (lc *loopConn) RemoteAddr() net.Addr             { return lc.remote }
+func (lc *loopConn) LocalAddr() net.Addr              { return lc.local }
+func (lc *loopConn) SetDeadline(time.Time) error      { return nil }
+func (lc *loopConn) SetReadDeadline(time.Time) error  { return nil }
+func (lc *loopConn) SetWriteDeadline(time.Time) error { return nil }

@@ -1,0 +1,16 @@
+//go:build !linux
+
+package server
+
+import "net"
+
+// loop is the event loop of Linux. Elsewhere every connection has its goroutine.
+type loop struct{}
+
+func (s *Server) startLoops(int) error { return nil }
+
+func reserveProcessors(int) {}
+
+func (l *loop) take(net.Conn) bool { return false }
+
+func (l *loop) wake() {}
