@@ -41,18 +41,18 @@ type redis struct {
 func startRedis(t *testing.T, dir string, args ...string) *redis {
 	t.Helper()
 	need(t, "redis-server")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	// A socket file, not a port: a port may be taken between choosing and using it.
+	run, err := os.MkdirTemp("", "aof")
 	require.NoError(t, err)
-	addr := l.Addr().(*net.TCPAddr)
-	require.NoError(t, l.Close())
-	args = append([]string{"--port", fmt.Sprint(addr.Port), "--bind", "127.0.0.1", "--dir", dir, "--save", "",
-		"--appendonly", "yes"}, args...)
+	t.Cleanup(func() { os.RemoveAll(run) })
+	sock := filepath.Join(run, "sock")
+	args = append([]string{"--port", "0", "--unixsocket", sock, "--dir", dir, "--save", "", "--appendonly", "yes"}, args...)
 	s := &redis{t: t, cmd: exec.Command("redis-server", args...), out: &bytes.Buffer{}}
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	require.NoError(t, s.cmd.Start())
 	t.Cleanup(s.kill)
 	require.Eventually(t, func() bool {
-		s.conn, err = net.Dial("tcp", addr.String())
+		s.conn, err = net.Dial("unix", sock)
 		return err == nil
 	}, 10*time.Second, 10*time.Millisecond)
 	s.r = resp.NewReader(s.conn)
