@@ -31,6 +31,7 @@ func BenchmarkCommit(b *testing.B) {
 	for _, policy := range []Policy{Always, EverySec} {
 		b.Run(policy.String(), func(b *testing.B) {
 			fsys := newFaultFS()
+			fsys.real = true
 			l, err := Open(Options{Dir: b.TempDir(), Policy: policy, PlainBase: true, FS: fsys}, nil)
 			require.NoError(b, err)
 			line := cmd("SET key:000001 value-of-some-length")

@@ -130,7 +130,8 @@ func TestRedisLoadsWhatWeWrite(t *testing.T) {
 // TestThereAndBack: Redis writes, we load and go on, Redis loads it all.
 func TestThereAndBack(t *testing.T) {
 	dir := t.TempDir()
-	s := startRedis(t, dir, "--aof-use-rdb-preamble", "no", "--aof-timestamp-enabled", "yes")
+	s := startRedis(t, dir, "--aof-use-rdb-preamble", "no", "--aof-timestamp-enabled", "yes",
+		"--appendfsync", "always") // under everysec Redis may reply before it writes
 	require.Equal(t, "OK", s.do("SET a 1"))
 	require.Equal(t, "1", s.do("LPUSH l x"))
 	s.kill()

@@ -75,7 +75,7 @@ func TestCutAtEveryByte(t *testing.T) {
 			d.write(incr1, whole[:cut])
 			d.manifest(incr1Line)
 			var log logLines
-			lines, res, err := replay(Options{Dir: d.dir, RefuseTruncated: refuse, Warnf: log.f})
+			lines, res, err := replay(Options{Dir: d.dir, FS: newFaultFS(), RefuseTruncated: refuse, Warnf: log.f})
 			require.Len(t, lines, wantCmds, "cut at %d", cut)
 			if clean {
 				require.NoError(t, err, "cut at %d", cut)
@@ -94,7 +94,7 @@ func TestCutAtEveryByte(t *testing.T) {
 			require.Equal(t, incr1, res.CutFile)
 			require.EqualValues(t, cut-wantLen, res.CutBytes)
 			require.Contains(t, log.text(), fmt.Sprintf("!!! Truncating the AOF %s at offset %d !!!", incr1, wantLen))
-			again, res, err := replay(Options{Dir: d.dir, RefuseTruncated: true})
+			again, res, err := replay(Options{Dir: d.dir, FS: newFaultFS(), RefuseTruncated: true})
 			require.NoError(t, err)
 			require.Equal(t, lines, again)
 			require.Empty(t, res.CutFile)
