@@ -1,0 +1,64 @@
+package rdb
+
+import (
+	"encoding/binary"
+	"errors"
+	"sync"
+
+	"byor/pkg/store"
+)
+
+// A payload of DUMP is the type and the value as in a snapshot, the version of the format (2 bytes)
+// and a checksum of all that (8 bytes), both little endian.
+const dumpFooter = 2 + checksumLen
+
+// What RESTORE answers; the texts are Redis's.
+var (
+	ErrBadPayload = errors.New("DUMP payload version or checksum are wrong")
+	ErrBadFormat  = errors.New("Bad data format") //nolint:staticcheck // Redis writes it so
+)
+
+var packers = sync.Pool{New: func() any { return new(packer) }}
+
+// Dump returns the payload of DUMP for a value: what Restore, here or in Redis 7.0 and newer,
+// makes the value from again.
+func Dump(v store.Value) []byte {
+	b := Batch{buf: []byte{0}}
+	b.buf[0] = byte(b.value(v))
+	out := make([]byte, 0, len(b.buf)+dumpFooter)
+	p := packers.Get().(*packer)
+	defer packers.Put(p)
+	b.pack(p, func(piece []byte) { out = append(out, piece...) })
+	out = binary.LittleEndian.AppendUint16(out, Version)
+	return binary.LittleEndian.AppendUint64(out, CRC64(0, out))
+}
+
+// Restore returns the value of a payload. The error is ErrBadPayload when the payload was changed
+// or comes from a newer Redis, and wraps ErrBadFormat and a *FormatError when what it holds breaks
+// a rule of the format, although the checksum is right.
+func Restore(payload []byte) (v store.Value, err error) {
+	n := len(payload) - dumpFooter
+	if n < 1 {
+		return nil, ErrBadPayload
+	}
+	footer := payload[n:]
+	if binary.LittleEndian.Uint16(footer) > Version ||
+		CRC64(0, payload[:n+2]) != binary.LittleEndian.Uint64(footer[2:]) {
+		return nil, ErrBadPayload
+	}
+	v, err = restore(payload[:n])
+	if err == nil && v == nil {
+		err = errors.New("the collection is empty")
+	}
+	if err != nil {
+		return nil, errors.Join(ErrBadFormat, err)
+	}
+	return v, nil
+}
+
+func restore(b []byte) (v store.Value, err error) {
+	defer catch(&err)
+	in := &input{buf: b, end: len(b), noSum: true}
+	t := valueType(in.byte("a type"))
+	return in.value(t), nil
+}

@@ -1,0 +1,143 @@
+package rdb
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestCRC64(t *testing.T) {
+	require.Equal(t, uint64(0xe9c6d914c4b8d9ca), CRC64(0, []byte("123456789")), "the check value in Redis's crc64.c")
+	long := bytes.Repeat([]byte("This is a test of the emergency broadcast system. "), 5)
+	for cut := range long {
+		require.Equal(t, CRC64(0, long), CRC64(CRC64(0, long[:cut]), long[cut:]))
+	}
+}
+
+// lzfSamples are strings of every kind that matters: nothing to find, runs, and repetitions at
+// every distance around the limits of the format.
+func lzfSamples() [][]byte {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	noise := make([]byte, 20_000)
+	for i := range noise {
+		noise[i] = byte(rnd.Uint32())
+	}
+	samples := [][]byte{
+		[]byte(strings.Repeat("a", 49)), []byte(strings.Repeat("ab", 500)), noise,
+		[]byte(strings.Repeat("The quick brown fox jumps over the lazy dog. ", 300)),
+		make([]byte, 100_000), []byte("abcabcabcabcabcabcabc"),
+	}
+	for _, back := range []int{30, 255, 256, 257, 8190, 8191, 8192, 8193, 8194} {
+		for _, n := range []int{3, 8, 9, 10, 263, 264, 265, 266, 600} {
+			s := bytes.Clone(noise[:back+n])
+			copy(s[back:], s[:n])
+			samples = append(samples, s)
+		}
+	}
+	words := make([]byte, 0, 70_000)
+	for len(words) < 65_000 {
+		words = append(words, noise[rnd.IntN(100)*10:][:rnd.IntN(10)+1]...)
+	}
+	return append(samples, words)
+}
+
+func TestLZFRoundTrip(t *testing.T) {
+	var s lzfState
+	for i, src := range lzfSamples() {
+		packed, ok := s.compress(nil, src, 2*len(src)+10)
+		require.True(t, ok, "sample %d", i)
+		got, err := lzfDecompress(nil, packed, len(src))
+		require.NoError(t, err, "sample %d", i)
+		require.Equal(t, src, got, "sample %d", i)
+		require.LessOrEqual(t, len(src), lzfMaxRatio*len(packed))
+
+		again, _ := new(lzfState).compress(nil, src, 2*len(src)+10)
+		require.Equal(t, again, packed, "what was compressed before must not matter")
+		_, ok = s.compress(nil, src, len(packed)-1)
+		require.False(t, ok, "sample %d does not fit into less than it takes", i)
+	}
+}
+
+// After 4 GB the positions start anew.
+func TestLZFPositionsWrap(t *testing.T) {
+	var s lzfState
+	src := []byte(strings.Repeat("abcdefgh", 100))
+	want, _ := s.compress(nil, src, len(src))
+	s.base = 1<<32 - 100
+	got, ok := s.compress(nil, src, len(src))
+	require.True(t, ok)
+	require.Equal(t, want, got)
+}
+
+func TestLZFDecompressRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		src  string
+		size int
+	}{
+		"a literal run that is cut":       {"\x05abc", 6},
+		"more literals than the size":     {"\x02abc", 2},
+		"a repetition of nothing":         {"\x20\x00", 3},
+		"a repetition from before":        {"\x00a\x20\x01", 4},
+		"a repetition without distance":   {"\x00a\x20", 4},
+		"a long repetition without it":    {"\x00a\xe0\x10", 26},
+		"a long repetition without size":  {"\x00a\xe0", 26},
+		"a repetition beyond the size":    {"\x00a\x20\x00", 3},
+		"less than the size":              {"\x00a", 2},
+		"nothing, where something should": {"", 1},
+	} {
+		_, err := lzfDecompress(nil, []byte(c.src), c.size)
+		require.ErrorIs(t, err, errLZF, name)
+	}
+	got, err := lzfDecompress([]byte("before"), []byte("\x00a\x20\x00"), 4)
+	require.NoError(t, err)
+	require.Equal(t, "beforeaaaa", string(got))
+}
+
+func FuzzLZF(f *testing.F) {
+	for _, s := range lzfSamples()[:6] {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var s lzfState
+		packed, ok := s.compress(nil, b, 2*len(b)+10)
+		require.True(t, ok)
+		got, err := lzfDecompress(nil, packed, len(b))
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(b, got))
+		_, _ = lzfDecompress(nil, b, 10*len(b)) // whatever it says, it says without a panic
+	})
+}
+
+func BenchmarkCRC64(b *testing.B) {
+	p := make([]byte, 64<<10)
+	b.SetBytes(int64(len(p)))
+	for b.Loop() {
+		CRC64(0, p)
+	}
+}
+
+func BenchmarkLZF(b *testing.B) {
+	samples := lzfSamples()
+	for name, src := range map[string][]byte{"noise": samples[2], "text": samples[3], "words": samples[len(samples)-1]} {
+		var s lzfState
+		buf := make([]byte, 0, 3*len(src))
+		b.Run("compress/"+name, func(b *testing.B) {
+			b.SetBytes(int64(len(src)))
+			for b.Loop() {
+				s.compress(buf, src, 2*len(src)+10)
+			}
+		})
+		packed, _ := s.compress(nil, src, 2*len(src)+10)
+		b.Run("decompress/"+name, func(b *testing.B) {
+			b.SetBytes(int64(len(src)))
+			for b.Loop() {
+				if _, err := lzfDecompress(buf, packed, len(src)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
