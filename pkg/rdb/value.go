@@ -36,6 +36,8 @@ func (in *input) value(t valueType) store.Value {
 		return in.zipmapHash()
 	case typeHashZiplist, typeHashListpack:
 		return in.packedHash(in.pairs(t == typeHashZiplist))
+	case typeStream, typeStream2, typeStream3:
+		return in.stream(t)
 	case typeModule, typeModule2:
 		name := moduleName(in.length("a module's ID"))
 		in.fail(ErrUnsupported, "The RDB file contains module data I can't load: no matching module type '%s'", name)
@@ -251,6 +253,8 @@ func (b *Batch) value(v store.Value) valueType {
 		return b.zset(v)
 	case *store.Hash:
 		return b.hash(v)
+	case *store.Stream:
+		return b.stream(v)
 	}
 	panic("rdb: a type of value that the format does not have")
 }

@@ -73,6 +73,8 @@ func (d *Digest) value(db *DB, e *Entry) {
 		v.Each(func(m []byte, score float64) bool { d.pair(m, digestScore(score)); return true })
 	case *Hash:
 		v.Each(func(f, val []byte) bool { d.pair(f, val); return true })
+	case *Stream:
+		v.Range(StreamID{}, MaxStreamID, func(e *StreamEntry) bool { d.streamEntry(e); return true })
 	}
 	if e.HasExpiry() {
 		d.xor([]byte("!!expire!!"))
@@ -85,6 +87,16 @@ func (d *Digest) pair(a, b []byte) {
 	one.mix(a)
 	one.mix(b)
 	d.xor(one[:])
+}
+
+func (d *Digest) streamEntry(e *StreamEntry) {
+	id := strconv.AppendUint(nil, e.ID.Ms, 10)
+	d.mix(strconv.AppendUint(append(id, '.'), e.ID.Seq, 10))
+	for i := range e.Len() {
+		name, value := e.Field(i)
+		d.mix(name.Bytes())
+		d.mix(value.Bytes())
+	}
 }
 
 // digestScore formats as C's "%.17g".
