@@ -62,11 +62,11 @@ func (o expireConditions) allow(old, at int64) bool {
 
 // expire is EXPIRE and its three sisters.
 func (c *Client) expire(seconds, absolute bool) {
-	at, ok := c.intArg(2)
+	o, ok := c.parseExpireOptions()
 	if !ok {
 		return
 	}
-	o, ok := c.parseExpireOptions()
+	at, ok := c.intArg(2)
 	if !ok {
 		return
 	}

@@ -67,16 +67,26 @@ func cmdGet(c *Client) {
 // setOptions are what SET and GETEX say after the value.
 type setOptions struct {
 	nx, xx, get, keepTTL, persist bool
-	expires                       bool
-	atMs                          int64 // when, if expires
+	at                            int // the argument with the expiry time, 0 for none
+	seconds, absolute             bool
+	atMs                          int64 // the expiry time in Unix milliseconds, after resolve
+}
+
+// resolve works out the expiry time, where there is one. It replies an error and reports false when
+// it is none.
+func (o *setOptions) resolve(c *Client) (ok bool) {
+	if o.at > 0 {
+		o.atMs, ok = c.expiryArg(o.at, o.seconds, o.absolute)
+		return ok
+	}
+	return true
 }
 
 // parseSetOptions parses the options from argument i on. It replies the error and reports false
 // when they are wrong. getex allows PERSIST and the expiry options only.
 func (c *Client) parseSetOptions(i int, getex bool) (o setOptions, ok bool) {
-	at, seconds, absolute := 0, false, false
 	for ; i < len(c.args); i++ {
-		timed := at > 0 || o.keepTTL || o.persist
+		timed := o.at > 0 || o.keepTTL || o.persist
 		switch a := c.args[i]; {
 		case !getex && equalFold(a, "nx") && !o.xx:
 			o.nx = true
@@ -84,22 +94,16 @@ func (c *Client) parseSetOptions(i int, getex bool) (o setOptions, ok bool) {
 			o.xx = true
 		case !getex && equalFold(a, "get"):
 			o.get = true
-		case !getex && equalFold(a, "keepttl") && at == 0:
+		case !getex && equalFold(a, "keepttl") && o.at == 0:
 			o.keepTTL = true
-		case getex && equalFold(a, "persist") && at == 0:
+		case getex && equalFold(a, "persist") && o.at == 0:
 			o.persist = true
 		case i+1 < len(c.args) && !timed && isExpiryOption(a):
-			seconds, absolute = a[0]|0x20 == 'e', len(a) == 4
+			o.seconds, o.absolute = a[0]|0x20 == 'e', len(a) == 4
 			i++
-			at = i
+			o.at = i
 		default:
 			c.fail(errSyntax)
-			return o, false
-		}
-	}
-	if at > 0 {
-		o.expires = true
-		if o.atMs, ok = c.expiryArg(at, seconds, absolute); !ok {
 			return o, false
 		}
 	}
@@ -144,7 +148,7 @@ func cmdSet(c *Client) {
 		return
 	}
 	o, ok := c.parseSetOptions(3, false)
-	if !ok {
+	if !ok || !o.resolve(c) {
 		return
 	}
 	var e *store.Entry
@@ -179,7 +183,7 @@ func (c *Client) setWith(o setOptions) {
 	key, value := c.args[1], c.args[2]
 	e := c.db.SetString(key, value, o.keepTTL)
 	c.s.touched(c.db, e.Key())
-	if o.expires {
+	if o.at > 0 {
 		c.expireEntry(e, o.atMs)
 		if o.atMs > c.s.nowMs || !c.s.expires() {
 			c.replicate([]byte("SET"), key, value, []byte("PXAT"), strconv.AppendInt(nil, o.atMs, 10))
@@ -282,9 +286,12 @@ func cmdGetex(c *Client) {
 		c.w.Null()
 		return
 	}
+	if !o.resolve(c) {
+		return
+	}
 	c.bulkString(v)
 	switch {
-	case o.expires:
+	case o.at > 0:
 		key := e.Key()
 		c.s.touched(c.db, key)
 		c.expireEntry(e, o.atMs)
@@ -400,7 +407,7 @@ func cmdIncrbyfloat(c *Client) {
 		return
 	}
 	text := sum.format()
-	entry := c.db.SetString(c.args[1], text, true)
+	entry := c.db.SetKeepTTL(c.args[1], store.NewPlainString(text))
 	c.s.touched(c.db, entry.Key())
 	c.replicate([]byte("SET"), c.args[1], text, []byte("KEEPTTL"))
 	c.w.Bulk(text)

@@ -22,6 +22,12 @@ func NewString(b []byte) *String {
 	return s
 }
 
+// NewPlainString is NewString without a look whether b is an integer, as Redis stores the results of
+// INCRBYFLOAT: the value counts as embstr or raw even if it reads as an integer.
+func NewPlainString(b []byte) *String {
+	return &String{b: append(make([]byte, 0, len(b)), b...)}
+}
+
 // NewInt returns a string value that holds n in decimal.
 func NewInt(n int64) *String { return &String{n: n} }
 

@@ -1,0 +1,373 @@
+package server
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"byor/pkg/resp"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The same scripts on real Redis and on this server, replies compared. A script in testdata/diff is
+// a command a line as one would type it into redis-cli; "#" opens a comment. Lines that begin with
+// "@" say how:
+//
+//	@resp3            this and the next commands speak RESP3 (until @resp2)
+//	@unordered        the order of the elements of the next reply does not count
+//	@type             of the next reply, and of the elements in it, only the types count
+//	@skip             the next reply does not count
+//	@conn NAME        the next commands go over another connection (the first is called "main")
+//	@send             the next command is sent without waiting for its reply: it blocks
+//	@wait N           until N clients are blocked (INFO clients)
+//	@recv             one more reply is read and compared
+//	@sleep MS         real time passes on both
+//
+// Every script begins with empty databases and fresh connections.
+
+var (
+	diffSeed  = flag.Uint64("diff.seed", 0, "seed of the random commands; 0 draws one")
+	diffCount = flag.Int("diff.n", 20000, "random commands for each group")
+)
+
+type side struct {
+	addr  string
+	conns map[string]*testConn
+	proto string
+}
+
+func (s *side) conn(t testing.TB, name string) *testConn {
+	c := s.conns[name]
+	if c == nil {
+		c = dial(t, s.addr)
+		s.conns[name] = c
+	}
+	return c
+}
+
+func TestDiffScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/diff/*.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	redis := startRedis(t)
+	_, ours := startServer(t)
+	for _, f := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".txt"), func(t *testing.T) { runScript(t, f, ours, redis) })
+	}
+}
+
+func runScript(t *testing.T, path, ours, redis string) {
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	sides := []*side{{addr: ours, conns: map[string]*testConn{}}, {addr: redis, conns: map[string]*testConn{}}}
+	for _, s := range sides {
+		s.conn(t, "main").do("FLUSHALL")
+	}
+	conn, mode := "main", ""
+	sc := bufio.NewScanner(f)
+	sc.Buffer(nil, 1<<20)
+	for n := 1; sc.Scan(); n++ {
+		line := strings.TrimSpace(sc.Text())
+		where := fmt.Sprintf("%s:%d: %s", filepath.Base(path), n, line)
+		switch word, arg, _ := strings.Cut(line, " "); {
+		case line == "" || line[0] == '#':
+		case word == "@resp3" || word == "@resp2":
+			for _, s := range sides {
+				s.conn(t, conn).do("HELLO " + word[5:])
+			}
+		case word == "@conn":
+			conn = arg
+		case word == "@wait":
+			for _, s := range sides {
+				waitBlocked(t, s, arg, where)
+			}
+		case word == "@sleep":
+			ms, _ := strconv.Atoi(arg)
+			time.Sleep(time.Duration(ms) * time.Millisecond)
+		case word == "@recv":
+			compare(t, where, mode, sides[0].conn(t, conn).read(), sides[1].conn(t, conn).read())
+			mode = ""
+		case line[0] == '@':
+			mode = word
+		case mode == "@send":
+			for _, s := range sides {
+				s.conn(t, conn).send(words(t, line)...)
+			}
+			mode = ""
+		default:
+			compare(t, where, mode, sides[0].conn(t, conn).do(line), sides[1].conn(t, conn).do(line))
+			mode = ""
+		}
+	}
+	require.NoError(t, sc.Err())
+}
+
+func waitBlocked(t testing.TB, s *side, n, where string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		v := s.conn(t, "@watcher").do("INFO clients")
+		return strings.Contains(string(v.Str), "blocked_clients:"+n+"\r\n")
+	}, 10*time.Second, 5*time.Millisecond, where)
+}
+
+func compare(t testing.TB, where, mode string, ours, redis resp.Value) {
+	t.Helper()
+	switch mode {
+	case "@skip":
+		return
+	case "@unordered":
+		sortElems(&ours)
+		sortElems(&redis)
+	case "@type":
+		require.Equal(t, shape(redis), shape(ours), where)
+		return
+	}
+	require.Equal(t, show(redis), show(ours), where)
+}
+
+// sortElems puts an array's elements, or the last array in it (a SCAN's), into order; a map's by
+// its keys.
+func sortElems(v *resp.Value) {
+	if n := len(v.Elems); n > 0 && v.Elems[n-1].Kind == resp.Array && v.Kind == resp.Array && v.Elems[0].Kind == resp.BulkString {
+		sortElems(&v.Elems[n-1])
+		return
+	}
+	if v.Kind == resp.Map {
+		var pairs [][2]resp.Value
+		for i := 0; i+1 < len(v.Elems); i += 2 {
+			pairs = append(pairs, [2]resp.Value{v.Elems[i], v.Elems[i+1]})
+		}
+		slices.SortFunc(pairs, func(a, b [2]resp.Value) int { return strings.Compare(show(a[0]), show(b[0])) })
+		v.Elems = nil
+		for _, p := range pairs {
+			v.Elems = append(v.Elems, p[0], p[1])
+		}
+		return
+	}
+	slices.SortFunc(v.Elems, func(a, b resp.Value) int { return strings.Compare(show(a), show(b)) })
+}
+
+func shape(v resp.Value) string {
+	if v.IsError() {
+		return show(v)
+	}
+	s := string(rune(v.Kind))
+	if v.Null {
+		s += "nil"
+	}
+	if len(v.Elems) > 0 {
+		s += "["
+		for _, e := range v.Elems {
+			s += shape(e)
+		}
+		s += "]"
+	}
+	return s
+}
+
+// generators make random commands, a group each. They draw from few keys, fields and values, so
+// that commands meet each other's results; they avoid what is random in Redis itself.
+var generators = map[string]func(r *rand.Rand) []string{}
+
+func TestDiffRandom(t *testing.T) {
+	seed := *diffSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("seed %d: repeat with -diff.seed=%d", seed, seed)
+	redis := startRedis(t)
+	_, ours := startServer(t)
+	names := sortedKeys(generators)
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, uint64(len(name))))
+			randomCommands(t, r, generators[name], *diffCount, ours, redis, seed)
+		})
+	}
+	t.Run("all", func(t *testing.T) {
+		r := rand.New(rand.NewPCG(seed, 99))
+		all := func(r *rand.Rand) []string { return generators[names[r.IntN(len(names))]](r) }
+		randomCommands(t, r, all, *diffCount, ours, redis, seed)
+	})
+}
+
+// randomCommands sends pipelines of commands to both and compares reply by reply, and at the end
+// the data sets.
+func randomCommands(t *testing.T, r *rand.Rand, gen func(*rand.Rand) []string, n int, ours, redis string, seed uint64) {
+	a, b := dial(t, ours), dial(t, redis)
+	a.do("FLUSHALL")
+	b.do("FLUSHALL")
+	const pipeline = 200
+	var history [][]string
+	for done := 0; done < n; done += pipeline {
+		var cmds [][]string
+		var wire []byte
+		for range pipeline {
+			args := gen(r)
+			cmds = append(cmds, args)
+			wire = resp.AppendCommandStrings(wire, args...)
+		}
+		for _, c := range []*testConn{a, b} {
+			_, err := c.conn.Write(wire)
+			require.NoError(t, err)
+		}
+		for i, args := range cmds {
+			history = append(history, args)
+			x, y := a.read(), b.read()
+			if sx, sy := comparableReply(args, x), comparableReply(args, y); sx != sy {
+				t.Fatalf("seed %d, command %d: %q\n  Redis: %s\n  ours:  %s\nbefore it: %q", seed, done+i, args, sy, sx, about(history, args))
+			}
+		}
+	}
+	compareData(t, a, b)
+}
+
+// comparableReply prints a reply so that two servers' can be compared: without the order where Redis
+// promises none.
+func comparableReply(args []string, v resp.Value) string {
+	switch strings.ToLower(args[0]) {
+	case "smembers", "sunion", "sinter", "sdiff", "hkeys", "hvals", "keys":
+		sortElems(&v)
+	case "hgetall":
+		v.Kind = resp.Map
+		sortElems(&v)
+	}
+	return show(v)
+}
+
+// about returns the latest commands that name the same keys.
+func about(history [][]string, args []string) [][]string {
+	var found [][]string
+	for i := len(history) - 2; i >= 0 && len(found) < 12; i-- {
+		for _, a := range args[1:] {
+			if slices.Contains(history[i][1:], a) && strings.HasPrefix(a, "k") {
+				found = append(found, history[i])
+				break
+			}
+		}
+	}
+	slices.Reverse(found)
+	return found
+}
+
+// compareData compares all keys of database 0: type, encoding, expiry and, where both know DUMP and
+// the encoding fixes the order, the bytes.
+func compareData(t *testing.T, a, b *testConn) {
+	t.Helper()
+	keys := b.do("KEYS *")
+	mine := a.do("KEYS *")
+	sortElems(&keys)
+	sortElems(&mine)
+	require.Equal(t, show(keys), show(mine))
+	for _, k := range keys.Elems {
+		key := strconv.Quote(string(k.Str))
+		for _, cmd := range []string{"TYPE ", "OBJECT ENCODING ", "PEXPIRETIME "} {
+			require.Equal(t, show(b.do(cmd+key)), show(a.do(cmd+key)), cmd+key)
+		}
+	}
+}
+
+func pick(r *rand.Rand, s ...string) string { return s[r.IntN(len(s))] }
+
+// some returns between lo and hi draws of fn.
+func some(r *rand.Rand, lo, hi int, fn func(*rand.Rand) string) []string {
+	n := lo + r.IntN(hi-lo+1)
+	s := make([]string, n)
+	for i := range s {
+		s[i] = fn(r)
+	}
+	return s
+}
+
+func anyKey(r *rand.Rand) string { return "k" + strconv.Itoa(r.IntN(8)) }
+
+func anyInt(r *rand.Rand) string {
+	return pick(r, "0", "1", "-1", "2", "3", "5", "10", "-2", "-3", "-100", "100", "9223372036854775807", "-9223372036854775808", "x", "1.5", "")
+}
+
+func anyValue(r *rand.Rand) string {
+	return pick(r, "", "a", "b", "abc", "hello world", "1", "2", "-7", "10", "12345678901234567890", "3.25", "1e5", "\x00\xff\r\n",
+		strings.Repeat("x", 44), strings.Repeat("y", 45), strings.Repeat("z", 70), " 1", "01", "+1", "inf", "nan")
+}
+
+func init() {
+	generators["string"] = func(r *rand.Rand) []string {
+		k := anyKey(r)
+		return [](func() []string){
+			func() []string { return []string{"SET", k, anyValue(r)} },
+			func() []string { return append([]string{"SET", k, anyValue(r)}, some(r, 1, 2, setOption)...) },
+			func() []string { return []string{"GET", k} },
+			func() []string { return []string{pick(r, "INCR", "DECR"), k} },
+			func() []string { return []string{pick(r, "INCRBY", "DECRBY"), k, anyInt(r)} },
+			func() []string {
+				return []string{"INCRBYFLOAT", k, pick(r, "0.1", "1", "-2.5", "1e3", "x", "inf", "nan", "3.0", "-0.1", "1e-5")}
+			},
+			func() []string { return []string{"APPEND", k, anyValue(r)} },
+			func() []string { return []string{"STRLEN", k} },
+			func() []string { return []string{pick(r, "GETRANGE", "SUBSTR"), k, anyInt(r), anyInt(r)} },
+			func() []string {
+				return []string{"SETRANGE", k, pick(r, "0", "1", "5", "-1", "x", "600000000", "20"), anyValue(r)}
+			},
+			func() []string { return append([]string{"MGET"}, some(r, 1, 3, anyKey)...) },
+			func() []string { return append([]string{pick(r, "MSET", "MSETNX"), k}, some(r, 1, 4, anyValue)...) },
+			func() []string { return []string{"SETNX", k, anyValue(r)} },
+			func() []string {
+				return []string{pick(r, "SETEX", "PSETEX"), k, pick(r, "0", "-1", "100000", "x", "9223372036854775807"), anyValue(r)}
+			},
+			func() []string { return []string{"GETSET", k, anyValue(r)} },
+			func() []string { return []string{"GETDEL", k} },
+			func() []string { return append([]string{"GETEX", k}, some(r, 0, 2, getexOption)...) },
+			func() []string {
+				return append([]string{"LCS", k, anyKey(r)}, some(r, 0, 2, func(r *rand.Rand) string { return pick(r, "LEN", "IDX", "WITHMATCHLEN", "MINMATCHLEN") })...)
+			},
+		}[r.IntN(18)]()
+	}
+	generators["key"] = func(r *rand.Rand) []string {
+		k := anyKey(r)
+		return [](func() []string){
+			func() []string {
+				return append([]string{pick(r, "DEL", "UNLINK", "EXISTS", "TOUCH")}, some(r, 1, 3, anyKey)...)
+			},
+			func() []string { return []string{"TYPE", k} },
+			func() []string { return []string{pick(r, "RENAME", "RENAMENX"), k, anyKey(r)} },
+			func() []string {
+				return append([]string{"COPY", k, anyKey(r)}, some(r, 0, 2, func(r *rand.Rand) string { return pick(r, "REPLACE", "DB", "1", "99", "x") })...)
+			},
+			func() []string { return []string{"MOVE", k, pick(r, "0", "1", "99", "x")} },
+			func() []string { return []string{"OBJECT", "ENCODING", k} },
+			func() []string {
+				return append([]string{"EXPIREAT", k, pick(r, "99999999999", "1", "-1", "x", "9223372036854775807")}, some(r, 0, 2, expireOption)...)
+			},
+			func() []string {
+				return append([]string{"PEXPIREAT", k, pick(r, "99999999999999", "99999999999998", "1", "0")}, some(r, 0, 2, expireOption)...)
+			},
+			func() []string { return []string{pick(r, "EXPIRETIME", "PEXPIRETIME", "PERSIST"), k} },
+			func() []string { return []string{"SET", k, anyValue(r)} },
+			func() []string {
+				return []string{"SET", k, anyValue(r), "PXAT", pick(r, "99999999999999", "99999999999000")}
+			},
+			func() []string { return []string{"DBSIZE"} },
+			func() []string { return []string{"KEYS", pick(r, "*", "k?", "k[0-3]", "[^k]*", "k\\1")} },
+		}[r.IntN(13)]()
+	}
+}
+
+func setOption(r *rand.Rand) string {
+	return pick(r, "NX", "XX", "GET", "KEEPTTL", "EX", "PX", "PXAT", "EXAT", "99999999999999", "x", "0", "PERSIST")
+}
+
+func getexOption(r *rand.Rand) string {
+	return pick(r, "PERSIST", "PXAT", "EXAT", "99999999999", "0", "-1", "x", "KEEPTTL")
+}
+
+func expireOption(r *rand.Rand) string { return pick(r, "NX", "XX", "GT", "LT", "FOO") }
