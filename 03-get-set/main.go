@@ -68,6 +68,8 @@ type server struct {
 	data map[string]string
 }
 
+func newServer() *server { return &server{data: map[string]string{}} }
+
 // client is one connection. Only its own goroutine uses it.
 type client struct {
 	srv     *server
@@ -274,7 +276,7 @@ func main() {
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	fmt.Printf("03-get-set listens on %s. In another terminal: redis-cli -p %s SET greeting hello (or: nc 127.0.0.1 %s, then type it without the redis-cli). Ctrl-C ends it.\n",
 		ln.Addr(), port, port)
-	srv := &server{data: map[string]string{}}
+	srv := newServer()
 	if *trace {
 		srv.trace = os.Stdout
 	}

@@ -28,7 +28,7 @@ func start(t testing.TB) string {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		(&server{data: map[string]string{}}).serve(ln)
+		newServer().serve(ln)
 	}()
 	t.Cleanup(func() {
 		ln.Close()
