@@ -207,18 +207,23 @@ func TestTTLCountsDown(t *testing.T) {
 	require.Equal(t, ":7\r\n:6600\r\n", script(t, "tcp", addr, []string{"TTL k", "PTTL k"}))
 }
 
+// do runs one command without a socket.
+func do(srv *server, line string) {
+	c := &client{srv: srv, w: resp.NewWriter(nil)}
+	c.execute(bytes.Fields([]byte(line)))
+}
+
 // The sweeper takes keys that nobody asks for, all of them, and nothing else.
 func TestSweepReclaims(t *testing.T) {
 	c := newClock()
 	k := newKeyspace(c.now)
+	srv := &server{keys: k}
 	for i := range 100_000 {
-		key := fmt.Sprintf("short:%d", i)
-		k.data[key], k.deadlines[key] = "v", c.now()+1000
+		do(srv, fmt.Sprintf("SET short:%d v PX 1000", i))
 	}
 	for i := range 1000 {
-		k.data[fmt.Sprintf("immortal:%d", i)] = "v"
-		key := fmt.Sprintf("long:%d", i)
-		k.data[key], k.deadlines[key] = "v", c.now()+1_000_000
+		do(srv, fmt.Sprintf("SET immortal:%d v", i))
+		do(srv, fmt.Sprintf("SET long:%d v EX 1000", i))
 	}
 	require.False(t, k.sweepOnce(), "nothing is dead yet, so one sample is enough")
 	require.Len(t, k.data, 102_000)
@@ -228,7 +233,7 @@ func TestSweepReclaims(t *testing.T) {
 	require.True(t, k.sweepOnce(), "nearly all are dead: go on at once")
 	require.LessOrEqual(t, before-len(k.data), sweepSample, "one sample is all that the lock is held for")
 
-	srv, tick := &server{keys: k}, make(chan time.Time, 1000)
+	tick := make(chan time.Time, 1000)
 	for range cap(tick) {
 		tick <- time.Time{}
 	}
@@ -239,13 +244,15 @@ func TestSweepReclaims(t *testing.T) {
 	require.Equal(t, 2000+dead, len(k.data), "keys without a deadline, or with a later one, stay")
 }
 
-// With the real clock and the real sweeper, as main wires them.
+// The sweeper works by itself, at each tick.
 func TestSweeperRuns(t *testing.T) {
-	srv := &server{keys: newKeyspace(func() int64 { return time.Now().UnixMilli() })}
+	c := newClock()
+	srv := &server{keys: newKeyspace(c.now)}
 	tick := make(chan time.Time)
 	go srv.sweep(tick)
 	defer close(tick)
-	srv.keys.data["k"], srv.keys.deadlines["k"] = "v", 1
+	do(srv, "SET k v EX 1")
+	c.advance(time.Minute)
 	tick <- time.Time{}
 	tick <- time.Time{} // taken only when the first has been worked off
 	srv.mu.Lock()
