@@ -15,6 +15,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"math"
 	"net"
 	"os"
@@ -63,6 +65,8 @@ type keyspace struct {
 	deadlines map[string]int64
 	clock     func() int64 // the time in Unix milliseconds; tests have their own
 	now       int64        // the clock, read once for each command
+
+	walk func() (key string, more bool) // the sweeper's way through deadlines; nil at the start
 }
 
 func newKeyspace(clock func() int64) *keyspace {
@@ -103,13 +107,20 @@ func (k *keyspace) sweepOnce() (again bool) {
 	// region: active deletion
 	k.now = k.clock()
 	looked, dead := 0, 0
-	for key := range k.deadlines { // Go begins at a random place: there is our sample
-		if looked == sweepSample {
+	for ; looked < sweepSample; looked++ {
+		if k.walk == nil {
+			// iter.Pull turns "for key := range" into a function that returns one key a call, so
+			// that the walk goes on where the last sample ended. Go allows a map to change
+			// meanwhile, and visits in random order, which makes each stretch a fair sample.
+			k.walk, _ = iter.Pull(maps.Keys(k.deadlines))
+		}
+		key, more := k.walk()
+		if !more {
+			k.walk = nil // once around
 			break
 		}
-		looked++
 		if k.expired(key) {
-			k.remove(key) // deleting while ranging is allowed in Go
+			k.remove(key)
 			dead++
 		}
 	}
