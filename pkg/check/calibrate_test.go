@@ -4,10 +4,20 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+)
+
+// The checks are checked: what must pass passes, what must fail fails, with the right words.
+
+const (
+	patient   = 10 * time.Second        // limit for what must pass, on a busy machine
+	impatient = 1500 * time.Millisecond // limit for what must fail
 )
 
 // needTools skips where a real tool is not installed, except in CI, which installs all.
@@ -23,7 +33,7 @@ func needTools(t *testing.T, tools ...string) {
 	}
 }
 
-// runChecks runs checks against target and returns the results by name.
+// runChecks runs checks against target and returns the results.
 func runChecks(t *testing.T, target *Target, limit time.Duration, checks []Check) []Result {
 	t.Helper()
 	r := Runner{Limit: limit, Workers: 4}
@@ -32,16 +42,19 @@ func runChecks(t *testing.T, target *Target, limit time.Duration, checks []Check
 	return results
 }
 
+// requirePassed fails with the first result that is no pass. A check skipped for want of a tool
+// fails only in CI.
 func requirePassed(t *testing.T, results []Result) {
 	t.Helper()
 	for _, r := range results {
-		require.NotEqual(t, Failed, r.Status, "%02d %s (exercise %d)\nsent %s\nexpected %s\ngot %s\nhint %s",
-			r.Step, r.Name, r.Ex, r.Sent, r.Expected, r.Got, r.Hint)
-		require.NotEqual(t, Skipped, r.Status, "%02d %s: %s", r.Step, r.Name, r.Why)
+		if r.Status == Failed || r.Status == Skipped && os.Getenv("CI") != "" {
+			t.Errorf("%02d %s (exercise %d) %s %s\nsent %s\nexpected %s\ngot %s\nhint %s",
+				r.Step, r.Name, r.Ex, r.Status, r.Why, r.Sent, r.Expected, r.Got, r.Hint)
+		}
 	}
 }
 
-// A real redis-server passes every check that is about the protocol, the files or replication:
+// (a) A real redis-server passes every check that is about the protocol, the files or replication:
 // then a check that fails is right to do so.
 func TestRealRedisPasses(t *testing.T) {
 	needTools(t, "redis-server", "redis-cli", "redis-check-rdb", "redis-check-aof")
@@ -56,7 +69,142 @@ func TestRealRedisPasses(t *testing.T) {
 					checks = append(checks, c)
 				}
 			}
-			requirePassed(t, runChecks(t, target, 10*time.Second, checks))
+			requirePassed(t, runChecks(t, target, patient, checks))
 		})
+	}
+}
+
+// (b) Each step passes its own checks and all earlier ones that still apply.
+func TestStepsPass(t *testing.T) {
+	for step := 1; step <= Last; step++ {
+		if !hasStep(step) {
+			continue
+		}
+		t.Run(Folders[step], func(t *testing.T) {
+			t.Parallel()
+			requirePassed(t, runChecks(t, built.target(t, step, ""), patient, Applying(step)))
+		})
+	}
+}
+
+// (c) The step before fails the new checks: each of them asks for something new.
+func TestStepBeforeFails(t *testing.T) {
+	for step := 2; step <= Last; step++ {
+		if !hasStep(step - 1) {
+			continue
+		}
+		t.Run(Folders[step], func(t *testing.T) {
+			t.Parallel()
+			var checks []Check
+			for _, c := range Of(step, 0) {
+				if c.Before == "" {
+					checks = append(checks, c)
+				}
+			}
+			for _, r := range runChecks(t, built.target(t, step-1, ""), impatient, checks) {
+				if r.Status == Passed || r.Status == Skipped && os.Getenv("CI") != "" {
+					t.Errorf("%s: %s by %s, which has not learnt that yet", r.Name, r.Status, Folders[step-1])
+				}
+			}
+		})
+	}
+}
+
+// A mutant is a step with one mistake that people make.
+type mutant struct {
+	step        int
+	name, patch string
+	check, hint string
+}
+
+func mutants(t *testing.T) []mutant {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("testdata", "mutants", "*.patch"))
+	require.NoError(t, err)
+	var out []mutant
+	for _, f := range files {
+		path, err := filepath.Abs(f)
+		require.NoError(t, err)
+		text, err := os.ReadFile(f)
+		require.NoError(t, err)
+		first, _, _ := strings.Cut(string(text), "\n")
+		rest, ok := strings.CutPrefix(first, "# expect: ")
+		name, hint, ok2 := strings.Cut(rest, "; hint: ")
+		base := strings.TrimSuffix(filepath.Base(f), ".patch")
+		num, _, ok3 := strings.Cut(base, "-")
+		step, err := strconv.Atoi(num)
+		require.True(t, ok && ok2 && ok3 && err == nil,
+			"%s must be called NN-name.patch and open with: # expect: <check>; hint: <words>", f)
+		out = append(out, mutant{step: step, name: base, patch: path, check: strings.TrimSpace(name), hint: strings.TrimSpace(hint)})
+	}
+	return out
+}
+
+// (d) Each mistake that the guides name is caught, with the hint that names it.
+func TestMutants(t *testing.T) {
+	for _, m := range mutants(t) {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			target := built.target(t, m.step, m.patch)
+			var checks []Check
+			for _, c := range Of(m.step, 0) {
+				if c.Name == m.check {
+					checks = append(checks, c)
+				}
+			}
+			require.Len(t, checks, 1, "step %02d has no check %q", m.step, m.check)
+			if strings.Contains(m.hint, "strace") {
+				needTools(t, "strace")
+			}
+			var r Result
+			for range 4 { // a race may go well once
+				if r = runChecks(t, target, impatient, checks)[0]; r.Status != Passed {
+					break
+				}
+			}
+			if r.Status == Skipped && os.Getenv("CI") == "" {
+				t.Skip(r.Why)
+			}
+			require.Equal(t, Failed, r.Status, "the mutant passes: %s", r.Why)
+			require.Contains(t, strings.ToLower(r.Hint), strings.ToLower(m.hint), "expected %s\ngot %s", r.Expected, r.Got)
+		})
+	}
+}
+
+// At least four mistakes of each step are kept as mutants.
+func TestMutantsPerStep(t *testing.T) {
+	count := map[int]int{}
+	for _, m := range mutants(t) {
+		count[m.step]++
+	}
+	for step := 1; step <= Last; step++ {
+		if _, err := os.Stat(filepath.Join(built.root, Folders[step], "GUIDE.md")); err == nil {
+			require.GreaterOrEqual(t, count[step], 4, "mutants of %s", Folders[step])
+		}
+	}
+}
+
+// (e) Each exercise's check fails on the shipped code and passes with the solution applied.
+func TestExercises(t *testing.T) {
+	for step := 1; step <= Last; step++ {
+		patches, err := filepath.Glob(filepath.Join(built.root, Folders[step], "solutions", "*.patch"))
+		require.NoError(t, err)
+		for _, patch := range patches {
+			ex, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(patch), ".patch"))
+			require.NoError(t, err, "%s must be called k.patch", patch)
+			t.Run(Folders[step]+"/"+strconv.Itoa(ex), func(t *testing.T) {
+				t.Parallel()
+				checks := Of(step, ex)
+				require.NotEmpty(t, checks, "exercise %d of step %02d has a solution but no check", ex, step)
+				requirePassed(t, runChecks(t, built.target(t, step, patch), patient, checks))
+				failed := 0
+				for _, r := range runChecks(t, built.target(t, step, ""), impatient, checks) {
+					if r.Status != Passed {
+						failed++
+					}
+				}
+				require.Positive(t, failed, "the shipped code passes without the exercise being solved")
+			})
+		}
 	}
 }

@@ -35,7 +35,7 @@ func init() {
 		Check{Name: "arity", What: "a wrong number of arguments is refused by name", Run: arityErrors, Guide: "On the wire",
 			Hint: "check the count before the handler runs, in one place; the error names the command in lower case"},
 		Check{Name: "unknown-command", What: "an unknown command is named with its first arguments", Run: unknownCommand, Guide: "On the wire",
-			Hint: "each argument in quotes with a space behind it, the last too"},
+			Hint: "each argument in quotes with a space behind it, the last too", Before: "step 02 words it so already"},
 		Check{Name: "error-keeps-open", What: "a command's error does not close the connection", Run: errorKeepsOpen,
 			Hint: "closing on a command error: only a protocol error closes, since only then the place of the next command is unknown"},
 		Check{Name: "pipeline-order", What: "pipelined commands see each other's effects, in order", Run: pipelineOrder,
@@ -185,7 +185,8 @@ func readersWriters(t *T) {
 			}
 		}
 	})
-	t.Dial().Ask("+PONG\r\n", "PING")
+	k := t.Key("after")
+	t.Dial().Ask("+OK\r\n", "SET", k, "alive").Ask(Bulk("alive"), "GET", k)
 }
 
 func commandDocs(t *T) {

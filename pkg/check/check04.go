@@ -2,6 +2,7 @@ package check
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"byor/pkg/resp"
@@ -170,7 +171,8 @@ func expiredReaders(t *T) {
 			}
 			c.Send(string(in))
 			for range keys {
-				c.Reply()
+				v := c.Reply()
+				t.Require(!v.IsError(), "a value, a null or +OK", "%s", str(v))
 			}
 		}
 	})
@@ -193,10 +195,7 @@ func memoryReturns(t *T) {
 				n := strconv.Itoa(round*10_000 + batch*100 + i)
 				in = resp.AppendCommandStrings(in, "SET", "mem:"+n, value, "PX", "100")
 			}
-			c.Send(string(in))
-			for range 100 {
-				c.Reply()
-			}
+			c.Exchange(string(in), strings.Repeat("+OK\r\n", 100))
 		}
 		t.Sleep(700 * time.Millisecond)
 	}

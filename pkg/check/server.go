@@ -61,6 +61,11 @@ func (s *Server) Run() error {
 	if s.target.kind != kindCmd { // a learner's command is meant from where it was typed
 		cmd.Dir = s.Opt.Dir
 	}
+	return s.launch(cmd)
+}
+
+// launch starts cmd as the server's process and waits until it accepts connections.
+func (s *Server) launch(cmd *exec.Cmd) error {
 	out := &tail{}
 	cmd.Stdout, cmd.Stderr = out, out
 	ownGroup(cmd)

@@ -1,0 +1,126 @@
+package check
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Servers to judge: each step's, and each step's with a patch applied (a mutant, a solution). The
+// tree itself is never touched: go build takes the patched files from elsewhere (-overlay).
+
+// bins builds every binary once, two at a time.
+type bins struct {
+	root, dir string
+	mu        sync.Mutex
+	made      map[string]func() (string, error)
+	slots     chan bool
+}
+
+var built *bins
+
+func TestMain(m *testing.M) {
+	root, err := Root()
+	if err != nil {
+		panic(err)
+	}
+	dir, err := os.MkdirTemp("", "byor-calibrate-")
+	if err != nil {
+		panic(err)
+	}
+	built = &bins{root: root, dir: dir, made: map[string]func() (string, error){}, slots: make(chan bool, 2)}
+	flag.Parse()
+	flag.Set("test.parallel", "8") // they wait for sockets and clocks more than for a processor
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// hasStep says whether the step's server is there.
+func hasStep(step int) bool {
+	_, err := os.Stat(filepath.Join(built.root, Folders[step], "main.go"))
+	return err == nil
+}
+
+// target returns the server of step, with patch (a file; "" is none) applied.
+func (b *bins) target(t *testing.T, step int, patch string) *Target {
+	t.Helper()
+	key := Folders[step] + ":" + patch
+	b.mu.Lock()
+	if b.made[key] == nil {
+		n := len(b.made)
+		b.made[key] = sync.OnceValues(func() (string, error) { return b.build(n, step, patch) })
+	}
+	make := b.made[key]
+	b.mu.Unlock()
+	bin, err := make()
+	require.NoError(t, err, "%s with patch %q", Folders[step], patch)
+	return StepTarget(step, bin)
+}
+
+func (b *bins) build(n, step int, patch string) (string, error) {
+	bin := filepath.Join(b.dir, fmt.Sprint("bin", n))
+	overlay := ""
+	if patch != "" {
+		work := filepath.Join(b.dir, fmt.Sprint("src", n))
+		var err error
+		if overlay, err = applyPatch(b.root, work, patch); err != nil {
+			return "", err
+		}
+	}
+	b.slots <- true
+	defer func() { <-b.slots }()
+	return bin, Build(b.root, Folders[step], bin, overlay)
+}
+
+// applyPatch applies patch to copies of the files it names, below work, and returns an overlay
+// file for go build.
+func applyPatch(root, work, patch string) (string, error) {
+	text, err := os.ReadFile(patch)
+	if err != nil {
+		return "", err
+	}
+	replace := map[string]string{}
+	for _, line := range strings.Split(string(text), "\n") {
+		name, ok := strings.CutPrefix(line, "+++ b/")
+		if !ok {
+			continue
+		}
+		name = strings.TrimSpace(name)
+		from, to := filepath.Join(root, name), filepath.Join(work, name)
+		replace[from] = to
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return "", err
+		}
+		src, err := os.ReadFile(from)
+		if os.IsNotExist(err) {
+			continue // the patch creates it
+		}
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(to, src, 0o644); err != nil {
+			return "", err
+		}
+	}
+	cmd := exec.Command("git", "apply", "-p1", patch)
+	cmd.Dir = work
+	cmd.Env = append(os.Environ(), "GIT_CEILING_DIRECTORIES="+filepath.Dir(work)) // work is no repository
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("git apply %s: %w\n%s", patch, err, out)
+	}
+	b, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	overlay := filepath.Join(work, "overlay.json")
+	return overlay, os.WriteFile(overlay, b, 0o644)
+}

@@ -1,0 +1,306 @@
+package check
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Every transcript in the texts is executed and compared. In a block of ```console a line `$ cmd` is
+// a command for bash in the course's top directory (`> ` continues it), the lines below are its
+// output: … within a line stands for anything, a line … for any number of lines. A carriage return at
+// the end of a line of output, which a page cannot show, is passed over.
+//
+// It happens in a copy of the tree. The server of the file's step runs there, too, in the top
+// directory as for a reader who typed `make NN-name`, on a free port that takes the place of 6380
+// in all text; 6381 to 6389 and 8080 are replaced in the same way.
+
+// A stage is where a file's transcripts run.
+type stage struct {
+	t       *testing.T
+	doc     doc
+	dir     string            // the copy of the tree
+	ports   map[string]string // what stands in the text, what it is here
+	servers map[string]*Server
+}
+
+var docPorts = regexp.MustCompile(`\b(638[0-9]|8080)\b`)
+
+func TestDocsTranscripts(t *testing.T) {
+	needTools(t, "bash")
+	for _, d := range docs(t) {
+		var consoles []block
+		for _, b := range d.blocks {
+			if b.lang == "console" {
+				consoles = append(consoles, b)
+			}
+		}
+		if len(consoles) == 0 {
+			continue
+		}
+		t.Run(d.path, func(t *testing.T) {
+			t.Parallel()
+			s := &stage{t: t, doc: d, servers: map[string]*Server{}}
+			s.reset()
+			defer s.stop()
+			for _, b := range consoles {
+				s.play(b)
+			}
+		})
+	}
+}
+
+// reset gives the stage a fresh copy of the tree, and no servers.
+func (s *stage) reset() {
+	s.stop()
+	s.dir = s.t.TempDir()
+	s.ports = map[string]string{}
+	require.NoError(s.t, walkTree(built.root, func(path string, d fs.DirEntry) error {
+		to := filepath.Join(s.dir, path)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		b, err := os.ReadFile(filepath.Join(built.root, path))
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(to, b, info.Mode().Perm())
+	}))
+}
+
+func (s *stage) stop() {
+	for name, srv := range s.servers {
+		srv.end()
+		delete(s.servers, name)
+	}
+}
+
+// port returns what takes the place of a port in the text. It has four digits like those, so that
+// lengths and columns stay as they are.
+func (s *stage) port(text string) string {
+	if s.ports[text] == "" {
+		s.ports[text] = fourDigitPort(s.t)
+	}
+	return s.ports[text]
+}
+
+var portsTaken = make(chan map[int]bool, 1)
+
+func init() { portsTaken <- map[int]bool{} }
+
+func fourDigitPort(t *testing.T) string {
+	taken := <-portsTaken
+	defer func() { portsTaken <- taken }()
+	for p := 9000 + os.Getpid()%400; p > 1100; p-- {
+		if taken[p] || p == 8080 || p/10 == 638 {
+			continue
+		}
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p))
+		if err != nil {
+			continue
+		}
+		ln.Close()
+		taken[p] = true
+		return fmt.Sprint(p)
+	}
+	t.Fatal("no free port of four digits")
+	return ""
+}
+
+// local puts this stage's ports in the place of the text's.
+func (s *stage) local(text string) string { return docPorts.ReplaceAllStringFunc(text, s.port) }
+
+// play executes one block.
+func (s *stage) play(b block) {
+	s.t.Helper()
+	if missing := missingTool(b); missing != "" {
+		if os.Getenv("CI") != "" {
+			s.t.Fatalf("%s:%d: %s is not installed", s.doc.path, b.line, missing)
+		}
+		s.t.Logf("%s:%d: not executed: %s is not installed", s.doc.path, b.line, missing)
+		return
+	}
+	if b.has("fresh") {
+		s.reset()
+	}
+	main := s.ports["6380"]
+	if !b.has("noserver") {
+		s.ports["6380"] = s.serve(b)
+	}
+	s.compare(b)
+	s.ports["6380"] = main
+}
+
+var tools = regexp.MustCompile(`\b(redis-cli|redis-server|redis-benchmark|redis-check-rdb|redis-check-aof|nc|strace|python3|xxd|curl|jq)\b`)
+
+func missingTool(b block) string {
+	if b.word("server") == "redis" {
+		b.text = append([]string{"$ redis-server"}, b.text...)
+	}
+	for _, line := range b.text {
+		if !strings.HasPrefix(line, "$ ") && !strings.HasPrefix(line, "> ") {
+			continue
+		}
+		for _, tool := range tools.FindAllString(line, -1) {
+			if _, err := exec.LookPath(tool); err != nil {
+				return tool
+			}
+		}
+	}
+	return ""
+}
+
+// serve returns the port of the server that b talks to; the server lives as long as the stage.
+func (s *stage) serve(b block) string {
+	step, name := s.doc.step(), "main"
+	if v := b.word("step"); v != "" {
+		fmt.Sscanf(v, "%d", &step)
+		name = "step " + v
+	}
+	if b.word("server") == "redis" {
+		step, name = 0, "redis"
+	} else if step == 0 {
+		s.t.Fatalf("%s:%d: which server? Say step=NN, server=redis or noserver", s.doc.path, b.line)
+	}
+	if srv := s.servers[name]; srv != nil && srv.Alive() {
+		return fmt.Sprint(srv.Port)
+	}
+	port := fourDigitPort(s.t)
+	srv := s.start(step, name, port)
+	s.servers[name] = srv
+	return port
+}
+
+func (s *stage) start(step int, name, port string) *Server {
+	var target *Target
+	var err error
+	dir := s.dir
+	if name != "main" {
+		dir = s.t.TempDir()
+	}
+	if step == 0 {
+		target, err = RedisTarget()
+		require.NoError(s.t, err)
+	} else {
+		target = built.target(s.t, step, "")
+	}
+	cmd := exec.Command(target.path, "-addr", "127.0.0.1:"+port)
+	switch {
+	case step == Last:
+		cmd = exec.Command(target.path, "--port", port, "--http-port", s.port("8080"), "--dir", dir)
+	case step == 0:
+		cmd = exec.Command(target.path, "--port", port, "--dir", dir, "--save", "")
+	case target.has["dir"]:
+		cmd.Args = append(cmd.Args, "-dir", dir)
+	}
+	srv := &Server{Addr: "127.0.0.1:" + port, target: target, ctx: s.t.Context()}
+	fmt.Sscanf(port, "%d", &srv.Port)
+	cmd.Dir = dir
+	require.NoError(s.t, srv.launch(cmd), "starting %s for %s", name, s.doc.path)
+	return srv
+}
+
+const mark = "\x01--- end of a command ---\x01"
+
+// compare runs the commands of b in one bash, so that variables and jobs live through the block.
+func (s *stage) compare(b block) {
+	s.t.Helper()
+	cmds, want := transcript(b)
+	var script bytes.Buffer
+	for _, c := range cmds {
+		fmt.Fprintf(&script, "%s\nprintf '%%s\\n' '%s'\n", s.local(c), mark)
+	}
+	out := s.bash(b, script.String())
+	parts := strings.Split(out, mark+"\n")
+	for i := range cmds {
+		got := "(bash ended before this command)"
+		if i < len(parts) {
+			got = strings.TrimRight(strings.ReplaceAll(parts[i], "\r\n", "\n"), "\n")
+		}
+		pattern := linesPattern(s.local(strings.Join(want[i], "\n")))
+		if !pattern.MatchString(got) {
+			s.t.Errorf("%s:%d:\n$ %s\n--- expected\n%s\n--- got\n%s\n---", s.doc.path, b.line, s.local(cmds[i]),
+				s.local(strings.Join(want[i], "\n")), got)
+		}
+	}
+}
+
+// transcript takes a block apart into commands and the lines that each is to print.
+func transcript(b block) (cmds []string, want [][]string) {
+	for _, line := range b.text {
+		switch {
+		case strings.HasPrefix(line, "$ "):
+			cmds, want = append(cmds, line[2:]), append(want, nil)
+		case len(cmds) == 0:
+		case strings.HasPrefix(line, "> ") && strings.HasSuffix(cmds[len(cmds)-1], `\`) && len(want[len(cmds)-1]) == 0:
+			cmds[len(cmds)-1] += "\n" + line[2:]
+		default:
+			want[len(cmds)-1] = append(want[len(cmds)-1], line)
+		}
+	}
+	return cmds, want
+}
+
+// bash runs script and returns what it and its children printed. Output goes to a file and not to a
+// pipe, which a job left in the background would hold open.
+func (s *stage) bash(b block, script string) string {
+	file, err := os.CreateTemp(s.t.TempDir(), "out")
+	require.NoError(s.t, err)
+	defer file.Close()
+	cmd := exec.Command("bash", "-c", script)
+	cmd.Dir = s.dir
+	cmd.Stdout, cmd.Stderr = file, file
+	cmd.Env = append(os.Environ(), "PWD="+s.dir, "MAKEFLAGS=", "MAKELEVEL=", "LC_ALL=C.UTF-8", "TERM=dumb")
+	ownGroup(cmd)
+	require.NoError(s.t, cmd.Start())
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case <-done:
+	case <-time.After(2 * time.Minute):
+		s.t.Errorf("%s:%d: not over after two minutes", s.doc.path, b.line)
+	}
+	signalGroup(cmd, syscall.SIGKILL)
+	out, err := os.ReadFile(file.Name())
+	require.NoError(s.t, err)
+	return string(out)
+}
+
+// linesPattern turns expected lines with … into a pattern for all of the output.
+func linesPattern(want string) *regexp.Regexp {
+	var sb strings.Builder
+	sb.WriteString(`\A`)
+	lines := strings.Split(strings.TrimRight(want, "\n"), "\n")
+	for i, line := range lines {
+		last := i == len(lines)-1
+		switch {
+		case strings.TrimSpace(line) == "…" && last:
+			sb.WriteString(`(?s:.*)`)
+			continue
+		case strings.TrimSpace(line) == "…":
+			sb.WriteString(`(?:.*\n)*?`)
+			continue
+		}
+		sb.WriteString(strings.ReplaceAll(regexp.QuoteMeta(line), "…", `.*`))
+		if !last && !(i == len(lines)-2 && strings.TrimSpace(lines[i+1]) == "…") {
+			sb.WriteString(`\n`)
+		}
+	}
+	sb.WriteString(`\z`)
+	return regexp.MustCompile(sb.String())
+}
