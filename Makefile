@@ -6,6 +6,8 @@ STEPS := 01-tcp-echo 02-resp-parser 03-get-set 04-expiry 05-aof 06-rdb 07-pubsub
 NUMS  := 01 02 03 04 05 06 07 08 09 10
 
 GO        ?= go
+# What a learner has in work/ may be half written: it is not tested, linted or fuzzed.
+PKGS       = $(shell $(GO) list ./... | grep -v '^byor/work/')
 TESTFLAGS ?=
 FUZZTIME  ?= 10s
 
@@ -17,9 +19,11 @@ help: ## this list
 	@for s in $(STEPS); do echo "  make $$s"; done
 	@echo
 	@echo 'Everything else:'
-	@sed -n -E 's/^([a-zA-Z0-9_-]+|\$$\([A-Z]+:%=([a-z]+-)%\)):[^#]*## (.*)$$/\1|\3/p' $(firstword $(MAKEFILE_LIST)) \
-		| sed -E 's/^\$$\([A-Z]+:%=([a-z]+)-%\)/\1-NN/' \
-		| awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@awk -F' *## ' '/^[^\t#].*:.*## / { \
+		name = $$1; \
+		if (match(name, /: [a-z]+-%:/)) name = substr(name, RSTART + 2, RLENGTH - 4) "NN"; \
+		sub(/:.*/, "", name); \
+		printf "  make %-14s %s\n", name, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # The folders have the targets' names, so make must be told that these are not files.
 .PHONY: $(STEPS)
@@ -29,16 +33,38 @@ $(STEPS):
 	@exec ./bin/$@ $(ARGS)
 
 # The checker's flags, from the variables a learner sets on make's command line.
-CHECK = $(GO) run ./pkg/check/cmd/check $(if $(ADDR),-addr '$(ADDR)') $(if $(CMD),-cmd '$(subst ','\'',$(CMD))') \
+# The program is built and not `go run`, so that its exit code and Ctrl-C arrive as they are.
+CHECK = mkdir -p bin && $(GO) build -o bin/check ./pkg/check/cmd/check && bin/check $(if $(ADDR),-addr '$(ADDR)') $(if $(CMD),-cmd '$(subst ','\'',$(CMD))') \
 	$(if $(DIR),-dir '$(DIR)') $(if $(EX),-ex $(EX)) $(if $(V),-v) $(if $(JSON),-json) $(if $(WATCH),-watch) $(ARGS)
 
 .PHONY: $(NUMS:%=check-%)
-$(NUMS:%=check-%): check-%: ## check step NN; EX=k an exercise; DIR=work/NN, ADDR=host:port or CMD='…' another server; V=1 JSON=1 WATCH=1
+$(NUMS:%=check-%): check-%: ## check step NN (EX=k; DIR=work/NN, ADDR=host:port, CMD='…'; V=1 JSON=1 WATCH=1)
 	@$(CHECK) -step $(patsubst 0%,%,$*)
 
 .PHONY: check
 check: ## check all steps and show the progress
 	@$(CHECK)
+
+.PHONY: docs-check
+docs-check: ## execute the texts' transcripts; look after quotes, links, targets
+	$(GO) test -count=1 -run TestDocs ./pkg/check
+
+.PHONY: $(NUMS:%=start-%)
+$(NUMS:%=start-%): start-%: ## put step NN's server, the new pieces missing, into work/NN
+	@$(GO) run ./pkg/check/cmd/start -step $(patsubst 0%,%,$*)
+
+.PHONY: $(NUMS:%=compare-%)
+$(NUMS:%=compare-%): compare-%: ## your work/NN beside the finished step
+	@diff -u work/$*/main.go $(filter $*-%,$(STEPS))/main.go || true
+
+DIFFS := 01-02 02-03 03-04 04-05 05-06 06-07 07-08 08-09 09-10
+.PHONY: $(DIFFS:%=diff-%)
+$(DIFFS:%=diff-%): diff-%: ## what changed from step to step, e.g. diff-03-04
+	@diff -u $(foreach n,$(subst -, ,$*),$(filter $(n)-%,$(STEPS))/main.go) || true
+
+.PHONY: trace
+trace: ## a proxy that shows every frame, beside real Redis's answers (ADDR=host:port)
+	@$(GO) run ./pkg/check/cmd/trace $(if $(ADDR),-addr $(ADDR)) $(ARGS)
 
 .PHONY: progress
 progress: ## what is done, and what comes next
@@ -46,11 +72,11 @@ progress: ## what is done, and what comes next
 
 .PHONY: test
 test: ## all tests
-	$(GO) test $(TESTFLAGS) ./...
+	$(GO) test $(TESTFLAGS) $(PKGS)
 
 .PHONY: race
 race: ## all tests under the race detector (slow)
-	$(GO) test -race $(TESTFLAGS) ./...
+	$(GO) test -race $(TESTFLAGS) $(PKGS)
 
 .PHONY: bench
 bench: ## race step 10 against a real redis-server
@@ -60,16 +86,16 @@ bench: ## race step 10 against a real redis-server
 lint: ## gofmt, go vet, and builds for macOS and Windows
 	@bad="$$(gofmt -l $$(git ls-files '*.go'))"; \
 		if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi
-	$(GO) vet ./...
-	GOOS=darwin $(GO) vet ./...
-	GOOS=windows $(GO) vet ./...
-	GOOS=darwin $(GO) build ./...
-	GOOS=windows $(GO) build ./...
+	$(GO) vet $(PKGS)
+	GOOS=darwin $(GO) vet $(PKGS)
+	GOOS=windows $(GO) vet $(PKGS)
+	GOOS=darwin $(GO) build $(PKGS)
+	GOOS=windows $(GO) build $(PKGS)
 
 # go test -fuzz takes one target of one package at a time, so they are listed and run in turn.
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s)
-	@for pkg in $$($(GO) list ./...); do \
+	@for pkg in $(PKGS); do \
 		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 			echo "$$pkg $$f"; \
 			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
@@ -78,6 +104,6 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 
 .PHONY: cover
 cover: ## test coverage by function, and as cover.html
-	$(GO) test -coverprofile=cover.out ./...
+	$(GO) test -coverprofile=cover.out $(PKGS)
 	$(GO) tool cover -func=cover.out | tail -n 1
 	$(GO) tool cover -html=cover.out -o cover.html

@@ -37,14 +37,14 @@ func Annotate(b []byte, fromClient bool) []Part {
 		}
 		parts = append(parts, p)
 		off += n
-		for len(open) > 0 {
-			if open[len(open)-1]--; open[len(open)-1] > 0 {
-				break
-			}
-			open = open[:len(open)-1]
+		if len(open) > 0 {
+			open[len(open)-1]--
 		}
 		if elems > 0 {
 			open = append(open, elems)
+		}
+		for len(open) > 0 && open[len(open)-1] == 0 {
+			open = open[:len(open)-1]
 		}
 	}
 	return parts

@@ -187,7 +187,11 @@ func (s *Server) said() string {
 	}
 	lines := strings.Split(out, "\n")
 	if len(lines) > 8 {
-		lines = lines[:8] // a Go panic says what happened in its first lines
+		if crashed(out) { // says what happened in its first lines
+			lines = lines[:8]
+		} else {
+			lines = lines[len(lines)-8:]
+		}
 	}
 	return "; it said:\n" + strings.Join(lines, "\n")
 }
@@ -206,12 +210,17 @@ type tail struct {
 	buf []byte
 }
 
+// crashed says whether what a process said begins with the last words of a Go program.
+func crashed(s string) bool {
+	return strings.HasPrefix(s, "panic: ") || strings.HasPrefix(s, "fatal error: ")
+}
+
 const tailMax = 16 << 10
 
 func (w *tail) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if strings.HasPrefix(string(p), "panic: ") || strings.HasPrefix(string(p), "fatal error: ") {
+	if crashed(string(p)) {
 		w.buf = w.buf[:0]
 	}
 	w.buf = append(w.buf, p...)
@@ -225,4 +234,29 @@ func (w *tail) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return string(w.buf)
+}
+
+// StartRedis starts a real redis-server that keeps nothing, on a free port, and returns its
+// address and how to end it.
+func StartRedis(ctx context.Context) (addr string, end func(), err error) {
+	target, err := RedisTarget()
+	if err != nil {
+		return "", nil, err
+	}
+	dir, err := os.MkdirTemp("", "byor-redis-")
+	if err != nil {
+		return "", nil, err
+	}
+	s, err := startServer(ctx, target, Options{Dir: dir})
+	end = func() {
+		if s != nil {
+			s.end()
+		}
+		os.RemoveAll(dir)
+	}
+	if err != nil {
+		end()
+		return "", nil, err
+	}
+	return s.Addr, end, nil
 }

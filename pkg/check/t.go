@@ -149,6 +149,15 @@ func (t *T) Start(o Options) *Server {
 	return s
 }
 
+// Alone returns a server that no other check talks to, where the target can be started, and else
+// the shared one.
+func (t *T) Alone() *Server {
+	if t.target.kind == kindAddr {
+		return t.shared
+	}
+	return t.Start(Options{})
+}
+
 // TryStart is Start for a server that may rightly refuse to start.
 func (t *T) TryStart(o Options) (*Server, error) {
 	if t.target.kind == kindAddr {

@@ -124,7 +124,9 @@ func redisArgs(o Options, port int) []string {
 }
 
 func (t *Target) shell(o Options, port int) *exec.Cmd {
-	cmd := exec.Command("sh", "-c", t.path)
+	// The shell gets the signals, too. It must live on to report the server's exit code, so it
+	// catches them; what it starts does not inherit that.
+	cmd := exec.Command("sh", "-c", "trap : TERM INT\n"+t.path)
 	if runtime.GOOS == "windows" {
 		cmd = exec.Command("cmd", "/c", t.path)
 	}

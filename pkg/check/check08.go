@@ -1,0 +1,487 @@
+package check
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// Step 08: a snapshot, the stream of what changed since, and an offset that counts its bytes.
+
+func init() {
+	register(8, 0,
+		Check{Name: "handshake", What: "PING, REPLCONF and PSYNC get the answers a replica waits for", Run: handshake, Guide: "On the wire",
+			Hint: "+PONG, +OK, +OK, then +FULLRESYNC <40 hex digits> <offset>, and $<length> with the snapshot"},
+		Check{Name: "snapshot-frame", What: "no line end follows the snapshot, the stream does at once", Run: snapshotFrame,
+			Hint: "expecting CRLF after the RDB: $<length>\\r\\n and exactly that many bytes; unlike a bulk string nothing comes behind it", Guide: "On the wire"},
+		Check{Name: "stream", What: "each change reaches the replica as a command", Run: streamCommands, Guide: "Build it",
+			Hint: "SELECT 0 first, then what the append-only file gets, too: effects only, with absolute deadlines"},
+		Check{Name: "stream-offset", What: "the offset counts the stream's bytes", Run: streamOffset,
+			Hint: "the offset is the number of bytes sent behind the snapshot, all of them, added to the offset in +FULLRESYNC"},
+		Check{Name: "no-gap", What: "a replica that attaches under writes misses none", Run: noGap, Slow: 3,
+			Hint: "a gap between snapshot and registration: take the copy and enter the replica in the list under one lock, or writes between the two are lost"},
+		Check{Name: "redis-follows", What: "a real redis-server follows and has the same data", Run: redisFollows, Own: true, Slow: 4, Guide: "How real Redis does it",
+			Hint: "redis-server --replicaof is a strict reader: the snapshot must be whole, the stream RESP arrays only"},
+		Check{Name: "follows-redis", What: "it follows a real redis-server and has the same data", Run: followsRedis, Own: true, Slow: 4, Guide: "How real Redis does it",
+			Hint: "empty lines are keep-alives, also before +FULLRESYNC; read one reply before you send the next command"},
+		Check{Name: "follower-handshake", What: "a replica asks PING, REPLCONF, PSYNC ? -1, each after the answer", Run: followerHandshake, Own: true, Guide: "On the wire",
+			Hint: "PING, REPLCONF listening-port, REPLCONF capa …, PSYNC ? -1, as arrays; a real master refuses PSYNC with answers pending"},
+		Check{Name: "stream-in-one-read", What: "stream bytes that arrive together with the snapshot are applied", Run: streamInOneRead, Own: true,
+			Hint: "a new bufio.Reader after the handshake loses what the old one had read ahead: one reader for the link's whole life"},
+		Check{Name: "silent-replica", What: "a replica sends no replies to what it is sent", Run: silentReplica, Own: true,
+			Hint: "replying to propagated writes: a command from the master gets no answer; only REPLCONF ACK goes back"},
+		Check{Name: "getack", What: "GETACK is answered with the offset before it", Run: getAck, Own: true, Slow: 2,
+			Hint: "counting the current GETACK: answer with the offset of all bytes before it, then add its 37"},
+		Check{Name: "master-expires", What: "a replica leaves expired keys for the master to delete, but hides them", Run: masterExpires, Own: true, Slow: 2,
+			Hint: "a replica that expires by itself changes data its master did not change: hide an expired key, remove it when DEL comes"},
+		Check{Name: "old-data-goes", What: "a full resync replaces the replica's data", Run: oldDataGoes, Own: true,
+			Hint: "the snapshot is the whole truth: drop the old keyspace before you load it"},
+		Check{Name: "reconnects", What: "a replica comes back after its link was cut", Run: reconnects, Own: true, Slow: 4,
+			Hint: "the link's end is no reason to stop: wait a moment and begin again with PING"},
+		Check{Name: "read-only", What: "a replica refuses writes from clients", Run: readOnly, Own: true, Guide: "Build it",
+			Hint: "-READONLY You can't write against a read only replica. The master's own writes come by the link and are not asked"},
+	)
+}
+
+var fullResync = regexp.MustCompile(`^FULLRESYNC ([0-9a-f]{40}) (\d+)$`)
+
+// replica is the checker as a replica of the server under test.
+type replica struct {
+	*Conn
+	offset int64 // of +FULLRESYNC
+	rdb    []byte
+}
+
+// attach makes the handshake with s and reads the snapshot.
+func (t *T) attach(s *Server) *replica {
+	c := t.DialTo(s).Ask("+PONG\r\n", "PING").Ask("+OK\r\n", "REPLCONF", "listening-port", "7878").
+		Ask("+OK\r\n", "REPLCONF", "capa", "psync2").Cmd("PSYNC", "?", "-1")
+	m := fullResync.FindStringSubmatch(c.skipLine("+FULLRESYNC <40 hex digits> <offset>"))
+	t.Require(m != nil, "+FULLRESYNC <40 hex digits> <offset>", "%v", m)
+	off, _ := strconv.ParseInt(m[2], 10, 64)
+	head := c.skipLine("$<length of the snapshot>")
+	n, err := strconv.Atoi(strings.TrimPrefix(head, "$"))
+	t.Require(err == nil && n > 0, "$<length of the snapshot>", "%q", head)
+	return &replica{Conn: c, offset: off, rdb: c.exactly(n)}
+}
+
+// skipLine returns the next line that is not a keep-alive, without a leading + and its end.
+func (c *Conn) skipLine(want string) string {
+	by := c.t.deadline(2 * c.t.limit)
+	for {
+		for i := bytes.IndexByte(c.in, '\n'); i >= 0; i = bytes.IndexByte(c.in, '\n') {
+			line := strings.TrimRight(string(c.in[:i]), "\r")
+			if line == "" {
+				c.in = c.in[i+1:]
+				continue
+			}
+			c.done(i + 1)
+			return strings.TrimPrefix(line, "+")
+		}
+		if err := c.fill(by); err != nil {
+			c.got = append(c.got, c.in...)
+			c.t.fail(failure{Sent: c.sent, Want: want, Got: c.gotText(err)})
+		}
+	}
+}
+
+// exactly returns the next n bytes.
+func (c *Conn) exactly(n int) []byte {
+	by := c.t.deadline(2 * c.t.limit)
+	for len(c.in) < n {
+		if err := c.fill(by); err != nil {
+			c.got = append(c.got, c.in...)
+			c.t.fail(failure{Want: fmt.Sprintf("%d bytes", n), Got: c.gotText(err)})
+		}
+	}
+	b := append([]byte{}, c.in[:n]...)
+	c.done(n)
+	return b
+}
+
+// next returns the next command of the stream and its length in bytes. A real master's own PING is passed over,
+// but counted.
+func (r *replica) next() (cmd []string, size int) {
+	for {
+		v := r.Conn.streamValue(&size)
+		cmd = cmd[:0]
+		for _, e := range v.Elems {
+			cmd = append(cmd, str(e))
+		}
+		if len(cmd) == 0 {
+			r.t.Fail("a command as an array", Visible([]byte(str(v)), 100))
+		}
+		if !strings.EqualFold(cmd[0], "PING") {
+			return cmd, size
+		}
+	}
+}
+
+// streamValue reads one value and adds its length to size; bare line ends are keep-alives.
+func (c *Conn) streamValue(size *int) resp.Value {
+	for {
+		for len(c.in) > 0 && c.in[0] == '\n' {
+			c.in = c.in[1:]
+		}
+		if len(c.in) > 0 {
+			src := bytes.NewReader(c.in)
+			rd := resp.NewReader(src)
+			if v, err := rd.ReadValue(); err == nil {
+				n := len(c.in) - src.Len() - rd.Buffered()
+				c.in = c.in[n:]
+				*size += n
+				return v
+			}
+		}
+		if err := c.fill(c.t.deadline(2 * c.t.limit)); err != nil {
+			c.got = append(c.got, c.in...)
+			c.t.fail(failure{Sent: c.sent, Want: "the next command of the stream", Got: c.gotText(err)})
+		}
+	}
+}
+
+func handshake(t *T) {
+	r := t.attach(t.Server())
+	t.Require(bytes.HasPrefix(r.rdb, []byte("REDIS00")), `a snapshot that opens with "REDIS00"`, "%s", Visible(r.rdb, 100))
+}
+
+func snapshotFrame(t *T) {
+	s := t.Alone()
+	r := t.attach(s)
+	k := t.Key("k")
+	t.DialTo(s).Ask("+OK\r\n", "SET", k, "v")
+	by := t.deadline(t.limit)
+	for len(r.in) == 0 {
+		if err := r.fill(by); err != nil {
+			t.Fail("the stream", r.gotText(err))
+		}
+	}
+	for len(r.in) > 0 && r.in[0] == '\n' { // a keep-alive of a real master
+		r.in = r.in[1:]
+	}
+	t.Require(len(r.in) == 0 || r.in[0] == '*', "a command, from its * on, right behind the snapshot", "%s", Visible(r.in, 100))
+}
+
+func streamCommands(t *T) {
+	s := t.Alone()
+	r := t.attach(s)
+	c, k, d := t.DialTo(s), t.Key("k"), t.Key("d")
+	now := time.Now().UnixMilli()
+	c.Ask("+OK\r\n", "SET", k, "1").Ask(":2\r\n", "INCR", k).Ask(Bulk("2"), "GET", k).Ask(":0\r\n", "DEL", t.Key("none")).
+		Ask("+OK\r\n", "SET", d, "v", "EX", "100").Ask(":1\r\n", "DEL", k)
+	first, _ := r.next()
+	t.Require(strings.EqualFold(first[0], "SELECT") && first[1] == "0", "SELECT 0", "%q", first)
+	for _, want := range [][]string{{"SET", k, "1"}, {"INCR", k}} {
+		got, _ := r.next()
+		ok := strings.EqualFold(strings.Join(got, " "), strings.Join(want, " ")) ||
+			want[0] == "INCR" && strings.EqualFold(strings.Join(got, " "), "SET "+k+" 2")
+		t.Require(ok, fmt.Sprintf("%q", want), "%q", got)
+	}
+	got, _ := r.next()
+	at, err := strconv.ParseInt(got[len(got)-1], 10, 64)
+	t.Require(got[1] == d && err == nil && at > now+90_000 && at < now+110_000, "SET "+d+" v PXAT <Unix milliseconds>", "%q", got)
+	got, _ = r.next()
+	t.Require(strings.EqualFold(got[0], "DEL") && got[1] == k, "DEL "+k, "%q", got)
+}
+
+func streamOffset(t *T) {
+	s := t.Alone()
+	r := t.attach(s)
+	c, k := t.DialTo(s), t.Key("k")
+	c.Ask("+OK\r\n", "SET", k, "v")
+	total := 0
+	for {
+		cmd, n := r.next()
+		total += n
+		if len(cmd) > 1 && cmd[1] == k {
+			break
+		}
+	}
+	second := t.attach(s)
+	t.Require(second.offset-r.offset == int64(total), fmt.Sprintf("a second replica's +FULLRESYNC offset is %d (%d + %d bytes of stream)",
+		r.offset+int64(total), r.offset, total), "%d", second.offset)
+}
+
+// noGap attaches replicas while counters run: snapshot and stream together must make the data.
+func noGap(t *T) {
+	s := t.Server()
+	base := t.Key("gap")
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			defer func() { recover() }() // the reader below reports
+			c := t.DialTo(s)
+			for i := 0; !stop.Load(); i++ {
+				var in []byte
+				for j := range 50 {
+					in = resp.AppendCommandStrings(in, "SET", fmt.Sprintf("%s:%d:%d", base, w, i*50+j), "v")
+				}
+				c.Send(string(in))
+				for range 50 {
+					c.Reply()
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}()
+	}
+	defer wg.Wait()
+	defer stop.Store(true)
+	t.Sleep(30 * time.Millisecond)
+	for range 5 {
+		r := t.attach(s)
+		var seen [4]int
+		for i := range seen {
+			seen[i] = -1
+		}
+		for n := 0; n < 400; {
+			cmd, _ := r.next()
+			if len(cmd) < 2 || !strings.HasPrefix(cmd[1], base+":") {
+				continue
+			}
+			n++
+			f := strings.Split(strings.TrimPrefix(cmd[1], base+":"), ":")
+			w, _ := strconv.Atoi(f[0])
+			i, _ := strconv.Atoi(f[1])
+			if seen[w] < 0 && i > 0 { // the first of this writer: the one before is in the snapshot
+				prev := fmt.Sprintf("%s:%d:%d", base, w, i-1)
+				t.Require(bytes.Contains(r.rdb, append([]byte(prev), 1, 'v')), prev+" in the snapshot, since the stream begins with the next",
+					"it is in neither")
+			} else if seen[w] >= 0 {
+				t.Require(i == seen[w]+1, fmt.Sprintf("write %d of client %d", seen[w]+1, w), "write %d", i)
+			}
+			seen[w] = i
+		}
+		r.Close()
+	}
+}
+
+// sameData waits until b answers for all keys of a's as a does.
+func (t *T) sameData(a, b *Server, keys int) {
+	ca, cb := t.DialTo(a), t.DialTo(b)
+	want := make([]string, keys)
+	for i := range keys {
+		want[i] = str(ca.Do("GET", fmt.Sprint("k", i)))
+	}
+	t.Until(3*t.limit, "the replica has the master's data", func() (bool, string) {
+		for i := range keys {
+			if got := str(cb.Do("GET", fmt.Sprint("k", i))); got != want[i] {
+				return false, fmt.Sprintf("k%d is %q on the master and %q on the replica", i, want[i], got)
+			}
+		}
+		return true, ""
+	})
+}
+
+// writeWhile sets k0 … k(keys-1) again and again from several clients until f returns.
+func (t *T) writeWhile(s *Server, keys int, f func()) {
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for w := range 3 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			defer func() { recover() }() // sameData reports
+			c := t.DialTo(s)
+			for i := w; !stop.Load(); i++ {
+				k := fmt.Sprint("k", i%keys)
+				switch i % 7 {
+				case 3:
+					c.Do("DEL", k)
+				case 5:
+					c.Do("SET", k, strconv.Itoa(i), "EX", "1000")
+				default:
+					c.Do("SET", k, fmt.Sprintf("%d\r\n%d", w, i))
+				}
+			}
+		}()
+	}
+	defer wg.Wait()
+	defer stop.Store(true)
+	f()
+}
+
+func (t *T) linkUp(s *Server) {
+	c := t.DialTo(s)
+	t.Until(3*t.limit, "redis-server's link to the step is up", func() (bool, string) {
+		info := str(c.Do("INFO", "replication"))
+		return strings.Contains(info, "master_link_status:up"), info
+	})
+}
+
+func redisFollows(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s)
+	for i := range 100 {
+		c.Ask("+OK\r\n", "SET", fmt.Sprint("k", i), "before")
+	}
+	var r *Server
+	t.writeWhile(s, 100, func() {
+		r = t.Redis(Options{ReplicaOf: s.Addr})
+		t.linkUp(r)
+		t.Sleep(200 * time.Millisecond)
+	})
+	t.sameData(s, r, 100)
+}
+
+func followsRedis(t *T) {
+	m := t.Redis(Options{})
+	c := t.DialTo(m)
+	for i := range 100 {
+		c.Ask("+OK\r\n", "SET", fmt.Sprint("k", i), "before")
+	}
+	var s *Server
+	t.writeWhile(m, 100, func() {
+		s = t.Start(Options{ReplicaOf: m.Addr})
+		rc := t.DialTo(s)
+		t.Until(4*t.limit, "the replica has its first keys", func() (bool, string) {
+			v := rc.Do("EXISTS", "k0", "k1", "k2", "k8", "k9", "k10")
+			return v.Int > 0, str(v)
+		})
+		t.Sleep(200 * time.Millisecond)
+	})
+	t.sameData(m, s, 100)
+}
+
+func followerHandshake(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	l := m.accept(0, emptyRDB, "")
+	names := ""
+	for _, c := range l.all {
+		names += strings.ToUpper(c[0]) + " "
+	}
+	t.Require(strings.HasPrefix(names, "PING REPLCONF ") && strings.HasSuffix(names, "PSYNC "), "PING, REPLCONF …, PSYNC", "%q", l.all)
+	last := l.all[len(l.all)-1]
+	t.Require(len(last) == 3 && last[1] == "?" && last[2] == "-1", "PSYNC ? -1", "%q", last)
+	port := false
+	for _, c := range l.all {
+		port = port || len(c) > 2 && strings.EqualFold(c[1], "listening-port") && c[2] == strconv.Itoa(s.Port)
+	}
+	t.Require(port, fmt.Sprintf("REPLCONF listening-port %d", s.Port), "%q", l.all)
+}
+
+// startFollower starts a server that follows m.
+func (t *T) startFollower(m *fakeMaster) *Server { return t.Start(Options{ReplicaOf: m.Addr}) }
+
+// cmds encodes commands, each given as words in one string.
+func cmds(lines ...string) string {
+	var b []byte
+	for _, l := range lines {
+		b = resp.AppendCommandStrings(b, strings.Fields(l)...)
+	}
+	return string(b)
+}
+
+// eventually expects the reply want within the check's limit.
+func (c *Conn) eventually(want string, args ...string) {
+	c.t.Until(2*c.t.limit, fmt.Sprintf("%q answers %s", args, want), func() (bool, string) {
+		v := str(c.Do(args...))
+		return v == want, v
+	})
+}
+
+func streamInOneRead(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	m.accept(0, rdbWith("snap", "shot"), cmds("SELECT 0", "SET streamed 1", "INCR streamed"))
+	c := t.DialTo(s)
+	c.Hint("the snapshot behind $<length> must be loaded").eventually("shot", "GET", "snap")
+	c.Hint("a new bufio.Reader after the handshake loses what the old one had read ahead: one reader for the link's whole life").
+		eventually("2", "GET", "streamed")
+}
+
+func silentReplica(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	l := m.accept(0, emptyRDB, cmds("SELECT 0", "SET a 1", "INCR a", "PING", "DEL b", "SET c d"))
+	t.DialTo(s).eventually("d", "GET", "c")
+	l.send(cmds("REPLCONF GETACK *"))
+	off := strconv.Itoa(len(cmds("SELECT 0", "SET a 1", "INCR a", "PING", "DEL b", "SET c d")))
+	if got := l.ack(off); got != off {
+		t.Fail("REPLCONF ACK "+off+" and nothing else", got)
+	}
+}
+
+func getAck(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	l := m.accept(1000, emptyRDB, "")
+	t.DialTo(s).Ask("+PONG\r\n", "PING")
+	first := cmds("SELECT 0", "SET a 1")
+	ask := cmds("REPLCONF GETACK *")
+	l.send(first + ask)
+	t.ackIs(l, 1000+len(first))
+	l.send(ask)
+	t.ackIs(l, 1000+len(first)+len(ask))
+	l.send(cmds("PING") + ask)
+	t.ackIs(l, 1000+len(first)+2*len(ask)+len(cmds("PING")))
+}
+
+// ackIs expects want as the offset acknowledged at once, before an unasked ACK (they come once a
+// second) can have counted the GETACK itself.
+func (t *T) ackIs(l *link, want int) {
+	if got := l.ack(strconv.Itoa(want)); got != strconv.Itoa(want) {
+		t.Fail(fmt.Sprintf("REPLCONF ACK %d: the bytes before this GETACK, plus the offset of +FULLRESYNC", want), "REPLCONF ACK "+got)
+	}
+}
+
+func masterExpires(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	at := strconv.FormatInt(time.Now().Add(200*time.Millisecond).UnixMilli(), 10)
+	later := strconv.FormatInt(time.Now().Add(time.Hour).UnixMilli(), 10)
+	l := m.accept(0, emptyRDB, cmds("SELECT 0", "SET short 41 PXAT "+at, "SET there 1"))
+	c := t.DialTo(s)
+	c.eventually("1", "GET", "there")
+	t.Sleep(500 * time.Millisecond)
+	c.Hint("a replica hides what has expired").Ask("$-1\r\n", "GET", "short")
+	t.Hint("a replica that expires by itself changes data its master did not change: the master's clock decides, and here it gave the key more time")
+	l.send(cmds("PEXPIREAT short " + later))
+	c.eventually("41", "GET", "short")
+	l.send(cmds("DEL short"))
+	c.eventually("(nil)", "GET", "short")
+}
+
+func oldDataGoes(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	l := m.accept(0, rdbWith("old", "data"), "")
+	c := t.DialTo(s)
+	c.eventually("data", "GET", "old")
+	l.c.Close()
+	m.accept(0, rdbWith("new", "data"), "")
+	c.eventually("data", "GET", "new")
+	c.Ask("$-1\r\n", "GET", "old")
+}
+
+func reconnects(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	for i := range 3 {
+		l := m.accept(0, emptyRDB, cmds("SELECT 0", fmt.Sprintf("SET round %d", i)))
+		t.DialTo(s).eventually(strconv.Itoa(i), "GET", "round")
+		l.c.Close()
+	}
+}
+
+func readOnly(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	m.accept(0, rdbWith("k", "v"), "")
+	c := t.DialTo(s)
+	c.eventually("v", "GET", "k")
+	for _, cmd := range []string{"SET k w", "DEL k", "INCR n", "EXPIRE k 100"} {
+		c.Ask(Err("READONLY You can't write against a read only replica."), strings.Fields(cmd)...)
+	}
+	c.Ask(Bulk("v"), "GET", "k")
+}

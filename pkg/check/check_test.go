@@ -1,0 +1,287 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestVisible(t *testing.T) {
+	require.Equal(t, `"*1\r\n\"\\\x00\xff\tz"`, Visible([]byte("*1\r\n\"\\\x00\xff\tz"), 0))
+	require.Equal(t, `"abc" …5 bytes… "i"`, Visible([]byte("abcdefghi"), 4))
+}
+
+func TestAnnotateCoversAllBytes(t *testing.T) {
+	for _, in := range []string{
+		"*2\r\n$4\r\nECHO\r\n$3\r\nhey\r\n", "PING\r\n+OK\r\n:5\r\n$-1\r\n*-1\r\n", "$10\r\nshort", "*2\r\n*1\r\n:1\r\n$0\r\n\r\n",
+		"%1\r\n+k\r\n,1.5\r\n>2\r\n_\r\n#t\r\n", "no end", "\r\n\r\n", "$\r\nx\r\n", "*9999999999\r\n",
+	} {
+		for _, client := range []bool{true, false} {
+			at := 0
+			for _, p := range Annotate([]byte(in), client) {
+				require.Equal(t, at, p.Offset, "%q", in)
+				require.Positive(t, p.Len)
+				at += p.Len
+			}
+			require.Equal(t, len(in), at, "%q", in)
+		}
+	}
+	parts := Annotate([]byte("*2\r\n*1\r\n:7\r\n$1\r\nx\r\n+z\r\n"), false)
+	depths := []int{}
+	for _, p := range parts {
+		depths = append(depths, p.Depth)
+	}
+	require.Equal(t, []int{0, 1, 2, 1, 0}, depths)
+	require.Equal(t, "bulk string, 1 bytes", parts[3].Note)
+}
+
+func TestFrameLen(t *testing.T) {
+	whole := "*2\r\n*1\r\n:7\r\n$1\r\nx\r\n"
+	for i := range len(whole) {
+		require.Zero(t, frameLen([]byte(whole[:i]), false), "%q", whole[:i])
+	}
+	require.Equal(t, len(whole), frameLen([]byte(whole+"+more\r\n"), false))
+	require.Equal(t, 4, frameLen([]byte("*0\r\n+x\r\n"), false))
+	require.Equal(t, 6, frameLen([]byte("PING\r\n"), true))
+}
+
+func TestHoles(t *testing.T) {
+	got, names, err := Holes("a\n\t// region: the piece\n\tb\n\t// endregion\nc\n")
+	require.NoError(t, err)
+	require.Equal(t, []string{"the piece"}, names)
+	require.Equal(t, "a\n\t// >>> write this: the piece (GUIDE.md, Build it)\nc\n", got)
+	for _, bad := range []string{"// region: a\n", "// endregion\n", "// region: a\n// region: b\n// endregion\n// endregion\n"} {
+		_, _, err := Holes(bad)
+		require.Error(t, err, "%q", bad)
+	}
+}
+
+// Every step's skeleton compiles, starts, and has not passed the step's checks yet.
+func TestSkeletons(t *testing.T) {
+	for step := 1; step <= Last; step++ {
+		if !hasStep(step) {
+			continue
+		}
+		t.Run(Folders[step], func(t *testing.T) {
+			t.Parallel()
+			dir := fmt.Sprintf("work/.test-%d-%02d", os.Getpid(), step)
+			t.Cleanup(func() {
+				os.RemoveAll(filepath.Join(built.root, dir))
+				os.Remove(filepath.Join(built.root, "work")) // only if this was all
+			})
+			names, err := Start(built.root, step, dir)
+			require.NoError(t, err)
+			require.NotEmpty(t, names, "main.go has no regions")
+			_, err = Start(built.root, step, dir)
+			require.ErrorContains(t, err, "is there already")
+			bin := filepath.Join(t.TempDir(), "skeleton")
+			require.NoError(t, Build(built.root, dir, bin, ""))
+			failed := 0
+			for _, r := range runChecks(t, StepTarget(step, bin), 300*time.Millisecond, Of(step, 0)[:3]) {
+				if r.Status == Failed {
+					failed++
+				}
+			}
+			require.Positive(t, failed)
+		})
+	}
+}
+
+// A server that accepts and never says a word fails every check, in bounded time.
+func TestServerThatHangs(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+		}
+	}()
+	begin := time.Now()
+	r := Runner{Limit: 50 * time.Millisecond, Workers: 8}
+	results, err := r.Run(context.Background(), AddrTarget(4, ln.Addr().String()), append(Of(3, 0), Of(4, 0)...))
+	require.NoError(t, err)
+	for _, res := range results {
+		require.NotEqual(t, Passed, res.Status, res.Name)
+	}
+	require.Less(t, time.Since(begin), 30*time.Second)
+}
+
+// A server that nobody can connect to is an error, not a hang.
+func TestServerThatDies(t *testing.T) {
+	r := Runner{Limit: 50 * time.Millisecond}
+	_, err := r.Run(context.Background(), CmdTarget(3, "echo no such luck; exit 3"), Of(3, 0))
+	require.ErrorContains(t, err, "no such luck")
+	require.ErrorContains(t, err, "exit status 3")
+}
+
+// What a check panics with is its own fault and is reported as such.
+func TestCheckThatPanics(t *testing.T) {
+	bad := Check{Name: "bad", Run: func(*T) { panic("oops") }, Hint: "none"}
+	endless := Check{Name: "endless", Run: func(t *T) { t.Parallel(2, func(int) { <-t.ctx.Done(); t.Dial() }) }, Hint: "the hint"}
+	if !hasStep(3) {
+		t.Skip("step 03 is not there")
+	}
+	r := Runner{Limit: 50 * time.Millisecond}
+	results, err := r.Run(context.Background(), built.target(t, 3, ""), []Check{bad, endless})
+	require.NoError(t, err)
+	require.Equal(t, Failed, results[0].Status)
+	require.Contains(t, results[0].Got, "oops")
+	require.Equal(t, Failed, results[1].Status)
+	require.Equal(t, "the hint", results[1].Hint)
+}
+
+func TestProgress(t *testing.T) {
+	root := t.TempDir()
+	p, err := LoadProgress(root)
+	require.NoError(t, err)
+	require.Equal(t, 1, p.Next())
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	require.True(t, p.Done(1, 0, now))
+	require.False(t, p.Done(1, 0, now.Add(time.Hour)))
+	require.True(t, p.Done(1, 2, now))
+	require.NoError(t, p.Save(root))
+	p, err = LoadProgress(root)
+	require.NoError(t, err)
+	require.Equal(t, 2, p.Next())
+	require.Equal(t, now, p.Steps["01"])
+	var out bytes.Buffer
+	p.Show(&out)
+	require.Contains(t, out.String(), "[>] 02-resp-parser")
+	require.Contains(t, out.String(), "make start-02")
+	for step := 2; step <= Last; step++ {
+		p.Done(step, 0, now)
+	}
+	out.Reset()
+	p.Show(&out)
+	require.Contains(t, out.String(), "All ten steps are done")
+	require.NoError(t, os.WriteFile(filepath.Join(root, ProgressFile), []byte("{"), 0o644))
+	_, err = LoadProgress(root)
+	require.Error(t, err)
+}
+
+// lockedBuffer is a bytes.Buffer that one goroutine may read while another writes.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// answering listens and answers each line with reply.
+func answering(t *testing.T, reply string) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				buf := make([]byte, 1000)
+				for {
+					if _, err := c.Read(buf); err != nil {
+						return
+					}
+					io.WriteString(c, reply)
+				}
+			}()
+		}
+	}()
+	return ln.Addr().String()
+}
+
+func TestProxy(t *testing.T) {
+	for _, c := range []struct{ second, want string }{
+		{"+PONG\r\n", "redis-server answers the same"},
+		{"-ERR no\r\n", `redis-server answers differently: "-ERR no\r\n"`},
+		{"", "<- offset 0, 7 bytes\n"},
+	} {
+		out := &lockedBuffer{}
+		p := &Proxy{Server: answering(t, "+PONG\r\n"), Out: out}
+		if c.second != "" {
+			p.Second = answering(t, c.second)
+		}
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		ctx, stop := context.WithCancel(context.Background())
+		served := make(chan error, 1)
+		go func() { served <- p.Serve(ctx, ln) }()
+		conn, err := net.Dial("tcp", ln.Addr().String())
+		require.NoError(t, err)
+		io.WriteString(conn, "*1\r\n$4\r\nPING\r\n")
+		got := make([]byte, 7)
+		_, err = io.ReadFull(conn, got)
+		require.NoError(t, err)
+		require.Equal(t, "+PONG\r\n", string(got))
+		conn.Close()
+		require.Eventually(t, func() bool { return strings.Contains(out.String(), c.want) }, 5*time.Second, 5*time.Millisecond,
+			"%s", c.want)
+		require.Contains(t, out.String(), "#1 -> offset 0, 14 bytes")
+		require.Contains(t, out.String(), "bulk string, 4 bytes")
+		stop()
+		require.NoError(t, <-served)
+	}
+}
+
+// Names are unique, so that a mutant or a report means one check; every exercise is told apart.
+func TestRegistry(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range all {
+		key := fmt.Sprint(c.Step, "/", c.Ex, "/", c.Name)
+		require.False(t, seen[key], key)
+		seen[key] = true
+		require.NotEmpty(t, c.What, key)
+		require.NotContains(t, c.Name, " ", key)
+	}
+	for step := 1; step <= Last; step++ {
+		require.NotEmpty(t, Of(step, 0), "step %02d has no checks", step)
+	}
+}
+
+func TestParseAOFAndStrace(t *testing.T) {
+	cmds, err := parseAOF([]byte("*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*1\r\n$4\r\nPING\r\n"))
+	require.NoError(t, err)
+	require.Equal(t, [][]string{{"SELECT", "0"}, {"PING"}}, cmds)
+	_, err = parseAOF([]byte("*2\r\n$6\r\nSELE"))
+	require.Error(t, err)
+	require.Equal(t, "2 write(3)\n1 fsync() = 0",
+		joinResumed("1 fsync(3 <unfinished ...>\n2 write(3)\n1 <... fsync resumed>) = 0"))
+}
+
+// readPid returns the process id that file holds.
+func readPid(t *testing.T, file string) int {
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	require.NoError(t, err)
+	return pid
+}

@@ -1,0 +1,42 @@
+// Start puts the server of a step, with its new pieces marked and missing, into work/NN.
+// `make start-04` calls it.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+
+	"byor/pkg/check"
+)
+
+func main() {
+	step := flag.Int("step", 0, "the step, 1 to 10")
+	flag.Parse()
+	if err := run(*step); err != nil {
+		fmt.Fprintln(os.Stderr, "start:", err)
+		os.Exit(1)
+	}
+}
+
+func run(step int) error {
+	if step < 1 || step > check.Last {
+		return fmt.Errorf("there are steps 1 to %d, not %d", check.Last, step)
+	}
+	root, err := check.Root()
+	if err != nil {
+		return err
+	}
+	dir := fmt.Sprintf("work/%02d", step)
+	names, err := check.Start(root, step, dir)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s is yours. To be written, each where the file says so:\n", dir)
+	for _, n := range names {
+		fmt.Println("  -", n)
+	}
+	fmt.Printf("\n%s/GUIDE.md leads through it; look whether it is right with\n  make check-%02d DIR=%s\n",
+		check.Folders[step], step, dir)
+	return nil
+}

@@ -1,0 +1,122 @@
+package check
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// fakeMaster is a master played by the checker, so that it can see every byte a replica sends and
+// choose every byte it gets.
+type fakeMaster struct {
+	t    *T
+	ln   net.Listener
+	Addr string
+}
+
+// emptyRDB is the smallest snapshot: no keys, no checksum.
+const emptyRDB = "REDIS0009\xff\x00\x00\x00\x00\x00\x00\x00\x00"
+
+// fakeID is the replication id of a fakeMaster.
+const fakeID = "0123456789abcdef0123456789abcdef01234567"
+
+// rdbWith returns a snapshot that holds one key.
+func rdbWith(key, value string) string {
+	return "REDIS0009\xfe\x00\x00" + string(rune(len(key))) + key + string(rune(len(value))) + value + "\xff\x00\x00\x00\x00\x00\x00\x00\x00"
+}
+
+func (t *T) fakeMaster() *fakeMaster {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Skip(err.Error())
+	}
+	context := t.ctx
+	go func() { // the listener ends with the check
+		<-context.Done()
+		ln.Close()
+	}()
+	return &fakeMaster{t: t, ln: ln, Addr: ln.Addr().String()}
+}
+
+// link is a replica's connection to a fakeMaster.
+type link struct {
+	t   *T
+	c   net.Conn
+	cmd *resp.CommandReader
+	all [][]string // commands of the handshake
+}
+
+// accept waits for the replica, answers its handshake and sends rdb with the stream's first bytes
+// in one segment right behind it.
+func (m *fakeMaster) accept(offset int, rdb, stream string) *link {
+	m.ln.(*net.TCPListener).SetDeadline(m.t.deadline(2 * m.t.limit))
+	c, err := m.ln.Accept()
+	if err != nil {
+		m.t.Fail("the replica connects to its master", plainErr(err))
+	}
+	l := &link{t: m.t, c: c, cmd: resp.NewCommandReader(c)}
+	m.t.mu.Lock()
+	m.t.conns = append(m.t.conns, &Conn{t: m.t, c: c, name: "the replica"})
+	m.t.mu.Unlock()
+	for {
+		args, err := l.read(m.t.limit)
+		if err != nil {
+			m.t.Fail("a handshake: PING, REPLCONF listening-port, REPLCONF capa, PSYNC ? -1",
+				fmt.Sprintf("%q, then %s", l.all, plainErr(err)))
+		}
+		l.all = append(l.all, args)
+		switch strings.ToUpper(args[0]) {
+		case "PING":
+			l.send("+PONG\r\n")
+		case "REPLCONF":
+			l.send("+OK\r\n")
+		case "PSYNC":
+			l.send(fmt.Sprintf("\n+FULLRESYNC %s %d\r\n\n$%d\r\n%s%s", fakeID, offset, len(rdb), rdb, stream))
+			return l
+		default:
+			m.t.Fail("a handshake: PING, REPLCONF …, PSYNC", fmt.Sprintf("%q", l.all))
+		}
+	}
+}
+
+func (l *link) send(s string) {
+	l.t.log.add("to the replica", true, []byte(s))
+	l.c.SetWriteDeadline(l.t.deadline(l.t.limit))
+	if _, err := io.WriteString(l.c, s); err != nil {
+		l.t.Fail("the replica keeps its connection to the master", plainErr(err))
+	}
+}
+
+// read returns the next command that the replica sends.
+func (l *link) read(d time.Duration) ([]string, error) {
+	l.c.SetReadDeadline(l.t.deadline(d))
+	args, err := l.cmd.ReadCommand()
+	words := make([]string, len(args))
+	for i, a := range args {
+		words[i] = string(a)
+	}
+	return words, err
+}
+
+// ack asks for the replica's offset and returns it. Acknowledgements sent unasked may come before.
+func (l *link) ack(want string) string {
+	last := "nothing"
+	by := time.Now().Add(l.t.limit)
+	for time.Now().Before(by) {
+		args, err := l.read(l.t.limit)
+		if err != nil {
+			return last + ", then " + plainErr(err)
+		}
+		if len(args) != 3 || !strings.EqualFold(args[0], "REPLCONF") || !strings.EqualFold(args[1], "ACK") {
+			l.t.Fail("a replica sends its master nothing but REPLCONF ACK", fmt.Sprintf("%q", args))
+		}
+		if last = args[2]; last == want {
+			return last
+		}
+	}
+	return last
+}

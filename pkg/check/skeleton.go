@@ -1,0 +1,190 @@
+package check
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// `make start-NN` gives a learner the step's server without its new pieces. The step marks them:
+//
+//	// region: name
+//	…
+//	// endregion
+//
+// What stands between becomes a hole that says what to write. The rest must compile, so that the
+// old commands run from the start; what the missing piece would have used is put right by what the
+// compiler says: imports without use become comments, variables without use get one.
+
+var (
+	regionBegin = regexp.MustCompile(`^(\s*)// region: (.+)$`)
+	regionEnd   = regexp.MustCompile(`^\s*// endregion\s*$`)
+	compileErr  = regexp.MustCompile(`^\S*?([^/\\]+\.go):(\d+):\d+: (.*)$`)
+	unusedPkg   = regexp.MustCompile(`^"([^"]+)" imported(?: as \S+)? and not used$`)
+	unusedVar   = regexp.MustCompile(`^declared and not used: (\w+)$`)
+)
+
+// holeMark opens the comment that stands for a missing piece.
+const holeMark = "// >>> write this: "
+
+// Holes takes the regions out of src and returns it with their names.
+func Holes(src string) (string, []string, error) {
+	var out, names []string
+	open := ""
+	for i, line := range strings.Split(src, "\n") {
+		if m := regionBegin.FindStringSubmatch(line); m != nil {
+			if open != "" {
+				return "", nil, fmt.Errorf("line %d: region %q opens within region %q", i+1, m[2], open)
+			}
+			open = strings.TrimSpace(m[2])
+			names = append(names, open)
+			out = append(out, m[1]+holeMark+open+" (GUIDE.md, Build it)")
+			continue
+		}
+		if regionEnd.MatchString(line) {
+			if open == "" {
+				return "", nil, fmt.Errorf("line %d: endregion without a region", i+1)
+			}
+			open = ""
+			continue
+		}
+		if open == "" {
+			out = append(out, line)
+		}
+	}
+	if open != "" {
+		return "", nil, fmt.Errorf("region %q is not closed", open)
+	}
+	return strings.Join(out, "\n"), names, nil
+}
+
+// Start writes the skeleton of step below root to dir (work/NN) and returns the names of what is to
+// be written. It never overwrites anything.
+func Start(root string, step int, dir string) ([]string, error) {
+	if _, err := os.Stat(filepath.Join(root, dir)); err == nil {
+		return nil, fmt.Errorf("%s is there already; move it away to begin anew", dir)
+	}
+	files, err := filepath.Glob(filepath.Join(root, Folders[step], "*.go"))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		src, err := os.ReadFile(f)
+		if err != nil {
+			return nil, err
+		}
+		text, holes, err := Holes(string(src))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f, err)
+		}
+		names = append(names, holes...)
+		if err := os.WriteFile(filepath.Join(root, dir, filepath.Base(f)), []byte(text), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	return names, makeCompile(root, dir)
+}
+
+// makeCompile mends the skeleton in dir until the compiler takes it.
+func makeCompile(root, dir string) error {
+	var last string
+	for range 8 {
+		cmd := exec.Command("go", "build", "-gcflags=-e", "-o", os.DevNull, "./"+filepath.ToSlash(dir))
+		cmd.Dir = root
+		b, err := cmd.CombinedOutput()
+		if err == nil {
+			return exec.Command("gofmt", "-w", filepath.Join(root, dir)).Run()
+		}
+		if string(b) == last {
+			break
+		}
+		last = string(b)
+		if err := mend(filepath.Join(root, dir), last); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("the skeleton in %s does not compile:\n%s", dir, last)
+}
+
+// An edit changes the text of a file at a line, counted from 0.
+type edit struct {
+	line int
+	do   func(lines []string) []string
+}
+
+// mend changes the files below dir by what the compiler said of them.
+func mend(dir, said string) error {
+	edits := map[string][]edit{}
+	for _, l := range strings.Split(said, "\n") {
+		m := compileErr.FindStringSubmatch(strings.TrimSpace(l))
+		if m == nil {
+			continue
+		}
+		n, _ := strconv.Atoi(m[2])
+		if e := mending(n-1, m[3]); e != nil {
+			edits[m[1]] = append(edits[m[1]], *e)
+		}
+	}
+	for name, list := range edits {
+		path := filepath.Join(dir, name)
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		lines := strings.Split(string(b), "\n")
+		// From the bottom up, so that line numbers stay right.
+		sort.SliceStable(list, func(i, j int) bool { return list[i].line > list[j].line })
+		for _, e := range list {
+			lines = e.do(lines)
+		}
+		if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mending returns the edit that answers one message of the compiler about a line, or nil.
+func mending(line int, msg string) *edit {
+	switch {
+	case unusedPkg.MatchString(msg):
+		return &edit{line, func(l []string) []string {
+			l[line] = "\t// " + strings.TrimSpace(l[line]) + " (a piece to be written uses it)"
+			return l
+		}}
+	case unusedVar.MatchString(msg):
+		name := unusedVar.FindStringSubmatch(msg)[1]
+		return &edit{line, func(l []string) []string { return afterHole(l, line, "_ = "+name+" // until the piece above uses it") }}
+	case msg == "missing return":
+		return &edit{line, func(l []string) []string {
+			return insert(l, line, `panic("not written yet")`)
+		}}
+	}
+	return nil
+}
+
+// afterHole inserts text below the first hole at or below line.
+func afterHole(l []string, line int, text string) []string {
+	for i := line; i < len(l); i++ {
+		if strings.HasPrefix(strings.TrimSpace(l[i]), holeMark) {
+			return insert(l, i+1, text)
+		}
+	}
+	return l
+}
+
+func insert(l []string, at int, text string) []string {
+	return append(l[:at:at], append([]string{text}, l[at:]...)...)
+}
