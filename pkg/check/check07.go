@@ -168,8 +168,9 @@ func comeAndGo(t *T) {
 			return
 		}
 		for n := 0; time.Now().Before(end); n++ {
-			s := t.Dial().Cmd("SUBSCRIBE", ch)
-			s.Reply()
+			s := t.Dial()
+			v := s.Do("SUBSCRIBE", ch)
+			t.Require(!v.IsError(), "a subscription", "%s", str(v))
 			switch (i + n) % 3 {
 			case 0:
 				s.Reset()

@@ -2,6 +2,10 @@ package check
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +30,7 @@ var (
 	regionEnd   = regexp.MustCompile(`^\s*// endregion\s*$`)
 	compileErr  = regexp.MustCompile(`^\S*?([^/\\]+\.go):(\d+):\d+: (.*)$`)
 	unusedPkg   = regexp.MustCompile(`^"([^"]+)" imported(?: as \S+)? and not used$`)
+	undefined   = regexp.MustCompile(`^undefined: (\w+)$`)
 	unusedVar   = regexp.MustCompile(`^declared and not used: (\w+)$`)
 )
 
@@ -167,12 +172,69 @@ func mending(line int, msg string) *edit {
 	case unusedVar.MatchString(msg):
 		name := unusedVar.FindStringSubmatch(msg)[1]
 		return &edit{line, func(l []string) []string { return afterHole(l, line, "_ = "+name+" // until the piece above uses it") }}
+	case undefined.MatchString(msg):
+		return &edit{line, func(l []string) []string {
+			l[line] = "// " + strings.TrimSpace(l[line]) // uses what the piece above it makes
+			return l
+		}}
 	case msg == "missing return":
 		return &edit{line, func(l []string) []string {
-			return insert(l, line, `panic("not written yet")`)
+			return insert(l, line, "return "+zeroResults(strings.Join(l, "\n"), line+1)+" // until it is written")
 		}}
 	}
 	return nil
+}
+
+// zeroResults returns zero values for the results of the function in src that ends at line, counted from 1.
+func zeroResults(src string, line int) string {
+	fset := token.NewFileSet()
+	file, err := parser.ParseFile(fset, "", src, parser.SkipObjectResolution)
+	if err != nil {
+		return ""
+	}
+	var values []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		var typ *ast.FuncType
+		switch f := n.(type) {
+		case *ast.FuncDecl:
+			typ = f.Type
+		case *ast.FuncLit:
+			typ = f.Type
+		}
+		if typ == nil || typ.Results == nil || fset.Position(n.End()).Line != line {
+			return true
+		}
+		values = nil // an inner function that ends on the same line comes later, and counts
+		for _, field := range typ.Results.List {
+			for range max(1, len(field.Names)) {
+				values = append(values, zeroValue(field.Type))
+			}
+		}
+		return true
+	})
+	return strings.Join(values, ", ")
+}
+
+// zeroValue returns an expression for the zero value of a type.
+func zeroValue(typ ast.Expr) string {
+	switch t := typ.(type) {
+	case *ast.StarExpr, *ast.ArrayType, *ast.MapType, *ast.FuncType, *ast.ChanType, *ast.InterfaceType:
+		if a, ok := typ.(*ast.ArrayType); !ok || a.Len == nil {
+			return "nil"
+		}
+	case *ast.Ident:
+		switch {
+		case t.Name == "error" || t.Name == "any":
+			return "nil"
+		case t.Name == "string":
+			return `""`
+		case t.Name == "bool":
+			return "false"
+		case strings.HasPrefix(t.Name, "int") || strings.HasPrefix(t.Name, "uint") || strings.HasPrefix(t.Name, "float") || t.Name == "byte":
+			return "0"
+		}
+	}
+	return "*new(" + types.ExprString(typ) + ")"
 }
 
 // afterHole inserts text below the first hole at or below line.
