@@ -238,6 +238,10 @@ func comparableReply(args []string, v resp.Value) string {
 	switch strings.ToLower(args[0]) {
 	case "smembers", "sunion", "sinter", "sdiff", "hkeys", "hvals", "keys":
 		sortElems(&v)
+	case "expiretime", "pexpiretime", "ttl", "pttl": // relative times were given a moment apart
+		if v.Int > 0 {
+			v.Int = (v.Int + 30_000) / 60_000
+		}
 	case "hgetall":
 		v.Kind = resp.Map
 		sortElems(&v)
@@ -271,8 +275,9 @@ func compareData(t *testing.T, a, b *testConn) {
 	require.Equal(t, show(keys), show(mine))
 	for _, k := range keys.Elems {
 		key := strconv.Quote(string(k.Str))
-		for _, cmd := range []string{"TYPE ", "OBJECT ENCODING ", "PEXPIRETIME "} {
-			require.Equal(t, show(b.do(cmd+key)), show(a.do(cmd+key)), cmd+key)
+		for _, cmd := range []string{"TYPE", "OBJECT ENCODING", "PEXPIRETIME"} {
+			x, y := a.do(cmd+" "+key), b.do(cmd+" "+key)
+			require.Equal(t, comparableReply([]string{cmd}, y), comparableReply([]string{cmd}, x), cmd+" "+key)
 		}
 	}
 }

@@ -155,16 +155,15 @@ func (s *String) bytes() []byte {
 // AddInt adds delta and returns the sum; it reports false, and changes nothing, when the value is
 // no integer or the sum overflows (then isInt is true).
 func (s *String) AddInt(delta int64) (sum int64, isInt, ok bool) {
+	n := s.n
 	if s.b != nil {
-		n, isInt := canonicalInt(s.b)
-		if !isInt {
+		if n, isInt = canonicalInt(s.b); !isInt {
 			return 0, false, false
 		}
-		s.b, s.n = nil, n
 	}
-	if delta > 0 && s.n > math.MaxInt64-delta || delta < 0 && s.n < math.MinInt64-delta {
+	if delta > 0 && n > math.MaxInt64-delta || delta < 0 && n < math.MinInt64-delta {
 		return 0, true, false
 	}
-	s.n += delta
+	s.b, s.n = nil, n+delta
 	return s.n, true, true
 }
