@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// dialInMemory makes a dialFunc of the server's function that serves one
+// connection: the two ends of a pipe, one of which says that it comes from the
+// browser's address. The session on the other end does not know the difference.
+func dialInMemory(serve func(net.Conn)) dialFunc {
+	return func(remote net.Addr) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go serve(&addressedConn{Conn: theirs, remote: remote})
+		return ours, nil
+	}
+}
+
+type addressedConn struct {
+	net.Conn
+	remote net.Addr
+}
+
+func (c *addressedConn) RemoteAddr() net.Addr { return c.remote }
+
+// engineTimeout bounds the gateway's own requests.
+const engineTimeout = 5 * time.Second
+
+// engineClient is the gateway's own session of the engine, for what it asks or
+// says on nobody's behalf: INFO for /metrics, PING for /readyz, PUBLISH
+// of presence. It connects when first used, and anew after an error. Safe
+// for concurrent use; one request at a time.
+type engineClient struct {
+	opts *gatewayOptions
+
+	mu   sync.Mutex
+	conn net.Conn
+	r    *resp.Reader
+}
+
+// do runs one command. An error reply is returned as a resp.ReplyError.
+func (e *engineClient) do(args ...string) (resp.Value, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.conn == nil {
+		if err := e.connect(); err != nil {
+			return resp.Value{}, err
+		}
+	}
+	return e.exchange(args...)
+}
+
+func (e *engineClient) connect() error {
+	conn, err := e.opts.Dial(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return err
+	}
+	e.conn, e.r = conn, resp.NewReader(conn)
+	hello := []string{"HELLO", "3"}
+	if p := e.opts.password(); p != "" {
+		hello = append(hello, "AUTH", "default", p)
+	}
+	_, err = e.exchange(append(hello, "SETNAME", "gateway")...)
+	if err != nil {
+		e.hangUp()
+	}
+	return err
+}
+
+func (e *engineClient) exchange(args ...string) (resp.Value, error) {
+	_ = e.conn.SetDeadline(time.Now().Add(engineTimeout))
+	if _, err := e.conn.Write(resp.AppendCommandStrings(nil, args...)); err != nil {
+		e.hangUp()
+		return resp.Value{}, err
+	}
+	v, err := e.r.ReadValue()
+	if err != nil {
+		e.hangUp()
+		return resp.Value{}, err
+	}
+	return v, v.Err()
+}
+
+func (e *engineClient) hangUp() {
+	if e.conn != nil {
+		_ = e.conn.Close()
+	}
+	e.conn, e.r = nil, nil
+}
+
+func (e *engineClient) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.hangUp()
+}
+
+// info returns the fields of INFO, in order, as name and value.
+func (e *engineClient) info(sections ...string) ([][2]string, error) {
+	v, err := e.do(append([]string{"INFO"}, sections...)...)
+	if err != nil {
+		return nil, err
+	}
+	var fields [][2]string
+	for line := range strings.Lines(string(v.Str)) {
+		name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
+		if ok && !strings.HasPrefix(name, "#") {
+			fields = append(fields, [2]string{name, value})
+		}
+	}
+	return fields, nil
+}
+
+var errLinkDown = errors.New("the link to the master is down")
+
+// ready returns nil when the engine can serve: it has loaded its data and,
+// as a replica, hears its master.
+func (e *engineClient) ready() error {
+	fields, err := e.info("replication", "persistence")
+	if err != nil {
+		return err
+	}
+	for _, f := range fields {
+		switch {
+		case f[0] == "master_link_status" && f[1] == "down":
+			return errLinkDown
+		case f[0] == "loading" && f[1] == "1":
+			return errors.New("loading the data")
+		}
+	}
+	return nil
+}
+
+// waitUntil polls cond until it is true or ctx ends.
+func waitUntil(ctx context.Context, cond func() bool) bool {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
+}

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/gorilla/websocket"
+
+	"byor/pkg/resp"
+)
+
+// byor.json.v1, the half that hears the engine: replies go to the operation at
+// the head of the list, pushes to the browser as they come.
+
+var errOutOfStep = errors.New("a reply that nobody awaits")
+
+// listen turns what the session says into JSON until it ends.
+func (t *jsonTalk) listen() error {
+	r := resp.NewReader(t.s.session)
+	for {
+		v, err := r.ReadValue()
+		if err != nil {
+			return err
+		}
+		if v.Kind == resp.Push {
+			err = t.push(v)
+		} else {
+			err = t.reply(v)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// head is the operation whose turn it is, nil if none is awaited.
+func (t *jsonTalk) head() *operation {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.awaited) == 0 {
+		return nil
+	}
+	return t.awaited[0]
+}
+
+// done takes the head off the list.
+func (t *jsonTalk) done() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.awaited[0] = nil
+	t.awaited = t.awaited[1:]
+	if len(t.awaited) == 0 {
+		t.awaited = nil
+	}
+	t.room.Signal()
+}
+
+func (t *jsonTalk) reply(v resp.Value) error {
+	o := t.head()
+	if o == nil {
+		return errOutOfStep
+	}
+	if o.steps != nil { // a reply instead of confirmations: SUBSCRIBE has failed
+		if !v.IsError() {
+			return errOutOfStep
+		}
+		o.failed = string(v.Str)
+		t.step(o)
+		return nil
+	}
+	switch {
+	case o.kind == "greeting" || o.kind == "hello":
+		t.welcome(o, v)
+	case o.refused != "":
+		t.fail(o.id, "NOPERM", o.refused)
+	case v.IsError():
+		t.s.g.metrics.errors.Add(1)
+		t.s.send(append(appendError(append(appendID(nil, o.id), `,"error":`...), string(v.Str)), '}'))
+	case o.kind == "unsub":
+		t.confirm(o)
+	default:
+		t.answer(o.id, func(dst []byte) []byte { return appendValue(dst, v) })
+	}
+	t.done()
+	return nil
+}
+
+// welcome handles the reply to HELLO.
+func (t *jsonTalk) welcome(o *operation, v resp.Value) {
+	if v.IsError() {
+		if o.kind == "hello" {
+			t.s.g.metrics.errors.Add(1)
+			t.s.send(append(appendError(append(appendID(nil, o.id), `,"error":`...), string(v.Str)), '}'))
+		} else { // the engine does not want us: too many clients, or a password since now
+			t.s.close(websocket.CloseTryAgainLater, string(v.Str), true)
+		}
+		return
+	}
+	t.mu.Lock()
+	for i := 0; i+1 < len(v.Elems); i += 2 {
+		if string(v.Elems[i].Str) == "id" {
+			t.client = v.Elems[i+1].Int
+		}
+	}
+	if o.user != "" || t.user == "" {
+		t.user = o.user
+	}
+	if t.user == "" {
+		t.user = "guest-" + strconv.FormatInt(t.client, 10)
+	}
+	client, user := t.client, t.user
+	t.failures = 0
+	t.mu.Unlock()
+	t.s.loggedIn()
+	if o.kind == "greeting" {
+		return
+	}
+	opts := &t.s.g.opts
+	t.answer(o.id, func(dst []byte) []byte {
+		dst = fmt.Appendf(dst, `{"client":%d,"user":`, client)
+		dst = appendString(dst, user)
+		return fmt.Appendf(dst, `,"ping":%g,"limits":{"message":%d,"queue":%d,"subscriptions":%d,"opsPerSecond":%g,"opsBurst":%g}}`,
+			opts.Ping.Seconds(), opts.MaxMessage, opts.MaxQueue, opts.MaxSubscriptions, opts.OpsRate, opts.OpsBurst)
+	})
+}
+
+// push handles what the engine says unasked, and the confirmations of
+// subscriptions, which RESP3 sends as pushes too, in their turn.
+func (t *jsonTalk) push(v resp.Value) error {
+	if len(v.Elems) == 0 {
+		return errOutOfStep
+	}
+	switch kind := string(v.Elems[0].Str); {
+	case kind == "subscribe" || kind == "psubscribe" || kind == "unsubscribe" || kind == "punsubscribe":
+		o := t.head()
+		if o == nil || o.steps == nil {
+			return errOutOfStep
+		}
+		o.begun = true
+		if o.steps[0]--; o.steps[0] == 0 {
+			t.step(o)
+		}
+		return nil
+	case (kind == "message" || kind == "smessage") && len(v.Elems) == 3, kind == "pmessage" && len(v.Elems) == 4:
+		t.deliver(t.s.g.pushes.encode(v.Elems))
+	default: // such as "invalidate"
+		msg := appendText([]byte(`{"push":`), v.Elems[0].Str)
+		t.deliver(append(appendValues(append(msg, `,"data":`...), v.Elems[1:]), '}'))
+	}
+	return nil
+}
+
+// deliver sends a push, but not before the answer to the subscription that
+// brought it.
+func (t *jsonTalk) deliver(msg []byte) {
+	if o := t.head(); o != nil && o.kind == "sub" && o.begun {
+		o.held = append(o.held, msg)
+		return
+	}
+	t.s.send(msg)
+}
+
+// step ends one command of a subscription; after the last comes the answer.
+func (t *jsonTalk) step(o *operation) {
+	o.steps = o.steps[1:]
+	if len(o.steps) > 0 {
+		return
+	}
+	if o.failed != "" {
+		t.undo(o)
+		t.s.send(append(appendError(append(appendID(nil, o.id), `,"error":`...), o.failed), '}'))
+	} else {
+		t.confirm(o)
+	}
+	for _, msg := range o.held {
+		t.s.send(msg)
+	}
+	t.done()
+}
+
+// undo forgets what a failed sub was to add. Whatever part of it succeeded
+// stays subscribed in the engine, and unsub by name ends it.
+func (t *jsonTalk) undo(o *operation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if o.kind == "sub" {
+		for _, c := range o.channels {
+			delete(t.subs, c)
+		}
+		for _, p := range o.patterns {
+			delete(t.psubs, p)
+		}
+	}
+}
+
+// confirm answers sub and unsub.
+func (t *jsonTalk) confirm(o *operation) {
+	presence := t.s.g.presence
+	t.mu.Lock()
+	user := t.user
+	t.mu.Unlock()
+	if o.kind == "unsub" {
+		for _, c := range o.channels {
+			presence.leave(c, t.s)
+		}
+	} else if o.presence {
+		for _, c := range o.channels {
+			presence.join(c, user, t.s)
+		}
+	}
+	t.answer(o.id, func(dst []byte) []byte {
+		dst = append(append(append(dst, '{', '"'), o.kind...), `scribed":[`...)
+		for i, name := range append(o.channels, o.patterns...) {
+			dst = appendString(appendComma(dst, i), name)
+		}
+		dst = append(dst, ']')
+		if o.presence {
+			dst = presence.appendSnapshots(append(dst, `,"presence":`...), o.channels)
+		}
+		return append(dst, '}')
+	})
+}
+
+// pushCache remembers the last message as JSON. A message goes to all its
+// subscribers one right after the other, so nearly all of them find it here: it
+// is encoded once instead of a thousand times. Safe for concurrent use.
+type pushCache struct {
+	last atomic.Pointer[encodedPush]
+}
+
+type encodedPush struct {
+	parts [][]byte // kind, pattern, channel, payload as the engine sent them
+	json  []byte
+}
+
+// encode returns a message, pmessage or smessage as JSON; it is shared and must
+// not be changed.
+func (c *pushCache) encode(elems []resp.Value) []byte {
+	if e := c.last.Load(); e != nil && e.same(elems) {
+		return e.json
+	}
+	names := []string{"push", "channel", "data"}
+	if len(elems) == 4 {
+		names = []string{"push", "pattern", "channel", "data"}
+	}
+	e := &encodedPush{}
+	for i, v := range elems {
+		e.parts = append(e.parts, v.Str)
+		if i == 0 {
+			e.json = append(e.json, '{')
+		} else {
+			e.json = append(e.json, ',')
+		}
+		e.json = append(appendString(e.json, names[i]), ':')
+		e.json = appendText(e.json, v.Str)
+	}
+	e.json = append(e.json, '}')
+	c.last.Store(e)
+	return e.json
+}
+
+func (e *encodedPush) same(elems []resp.Value) bool {
+	if len(e.parts) != len(elems) {
+		return false
+	}
+	for i := range elems {
+		if !bytes.Equal(e.parts[i], elems[i].Str) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// metrics counts what the gateway does. Safe for concurrent use.
+type metrics struct {
+	opened, closed, refused atomic.Int64
+	received, receivedBytes atomic.Int64
+	sent, sentBytes         atomic.Int64
+	operations, errors      atomic.Int64
+
+	mu     sync.Mutex
+	closes map[int]int64 // by close code, of those that we began
+}
+
+func (m *metrics) countClose(code int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closes == nil {
+		m.closes = map[int]int64{}
+	}
+	m.closes[code]++
+}
+
+func (m *metrics) closesOf(code int) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closes[code]
+}
+
+// serveMetrics writes the counters, and every number of INFO, in Prometheus's
+// text format.
+func (g *gateway) serveMetrics(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	out := bufio.NewWriter(w)
+	defer func() { _ = out.Flush() }()
+	m := &g.metrics
+	sockets := g.open()
+	waiting := 0
+	for _, s := range sockets {
+		waiting += s.out.waiting()
+	}
+	metric := func(name, kind, help string, value int64) {
+		fmt.Fprintf(out, "# HELP %s %s\n# TYPE %s %s\n%s %d\n", name, help, name, kind, name, value)
+	}
+	metric("byor_ws_connections", "gauge", "WebSockets that are open.", int64(len(sockets)))
+	metric("byor_ws_queue_bytes", "gauge", "Bytes that wait for WebSocket clients.", int64(waiting))
+	metric("byor_ws_opened_total", "counter", "WebSockets opened.", m.opened.Load())
+	metric("byor_ws_closed_total", "counter", "WebSockets closed.", m.closed.Load())
+	metric("byor_ws_refused_total", "counter", "Requests refused: host, origin, subprotocol, limits.", m.refused.Load())
+	metric("byor_ws_received_messages_total", "counter", "Messages from clients.", m.received.Load())
+	metric("byor_ws_received_bytes_total", "counter", "Bytes of messages from clients.", m.receivedBytes.Load())
+	metric("byor_ws_sent_messages_total", "counter", "Messages to clients.", m.sent.Load())
+	metric("byor_ws_sent_bytes_total", "counter", "Bytes of messages to clients.", m.sentBytes.Load())
+	metric("byor_ws_operations_total", "counter", "Operations and commands of clients.", m.operations.Load())
+	metric("byor_ws_errors_total", "counter", "Operations answered with an error.", m.errors.Load())
+	fmt.Fprint(out, "# HELP byor_ws_closes_total WebSockets that the server closed, by close code.\n# TYPE byor_ws_closes_total counter\n")
+	m.mu.Lock()
+	for code, n := range m.closes {
+		fmt.Fprintf(out, "byor_ws_closes_total{code=\"%d\"} %d\n", code, n)
+	}
+	m.mu.Unlock()
+	fields, err := g.engine.info()
+	up := int64(1)
+	if err != nil {
+		up = 0
+	}
+	metric("byor_up", "gauge", "Whether the engine answers.", up)
+	for _, f := range fields {
+		if v, err := strconv.ParseFloat(f[1], 64); err == nil {
+			name := "byor_info_" + metricName(f[0])
+			fmt.Fprintf(out, "# TYPE %s untyped\n%s %s\n", name, name, strconv.FormatFloat(v, 'g', -1, 64))
+		}
+	}
+}
+
+func metricName(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_' {
+			return r
+		}
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return '_'
+	}, s)
+}

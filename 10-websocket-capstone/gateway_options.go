@@ -1,0 +1,207 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// dialFunc opens a session of the engine on behalf of the peer at remote (the
+// browser's address, so that CLIENT LIST and KILL know it). What is written to
+// the connection is RESP, as over TCP.
+type dialFunc func(remote net.Addr) (net.Conn, error)
+
+// gatewayOptions is what the gateway is told. Start from defaultGatewayOptions.
+type gatewayOptions struct {
+	Dial     dialFunc      // required
+	Password func() string // the server's password now, "" for none; nil: none ever
+	Logf     func(format string, args ...any)
+
+	Bind string // address to listen on
+	Port int    // 0 turns HTTP off
+
+	Origins []string // hosts of pages that may connect besides our own; "*" for any
+	Hosts   []string // names under which we may be asked for, besides localhost and plain addresses
+	Allow   []string // administrative commands allowed over WebSocket, such as "config|get"
+
+	MaxMessage       int           // bytes of one message from a client
+	MaxQueue         int           // bytes waiting for one client
+	MaxSubscriptions int           // of one client
+	MaxConnections   int           // WebSockets at a time
+	OpsRate          float64       // operations a second of one client, 0 for no limit
+	OpsBurst         float64       // operations it may make at once
+	HelloTimeout     time.Duration // to log in, when a password is set
+	Ping             time.Duration // between pings
+	ReadTimeout      time.Duration // without a message or pong; also for one message to be whole
+	WriteTimeout     time.Duration // of one write
+	CloseTimeout     time.Duration // to wait for the peer's half of a closing handshake
+	PresenceDelay    time.Duration // for which changes of presence are gathered
+	Compression      bool
+	PProf            bool // serve /debug/pprof/ to peers on this machine
+}
+
+func defaultGatewayOptions() gatewayOptions {
+	return gatewayOptions{
+		Bind:             "127.0.0.1",
+		Port:             8080,
+		MaxMessage:       64 << 10,
+		MaxQueue:         1 << 20,
+		MaxSubscriptions: 128,
+		MaxConnections:   1000,
+		OpsRate:          100,
+		OpsBurst:         200,
+		HelloTimeout:     5 * time.Second,
+		Ping:             25 * time.Second,
+		ReadTimeout:      60 * time.Second,
+		WriteTimeout:     10 * time.Second,
+		CloseTimeout:     5 * time.Second,
+		PresenceDelay:    250 * time.Millisecond,
+	}
+}
+
+// gatewaySetting is a setting by its name on the command line. A value is in
+// Redis's manner: "64kb", "yes"; times are in seconds.
+type gatewaySetting struct {
+	Name, Help string
+	set        func(o *gatewayOptions, value string) error
+}
+
+// gatewaySettings lists all settings: main takes them from the command line
+// (--ws-queue 2mb) or from the configuration file.
+var gatewaySettings = []gatewaySetting{
+	{"http-port", "port of the page and the WebSocket, 0 for none", setInt(0, 65535, func(o *gatewayOptions) *int { return &o.Port })},
+	{"http-bind", "address of the page and the WebSocket", func(o *gatewayOptions, v string) error { o.Bind = v; return nil }},
+	{"http-pprof", "serve /debug/pprof/ to this machine", setBool(func(o *gatewayOptions) *bool { return &o.PProf })},
+	{"ws-origins", "hosts of other pages that may connect", setList(func(o *gatewayOptions) *[]string { return &o.Origins })},
+	{"ws-hosts", "names under which the server may be asked for", setList(func(o *gatewayOptions) *[]string { return &o.Hosts })},
+	{"ws-allow-commands", "administrative commands to allow, such as \"config|get flushall\"", setList(func(o *gatewayOptions) *[]string { return &o.Allow })},
+	{"ws-max-message", "bytes of a message from a client", setBytes(func(o *gatewayOptions) *int { return &o.MaxMessage })},
+	{"ws-queue", "bytes that may wait for a client", setBytes(func(o *gatewayOptions) *int { return &o.MaxQueue })},
+	{"ws-subscriptions", "subscriptions of a client", setInt(0, 1<<30, func(o *gatewayOptions) *int { return &o.MaxSubscriptions })},
+	{"ws-connections", "WebSockets at a time", setInt(0, 1<<30, func(o *gatewayOptions) *int { return &o.MaxConnections })},
+	{"ws-ops-rate", "operations a second of a client, 0 for any number", setFloat(func(o *gatewayOptions) *float64 { return &o.OpsRate })},
+	{"ws-ops-burst", "operations a client may make at once", setFloat(func(o *gatewayOptions) *float64 { return &o.OpsBurst })},
+	{"ws-hello-timeout", "seconds to log in when a password is set", setSeconds(func(o *gatewayOptions) *time.Duration { return &o.HelloTimeout })},
+	{"ws-ping", "seconds between pings", setSeconds(func(o *gatewayOptions) *time.Duration { return &o.Ping })},
+	{"ws-read-timeout", "seconds of silence after which a client is gone", setSeconds(func(o *gatewayOptions) *time.Duration { return &o.ReadTimeout })},
+	{"ws-write-timeout", "seconds a write may take", setSeconds(func(o *gatewayOptions) *time.Duration { return &o.WriteTimeout })},
+	{"ws-compression", "offer compression", setBool(func(o *gatewayOptions) *bool { return &o.Compression })},
+}
+
+// Set sets one setting by name. known is false when there is none of that name.
+func (o *gatewayOptions) Set(name, value string) (known bool, err error) {
+	for _, s := range gatewaySettings {
+		if strings.EqualFold(s.Name, name) {
+			if err := s.set(o, value); err != nil {
+				return true, fmt.Errorf("%s: %w", s.Name, err)
+			}
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+type setter = func(o *gatewayOptions, value string) error
+
+func setInt(lo, hi int, field func(*gatewayOptions) *int) setter {
+	return func(o *gatewayOptions, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < lo || n > hi {
+			return fmt.Errorf("%q is no number from %d to %d", v, lo, hi)
+		}
+		*field(o) = n
+		return nil
+	}
+}
+
+func setBytes(field func(*gatewayOptions) *int) setter {
+	return func(o *gatewayOptions, v string) error {
+		units := []struct {
+			suffix string
+			size   int
+		}{{"kb", 1 << 10}, {"mb", 1 << 20}, {"gb", 1 << 30}, {"k", 1e3}, {"m", 1e6}, {"g", 1e9}, {"b", 1}, {"", 1}}
+		for _, u := range units {
+			digits, ok := strings.CutSuffix(strings.ToLower(v), u.suffix)
+			if !ok {
+				continue
+			}
+			n, err := strconv.Atoi(digits)
+			if err != nil || n < 1 || n > 1<<40/u.size {
+				break
+			}
+			*field(o) = n * u.size
+			return nil
+		}
+		return fmt.Errorf("%q is no size such as 65536 or 64kb", v)
+	}
+}
+
+func setFloat(field func(*gatewayOptions) *float64) setter {
+	return func(o *gatewayOptions, v string) error {
+		f, err := strconv.ParseFloat(v, 64)
+		if err != nil || !(f >= 0 && f < 1e12) {
+			return fmt.Errorf("%q is no number of 0 or more", v)
+		}
+		*field(o) = f
+		return nil
+	}
+}
+
+func setSeconds(field func(*gatewayOptions) *time.Duration) setter {
+	return func(o *gatewayOptions, v string) error {
+		f, err := strconv.ParseFloat(v, 64)
+		if err != nil || !(f > 0 && f < 1e9) {
+			return fmt.Errorf("%q is no number of seconds", v)
+		}
+		*field(o) = time.Duration(f * float64(time.Second))
+		return nil
+	}
+}
+
+func setBool(field func(*gatewayOptions) *bool) setter {
+	return func(o *gatewayOptions, v string) error {
+		switch strings.ToLower(v) {
+		case "yes":
+			*field(o) = true
+		case "no":
+			*field(o) = false
+		default:
+			return errors.New("must be yes or no")
+		}
+		return nil
+	}
+}
+
+func setList(field func(*gatewayOptions) *[]string) setter {
+	return func(o *gatewayOptions, v string) error {
+		*field(o) = strings.FieldsFunc(strings.ToLower(v), func(r rune) bool { return r == ' ' || r == ',' })
+		return nil
+	}
+}
+
+func (o *gatewayOptions) password() string {
+	if o.Password == nil {
+		return ""
+	}
+	return o.Password()
+}
+
+// errPublicBind refuses what Redis's protected mode refuses: a door to the whole
+// network without a lock. A browser makes it worse than a TCP port, since
+// every page that its user opens may try it.
+var errPublicBind = errors.New("http-bind is not a loopback address and no password is set: " +
+	"set one with requirepass, or bind to 127.0.0.1")
+
+// checkBind fails for a public address without a password.
+func (o *gatewayOptions) checkBind() error {
+	if o.password() != "" || strings.EqualFold(o.Bind, "localhost") {
+		return nil
+	}
+	if ip := net.ParseIP(strings.Trim(o.Bind, "[]")); ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return errPublicBind
+}

@@ -1,0 +1,107 @@
+package main
+
+import "sync"
+
+const framesBatch = 16 // messages that share a frame, if they are there
+
+// outbox is the bounded queue of messages to one peer. put never waits. Safe
+// for concurrent use; take and wrote are the writer's.
+type outbox struct {
+	wake chan struct{} // has an element when there is something to do
+
+	mu     sync.Mutex
+	limit  int
+	bytes  int // queued and being written
+	queue  [][]byte
+	batch  [][]byte // being written
+	code   int      // the close code, 0 while open
+	reason string
+	dead   bool
+}
+
+func (o *outbox) init(limit int) {
+	o.limit = limit
+	o.wake = make(chan struct{}, 1)
+}
+
+func (o *outbox) rouse() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// put queues msg; false means that it does not fit. After a close it is dropped.
+func (o *outbox) put(msg []byte) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.dead || o.code != 0 {
+		return true
+	}
+	if o.bytes+len(msg) > o.limit {
+		return false
+	}
+	o.bytes += len(msg)
+	o.queue = append(o.queue, msg)
+	o.rouse()
+	return true
+}
+
+// take returns the messages for the next frame. They count until wrote.
+func (o *outbox) take() [][]byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := min(len(o.queue), framesBatch)
+	o.batch = append(o.batch[:0], o.queue[:n]...)
+	clear(o.queue[:n])
+	o.queue = o.queue[n:]
+	if len(o.queue) == 0 && cap(o.queue) > 64 {
+		o.queue = nil // one burst is not held for ever
+	}
+	return o.batch
+}
+
+// wrote says that what take returned has been written.
+func (o *outbox) wrote() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, msg := range o.batch {
+		o.bytes -= len(msg)
+	}
+	clear(o.batch)
+	o.batch = o.batch[:0]
+}
+
+// closeWith sets the close code, once; without flush the queue is thrown away.
+func (o *outbox) closeWith(code int, reason string, flush bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.code != 0 || o.dead {
+		return false
+	}
+	o.code, o.reason = code, reason[:min(len(reason), 123)] // what a close frame holds
+	if !flush {
+		o.queue = nil
+	}
+	o.rouse()
+	return true
+}
+
+func (o *outbox) closing() (code int, reason string, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.code, o.reason, o.code != 0
+}
+
+// shut lets go of the memory.
+func (o *outbox) shut() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dead, o.queue = true, nil
+}
+
+func (o *outbox) waiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes
+}

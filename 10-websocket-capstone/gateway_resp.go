@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"byor/pkg/resp"
+)
+
+// byor.resp.v1: the bytes of a TCP connection in binary frames, so that a
+// client library needs nothing but another transport. Frames are not commands:
+// one may hold many, or a part of one. The gateway still parses what the peer
+// sends, because what is denied over WebSocket must be denied here too.
+
+// respIdle is how long a session must be silent to count as having answered.
+const respIdle = 50 * time.Millisecond
+
+// respTalk is the state of one socket that speaks byor.resp.v1.
+type respTalk struct {
+	s    *socket
+	in   *resp.CommandReader
+	feed bytes.Buffer // what came in frames and is not in the command reader yet
+	out  []byte       // commands on their way to the session
+
+	mu    sync.Mutex
+	login []bool    // before login: for each command on its way, whether it may log in
+	heard time.Time // when the session last spoke or was spoken to
+	quit  bool      // QUIT was sent: the session's end is no accident
+}
+
+func newRESPTalk(s *socket) *respTalk {
+	t := &respTalk{s: s}
+	t.in = resp.NewCommandReader(&t.feed)
+	return t
+}
+
+// message handles one frame.
+func (t *respTalk) message(kind int, data []byte) error {
+	if kind != websocket.BinaryMessage {
+		return &closeError{websocket.CloseUnsupportedData, protoRESP + " is made of binary frames"}
+	}
+	t.feed.Write(data)
+	t.in.Limits.MaxBulk = t.s.g.opts.MaxQueue
+	t.in.Limits.Unauthenticated = !t.s.authed.Load()
+	t.out = t.out[:0]
+	for {
+		args, err := t.in.Next()
+		if errors.Is(err, resp.ErrIncomplete) {
+			if t.feed.Len() > 0 {
+				if err := t.in.Fill(); err != nil && err != io.EOF {
+					return err
+				}
+				continue
+			}
+			if t.in.Buffered() > 2*t.s.g.opts.MaxQueue {
+				return &closeError{websocket.CloseMessageTooBig, "the command is too large"}
+			}
+			return t.s.toSession(t.out)
+		}
+		var broken *resp.ProtocolError
+		if errors.As(err, &broken) {
+			// What was right before it is still executed, as over TCP.
+			_ = t.s.toSession(t.out)
+			t.settle()
+			t.s.send([]byte("-ERR Protocol error: " + broken.Msg + "\r\n"))
+			return &closeError{websocket.CloseInvalidFramePayloadData, "Protocol error: " + broken.Msg}
+		}
+		if err != nil {
+			return err
+		}
+		if len(args) > 0 {
+			if err := t.one(args); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// settle waits, not for long, until the session has answered what it was sent.
+func (t *respTalk) settle() {
+	deadline := time.Now().Add(time.Second)
+	for !t.idle() && time.Now().Before(deadline) {
+		select {
+		case <-t.s.done:
+			return
+		case <-time.After(respIdle / 10):
+		}
+	}
+}
+
+// one passes one command on.
+func (t *respTalk) one(args [][]byte) error {
+	t.s.g.metrics.operations.Add(1)
+	for wait := t.s.bucket.take(time.Now()); wait > 0; wait = t.s.bucket.take(time.Now()) {
+		// A stream of bytes has no place for a refusal: whoever is too fast is
+		// read more slowly, and TCP passes that on.
+		if err := t.s.toSession(t.out); err != nil {
+			return err
+		}
+		t.out = t.out[:0]
+		select {
+		case <-t.s.done:
+			return errEnded
+		case <-time.After(wait):
+		}
+	}
+	if why := t.s.g.guard.refuses(args); why != "" {
+		args = refusal(args[0], why)
+	}
+	t.note(args)
+	t.out = resp.AppendCommand(t.out, args...)
+	return nil
+}
+
+// note keeps what listen has to know of a command.
+func (t *respTalk) note(args [][]byte) {
+	name := strings.ToLower(string(args[0]))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.heard = time.Now()
+	t.quit = t.quit || name == "quit"
+	if t.s.authed.Load() {
+		return
+	}
+	login := name == "auth"
+	for _, a := range args[1:] {
+		login = login || name == "hello" && strings.EqualFold(string(a), "auth")
+	}
+	t.login = append(t.login, login)
+}
+
+// listen passes on what the session says. Until the login it looks at the
+// replies: only a successful one stops the clock.
+func (t *respTalk) listen() error {
+	if !t.s.authed.Load() {
+		if err := t.listenForLogin(); err != nil {
+			return t.end(err)
+		}
+	}
+	buf := make([]byte, 4<<10)
+	for {
+		n, err := t.s.session.Read(buf)
+		if n > 0 {
+			t.pass(buf[:n])
+		}
+		if err != nil {
+			return t.end(err)
+		}
+	}
+}
+
+func (t *respTalk) listenForLogin() error {
+	var seen bytes.Buffer
+	r := resp.NewReader(io.TeeReader(t.s.session, &seen))
+	for {
+		v, err := r.ReadValue()
+		t.pass(seen.Bytes())
+		seen.Reset()
+		if err != nil {
+			return err
+		}
+		t.mu.Lock()
+		login := len(t.login) > 0 && t.login[0]
+		if len(t.login) > 0 {
+			t.login = t.login[1:]
+		}
+		t.mu.Unlock()
+		if login && !v.IsError() {
+			t.s.loggedIn()
+			return nil // what the reader has read ahead was passed on too
+		}
+	}
+}
+
+// pass queues bytes of the session as messages that the queue's limit can bound.
+func (t *respTalk) pass(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	t.mu.Lock()
+	t.heard = time.Now()
+	t.mu.Unlock()
+	t.s.send(bytes.Clone(b))
+}
+
+func (t *respTalk) end(err error) error {
+	t.mu.Lock()
+	quit := t.quit
+	t.mu.Unlock()
+	if quit {
+		t.s.close(websocket.CloseNormalClosure, "", true)
+	}
+	return err
+}
+
+// idle reports whether the session has been silent for a moment after the last
+// command: the stream does not tell when the last reply has come.
+func (t *respTalk) idle() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Since(t.heard) > respIdle
+}

@@ -1,0 +1,333 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// A socket has three goroutines, one for each direction that can block:
+//
+//	read   peer → session    (frames in, commands out)
+//	listen session → outbox  (replies and pushes in, messages out)
+//	write  outbox → peer     (the only one that writes data frames)
+//
+// listen never waits, so the engine never waits for a browser; what the
+// peer does not take heaps up in the outbox until that overflows and the
+// socket is closed. read may wait for the session, and then so does the peer.
+
+// socket is one WebSocket.
+type socket struct {
+	g       *gateway
+	ws      *websocket.Conn
+	session net.Conn // our end of the engine's session
+	proto   string
+	out     outbox
+	done    chan struct{} // closed by teardown
+	once    sync.Once
+
+	helloTimer *time.Timer // runs until the peer has logged in
+	authed     atomic.Bool
+	draining   atomic.Bool
+	lastPing   atomic.Int64
+	bucket     bucket // used by read only
+	strikes    float64
+	inMessage  bool // used by read only: in the middle of a message
+
+	json *jsonTalk // of byor.json.v1
+	resp *respTalk // of byor.resp.v1
+}
+
+func newSocket(g *gateway, ws *websocket.Conn, session net.Conn) *socket {
+	s := &socket{
+		g: g, ws: ws, session: session, proto: ws.Subprotocol(), done: make(chan struct{}),
+		bucket: newBucket(g.opts.OpsRate, g.opts.OpsBurst, time.Now()),
+	}
+	s.out.init(g.opts.MaxQueue)
+	if s.proto == "" {
+		s.proto = protoJSON
+	}
+	if s.proto == protoRESP {
+		s.resp = newRESPTalk(s)
+	} else {
+		s.json = newJSONTalk(s)
+	}
+	return s
+}
+
+// run starts the goroutines and returns.
+func (s *socket) run() {
+	s.ws.SetReadLimit(int64(s.g.opts.MaxMessage)) // gorilla has none by default
+	s.ws.SetPongHandler(s.pong)
+	if s.g.opts.password() == "" {
+		s.authed.Store(true)
+	} else {
+		s.helloTimer = time.AfterFunc(s.g.opts.HelloTimeout, func() {
+			if !s.authed.Load() {
+				s.close(closeHelloTimeout, "log in first, with hello", false)
+			}
+		})
+	}
+	go s.write()
+	go s.listen()
+	go s.read()
+}
+
+// loggedIn ends the waiting for a login.
+func (s *socket) loggedIn() {
+	s.authed.Store(true)
+	if s.helloTimer != nil {
+		s.helloTimer.Stop()
+	}
+}
+
+// teardown ends everything at once. It may be called more than once and by anyone.
+func (s *socket) teardown() {
+	s.once.Do(func() {
+		close(s.done)
+		if s.helloTimer != nil {
+			s.helloTimer.Stop()
+		}
+		_ = s.ws.Close()
+		_ = s.session.Close()
+		s.out.shut()
+		if s.json != nil {
+			s.json.end()
+		}
+		s.g.forget(s)
+		s.g.metrics.closed.Add(1)
+	})
+}
+
+// close begins the end: the peer gets what is queued (if flush), then a
+// close frame, and some time to answer it. Only the first call counts.
+func (s *socket) close(code int, reason string, flush bool) {
+	if s.out.closeWith(code, reason, flush) {
+		s.g.metrics.countClose(code)
+	}
+}
+
+// send queues one message. msg must not be changed afterwards; it may be
+// shared with other sockets. A peer whose queue is full is closed: it gets
+// everything or nothing more, never a stream with holes.
+func (s *socket) send(msg []byte) {
+	if !s.out.put(msg) {
+		s.close(closeSlow, "too slow: "+strconv.Itoa(s.g.opts.MaxQueue)+" bytes are waiting", false)
+		_ = s.session.Close() // it is no subscriber any more, whatever becomes of the connection
+	}
+}
+
+// pong answers to our own last ping prolong the life of an idle connection.
+// Others do not, or a peer could hold one for ever by sending pongs; and
+// none does in the middle of a message, or a peer could hold the memory of a
+// message for ever by sending its fragments slowly.
+func (s *socket) pong(data string) error {
+	if n := s.lastPing.Load(); n > 0 && data == strconv.FormatInt(n, 10) && !s.inMessage {
+		return s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
+	}
+	return nil
+}
+
+// read passes on what the peer says until it hangs up or breaks a rule.
+func (s *socket) read() {
+	defer s.teardown()
+	for {
+		_ = s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
+		kind, data, err := s.readMessage()
+		if err != nil {
+			if errors.Is(err, websocket.ErrReadLimit) { // gorilla has sent 1009
+				s.g.metrics.countClose(websocket.CloseMessageTooBig)
+				s.linger()
+			}
+			return
+		}
+		s.g.metrics.received.Add(1)
+		s.g.metrics.receivedBytes.Add(int64(len(data)))
+		if s.draining.Load() {
+			continue // only the peer's close is of interest now
+		}
+		if s.proto == protoRESP {
+			err = s.resp.message(kind, data)
+		} else {
+			err = s.json.message(kind, data)
+		}
+		var refusal *closeError
+		if errors.As(err, &refusal) {
+			s.close(refusal.code, refusal.reason, true)
+			s.draining.Store(true)
+		} else if err != nil { // the session does not hear us: say so, and wait for the peer's close
+			s.close(websocket.CloseInternalServerErr, "the session has ended", true)
+			s.draining.Store(true)
+		}
+	}
+}
+
+// linger reads and forgets what the peer is still sending. Closing a connection
+// with unread bytes resets it, and the peer might never see the close frame.
+func (s *socket) linger() {
+	conn := s.ws.NetConn()
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite()
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(min(time.Second, s.g.opts.CloseTimeout)))
+	_, _ = io.Copy(io.Discard, io.LimitReader(conn, 16<<20))
+}
+
+// closeError is a rule that the peer has broken.
+type closeError struct {
+	code   int
+	reason string
+}
+
+func (e *closeError) Error() string { return e.reason }
+
+// readMessage reads a whole message. From its first byte on, it has ReadTimeout.
+func (s *socket) readMessage() (kind int, data []byte, err error) {
+	kind, r, err := s.ws.NextReader()
+	if err != nil {
+		return 0, nil, err
+	}
+	s.inMessage = true
+	_ = s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
+	data, err = io.ReadAll(r)
+	s.inMessage = false
+	return kind, data, err
+}
+
+// listen passes on what the engine says.
+func (s *socket) listen() {
+	var err error
+	if s.proto == protoRESP {
+		err = s.resp.listen()
+	} else {
+		err = s.json.listen()
+	}
+	select {
+	case <-s.done:
+		return
+	default:
+	}
+	s.g.opts.Logf("gateway: the session of %s has ended: %v", s.ws.RemoteAddr(), err)
+	s.close(websocket.CloseInternalServerErr, "the session has ended", true)
+}
+
+// toSession writes commands to the engine.
+func (s *socket) toSession(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	_, err := s.session.Write(b)
+	return err
+}
+
+// write is the only goroutine that writes data frames: gorilla's connections
+// take one writer at a time. (Control frames may come from elsewhere.)
+func (s *socket) write() {
+	ping := time.NewTicker(s.g.opts.Ping)
+	defer ping.Stop()
+	for {
+		select {
+		case <-s.done:
+			return
+		case <-ping.C:
+			n := s.lastPing.Add(1)
+			if s.ws.WriteControl(websocket.PingMessage, strconv.AppendInt(nil, n, 10), s.deadline()) != nil {
+				s.teardown()
+				return
+			}
+		case <-s.out.wake:
+			over, err := s.flush()
+			if err != nil { // a connection is of no use once a write has failed or timed out
+				s.teardown()
+				return
+			}
+			if over {
+				return
+			}
+		}
+	}
+}
+
+func (s *socket) deadline() time.Time { return time.Now().Add(s.g.opts.WriteTimeout) }
+
+// flush writes what is queued, up to 16 messages a frame, and then the close
+// frame if it is time for it.
+func (s *socket) flush() (over bool, err error) {
+	for {
+		batch := s.out.take()
+		if len(batch) == 0 {
+			break
+		}
+		if err := s.writeFrame(batch); err != nil {
+			return false, err
+		}
+		s.out.wrote()
+	}
+	code, reason, closing := s.out.closing()
+	if !closing {
+		return false, nil
+	}
+	// The peer answers with a close of its own, which ends read; if not, time does.
+	time.AfterFunc(s.g.opts.CloseTimeout, s.teardown)
+	return true, s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), s.deadline())
+}
+
+func (s *socket) writeFrame(batch [][]byte) error {
+	_ = s.ws.SetWriteDeadline(s.deadline())
+	kind := websocket.TextMessage
+	if s.proto == protoRESP {
+		kind = websocket.BinaryMessage
+	}
+	s.g.metrics.sent.Add(int64(len(batch)))
+	w, err := s.ws.NextWriter(kind)
+	if err != nil {
+		return err
+	}
+	for i, msg := range batch {
+		if i > 0 && kind == websocket.TextMessage {
+			if _, err := w.Write(newline); err != nil {
+				return err
+			}
+		}
+		if _, err := w.Write(msg); err != nil {
+			return err
+		}
+		s.g.metrics.sentBytes.Add(int64(len(msg)))
+	}
+	return w.Close()
+}
+
+var newline = []byte{'\n'}
+
+// drain lets the commands in flight finish and then says goodbye.
+func (s *socket) drain(ctx context.Context, delay time.Duration) {
+	s.draining.Store(true)
+	idle := func() bool {
+		select {
+		case <-s.done:
+			return true
+		default:
+		}
+		if s.json != nil {
+			return s.json.idle()
+		}
+		return s.resp.idle()
+	}
+	waitUntil(ctx, idle)
+	select {
+	case <-ctx.Done():
+	case <-s.done:
+	case <-time.After(delay):
+	}
+	if s.json != nil {
+		s.send([]byte(`{"push":"goodbye","code":1001,"reason":"shutdown","reconnectMs":[500,5000]}`))
+	}
+	s.close(websocket.CloseGoingAway, "shutdown", true)
+}
