@@ -104,6 +104,29 @@ func (o *gatewayOptions) Set(name, value string) (known bool, err error) {
 	return false, nil
 }
 
+// takeArgs takes the gateway's settings out of a command line in redis-server's
+// manner ("--name value …") and returns the rest, which is the server's.
+func (o *gatewayOptions) takeArgs(args []string) (rest []string, err error) {
+	for i := 0; i < len(args); {
+		end := i + 1
+		for end < len(args) && !strings.HasPrefix(args[end], "--") {
+			end++
+		}
+		name, isOption := strings.CutPrefix(args[i], "--")
+		known := false
+		if isOption {
+			if known, err = o.Set(name, strings.Join(args[i+1:end], " ")); err != nil {
+				return nil, err
+			}
+		}
+		if !known {
+			rest = append(rest, args[i:end]...)
+		}
+		i = end
+	}
+	return rest, nil
+}
+
 type setter = func(o *gatewayOptions, value string) error
 
 func setInt(lo, hi int, field func(*gatewayOptions) *int) setter {

@@ -519,9 +519,10 @@ func TestPage(t *testing.T) {
 	r, page := g.get("/")
 	require.Equal(t, 200, r.StatusCode)
 	require.Contains(t, r.Header.Get("Content-Security-Policy"), "default-src 'self'")
-	for _, file := range []string{"/app.js", "/style.css"} {
-		require.Contains(t, page, strings.TrimPrefix(file, "/"))
-		_, text := g.get(file)
+	require.Contains(t, page, `src="app.js"`)
+	for _, file := range []string{"app.js", "link.js", "resp.js", "console.js", "lab.js", "keys.js", "server.js", "slow.js", "style.css"} {
+		r, text := g.get("/" + file)
+		require.Equal(t, 200, r.StatusCode, file)
 		page += text
 	}
 	for _, never := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "https://", "http://"} {
@@ -545,6 +546,13 @@ func TestSettings(t *testing.T) {
 		require.True(t, known, s)
 		require.ErrorContains(t, err, s[0])
 	}
+	rest, err := o.takeArgs([]string{"redis.conf", "--port", "1", "--http-port", "81", "--save", "", "--WS-allow-commands", "config|get", "flushall", "--dir", "x"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"redis.conf", "--port", "1", "--save", "", "--dir", "x"}, rest)
+	require.Equal(t, 81, o.Port)
+	require.Equal(t, []string{"config|get", "flushall"}, o.Allow)
+	_, err = o.takeArgs([]string{"--http-port", "x"})
+	require.ErrorContains(t, err, "http-port")
 	known, err := o.Set("maxmemory", "1")
 	require.False(t, known)
 	require.NoError(t, err)

@@ -1,0 +1,163 @@
+// The console speaks RESP itself, over a socket of its own: what it shows under
+// each command are the very bytes that went over the wire.
+
+import { $, el } from "./app.js";
+import { socketURL } from "./link.js";
+import { splitArgs, encodeCommand, bytesOf, parse, concat, show } from "./resp.js";
+
+export function startConsole(link) {
+  const screen = $("screen");
+  let ws = null;
+  let rest = new Uint8Array();
+  let waiting = []; // entries whose reply is to come
+
+  const scroll = () => (screen.scrollTop = screen.scrollHeight);
+  const trim = () => { while (screen.childElementCount > 300) screen.firstElementChild.remove(); };
+
+  function open() {
+    ws = new WebSocket(socketURL(), "byor.resp.v1");
+    ws.binaryType = "arraybuffer";
+    rest = new Uint8Array();
+    const hello = ["HELLO", "3"];
+    if (link.auth) hello.push("AUTH", link.auth.user || "default", link.auth.pass);
+    hello.push("SETNAME", "console");
+    waiting = [null]; // nobody wants to see that reply
+    const first = encodeCommand(hello.map(bytesOf));
+    const mine = ws;
+    ws.onmessage = (e) => hear(new Uint8Array(e.data));
+    ws.onclose = (e) => {
+      if (mine !== ws) return;
+      ws = null;
+      for (const entry of waiting) if (entry) entry.append(el("pre", "t-err", `closed ${e.code} ${e.reason}`));
+      waiting = [];
+    };
+    return new Promise((resolve, reject) => {
+      mine.onopen = () => { mine.send(first); resolve(); };
+      mine.onerror = () => reject(new Error("cannot connect"));
+    });
+  }
+
+  function hear(bytes) {
+    rest = concat([rest, bytes]);
+    let at = 0;
+    for (let r; at < rest.length && (r = parse(rest, at)); at = r.end) {
+      const raw = rest.slice(at, r.end);
+      const kind = r.v.type === ">" ? show(r.v.value[0].value) : "";
+      if (r.v.type === ">" && !/^[ps]?(un)?subscribe$/.test(kind)) {
+        screen.append(answer(el("div", "entry"), raw, r.v));
+      } else {
+        const entry = r.v.type === ">" ? waiting[0] : waiting.shift();
+        if (r.v.type === ">" && waiting[0] && --waiting[0].confirmations <= 0) waiting.shift();
+        if (entry) answer(entry, raw, r.v);
+      }
+    }
+    rest = rest.slice(at);
+    trim();
+    scroll();
+  }
+
+  function answer(entry, raw, v) {
+    if (entry.sentAt) {
+      entry.firstChild.append(el("span", "took", (performance.now() - entry.sentAt).toFixed(1) + " ms"));
+      entry.sentAt = 0;
+    }
+    entry.append(wire("← ", raw));
+    const pre = el("pre");
+    pre.append(...typed(v, ""));
+    entry.append(pre);
+    return entry;
+  }
+
+  async function run(line) {
+    const entry = el("div", "entry", el("div", "typed", line));
+    screen.append(entry);
+    const args = splitArgs(line);
+    if (!args) return entry.append(el("pre", "t-err", "Invalid argument(s): a quote is not closed"));
+    try {
+      if (!ws) await open();
+      const bytes = encodeCommand(args);
+      entry.append(wire("→ ", bytes));
+      entry.sentAt = performance.now();
+      // A subscription is confirmed once for each channel.
+      entry.confirmations = /^[ps]?(un)?subscribe$/i.test(show(args[0])) ? Math.max(1, args.length - 1) : 1;
+      waiting.push(entry);
+      ws.send(bytes);
+    } catch (err) {
+      entry.append(el("pre", "t-err", err.message));
+    }
+    trim();
+    scroll();
+  }
+
+  // wire shows bytes with their line ends.
+  function wire(arrow, bytes) {
+    const pre = el("pre", "wire", arrow);
+    const shown = show(bytes.subarray(0, 600)).split("\r\n");
+    shown.forEach((part, i) => {
+      pre.append(part);
+      if (i < shown.length - 1) pre.append(el("span", "crlf", "\\r\\n"));
+    });
+    if (bytes.length > 600) pre.append(` … ${bytes.length} bytes`);
+    return pre;
+  }
+
+  const history = [];
+  let at = 0;
+  $("prompt").onsubmit = (e) => {
+    e.preventDefault();
+    const line = $("line").value.trim();
+    if (!line) return;
+    history.push(line);
+    at = history.length;
+    $("line").value = "";
+    run(line).then(scroll);
+    scroll();
+  };
+  $("line").onkeydown = (e) => {
+    if (e.key !== "ArrowUp" && e.key !== "ArrowDown") return;
+    e.preventDefault();
+    at = Math.min(history.length, Math.max(0, at + (e.key === "ArrowUp" ? -1 : 1)));
+    $("line").value = history[at] ?? "";
+  };
+  $("clear").onclick = () => screen.replaceChildren();
+  $("bytes").onchange = () => screen.classList.toggle("no-bytes", !$("bytes").checked);
+  screen.append(el("p", "empty", "Type a command. Under it stand the bytes that were sent and received."));
+}
+
+// typed renders a value as redis-cli does, in colours.
+function typed(v, indent) {
+  const line = (cls, t) => [el("span", cls, t), "\n"];
+  switch (v.type) {
+    case "+": return line("t-status", v.value);
+    case "-": return line("t-err", "(error) " + v.value);
+    case "!": return line("t-err", "(error) " + show(v.value));
+    case ":": return line("t-int", "(integer) " + v.value);
+    case "(": return line("t-int", "(big number) " + v.value);
+    case ",": return line("t-int", "(double) " + v.value);
+    case "#": return line("t-int", v.value === "t" ? "(true)" : "(false)");
+    case "_": return line("t-nil", "(nil)");
+    case "=": return line("t-str", show(v.value.subarray(4)));
+    case "$": {
+      const s = show(v.value);
+      return line("t-str", /[\r\n]/.test(s) ? s : JSON.stringify(s).replace(/\\\\x/g, "\\x"));
+    }
+  }
+  if (v.value.length === 0) return line("t-nil", { "%": "(empty map)", "~": "(empty set)" }[v.type] ?? "(empty array)");
+  const pairs = v.type === "%";
+  const out = [];
+  const count = pairs ? v.value.length / 2 : v.value.length;
+  const width = String(count).length;
+  for (let i = 0; i < count; i++) {
+    const label = String(i + 1).padStart(width) + ({ "%": "# ", "~": "~ ", ">": "> " }[v.type] ?? ") ");
+    out.push(el("span", "t-num", (i > 0 ? indent : "") + label));
+    const deeper = indent + " ".repeat(label.length);
+    if (pairs) {
+      const key = typed(v.value[2 * i], deeper);
+      key[key.length - 1] = " => ";
+      out.push(...key, ...typed(v.value[2 * i + 1], deeper));
+    } else {
+      out.push(...typed(v.value[i], deeper));
+    }
+  }
+  return out;
+}
