@@ -1,0 +1,172 @@
+package main
+
+// The master's end. A replica is a client that says REPLCONF a few times, then PSYNC, and is no
+// client any more: from then on we send it our stream, and it sends nothing but REPLCONF ACK.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"byor/pkg/pubsub"
+	"byor/pkg/resp"
+)
+
+// maxBehind is how many bytes of the stream a replica may be behind before it is disconnected. It
+// has to cover the time that the snapshot takes to arrive (client-output-buffer-limit replica).
+const maxBehind = 256 << 20
+
+// replica is the master's view of one of its replicas.
+type replica struct {
+	conn  net.Conn
+	queue *pubsub.Queue // the stream, as far as it is not sent yet
+	acked int64         // the offset that it has confirmed
+}
+
+// feed appends bytes to the stream. Every byte counts, whether anybody listens or not. The caller
+// holds s.mu.
+func (s *server) feed(b []byte) {
+	// region: count and hand out
+	s.offset += int64(len(b))
+	for r := range s.replicas {
+		r.queue.Deliver(pubsub.Message{Payload: b}) // copies, and never waits
+	}
+	// endregion
+}
+
+// replconf answers REPLCONF name value ...: OK to what a replica tells of itself, nothing to ACK.
+func replconf(c *client, args [][]byte) ([][]byte, error) {
+	// region: ACK
+	if len(args) == 3 && strings.EqualFold(string(args[1]), "ack") {
+		if offset, ok := resp.ParseInt(args[2]); ok && c.replica != nil {
+			c.replica.acked = offset
+		}
+		return nil, nil // an answer would be taken for a part of the stream
+	}
+	// endregion
+	if c.replica == nil {
+		c.w.OK()
+	}
+	return nil, nil
+}
+
+// psync answers PSYNC replid offset. The replica says what it has, "?" and -1 for nothing, and may
+// hope to get only what it missed; we keep no past, so it gets everything.
+func psync(c *client, _ [][]byte) ([][]byte, error) {
+	if c.w.Len() > 0 || c.queue != nil {
+		// It must have read all answers first: the snapshot is no RESP, so both sides have to
+		// agree on the byte at which it begins.
+		return nil, errors.New("ERR SYNC and PSYNC are invalid with pending output")
+	}
+	c.replica = &replica{conn: c.conn, queue: pubsub.NewQueue(maxBehind, 1<<24)}
+	c.replica.queue.OnOverflow = func() { c.conn.Close() }
+	go func() {
+		defer c.conn.Close()
+		if err := c.srv.serveReplica(c.replica); err != nil {
+			fmt.Fprintf(os.Stderr, "replica %s is gone: %v\n", c.conn.RemoteAddr(), err)
+		}
+	}()
+	return nil, nil
+}
+
+// serveReplica sends a snapshot, then the stream, until the replica is gone.
+func (s *server) serveReplica(r *replica) error {
+	d, header, err := s.beginSync(r)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.replicas, r)
+	}()
+	file, err := s.snapshotFile(d)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	// region: snapshot, then stream
+	// "$length", then so many bytes, and no line end behind them: it looks like a bulk string, and
+	// is none. The next byte belongs to the stream.
+	size, err := file.Seek(0, io.SeekCurrent)
+	if err == nil {
+		_, err = fmt.Fprintf(r.conn, "%s$%d\r\n", header, size)
+	}
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err == nil {
+		_, err = io.Copy(r.conn, file)
+	}
+	for err == nil {
+		var messages []pubsub.Message
+		messages, err = r.queue.Receive() // all that has gathered meanwhile
+		var b []byte
+		for _, m := range messages {
+			b = append(b, m.Payload...)
+		}
+		if err == nil {
+			_, err = r.conn.Write(b)
+		}
+	}
+	// endregion
+	return err
+}
+
+// beginSync takes the picture and adds the replica to those who get the stream.
+func (s *server) beginSync(r *replica) (d *dump, header string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.saving { // one picture at a time
+		s.mu.Unlock()
+		time.Sleep(100 * time.Millisecond)
+		_, err := io.WriteString(r.conn, "\n") // an empty line says: still there, be patient
+		s.mu.Lock()
+		if err != nil {
+			return nil, "", err
+		}
+	}
+	s.saving = true
+	// region: no gap
+	// Under one lock: what was executed before is in the picture, what is executed afterwards is in
+	// the queue, and nothing is in both or in neither.
+	d = s.beginDump()
+	s.replicas[r] = true
+	s.streamDB = -1 // a new listener does not know which database we mean
+	header = fmt.Sprintf("+FULLRESYNC %s %d\r\n", s.replID, s.offset)
+	// endregion
+	return d, header, nil
+}
+
+// snapshotFile writes the picture to a temporary file, since its length must be known first.
+func (s *server) snapshotFile(d *dump) (*os.File, error) {
+	defer func() {
+		s.mu.Lock()
+		d.snap.Close()
+		s.saving = false
+		s.mu.Unlock()
+	}()
+	f, err := os.CreateTemp(s.dir, "temp-repl-*.rdb")
+	if err != nil {
+		return nil, err
+	}
+	return f, d.write(f, &s.mu)
+}
+
+// pingReplicas lets the replicas know every ten seconds that we are there, though nothing changes.
+func (s *server) pingReplicas(ctx context.Context) {
+	for ctx.Err() == nil {
+		time.Sleep(10 * time.Second)
+		s.mu.Lock()
+		if len(s.replicas) > 0 {
+			s.feed(resp.AppendCommandStrings(nil, "ping"))
+		}
+		s.mu.Unlock()
+	}
+}
