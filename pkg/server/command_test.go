@@ -1,0 +1,59 @@
+package server
+
+import (
+	"slices"
+	"testing"
+
+	"byor/pkg/resp"
+
+	"github.com/stretchr/testify/require"
+)
+
+// beyond7 are commands that this server knows and Redis 7.0 does not.
+var beyond7 = []string{"client|no-touch", "client|setinfo"}
+
+// TestCommandFactsAgreeWithRedis compares what COMMAND INFO says of every command in the table.
+func TestCommandFactsAgreeWithRedis(t *testing.T) {
+	redis := dial(t, startRedis(t))
+	s, addr := startServer(t)
+	ours := dial(t, addr)
+	for _, cmd := range s.sortedCommands() {
+		for _, c := range append([]*Command{cmd}, cmd.Sub...) {
+			if slices.Contains(beyond7, c.full) {
+				continue
+			}
+			a, b := ours.do("COMMAND INFO "+c.full), redis.do("COMMAND INFO "+c.full)
+			require.Equal(t, normalInfo(b.Elems[0]), normalInfo(a.Elems[0]), c.full)
+		}
+	}
+}
+
+// normalInfo prints a command's info without its subcommands and notes, sets in order.
+func normalInfo(v resp.Value) string {
+	if v.Null {
+		return "unknown"
+	}
+	v.Elems[9] = resp.Value{Kind: resp.Array}
+	sortElems(&v.Elems[2])
+	sortElems(&v.Elems[6])
+	for i := range v.Elems[8].Elems {
+		spec := &v.Elems[8].Elems[i]
+		if string(spec.Elems[0].Str) == "notes" {
+			spec.Elems = spec.Elems[2:]
+		}
+	}
+	return show(v)
+}
+
+func TestEveryCommandIsDocumented(t *testing.T) {
+	s, _ := startServer(t)
+	for _, cmd := range s.sortedCommands() {
+		for _, c := range append([]*Command{cmd}, cmd.Sub...) {
+			f := c.facts()
+			require.NotEmpty(t, f.Summary, c.full)
+			if !slices.Contains(beyond7, c.full) {
+				require.NotEmpty(t, f.Since, c.full)
+			}
+		}
+	}
+}
