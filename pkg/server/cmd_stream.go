@@ -275,20 +275,31 @@ func (c *Client) xaddID(i int) (id store.StreamID, anySeq, ok bool) {
 	return id, anySeq, ok
 }
 
-// nextStreamID works out the ID that XADD asks for. It reports false when there is none.
-func (c *Client) nextStreamID(idArg int, last store.StreamID) (store.StreamID, bool) {
+const (
+	errIDTooSmall = "ERR The ID specified in XADD is equal or smaller than the target stream top item"
+	errTooLarge   = "ERR Elements are too large to be stored"
+)
+
+// nextStreamID works out the ID that XADD asks for, or why there is none.
+func (c *Client) nextStreamID(idArg int, last store.StreamID) (id store.StreamID, msg string) {
 	if string(c.args[idArg]) == "*" {
 		if now := uint64(c.s.nowMs); now > last.Ms {
-			return store.StreamID{Ms: now}, true
+			return store.StreamID{Ms: now}, ""
 		}
-		return last.Next()
+		id, _ = last.Next()
+		return id, ""
 	}
 	id, anySeq, _ := c.xaddID(idArg)
 	if anySeq && id.Ms == last.Ms {
+		if last.Seq == math.MaxUint64 {
+			return id, errTooLarge // no sequence number is left; Redis words it so
+		}
 		id.Seq = last.Seq + 1
-		return id, last.Seq != math.MaxUint64
 	}
-	return id, last.Less(id)
+	if !last.Less(id) {
+		return id, errIDTooSmall
+	}
+	return id, ""
 }
 
 func cmdXadd(c *Client) {
@@ -319,17 +330,12 @@ func cmdXadd(c *Client) {
 		c.fail("ERR The stream has exhausted the last possible ID, unable to add more items")
 		return
 	}
-	id, ok := c.nextStreamID(o.idArg, s.Last())
-	if !ok {
-		c.fail("ERR The ID specified in XADD is equal or smaller than the target stream top item")
-		return
+	id, msg := c.nextStreamID(o.idArg, s.Last())
+	if msg == "" && size(fields) > 1<<30 {
+		msg = errTooLarge
 	}
-	size := 0
-	for _, f := range fields {
-		size += len(f)
-	}
-	if size > 1<<30 {
-		c.fail("ERR Elements are too large to be stored")
+	if msg != "" {
+		c.fail(msg)
 		return
 	}
 	s.Add(id, fields)
@@ -339,6 +345,13 @@ func cmdXadd(c *Client) {
 	}
 	c.put(c.args[1], e, s)
 	c.replicateTrim(s, o, id.Append(nil))
+}
+
+func size(fields [][]byte) (n int) {
+	for _, f := range fields {
+		n += len(f)
+	}
+	return n
 }
 
 // replicateTrim replicates XADD and XTRIM without what could turn out otherwise elsewhere: the ID is
@@ -492,9 +505,6 @@ func cmdXsetid(c *Client) {
 	}
 	now := s.Meta()
 	switch {
-	case m.Last.Less(now.MaxDeleted):
-		c.fail("ERR The ID specified in XSETID is smaller than current max_deleted_entry_id")
-		return
 	case now.Length > 0 && m.Last.Less(s.Top()):
 		c.fail("ERR The ID specified in XSETID is smaller than the target stream top item")
 		return

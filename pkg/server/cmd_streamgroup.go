@@ -404,7 +404,6 @@ func cmdXclaim(c *Client) {
 		g.Last = cl.last
 		c.changedQuietly(e)
 	}
-	consumer := c.claimant(e, g)
 	at, n := len(c.w.Buf), 0
 	for i, id := range cl.ids {
 		p := g.Pending().Get(id)
@@ -420,7 +419,7 @@ func cmdXclaim(c *Client) {
 			continue
 		}
 		created := p == nil
-		if p = g.Deliver(id, consumer); created {
+		if p = g.Deliver(id, c.claimant(e, g)); created {
 			p.Count = 1
 		}
 		p.DeliveredMs = cl.atMs
@@ -436,7 +435,7 @@ func cmdXclaim(c *Client) {
 	c.changedQuietly(e)
 }
 
-// claimant returns the consumer of argument 3, which is made if need be.
+// claimant returns the consumer of argument 3, which is made when it gets its first entry.
 func (c *Client) claimant(e *store.Entry, g *store.Group) *store.Consumer {
 	consumer := g.Consumer(c.args[3])
 	if consumer == nil {
@@ -472,10 +471,7 @@ func (c *Client) parseXautoclaim() (cl claim, from store.StreamID, count int64, 
 		switch {
 		case c.is(i, "count") && i+1 < len(c.args):
 			i++
-			if count, ok = c.intArg(i); !ok {
-				return cl, from, 0, false
-			}
-			if count < 1 || count > math.MaxInt64/16 {
+			if count, ok = parseInt(c.args[i]); !ok || count < 1 || count > math.MaxInt64/16 {
 				c.fail("ERR COUNT must be > 0")
 				return cl, from, 0, false
 			}
@@ -503,7 +499,6 @@ func cmdXautoclaim(c *Client) {
 		return
 	}
 	c.replicateNothing()
-	consumer := c.claimant(e, g)
 	// The list is looked at first and changed afterwards, since it may not change during a walk.
 	var gone, taken []*store.Pending
 	var next store.StreamID
@@ -528,7 +523,7 @@ func cmdXautoclaim(c *Client) {
 	c.streamEntryID(next)
 	c.w.Array(len(taken))
 	for _, p := range taken {
-		g.Deliver(p.ID, consumer)
+		g.Deliver(p.ID, c.claimant(e, g))
 		p.DeliveredMs = c.s.nowMs
 		c.claimed(s, p, cl.justID, -1)
 		c.replicateClaim(c.args[1], c.args[2], g, p, p.ID.Append(nil))

@@ -45,7 +45,7 @@ func (c *Client) parseXread(x *xread) (at int, ok bool) {
 			x.count = max(0, x.count)
 		case c.is(i, "streams") && more > 0:
 			if more%2 != 0 {
-				c.fail("ERR Unbalanced '" + c.cmd.full + "' list of streams: for each stream key an ID or '" + map[bool]string{true: ">", false: "$"}[grouped] + "' must be specified.")
+				c.fail("ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.")
 				return 0, false
 			}
 			if grouped && x.group == nil {
@@ -256,8 +256,7 @@ func (x *xread) readGroup(c *Client, i int, woken bool) bool {
 	if woken {
 		top = s.Last()
 	}
-	ready := !x.news[i] || g.Last.Less(top)
-	if woken && !ready {
+	if x.news[i] && !g.Last.Less(top) {
 		return false
 	}
 	consumer := g.Consumer(x.consumer)
@@ -268,9 +267,6 @@ func (x *xread) readGroup(c *Client, i int, woken bool) bool {
 		}
 	}
 	consumer.SeenMs = c.s.nowMs
-	if !ready {
-		return false
-	}
 	x.open(c, i)
 	if x.news[i] {
 		x.handOut(c, s, g, consumer, x.keys[i])

@@ -203,7 +203,7 @@ func (c *Consumer) Pending() *PEL { return &c.pending }
 // counting IDs does not count entries.
 func (s *Stream) HasTombstones(from StreamID) bool {
 	m := &s.meta
-	return m.Length > 0 && !m.MaxDeleted.IsZero() && !m.MaxDeleted.Less(from)
+	return m.Length > 0 && !m.MaxDeleted.Less(m.First) && !m.MaxDeleted.Less(from)
 }
 
 // ReadUpTo returns how many entries were ever added up to id, when that can be told without
