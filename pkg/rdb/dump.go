@@ -62,3 +62,6 @@ func restore(b []byte) (v store.Value, err error) {
 	t := valueType(in.byte("a type"))
 	return in.value(t), nil
 }
+
+// EncodedLen returns how many bytes a value takes in a snapshot that is compressed.
+func EncodedLen(v store.Value) int { return len(Dump(v)) - dumpFooter - 1 }

@@ -1,6 +1,7 @@
 package rdb
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -16,7 +17,8 @@ import (
 // done after any of them fails. They panic with a bail, which the package's entry points catch
 // (see catch).
 type input struct {
-	src      io.Reader // nil when buf holds everything
+	src      io.Reader     // nil when buf holds everything
+	br       *bufio.Reader // src if it is one: then buf is what it has buffered
 	buf      []byte
 	pos, end int   // what was filled and not read yet is buf[pos:end]
 	base     int64 // offset of buf[0] in the file
@@ -38,7 +40,21 @@ const (
 )
 
 func newInput(src io.Reader) *input {
+	if br, ok := src.(*bufio.Reader); ok && br.Size() >= minBufio {
+		return &input{src: src, br: br}
+	}
 	return &input{src: src, buf: make([]byte, windowBytes)}
+}
+
+// minBufio is what fill may be asked for.
+const minBufio = 256
+
+// window returns how many bytes fill can make readable.
+func (in *input) window() int {
+	if in.br != nil {
+		return in.br.Size()
+	}
+	return len(in.buf)
 }
 
 // bail is what input panics with.
@@ -86,6 +102,9 @@ func (in *input) fill(n int) bool {
 		return false
 	}
 	in.sum()
+	if in.br != nil {
+		return in.peek(n)
+	}
 	copy(in.buf, in.buf[in.pos:in.end])
 	in.base += int64(in.pos)
 	in.end -= in.pos
@@ -106,6 +125,23 @@ func (in *input) fill(n int) bool {
 	return true
 }
 
+// peek is fill for a source that has a buffer of its own.
+func (in *input) peek(n int) bool {
+	in.release()
+	_, in.srcErr = in.br.Peek(n)
+	in.buf, _ = in.br.Peek(in.br.Buffered())
+	in.end = len(in.buf)
+	return in.end >= n
+}
+
+// release takes what was read out of the source's own buffer.
+func (in *input) release() {
+	in.sum()
+	_, _ = in.br.Discard(in.pos) // it has been peeked at: it is there
+	in.base += int64(in.pos)
+	in.buf, in.pos, in.end, in.summed = nil, 0, 0, 0
+}
+
 // sum brings the checksum up to what has been read.
 func (in *input) sum() {
 	if !in.noSum {
@@ -122,6 +158,9 @@ func (in *input) checksum() uint64 {
 
 // rest returns what follows the bytes that were read.
 func (in *input) rest() io.Reader {
+	if in.br != nil {
+		return in.br
+	}
 	head := &sliceReader{in.buf[in.pos:in.end]}
 	if in.src == nil {
 		return head
@@ -162,7 +201,7 @@ func (in *input) fixed(n int, want string) []byte {
 
 // bytes reads n bytes. They are valid until the next read.
 func (in *input) bytes(n uint64, want string) []byte {
-	if n <= uint64(in.end-in.pos) || in.src != nil && n <= uint64(len(in.buf)) {
+	if n <= uint64(in.end-in.pos) || in.src != nil && n <= uint64(in.window()) {
 		if !in.fill(int(n)) {
 			in.short(fmt.Sprintf("%d bytes of %s", n, want))
 		}

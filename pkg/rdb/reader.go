@@ -51,7 +51,8 @@ type Handler struct {
 	Empty func(db int, key []byte) error
 }
 
-// NewReader returns a Reader of the snapshot that r begins with. It reads ahead: see Rest.
+// NewReader returns a Reader of the snapshot that r begins with. It reads ahead, see Rest, unless r
+// is a *bufio.Reader: of that it takes exactly the snapshot.
 func NewReader(r io.Reader) *Reader {
 	return &Reader{in: *newInput(r)}
 }
@@ -71,6 +72,9 @@ func (r *Reader) Rest() io.Reader { return r.in.rest() }
 // last.
 func (r *Reader) Read(h Handler) error {
 	r.in.noSum = r.NoChecksum
+	if r.in.br != nil {
+		defer r.in.release()
+	}
 	if err := r.header(); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package rdb
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -80,6 +81,13 @@ func TestReaderFrame(t *testing.T) {
 	}
 	require.Equal(t, want, events(t, NewReader(bytes.NewReader(b))))
 
+	// Through a buffer that others go on reading from.
+	br := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(b), strings.NewReader("*1\r\n")), 256)
+	require.Equal(t, want, events(t, NewReader(br)))
+	tail, err := io.ReadAll(br)
+	require.NoError(t, err)
+	require.Equal(t, "*1\r\n", string(tail))
+
 	// In pieces, and with something behind.
 	r := NewReader(iotest.OneByteReader(io.MultiReader(bytes.NewReader(b), strings.NewReader("*1\r\n"))))
 	require.Equal(t, want, events(t, r))
@@ -152,7 +160,7 @@ func TestReaderLongStrings(t *testing.T) {
 	}
 	require.NoError(t, w.Close())
 	require.Equal(t, int64(buf.Len()), w.Written())
-	for _, src := range []io.Reader{bytes.NewReader(buf.Bytes()), iotest.HalfReader(bytes.NewReader(buf.Bytes()))} {
+	for _, src := range []io.Reader{bytes.NewReader(buf.Bytes()), iotest.HalfReader(bytes.NewReader(buf.Bytes())), bufio.NewReaderSize(bytes.NewReader(buf.Bytes()), 256)} {
 		var got []string
 		require.NoError(t, NewReader(src).Read(Handler{Entry: func(e *Entry) error {
 			require.Equal(t, string(e.Key), string(e.Value.(*store.String).View()))

@@ -1,13 +1,12 @@
 package server
 
-import (
-	"strings"
-
-	"byor/pkg/store"
-)
+import "strings"
 
 // persistence is what the server knows of its files.
 type persistence struct {
+	rdbState
+	progress loadState
+
 	aofEnd    int64 // offset behind the last byte appended to the append-only file
 	aofStream stream
 }
@@ -23,32 +22,24 @@ func (s *Server) appendAOF(b []byte) {}
 func (s *Server) commitAOF(at int64) {}
 
 // diskError says why writes must be refused, or nothing.
-func (s *Server) diskError() string { return "" }
+func (s *Server) diskError() string { return s.rdbError() }
 
 // load loads the data set at start.
-func (s *Server) load() error { return nil }
+func (s *Server) load() error { return s.loadRDB() }
 
 // persistCron starts what is due: save points and rewrites.
-func (s *Server) persistCron() {}
+func (s *Server) persistCron() { s.rdbCron() }
 
-// finalSave makes the data safe before the server ends.
-func (s *Server) finalSave(mode ShutdownMode) error { return nil }
-
-// afterFlushall saves the empty data set where save points ask for snapshots, as Redis does, so that
-// a restart does not bring the old data back.
-func (s *Server) afterFlushall() {}
+// finalSave makes the data safe before the server ends. The engine's lock must be held.
+func (s *Server) finalSave(mode ShutdownMode) error { return s.rdbFinalSave(mode) }
 
 func (s *Server) infoPersistence(b *strings.Builder) {
-	fields(b, "loading", btoi(s.loading), "rdb_changes_since_last_save", s.dirty)
+	fields(b, "loading", btoi(s.loading), "async_loading", 0)
+	s.infoRDB(b)
+	s.infoLoading(b)
 }
 
 // persistConfigChanged starts or stops what CONFIG SET changed.
 func (s *Server) persistConfigChanged(before *Config) error { return nil }
 
-func debugReload(c *Client)      { c.fail("ERR not available") }
-func debugLoadAOF(c *Client)     { c.fail("ERR not available") }
-func debugDigest(c *Client)      { c.fail("ERR not available") }
-func debugDigestValue(c *Client) { c.fail("ERR not available") }
-
-// serializedLength returns the bytes that the value takes in a snapshot.
-func (s *Server) serializedLength(e *store.Entry) int { return int(e.EntryBytes()) }
+func debugLoadAOF(c *Client) { c.fail("ERR not available") }

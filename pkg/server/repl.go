@@ -33,3 +33,10 @@ func (s *Server) infoReplication(b *strings.Builder) {
 
 // changeReplID gives the data a new replication ID.
 func (s *Server) changeReplID() {}
+
+// replicationAux returns what a snapshot says about the position of its data in the stream of
+// effects.
+func (s *Server) replicationAux() [][2]string { return nil }
+
+// restoreReplication takes up the position that a snapshot was taken at.
+func (s *Server) restoreReplication(info rdbInfo) {}

@@ -108,6 +108,7 @@ func New(cfg *Config, opt Options) *Server {
 	s.stats.init(s.nowMs)
 	s.applyConfig()
 	s.initReplication()
+	s.initRDB()
 	s.recalm()
 	return s
 }

@@ -52,15 +52,14 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	}
 	s.down.begun = true
 	s.logf(LevelWarning, "User requested shutdown...")
-	s.unlock()
+	// From here on to the closing of the sessions the lock is held: a write that is acknowledged after
+	// the data was saved would be lost.
 	if err := s.finalSave(mode); err != nil && !mode.Force {
 		s.logf(LevelWarning, "Error trying to save the DB, can't exit.")
-		s.lock()
 		s.down.begun = false
 		s.unlock()
 		return err
 	}
-	s.lock()
 	close(s.stop)
 	s.down.closed = true
 	for _, ln := range s.listeners {

@@ -1,0 +1,203 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"byor/pkg/rdb"
+	"byor/pkg/store"
+)
+
+// loadState is how far the loading of a file is.
+type loadState struct {
+	startSec int64        // Unix seconds
+	total    int64        // bytes of the files
+	read     atomic.Int64 // bytes read; counted without the engine's lock
+	usedMem  int64        // what the file says the data took in memory
+	told     time.Time    // when the log was told last
+}
+
+// beginLoading makes commands be answered with -LOADING until endLoading. The engine's lock must be
+// held.
+func (s *Server) beginLoading(total int64) {
+	s.loading = true
+	s.progress.startSec, s.progress.total, s.progress.usedMem = s.nowMs/1000, total, 0
+	s.progress.told = s.clock()
+	s.progress.read.Store(0)
+	s.recalm()
+}
+
+// endLoading lets commands in. The engine's lock must be held.
+func (s *Server) endLoading() {
+	s.loading = false
+	s.recalm()
+}
+
+// progressReader counts what is read from a file for INFO, and tells the log every few seconds.
+type progressReader struct {
+	s *Server
+	r io.Reader
+}
+
+func (p progressReader) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	l := &p.s.progress
+	read := l.read.Add(int64(n))
+	if now := p.s.clock(); now.Sub(l.told) >= 5*time.Second {
+		l.told = now
+		p.s.logf(LevelNotice, "Loading: %.1f%% of %d bytes", 100*float64(read)/float64(max(l.total, 1)), l.total)
+	}
+	return n, err
+}
+
+// rdbInfo is what a snapshot says about itself.
+type rdbInfo struct {
+	replID     string
+	replOffset int64 // -1 where it does not say
+	replDB     int   // -1 where it does not say
+	loaded     rdb.Loaded
+}
+
+// readRDB reads a snapshot into st, and logs what Redis logs on the way. Whether keys that have
+// expired are left out is for st to say, see rdb.Into. The engine's lock is not needed unless st is
+// the server's own store.
+func (s *Server) readRDB(r io.Reader, st *store.Store) (rdbInfo, error) {
+	info := rdbInfo{replOffset: -1, replDB: -1}
+	h := rdb.Into(st, &info.loaded)
+	h.Aux = func(name, value []byte) error {
+		s.rdbAux(&info, string(name), string(value))
+		return nil
+	}
+	h.Function = func(source []byte) error {
+		line, _, _ := strings.Cut(string(source), "\n")
+		s.logf(LevelWarning, "The RDB file has a library of functions, which this server does not execute. It is left out: %.80s", line)
+		return nil
+	}
+	h.ModuleAux = func(module string) error {
+		s.logf(LevelWarning, "The RDB file has data of the module '%s', which is left out", module)
+		return nil
+	}
+	countEmpty := h.Empty
+	h.Empty = func(db int, key []byte) error {
+		s.logf(LevelWarning, "rdbLoadObject skipping empty key: %s", key)
+		return countEmpty(db, key)
+	}
+	reader := rdb.NewReader(r)
+	reader.NoChecksum = !s.cfg.RDBChecksum
+	if err := reader.Read(h); err != nil {
+		return info, err
+	}
+	n := info.loaded
+	msg := fmt.Sprintf("Done loading RDB, keys loaded: %d, keys expired: %d", n.Keys, n.Expired)
+	if n.Empty > 0 {
+		msg += fmt.Sprintf(", empty keys skipped: %d", n.Empty)
+	}
+	s.logf(LevelNotice, "%s.", msg)
+	return info, nil
+}
+
+func (s *Server) rdbAux(info *rdbInfo, name, value string) {
+	n, _ := strconv.ParseInt(value, 10, 64)
+	switch name {
+	case "redis-ver":
+		s.logf(LevelNotice, "Loading RDB produced by version %s", value)
+	case "ctime":
+		s.logf(LevelNotice, "RDB age %d seconds", max(0, s.clock().Unix()-n))
+	case "used-mem":
+		s.logf(LevelNotice, "RDB memory usage when created %.2f Mb", float64(n)/(1<<20))
+	case "aof-base":
+		if n != 0 {
+			s.logf(LevelNotice, "RDB is base AOF")
+		}
+	case "repl-id":
+		info.replID = value
+	case "repl-offset":
+		info.replOffset = n
+	case "repl-stream-db":
+		info.replDB = int(n)
+	default:
+		if strings.HasPrefix(name, "%") {
+			s.logf(LevelNotice, "RDB '%s': %s", name, value)
+		}
+	}
+}
+
+// newStoreLike returns an empty store to load into. A data set takes the place of the old one only
+// when it is whole.
+func (s *Server) newStoreLike(mode store.ExpiryMode) *store.Store {
+	st := store.New(s.store.Len())
+	st.SetNow(s.nowMs)
+	st.Expiry = mode
+	return st
+}
+
+// loadRDB loads the snapshot file at start. No file is an empty data set. The engine's lock must not
+// be held.
+func (s *Server) loadRDB() error {
+	s.lock()
+	s.tick()
+	path := s.rdbFile("").path()
+	st := s.newStoreLike(s.store.Expiry)
+	s.unlock()
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	var size int64
+	if err == nil {
+		defer f.Close()
+		if fi, statErr := f.Stat(); statErr == nil {
+			size = fi.Size()
+		}
+	}
+	start := s.clock()
+	s.lock()
+	s.beginLoading(size)
+	s.unlock()
+	var info rdbInfo
+	if err == nil {
+		info, err = s.readRDB(progressReader{s, f}, st)
+	}
+	s.lock()
+	defer s.unlock()
+	if err != nil { // and commands stay locked out: the server is about to end
+		s.logf(LevelWarning, "Fatal error loading the DB: %s. Exiting.", errnoText(err))
+		return err
+	}
+	s.adopt(st, info)
+	s.endLoading()
+	s.logf(LevelNotice, "DB loaded from disk: %.3f seconds", s.clock().Sub(start).Seconds())
+	return nil
+}
+
+// adopt makes st the server's data.
+func (s *Server) adopt(st *store.Store, info rdbInfo) {
+	s.store.Adopt(st)
+	s.loadedKeys, s.expiredKeys = int64(info.loaded.Keys), int64(info.loaded.Expired)
+	for i := range s.store.Len() {
+		s.allReady(i)
+	}
+	s.restoreReplication(info)
+}
+
+// infoLoading writes INFO's fields about a loading that is under way.
+func (s *Server) infoLoading(b *strings.Builder) {
+	if !s.loading {
+		return
+	}
+	l := &s.progress
+	read := l.read.Load()
+	perc := 100 * float64(read) / float64(max(l.total, 1))
+	eta, elapsed := int64(1), s.nowMs/1000-l.startSec
+	if elapsed > 0 {
+		eta = elapsed * (l.total - read) / (read + 1)
+	}
+	fields(b, "loading_start_time", l.startSec, "loading_total_bytes", l.total, "loading_rdb_used_mem", l.usedMem,
+		"loading_loaded_bytes", read, "loading_loaded_perc", fmt.Sprintf("%.2f", perc), "loading_eta_seconds", eta)
+}

@@ -1,0 +1,439 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+
+	"byor/pkg/rdb"
+	"byor/pkg/store"
+)
+
+func init() {
+	register("server", []Command{
+		{Name: "save", Arity: 1, Flags: Admin | NoScript | NoAsyncLoading | NoMulti, Handler: cmdSave},
+		{Name: "bgsave", Arity: -1, Flags: Admin | NoScript | NoAsyncLoading, Handler: cmdBgsave},
+		{Name: "lastsave", Arity: 1, Flags: Loading | Stale | Fast, Handler: cmdLastsave},
+	})
+}
+
+// rdbState is what the server knows of its snapshot file. Guarded by the engine's lock.
+type rdbState struct {
+	snap *snapshot // under way, for whatever purpose
+
+	bgsave          *bgsave // under way
+	bgsaveScheduled bool
+	bgsaveFailed    bool  // the latest one did
+	bgsaveTrySec    int64 // when the latest one began, Unix seconds
+	bgsaveTookSec   int64 // how long the latest one took, -1 before the first
+	lastSaveSec     int64 // Unix seconds
+	saves           int64
+	loadedKeys      int64 // of the latest load
+	expiredKeys     int64
+}
+
+// bgsaveRetrySec is how long save points wait after a save that failed.
+const bgsaveRetrySec = 5
+
+const errBgsave = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. " +
+	"Commands that may modify the data set are disabled, because this instance is configured to report errors during writes " +
+	"if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error."
+
+func (s *Server) initRDB() {
+	s.lastSaveSec = s.started.Unix()
+	s.bgsaveTookSec = -1
+}
+
+// rdbError says why writes must be refused, or nothing.
+func (s *Server) rdbError() string {
+	if s.bgsaveFailed && s.cfg.StopWritesOnError && len(s.cfg.Save) > 0 {
+		return errBgsave
+	}
+	return ""
+}
+
+// rdbSink writes a snapshot in the format of RDB files.
+type rdbSink struct {
+	w           *rdb.Writer
+	current     *rdb.Batch // what is being added to
+	aside       *rdb.Batch // what is being written
+	aux         [][2]string
+	compression bool
+	checksum    bool
+}
+
+// newRDBSink returns a sink whose file says what is true of the data now, so it must be made under
+// the engine's lock, together with the snapshot. aofBase says that commands follow in another file.
+// Call open before the first flush.
+func (s *Server) newRDBSink(aofBase bool) *rdbSink {
+	aux := [][2]string{
+		{"redis-ver", redisVersion}, {"redis-bits", "64"}, {"ctime", itoa(s.nowMs / 1000)}, {"used-mem", itoa(s.usedMemory())},
+	}
+	aux = append(aux, s.replicationAux()...)
+	aux = append(aux, [2]string{"aof-base", itoa(btoi(aofBase))})
+	return &rdbSink{current: new(rdb.Batch), aside: new(rdb.Batch), aux: aux,
+		compression: s.cfg.RDBCompression, checksum: s.cfg.RDBChecksum}
+}
+
+// open says where the file goes.
+func (k *rdbSink) open(w io.Writer) {
+	k.w = rdb.NewWriter(w)
+	k.w.NoCompression, k.w.NoChecksum = !k.compression, !k.checksum
+	for _, a := range k.aux {
+		_ = k.w.Aux(a[0], a[1]) // an error stays with the writer
+	}
+}
+
+func (k *rdbSink) begin(dbs []store.SnapshotDB) {
+	for _, db := range dbs {
+		k.current.SelectDB(db.ID)
+		k.current.Resize(db.Keys, db.Expires)
+	}
+}
+
+func (k *rdbSink) add(e store.SnapshotEntry) {
+	k.current.SelectDB(e.DB)
+	k.current.Entry(e.Key, e.Value, e.ExpireMs)
+}
+
+func (k *rdbSink) pending() int { return k.current.Len() }
+
+func (k *rdbSink) take() {
+	k.current, k.aside = k.aside, k.current
+	k.current.Reset()
+}
+
+func (k *rdbSink) flush() error { return k.w.Write(k.aside) }
+
+// close writes the end of the file.
+func (k *rdbSink) close() error { return k.w.Close() }
+
+// syncEvery is how many bytes are written before they are forced to the disk. Otherwise the kernel
+// gathers gigabytes, and everybody who calls fsync then waits for them.
+const syncEvery = 32 << 20
+
+// steadyFile is a file that is synced every now and then.
+type steadyFile struct {
+	f     *os.File
+	dirty int
+}
+
+func (w *steadyFile) Write(p []byte) (int, error) {
+	n, err := w.f.Write(p)
+	if w.dirty += n; w.dirty >= syncEvery && err == nil {
+		w.dirty = 0
+		err = w.f.Sync()
+	}
+	return n, err
+}
+
+// rdbFile is the writing of a snapshot file, where the configuration said when it began.
+type rdbFile struct {
+	dir, name, temp string
+
+	mu     sync.Mutex // held while the file is put in place; taken after the engine's lock
+	killed bool       // it must not be put in place any more
+}
+
+func (s *Server) rdbFile(tempSuffix string) *rdbFile {
+	return &rdbFile{dir: s.cfg.Dir, name: s.cfg.DBFilename, temp: fmt.Sprintf("temp-%d%s.rdb", os.Getpid(), tempSuffix)}
+}
+
+func (f *rdbFile) path() string     { return filepath.Join(f.dir, f.name) }
+func (f *rdbFile) tempPath() string { return filepath.Join(f.dir, f.temp) }
+
+// kill makes sure that the file is not put in place after kill has returned: what is saved next is
+// newer.
+func (f *rdbFile) kill() {
+	f.mu.Lock()
+	f.killed = true
+	f.mu.Unlock()
+	os.Remove(f.tempPath())
+}
+
+// replaceRDB writes a new snapshot file and puts it in the place of the old one, which stays as it is
+// until the new one is whole and on the disk: a crash leaves one or the other. It logs what goes
+// wrong. The engine's lock is not needed.
+func (s *Server) replaceRDB(f *rdbFile, write func(io.Writer) error) error {
+	out, err := os.Create(f.tempPath())
+	if err != nil {
+		s.logf(LevelWarning, "Failed opening the temp RDB file %s (in server root dir %s) for saving: %s", f.temp, absDir(f.dir), errnoText(err))
+		return err
+	}
+	step := "rdbSaveRio"
+	if err = write(&steadyFile{f: out}); err == nil {
+		step, err = "fsync", out.Sync()
+	}
+	if closeErr := out.Close(); err == nil {
+		step, err = "fclose", closeErr
+	}
+	if err != nil {
+		os.Remove(f.tempPath())
+		if !errors.Is(err, errSnapshotCancelled) {
+			s.logf(LevelWarning, "Write error saving DB on disk(%s): %s", step, errnoText(err))
+		}
+		return err
+	}
+	return s.installRDB(f)
+}
+
+// installRDB puts a file that was written in the place of the old one.
+func (s *Server) installRDB(f *rdbFile) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.killed {
+		os.Remove(f.tempPath())
+		return errSnapshotCancelled
+	}
+	if err := os.Rename(f.tempPath(), f.path()); err != nil {
+		s.logf(LevelWarning, "Error moving temp DB file %s on the final destination %s (in server root dir %s): %s",
+			f.temp, f.name, absDir(f.dir), errnoText(err))
+		os.Remove(f.tempPath())
+		return err
+	}
+	if err := syncDir(f.dir); err != nil {
+		s.logf(LevelWarning, "Write error saving DB on disk(fsyncFileDir): %s", errnoText(err))
+		return err
+	}
+	s.logf(LevelNotice, "DB saved on disk")
+	return nil
+}
+
+// syncDir makes a rename in the directory outlast a power cut.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && runtime.GOOS != "windows" { // which has no such thing
+		return err
+	}
+	return nil
+}
+
+// saveNow saves while everybody waits. The engine's lock must be held.
+func (s *Server) saveNow() error {
+	s.saves++
+	sink := s.newRDBSink(false)
+	err := s.replaceRDB(s.rdbFile(""), func(w io.Writer) error {
+		sink.open(w)
+		return s.writeAll(sink)
+	})
+	if err != nil {
+		return err
+	}
+	s.dirty = 0
+	s.lastSaveSec = s.nowMs / 1000
+	s.bgsaveFailed = false
+	s.recalm()
+	return nil
+}
+
+// writeAll writes all databases in one go.
+func (s *Server) writeAll(sink *rdbSink) (err error) {
+	for i := range s.store.Len() {
+		db := s.store.DB(i)
+		if db.Len() == 0 {
+			continue
+		}
+		sink.begin([]store.SnapshotDB{{ID: i, Keys: db.Len(), Expires: db.Expires()}})
+		db.Each(func(e *store.Entry) bool {
+			sink.add(store.SnapshotEntry{DB: i, Key: e.Key(), Value: e.Value(), ExpireMs: db.ExpireAt(e)})
+			if sink.pending() < snapshotBatch {
+				return true
+			}
+			sink.take()
+			err = sink.flush()
+			return err == nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	sink.take()
+	if err := sink.flush(); err != nil {
+		return err
+	}
+	return sink.close()
+}
+
+// bgsave is a save in the background.
+type bgsave struct {
+	snap  *snapshot
+	file  *rdbFile
+	dirty int64 // changes before it
+}
+
+// startBgsave begins to save in the background. The engine's lock must be held and no snapshot be
+// under way.
+func (s *Server) startBgsave() {
+	s.saves++
+	s.bgsaveScheduled = false
+	s.bgsaveTrySec = s.nowMs / 1000
+	sink := s.newRDBSink(false)
+	b := &bgsave{snap: s.beginSnapshot(sink), file: s.rdbFile("-bg"), dirty: s.dirty}
+	s.bgsave = b
+	s.logf(LevelNotice, "Background saving started by pid %d", os.Getpid())
+	go func() {
+		err := s.replaceRDB(b.file, func(w io.Writer) error {
+			sink.open(w)
+			if err := b.snap.run(); err != nil {
+				return err
+			}
+			return sink.close()
+		})
+		s.lock()
+		defer s.unlock()
+		s.bgsaveEnded(b, err)
+	}()
+}
+
+func (s *Server) bgsaveEnded(b *bgsave, err error) {
+	b.snap.end()
+	if s.bgsave != b {
+		return // killed
+	}
+	s.bgsave = nil
+	s.tick()
+	s.bgsaveTookSec = s.nowMs/1000 - s.bgsaveTrySec
+	s.bgsaveFailed = err != nil
+	if err != nil {
+		s.logf(LevelWarning, "Background saving error")
+	} else {
+		s.logf(LevelVerbose, "Background saving wrote %d keys, never holding up commands for more than %v", b.snap.done, b.snap.longest)
+		s.logf(LevelNotice, "Background saving terminated with success")
+		s.dirty -= b.dirty
+		s.lastSaveSec = s.nowMs / 1000
+	}
+	s.recalm()
+}
+
+// killBgsave stops a save in the background, as FLUSHALL and the server's end do. The engine's lock
+// must be held.
+func (s *Server) killBgsave() {
+	b := s.bgsave
+	if b == nil {
+		return
+	}
+	s.bgsave = nil
+	b.snap.cancel()
+	b.file.kill()
+}
+
+// rdbCron starts the save that a save point, or BGSAVE SCHEDULE, asks for.
+func (s *Server) rdbCron() {
+	if s.snapshotting() || s.loading {
+		return
+	}
+	now := s.nowMs / 1000
+	mayRetry := !s.bgsaveFailed || now-s.bgsaveTrySec > bgsaveRetrySec
+	for _, p := range s.cfg.Save {
+		if s.dirty >= p.Changes && now-s.lastSaveSec > p.Seconds && mayRetry {
+			s.logf(LevelNotice, "%d changes in %d seconds. Saving...", p.Changes, p.Seconds)
+			s.startBgsave()
+			return
+		}
+	}
+	if s.bgsaveScheduled && mayRetry {
+		s.startBgsave()
+	}
+}
+
+// rdbFinalSave saves before the server ends, if it is to. The engine's lock must be held, and no
+// command run after it: what was acknowledged must be in the file.
+func (s *Server) rdbFinalSave(mode ShutdownMode) error {
+	if s.bgsave != nil {
+		s.logf(LevelWarning, "There is a child saving an .rdb. Killing it!")
+		s.killBgsave()
+	}
+	if !mode.Save && (mode.NoSave || len(s.cfg.Save) == 0) {
+		return nil
+	}
+	s.logf(LevelNotice, "Saving the final RDB snapshot before exiting.")
+	err := s.saveNow()
+	if err != nil && mode.Force {
+		s.logf(LevelWarning, "Error trying to save the DB. Exit anyway.")
+		return nil
+	}
+	return err
+}
+
+// afterFlushall saves the empty data set where save points ask for snapshots, as Redis does, so that
+// a restart does not bring the old data back.
+func (s *Server) afterFlushall() {
+	s.killBgsave()
+	if len(s.cfg.Save) == 0 {
+		return
+	}
+	dirty := s.dirty
+	_ = s.saveNow()
+	s.dirty = dirty // FLUSHALL is a change all the same, else it would not be propagated
+}
+
+func cmdSave(c *Client) {
+	c.replicateNothing() // saving resets the count of changes, which does not mean that something changed
+	switch {
+	case c.s.bgsave != nil:
+		c.fail("ERR Background save already in progress")
+	case c.s.saveNow() != nil:
+		c.fail("ERR")
+	default:
+		c.w.OK()
+	}
+}
+
+func cmdBgsave(c *Client) {
+	schedule := len(c.args) == 2 && c.is(1, "schedule")
+	if len(c.args) > 1 && !schedule {
+		c.fail(errSyntax)
+		return
+	}
+	s := c.s
+	switch {
+	case s.bgsave != nil:
+		c.fail("ERR Background save already in progress")
+	case s.snapshotting() && !schedule && !c.has(flagInExec):
+		c.fail("ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.")
+	case s.snapshotting() || c.has(flagInExec): // inside EXEC the moment would be half-way through a transaction
+		s.bgsaveScheduled = true
+		c.w.SimpleString("Background saving scheduled")
+	default:
+		s.startBgsave()
+		c.w.SimpleString("Background saving started")
+	}
+}
+
+func cmdLastsave(c *Client) { c.w.Int(c.s.lastSaveSec) }
+
+// infoRDB writes INFO's fields about snapshots.
+func (s *Server) infoRDB(b *strings.Builder) {
+	keys, total, perc, bgsaveSec := 0, 0, 0.0, int64(-1)
+	if s.snap != nil {
+		keys, total = s.snap.done, s.snap.keys
+		perc = 100 * float64(keys) / float64(max(total, 1))
+	}
+	if s.bgsave != nil {
+		bgsaveSec = s.nowMs/1000 - s.bgsaveTrySec
+	}
+	fields(b, "current_cow_peak", 0, "current_cow_size", 0, "current_cow_size_age", 0,
+		"current_fork_perc", fmt.Sprintf("%.2f", perc),
+		"current_save_keys_processed", keys, "current_save_keys_total", total,
+		"rdb_changes_since_last_save", s.dirty, "rdb_bgsave_in_progress", btoi(s.bgsave != nil),
+		"rdb_last_save_time", s.lastSaveSec, "rdb_last_bgsave_status", okOrErr(!s.bgsaveFailed),
+		"rdb_last_bgsave_time_sec", s.bgsaveTookSec, "rdb_current_bgsave_time_sec", bgsaveSec,
+		"rdb_saves", s.saves, "rdb_last_cow_size", 0,
+		"rdb_last_load_keys_expired", s.expiredKeys, "rdb_last_load_keys_loaded", s.loadedKeys)
+}
+
+func okOrErr(ok bool) string {
+	if ok {
+		return "ok"
+	}
+	return "err"
+}
