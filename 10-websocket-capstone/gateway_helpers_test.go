@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,14 +21,29 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"byor/pkg/resp"
+	"byor/pkg/server"
 )
 
 const patience = 10 * time.Second // for what must happen; nothing waits this long unless it fails
 
-// startEngine starts a real redis-server on a unix socket and returns how to
+// startEngine is what startGateway puts behind the gateway; see TestWithOurOwnEngine.
+var startEngine = startRedis
+
+// startOwn starts our own server inside the process, as main does.
+func startOwn(t *testing.T, args ...string) dialFunc {
+	t.Helper()
+	cfg := server.DefaultConfig()
+	require.NoError(t, cfg.ParseArgs(append([]string{"--port", "0", "--dir", t.TempDir(), "--save", ""}, args...)))
+	srv := server.New(cfg, server.Options{Log: server.LogTo(io.Discard)})
+	require.NoError(t, srv.Start())
+	t.Cleanup(func() { _ = srv.Shutdown(context.Background(), server.ShutdownMode{NoSave: true, Now: true}) })
+	return dialInMemory(srv.ServeConn)
+}
+
+// startRedis starts a real redis-server on a unix socket and returns how to
 // reach it. The gateway does not know what stands behind its dialFunc; the real
 // thing is the strictest engine there is.
-func startEngine(t *testing.T, args ...string) dialFunc {
+func startRedis(t *testing.T, args ...string) dialFunc {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		if os.Getenv("CI") != "" {
@@ -110,6 +127,10 @@ func (g *testGateway) dial(proto string) *peer {
 		d.Subprotocols = []string{proto}
 	}
 	c, r, err := d.Dial(g.url(), nil)
+	if errors.Is(err, websocket.ErrBadHandshake) {
+		body, _ := io.ReadAll(r.Body)
+		require.Failf(g.t, "no WebSocket", "%s %s", r.Status, body)
+	}
 	require.NoError(g.t, err)
 	require.Equal(g.t, proto, r.Header.Get("Sec-WebSocket-Protocol"))
 	g.t.Cleanup(func() { _ = c.Close() })

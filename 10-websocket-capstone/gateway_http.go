@@ -257,6 +257,24 @@ func (g *gateway) Serve(l net.Listener) error {
 	return srv.Serve(l)
 }
 
+// openGateway makes a gateway and, unless its port is 0, serves it in the background.
+func openGateway(opts gatewayOptions) (*gateway, error) {
+	g := newGateway(opts)
+	if opts.Port == 0 {
+		return g, nil
+	}
+	l, err := g.Listen()
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		if err := g.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			g.opts.Logf("gateway: %v", err)
+		}
+	}()
+	return g, nil
+}
+
 // drainSpread is over how long the closes of a drain are spread, so that the
 // clients do not all come back in the same moment.
 const drainSpread = 500 * time.Millisecond

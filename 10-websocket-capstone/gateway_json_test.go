@@ -374,3 +374,34 @@ func TestBucket(t *testing.T) {
 	}
 	require.False(t, math.Signbit(b.tokens))
 }
+
+// The same again with our own engine instead of the real one: what the page
+// sees must not depend on which it is.
+func TestWithOurOwnEngine(t *testing.T) {
+	startEngine = startOwn
+	defer func() { startEngine = startRedis }()
+	for name, test := range map[string]func(*testing.T){
+		"transactions": TestJSONTransactions, "mistakes": TestJSONMistakesAreAnswered, "lines": TestJSONLines,
+		"pubsub": TestJSONPubSub, "publish": TestJSONPublishReachesRedisClients, "answered first": TestJSONSubscriptionIsAnsweredFirst,
+		"hello": TestJSONHello, "password": TestJSONPassword, "hello timeout": TestHelloTimeout, "presence": TestPresence,
+		"forged presence": TestPresenceCannotBeForged, "resp": TestRESPIsWhatTCPIs, "frames": TestRESPFramesAreNotCommands,
+		"login": TestRESPLogin, "quit": TestRESPProtocolErrorAndQuit, "administration": TestAdministrationIsDenied,
+		"one writer": TestOneWriter, "slow": TestSlowConsumer, "many": TestManyOperationsAtOnce, "killed": TestSessionKilled,
+		"full": TestEngineFull, "metrics": TestMetricsAndHealth, "sizes": TestMessageSizes,
+	} {
+		t.Run(name, test)
+	}
+}
+
+// A session that came through the gateway has the browser's address.
+func TestBrowsersAreClientsLikeAnyOther(t *testing.T) {
+	startEngine = startOwn
+	defer func() { startEngine = startRedis }()
+	g := startGateway(t, nil)
+	p := g.dial(protoJSON)
+	p.say(`{"id":1,"op":"hello","name":"tab"}`)
+	p.hear()
+	require.Contains(t, string(g.engineDo("CLIENT", "LIST").Str), "addr="+p.NetConn().LocalAddr().String()+" ")
+	require.Equal(t, int64(1), g.engineDo("CLIENT", "KILL", "ADDR", p.NetConn().LocalAddr().String()).Int)
+	p.expectClose(websocket.CloseInternalServerErr)
+}

@@ -154,12 +154,18 @@ func TestSubprotocolAndConnectionLimit(t *testing.T) {
 	require.Equal(t, 400, status)
 	status, _ = g.upgrade("Sec-WebSocket-Version", "12")
 	require.Equal(t, 400, status)
+	taken := func() int {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return len(g.sockets) + g.upgrading
+	}
+	g.eventually(func() bool { return taken() == 0 }, "the place is given back")
 	a, b := g.dial(""), g.dial("")
 	status, h := g.upgrade()
 	require.Equal(t, 503, status)
 	require.Equal(t, "1", h.Get("Retry-After"))
 	_ = a.Close()
-	g.eventually(func() bool { return len(g.open()) == 1 }, "a place is free again")
+	g.eventually(func() bool { return taken() == 1 }, "a place is free again")
 	g.dial("").expect(`{"id":1,"op":"ping"}`, `{"id":1,"result":"PONG"}`)
 	b.expect(`{"id":1,"op":"ping"}`, `{"id":1,"result":"PONG"}`)
 }
@@ -323,7 +329,7 @@ func TestSlowConsumer(t *testing.T) {
 	sent := 0
 	for ; g.metrics.closesOf(closeSlow) == 0; sent++ {
 		require.Less(t, sent, 10000, "it is never cut off")
-		require.Equal(t, int64(2), g.engineDo("PUBLISH", "c", payload).Int)
+		require.Positive(t, g.engineDo("PUBLISH", "c", payload).Int)
 		require.Contains(t, good.hear(), payload, "the other one gets everything")
 	}
 	// It wakes up: what it reads is in order and has no holes, and then it is told.

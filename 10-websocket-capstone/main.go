@@ -4,7 +4,7 @@
 //
 //	go run ./10-websocket-capstone [redis.conf] [--port 6380] [--dir D] [--appendonly yes] …
 //
-// The options are redis-server's; those that begin with --http are the gateway's.
+// The options are redis-server's; those that begin with --http and --ws are the gateway's.
 package main
 
 import (
@@ -21,12 +21,24 @@ import (
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
+	opts := defaultGatewayOptions()
+	args, err := opts.takeArgs(args)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	cfg := server.DefaultConfig()
 	if err := cfg.ParseArgs(args); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	srv := server.New(cfg, server.Options{})
+	opts.Dial, opts.Password = dialInMemory(srv.ServeConn), srv.Password
+	gw, err := openGateway(opts)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	fmt.Printf("Redis is listening on port %d. Try: redis-cli -p %d\n", cfg.Port, cfg.Port)
@@ -43,17 +55,23 @@ func run(args []string) int {
 		case <-srv.Done():
 			return srv.ExitCode()
 		case sig := <-signals:
-			go stop(srv, sig, signals)
+			go stop(srv, gw, sig, signals)
 		}
 	}
 }
 
-// stop shuts the server down as sig asks. A second signal ends the process at once.
-func stop(srv *server.Server, sig os.Signal, signals <-chan os.Signal) {
+// stop says goodbye to the browsers and then shuts the server down as sig asks. A second signal
+// ends the process at once.
+func stop(srv *server.Server, gw *gateway, sig os.Signal, signals <-chan os.Signal) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	over := make(chan error, 1)
-	go func() { over <- srv.ShutdownOn(ctx, sig) }()
+	go func() {
+		draining, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		_ = gw.Drain(draining) // who does not hang up in time is cut off
+		over <- srv.ShutdownOn(ctx, sig)
+	}()
 	select {
 	case <-over:
 	case <-signals:

@@ -2,7 +2,8 @@
 
 import { $, el, text } from "./app.js";
 
-const bytes = (n) => {
+const bytes = (text) => {
+  let n = Number(text);
   let i = 0;
   for (; n >= 1024 && i < 4; i++) n /= 1024;
   return n.toFixed(i && n < 100 ? 1 : 0) + " " + ["B", "KB", "MB", "GB", "TB"][i];
@@ -35,6 +36,7 @@ export function startServer(link) {
     clients: new Chart($("clients"), "--blue"), lat: new Chart($("lat"), "--good"),
   };
   let before = null;
+  const tryThis = $("try"); // it leaves the document with the first message
 
   async function poll() {
     if (link.state !== "up" || document.hidden) return;
@@ -59,7 +61,7 @@ export function startServer(link) {
     }
     before = { commands, at: now };
     charts.mem.add(Number(f.used_memory));
-    $("mem-now").textContent = bytes(Number(f.used_memory));
+    $("mem-now").textContent = bytes(f.used_memory);
     charts.clients.add(Number(f.connected_clients));
     $("clients-now").textContent = count(f.connected_clients);
     charts.lat.add(rtt);
@@ -69,7 +71,7 @@ export function startServer(link) {
     $("role").textContent = f.role;
     $("rtt").textContent = rtt.toFixed(1) + " ms";
     $("version").textContent = `speaks as Redis ${f.redis_version}`;
-    $("try").textContent = `redis-cli -p ${f.tcp_port} PUBLISH room:1 hello`;
+    tryThis.textContent = `redis-cli -p ${f.tcp_port} PUBLISH room:1 hello`;
     let group = "";
     const rows = [];
     const row = (name, value) => rows.push(el("div", "", el("dt", "", name), el("dd", "", value)));
@@ -90,12 +92,12 @@ export function startServer(link) {
     $("facts").replaceChildren(...rows);
   }
 
-  const tick = () => poll().catch(() => {}).finally(() => setTimeout(tick, 1000));
+  const tick = () => poll().catch((err) => console.warn(err)).finally(() => setTimeout(tick, 1000));
   link.addEventListener("state", () => (before = null));
   tick();
 }
 
-// Chart is a line over the last two minutes.
+// Chart is a line over the last minute.
 class Chart {
   #values = [];
   constructor(canvas, colour) {
@@ -105,7 +107,7 @@ class Chart {
 
   add(v) {
     this.#values.push(v);
-    if (this.#values.length > 120) this.#values.shift();
+    if (this.#values.length > 60) this.#values.shift();
     this.#draw();
   }
 
@@ -117,7 +119,7 @@ class Chart {
     const c = canvas.getContext("2d");
     const colour = getComputedStyle(canvas).getPropertyValue(this.colour).trim();
     const top = Math.max(...this.#values, 1e-9) * 1.15;
-    const x = (i) => w - (this.#values.length - 1 - i) * (w / 119);
+    const x = (i) => w - (this.#values.length - 1 - i) * (w / 59);
     const y = (v) => h - 1.5 * ratio - (v / top) * (h - 4 * ratio);
     const path = new Path2D();
     this.#values.forEach((v, i) => (i ? path.lineTo(x(i), y(v)) : path.moveTo(x(i), y(v))));

@@ -202,3 +202,11 @@ func cmdConfigHelp(c *Client) {
 		"REWRITE", "    Rewrite the configuration file.",
 	)
 }
+
+// Password returns the password that clients need now (requirepass), "" for none. It is for what
+// stands beside the server in the same process and speaks to it as a client.
+func (s *Server) Password() string {
+	s.lock()
+	defer s.unlock()
+	return s.cfg.RequirePass
+}
