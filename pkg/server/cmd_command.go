@@ -137,7 +137,7 @@ func cmdCommandInfo(c *Client) {
 		if cmd := c.s.named(name); cmd != nil {
 			c.commandInfo(cmd)
 		} else {
-			c.w.NullArray()
+			c.w.Null()
 		}
 	}
 }
@@ -326,12 +326,13 @@ func cmdCommandGetkeys(c *Client) {
 		}
 		c.w.Array(2)
 		c.w.Bulk(args[i])
-		c.simpleStrings(cmd.keyFlags(i))
+		c.simpleStrings(cmd.keyFlags(args, i))
 	}
 }
 
-// keyFlags returns the flags of the key specification that covers the key at index i.
-func (cmd *Command) keyFlags(i int) []string {
+// keyFlags returns the flags of the key specification that covers the key at index i. Where they
+// depend on the arguments ("variable_flags"), it looks at those.
+func (cmd *Command) keyFlags(args [][]byte, i int) []string {
 	specs := cmd.facts().KeySpecs
 	if len(specs) == 0 {
 		return nil
@@ -343,7 +344,21 @@ func (cmd *Command) keyFlags(i int) []string {
 			best = ks
 		}
 	}
-	return best.Flags
+	if !slices.Contains(best.Flags, "variable_flags") {
+		return best.Flags
+	}
+	has := func(words ...string) bool {
+		return slices.ContainsFunc(args[2:], func(a []byte) bool {
+			return slices.ContainsFunc(words, func(w string) bool { return equalFold(a, w) })
+		})
+	}
+	switch {
+	case cmd.full == "set" && !has("get"):
+		return []string{"OW", "update"}
+	case cmd.full == "bitfield" && !has("set", "incrby"):
+		return []string{"RO", "access"}
+	}
+	return []string{"RW", "access", "update"}
 }
 
 func cmdCommandList(c *Client) {

@@ -26,22 +26,34 @@ func init() {
 	})
 }
 
-// cmdConfigGet replies the parameters that any of the patterns names, each once.
+// cmdConfigGet replies the parameters that any of the patterns names, each once. One that is asked
+// for by its plain name is called as it was asked for.
 func cmdConfigGet(c *Client) {
-	type pair struct{ name, value string }
-	var found []pair
-	for i := range params {
-		p := &params[i]
-		for _, name := range []string{p.name, p.alias} {
-			if name != "" && slices.ContainsFunc(c.args[2:], func(pat []byte) bool { return pubsub.MatchFold(pat, name) }) {
-				found = append(found, pair{name, p.get(c.s.cfg)})
+	var names []string
+	add := func(name string) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for _, pattern := range c.args[2:] {
+		if !bytes.ContainsAny(pattern, "[*?") {
+			if findParam(strings.ToLower(string(pattern))) != nil {
+				add(string(pattern))
+			}
+			continue
+		}
+		for i := range params {
+			for _, name := range []string{params[i].name, params[i].alias} {
+				if name != "" && pubsub.MatchFold(pattern, name) {
+					add(name)
+				}
 			}
 		}
 	}
-	c.w.Map(len(found))
-	for _, f := range found {
-		c.w.BulkString(f.name)
-		c.w.BulkString(f.value)
+	c.w.Map(len(names))
+	for _, name := range names {
+		c.w.BulkString(name)
+		c.w.BulkString(findParam(strings.ToLower(name)).get(c.s.cfg))
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"byor/pkg/pubsub"
+	"byor/pkg/store"
 )
 
 func init() {
@@ -27,7 +27,6 @@ var debugSubcommands = map[string]struct {
 	"error":                      {3, func(c *Client) { c.fail(strings.TrimSpace(string(c.args[2]))) }},
 	"protocol":                   {3, debugProtocol},
 	"jmap":                       {2, func(c *Client) { c.w.OK() }},
-	"stringmatch-len":            {4, debugStringmatch},
 	"set-disable-deny-scripts":   {3, func(c *Client) { c.w.OK() }},
 	"change-repl-id":             {2, debugChangeReplID},
 	"pause-cron":                 {3, debugPauseCron},
@@ -92,10 +91,6 @@ func debugObject(c *Client) {
 	idle := uint32(c.s.nowMs/1000) - e.AccessSec()
 	c.w.SimpleString(fmt.Sprintf("Value at:%p refcount:1 encoding:%s serializedlength:%d lru:%d lru_seconds_idle:%d",
 		e, e.Value().Encoding(), c.s.serializedLength(e), e.AccessSec()&(1<<24-1), idle))
-}
-
-func debugStringmatch(c *Client) {
-	c.w.Int(int64(btoi(pubsub.Match(c.args[2], c.args[3]))))
 }
 
 func debugChangeReplID(c *Client) {
@@ -177,5 +172,6 @@ func debugQuicklistThreshold(c *Client) {
 		c.fail("ERR argument must be a memory value bigger than 1 and smaller than 4gb")
 		return
 	}
+	store.Encodings.ListPackedThreshold.Store(n)
 	c.w.OK()
 }

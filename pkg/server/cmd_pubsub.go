@@ -66,15 +66,6 @@ func (c *Client) subscribed(kind string, name []byte, count int) {
 
 func (c *Client) recount() { c.subs.channels, c.subs.sharded = c.s.hub.Count(c) }
 
-// mayListen refuses a subscription where its messages could not be told from replies.
-func (c *Client) mayListen() bool {
-	if c.has(flagInExec) && c.w.Proto == 2 {
-		c.fail("ERR SUBSCRIBE isn't allowed for a DENY BLOCKING client")
-		return false
-	}
-	return true
-}
-
 func (c *Client) subscribeAll(kind string, add func(pubsub.Subscriber, []byte) (int, bool)) {
 	for _, name := range c.args[1:] {
 		n, _ := add(c, name)
@@ -107,21 +98,15 @@ func (c *Client) unsubscribeFrom(word string, k pubsub.Kind, remove func(pubsub.
 }
 
 func cmdSubscribe(c *Client) {
-	if c.mayListen() {
-		c.subscribeAll("subscribe", c.s.hub.Subscribe)
-	}
+	c.subscribeAll("subscribe", c.s.hub.Subscribe)
 }
 
 func cmdPSubscribe(c *Client) {
-	if c.mayListen() {
-		c.subscribeAll("psubscribe", c.s.hub.PSubscribe)
-	}
+	c.subscribeAll("psubscribe", c.s.hub.PSubscribe)
 }
 
 func cmdSSubscribe(c *Client) {
-	if c.mayListen() {
-		c.subscribeAll("ssubscribe", c.s.hub.SSubscribe)
-	}
+	c.subscribeAll("ssubscribe", c.s.hub.SSubscribe)
 }
 
 func cmdUnsubscribe(c *Client) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"byor/pkg/resp"
+	"byor/pkg/store"
 )
 
 // Config holds the parameters of redis.conf that this server knows, with Redis's meaning, units
@@ -363,5 +364,12 @@ func (s *Server) applyConfig() {
 	}
 	s.log.setLevel(s.cfg.level())
 	s.slowlog.trim(s.cfg.SlowlogMaxLen)
+	e := &store.Encodings
+	e.HashMaxListpackEntries.Store(s.cfg.HashMaxListpackEntries)
+	e.HashMaxListpackValue.Store(s.cfg.HashMaxListpackValue)
+	e.SetMaxIntsetEntries.Store(s.cfg.SetMaxIntsetEntries)
+	e.ZSetMaxListpackEntries.Store(s.cfg.ZSetMaxListpackEntries)
+	e.ZSetMaxListpackValue.Store(s.cfg.ZSetMaxListpackValue)
+	e.ListMaxListpackSize.Store(s.cfg.ListMaxListpackSize)
 	s.recalm()
 }

@@ -90,6 +90,20 @@ func noted(name, def string) param {
 		set: func(c *Config, v string) error { c.other[name] = v; return nil }}
 }
 
+// only is a parameter of Redis that asks for something this server does not have. Its default is
+// accepted; anything else is refused rather than ignored.
+func only(name, def string) param {
+	p := noted(name, def)
+	p.set = func(c *Config, v string) error {
+		if !strings.EqualFold(v, def) {
+			return fmt.Errorf("this server does not support any value but '%s'", def)
+		}
+		c.other[name] = def
+		return nil
+	}
+	return p
+}
+
 func fixed(p param) param { p.immutable = true; return p }
 
 func alias(older string, p param) param { p.alias = older; return p }
@@ -235,7 +249,7 @@ func multiWord(p param) param { p.multi = true; return p }
 
 func encodingParams() []param {
 	return []param{
-		alias("hash-max-ziplist-entries", intParam("hash-max-listpack-entries", 128, 0, maxLong, func(c *Config) *int64 { return &c.HashMaxListpackEntries })),
+		alias("hash-max-ziplist-entries", intParam("hash-max-listpack-entries", 512, 0, maxLong, func(c *Config) *int64 { return &c.HashMaxListpackEntries })),
 		alias("hash-max-ziplist-value", memParam("hash-max-listpack-value", "64", func(c *Config) *int64 { return &c.HashMaxListpackValue })),
 		intParam("set-max-intset-entries", 512, 0, maxLong, func(c *Config) *int64 { return &c.SetMaxIntsetEntries }),
 		alias("zset-max-ziplist-entries", intParam("zset-max-listpack-entries", 128, 0, maxLong, func(c *Config) *int64 { return &c.ZSetMaxListpackEntries })),
@@ -250,23 +264,30 @@ func encodingParams() []param {
 
 func notedParams() []param {
 	return []param{
-		noted("always-show-logo", "no"), noted("daemonize", "no"), noted("pidfile", ""), noted("supervised", "no"),
+		noted("always-show-logo", "no"), only("daemonize", "no"), noted("pidfile", ""), noted("supervised", "no"),
 		noted("io-threads-do-reads", "no"), noted("lfu-log-factor", "10"),
 		noted("lfu-decay-time", "1"), noted("activerehashing", "yes"), noted("activedefrag", "no"),
 		noted("lazyfree-lazy-eviction", "no"), noted("lazyfree-lazy-expire", "no"), noted("lazyfree-lazy-server-del", "no"),
 		noted("lazyfree-lazy-user-del", "no"), noted("lazyfree-lazy-user-flush", "no"), noted("replica-lazy-flush", "no"),
 		noted("rdb-save-incremental-fsync", "yes"), noted("aof-rewrite-incremental-fsync", "yes"),
 		noted("rdb-del-sync-files", "no"), noted("sanitize-dump-payload", "no"), noted("dynamic-hz", "yes"),
-		noted("lua-time-limit", "5000"), noted("busy-reply-threshold", "5000"), noted("cluster-enabled", "no"),
-		noted("notify-keyspace-events", ""), noted("tracking-table-max-keys", "1000000"), noted("maxmemory-clients", "0"),
-		noted("repl-diskless-load", "disabled"), noted("repl-disable-tcp-nodelay", "no"), noted("replica-announced", "yes"),
+		noted("lua-time-limit", "5000"), noted("busy-reply-threshold", "5000"), only("cluster-enabled", "no"),
+		only("notify-keyspace-events", ""), noted("tracking-table-max-keys", "1000000"), noted("maxmemory-clients", "0"),
+		noted("repl-diskless-load", "disabled"), noted("repl-diskless-sync-max-replicas", "0"), noted("repl-disable-tcp-nodelay", "no"), noted("replica-announced", "yes"),
 		noted("propagation-error-behavior", "ignore"), noted("replica-ignore-maxmemory", "yes"),
 		noted("acllog-max-len", "128"), noted("crash-log-enabled", "yes"), noted("set-proc-title", "yes"),
 		noted("proc-title-template", "{title} {listen-addr} {server-mode}"), noted("disable-thp", "yes"),
-		noted("jemalloc-bg-thread", "yes"), noted("syslog-enabled", "no"),
+		noted("jemalloc-bg-thread", "yes"), only("syslog-enabled", "no"),
 		multiWord(noted("latency-tracking-info-percentiles", "50 99 99.9")), multiWord(noted("oom-score-adj", "no")),
 		noted("enable-protected-configs", "no"), noted("enable-module-command", "no"),
-		noted("ignore-warnings", ""), noted("socket-mark-id", "0"), noted("tls-port", "0"),
+		noted("ignore-warnings", ""), noted("socket-mark-id", "0"), only("tls-port", "0"),
+		noted("maxmemory-eviction-tenacity", "10"), only("aclfile", ""), noted("acl-pubsub-default", "resetchannels"),
+		noted("crash-memcheck-enabled", "yes"), noted("aof-disable-auto-gc", "no"), only("bind-source-addr", ""),
+		noted("syslog-ident", "redis"), noted("syslog-facility", "local0"), noted("replica-ignore-disk-write-errors", "no"),
+		multiWord(noted("oom-score-adj-values", "0 200 800")), noted("server_cpulist", ""), noted("bio_cpulist", ""),
+		noted("aof_rewrite_cpulist", ""), noted("bgsave_cpulist", ""), noted("active-defrag-ignore-bytes", "104857600"),
+		noted("active-defrag-threshold-lower", "10"), noted("active-defrag-threshold-upper", "100"),
+		noted("active-defrag-cycle-min", "1"), noted("active-defrag-cycle-max", "25"), noted("active-defrag-max-scan-fields", "1000"),
 	}
 }
 

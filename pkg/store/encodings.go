@@ -28,7 +28,7 @@ func init() { Encodings.Reset() }
 
 // Reset sets all limits to Redis's defaults.
 func (l *EncodingLimits) Reset() {
-	l.HashMaxListpackEntries.Store(128)
+	l.HashMaxListpackEntries.Store(512)
 	l.HashMaxListpackValue.Store(64)
 	l.SetMaxIntsetEntries.Store(512)
 	l.ZSetMaxListpackEntries.Store(128)

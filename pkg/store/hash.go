@@ -2,7 +2,7 @@ package store
 
 // Hash is a hash value: a listpack of fields and values in turn while it is small, else a Dict.
 //
-// Up to 128 fields a search through one block of memory is as fast as hashing, and takes a
+// Up to some hundred fields a search through one block of memory is as fast as hashing, and takes a
 // fraction of the memory; that is the usual hash, an object with a few attributes.
 //
 // Slices given in are copied; slices handed out must not be written to and are valid until the

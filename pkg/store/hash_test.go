@@ -84,15 +84,15 @@ func TestHashAgainstAMap(t *testing.T) {
 
 func TestHashEncoding(t *testing.T) {
 	h := NewHash()
-	for i := range 128 {
+	for i := range 512 {
 		h.Set(fmt.Append(nil, i), []byte("v"))
 	}
 	require.Equal(t, "listpack", h.Encoding())
 	h.Set([]byte("0"), []byte(strings.Repeat("x", 64)))
 	require.Equal(t, "listpack", h.Encoding())
-	h.Set([]byte("128"), nil)
+	h.Set([]byte("512"), nil)
 	require.Equal(t, "hashtable", h.Encoding())
-	h.Delete([]byte("128"))
+	h.Delete([]byte("512"))
 	require.Equal(t, "hashtable", h.Encoding())
 
 	for _, long := range [][2]string{{"f", strings.Repeat("x", 65)}, {strings.Repeat("x", 65), "v"}} {
