@@ -150,6 +150,7 @@ func debugProtocol(c *Client) {
 			w.Push(2)
 			w.BulkString("server-cpu-usage")
 			w.Int(42)
+			w.BulkString("Some real reply following the push reply")
 			return
 		}
 		c.fail("ERR RESP2 is not supported by this command")
@@ -162,7 +163,7 @@ func debugProtocol(c *Client) {
 	case "verbatim":
 		w.Verbatim("txt", "This is a verbatim\nstring")
 	default:
-		c.fail("ERR Wrong protocol type name. Please use one of the following: string|integer|double|null|array|set|map|attrib|push|verbatim|true|false")
+		c.fail("ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false")
 	}
 }
 
