@@ -3,7 +3,8 @@ module byor
 go 1.25.0
 
 require (
-	github.com/gorilla/websocket v1.5.3 // indirect
+	github.com/gorilla/websocket v1.5.3
 	github.com/stretchr/testify v1.12.1
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
 )
+
+require go.yaml.in/yaml/v3 v3.0.5 // indirect

@@ -257,22 +257,28 @@ func (g *gateway) Serve(l net.Listener) error {
 	return srv.Serve(l)
 }
 
-// openGateway makes a gateway and, unless its port is 0, serves it in the background.
-func openGateway(opts gatewayOptions) (*gateway, error) {
-	g := newGateway(opts)
+// openGateway makes a gateway and, unless its port is 0, serves it in the
+// background. page is where, "" for nowhere: the port is 0, or it is the default
+// one and another program has it.
+func openGateway(opts gatewayOptions) (g *gateway, page string, err error) {
+	g = newGateway(opts)
 	if opts.Port == 0 {
-		return g, nil
+		return g, "", nil
 	}
 	l, err := g.Listen()
+	if err != nil && !opts.PortChosen && !errors.Is(err, errPublicBind) {
+		g.opts.Logf("gateway: no page: %v; choose another with --http-port", err)
+		return g, "", nil
+	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	go func() {
 		if err := g.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			g.opts.Logf("gateway: %v", err)
 		}
 	}()
-	return g, nil
+	return g, "http://" + l.Addr().String() + "/", nil
 }
 
 // drainSpread is over how long the closes of a drain are spread, so that the

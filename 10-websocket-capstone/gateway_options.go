@@ -22,6 +22,9 @@ type gatewayOptions struct {
 
 	Bind string // address to listen on
 	Port int    // 0 turns HTTP off
+	// PortChosen says that somebody has asked for this port. The default one, when
+	// it is taken, is done without, so that two servers can run side by side.
+	PortChosen bool
 
 	Origins []string // hosts of pages that may connect besides our own; "*" for any
 	Hosts   []string // names under which we may be asked for, besides localhost and plain addresses
@@ -72,7 +75,7 @@ type gatewaySetting struct {
 // gatewaySettings lists all settings: main takes them from the command line
 // (--ws-queue 2mb) or from the configuration file.
 var gatewaySettings = []gatewaySetting{
-	{"http-port", "port of the page and the WebSocket, 0 for none", setInt(0, 65535, func(o *gatewayOptions) *int { return &o.Port })},
+	{"http-port", "port of the page and the WebSocket, 0 for none", setInt(0, 65535, func(o *gatewayOptions) *int { o.PortChosen = true; return &o.Port })},
 	{"http-bind", "address of the page and the WebSocket", func(o *gatewayOptions, v string) error { o.Bind = v; return nil }},
 	{"http-pprof", "serve /debug/pprof/ to this machine", setBool(func(o *gatewayOptions) *bool { return &o.PProf })},
 	{"ws-origins", "hosts of other pages that may connect", setList(func(o *gatewayOptions) *[]string { return &o.Origins })},

@@ -473,6 +473,25 @@ func TestListenAndServe(t *testing.T) {
 	require.ErrorIs(t, <-served, http.ErrServerClosed)
 }
 
+func TestPortTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = l.Close() }()
+	o := defaultGatewayOptions()
+	o.Port = l.Addr().(*net.TCPAddr).Port
+	_, page, err := openGateway(o)
+	require.NoError(t, err, "the default port is done without")
+	require.Empty(t, page)
+	o.PortChosen = true
+	_, _, err = openGateway(o)
+	require.ErrorContains(t, err, "http-port")
+	o.Port, o.Dial = 0, startEngine(t)
+	g, page, err := openGateway(o)
+	require.NoError(t, err)
+	require.Empty(t, page)
+	require.NoError(t, g.Drain(t.Context()))
+}
+
 // The rest
 
 func TestDialInMemory(t *testing.T) {

@@ -34,14 +34,15 @@ func run(args []string) int {
 	}
 	srv := server.New(cfg, server.Options{})
 	opts.Dial, opts.Password = dialInMemory(srv.ServeConn), srv.Password
-	gw, err := openGateway(opts)
+	opts.Logf = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+	gw, page, err := openGateway(opts)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	fmt.Printf("Redis is listening on port %d. Try: redis-cli -p %d\n", cfg.Port, cfg.Port)
+	fmt.Println(greeting(cfg.Port, page))
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Run(context.Background()) }()
 	for {
@@ -58,6 +59,15 @@ func run(args []string) int {
 			go stop(srv, gw, sig, signals)
 		}
 	}
+}
+
+// greeting says what to type next, and where to look.
+func greeting(port int64, page string) string {
+	line := fmt.Sprintf("Redis is listening on port %d. Try: redis-cli -p %d", port, port)
+	if page != "" {
+		line += " and the page at " + page
+	}
+	return line
 }
 
 // stop says goodbye to the browsers and then shuts the server down as sig asks. A second signal
