@@ -286,7 +286,10 @@ func TestHandlerReturns(t *testing.T) {
 // Replies, pushes, pings, presence and the close all come from different
 // goroutines; the race detector and gorilla's own check watch the writer.
 func TestOneWriter(t *testing.T) {
-	g := startGateway(t, func(o *gatewayOptions) { o.Ping, o.PresenceDelay = time.Millisecond, time.Millisecond })
+	g := startGateway(t, func(o *gatewayOptions) {
+		o.Ping, o.PresenceDelay = time.Millisecond, time.Millisecond
+		o.MaxQueue = 1 << 30 // being slow is not the point here
+	})
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
 	wg.Go(func() {

@@ -58,7 +58,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	fs.IntVar(&o.conns, "c", 50, "connections")
 	fs.IntVar(&o.threads, "threads", 1, "load threads")
 	fs.StringVar(&pipelines, "P", "1,16", "commands sent in one go, one or more depths")
-	fs.StringVar(&mixes, "mix", "ping;set;get;incr;set:1,get:9", "mixes of commands with weights, separated by ';'")
+	fs.StringVar(&mixes, "mix", "ping;set;get;incr;set:1,get:9", "mixes of commands with weights, separated by ';' or '/'")
 	fs.IntVar(&o.keys, "keys", 100000, "size of the key space")
 	fs.IntVar(&o.size, "d", 3, "bytes of a value")
 	fs.Int64Var(&o.requests, "n", 0, "measured commands a round (0: measure for -t)")
@@ -82,7 +82,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 		}
 		o.pipelines = append(o.pipelines, n)
 	}
-	o.mixes = strings.Split(mixes, ";")
+	o.mixes = strings.FieldsFunc(mixes, func(r rune) bool { return r == ';' || r == '/' })
 	return &o, o.check()
 }
 
@@ -101,6 +101,7 @@ func (o *options) check() error {
 		{o.requests == 0 && o.duration <= 0, "-t: must be positive"},
 		{o.warmup < 0, "-warmup: no negative times"},
 		{o.transport != "auto" && o.transport != "goroutines", "-transport: auto or goroutines"},
+		{len(o.mixes) == 0, "-mix: name at least one command"},
 		{o.addr != "" && o.capstone, "-addr and -capstone both name the first server"},
 		{o.versus != "" && o.redis, "-versus and -redis both name the second server"},
 		{o.versus != "" && o.addr == "" && !o.capstone, "-versus needs a first server, -addr or -capstone"},
