@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"time"
 )
 
@@ -208,21 +209,18 @@ func (s *Server) pollBlocked() {
 // timeoutArg parses argument i as a timeout in seconds, which may have a fraction, and returns the
 // deadline in Unix milliseconds, 0 for none.
 func (c *Client) timeoutArg(i int) (deadlineMs int64, ok bool) {
-	f, ok := parseFloat(c.args[i])
-	if !ok || f*1000 > 1<<62 {
+	d, ok := parseLongDouble(c.args[i])
+	if !ok {
 		c.fail(errTimeoutNotNum)
 		return 0, false
 	}
-	if f < 0 {
+	ms, tooLarge := d.millis()
+	if ms < 0 || tooLarge { // too large for Redis's integer is negative there
 		c.fail(errTimeoutNeg)
 		return 0, false
 	}
-	if f == 0 {
+	if ms == 0 {
 		return 0, true
 	}
-	ms := int64(f * 1000)
-	if float64(ms) < f*1000 {
-		ms++
-	}
-	return c.s.nowMs + ms, true
+	return c.s.nowMs + min(ms, math.MaxInt64-c.s.nowMs), true
 }

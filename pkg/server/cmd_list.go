@@ -273,7 +273,7 @@ func cmdLinsert(c *Client) {
 }
 
 func cmdLrem(c *Client) {
-	count, ok := c.rangeArg(2, -math.MaxInt64, math.MaxInt64, "")
+	count, ok := c.intArg(2)
 	if !ok {
 		return
 	}
@@ -283,7 +283,7 @@ func cmdLrem(c *Client) {
 	}
 	removed := 0
 	if e != nil {
-		if removed = l.Remove(count, c.args[3]); removed > 0 {
+		if removed = l.Remove(int(count), c.args[3]); removed > 0 {
 			c.removeIfEmpty(e, l.Len())
 		}
 	}
@@ -301,8 +301,9 @@ func cmdLtrim(c *Client) {
 	}
 	if e != nil {
 		from, n := indexRange(start, stop, l.Len())
-		if n < l.Len() {
-			l.Trim(from, from+n-1)
+		if end := from + n; n < l.Len() {
+			l.Delete(end, l.Len()-end)
+			l.Delete(0, from)
 			c.removeIfEmpty(e, l.Len())
 		}
 	}

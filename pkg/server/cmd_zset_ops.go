@@ -118,6 +118,21 @@ func addScores(a, b float64) float64 {
 	return a
 }
 
+// minScore is not the built-in min, which gives NaN for NaN and orders the zeros.
+func minScore(a, b float64) float64 {
+	if b < a {
+		return b
+	}
+	return a
+}
+
+func maxScore(a, b float64) float64 {
+	if b > a {
+		return b
+	}
+	return a
+}
+
 // parseZop parses the options from argument i on, weights into srcs.
 func (c *Client) parseZop(i int, op zop, storing bool, srcs []zsource) (o zopOptions, ok bool) {
 	o.aggregate = addScores
@@ -137,9 +152,9 @@ func (c *Client) parseZop(i int, op zop, storing bool, srcs []zsource) (o zopOpt
 			case c.is(i+1, "sum"):
 				o.aggregate = addScores
 			case c.is(i+1, "min"):
-				o.aggregate = func(a, b float64) float64 { return min(a, b) }
+				o.aggregate = minScore
 			case c.is(i+1, "max"):
-				o.aggregate = func(a, b float64) float64 { return max(a, b) }
+				o.aggregate = maxScore
 			default:
 				c.fail(errSyntax)
 				return o, false
@@ -172,7 +187,11 @@ func zopCmd(op zop, storing bool) func(*Client) {
 		if op != zdiff { // the smallest first, for the fewest look-ups
 			slices.SortStableFunc(srcs, func(a, b zsource) int { return a.len() - b.len() })
 		}
-		out := op.combine(srcs, o.aggregate)
+		out := store.NewZSet()
+		if !storing {
+			out.Unpack() // a listpack knows no -0, and Redis replies it
+		}
+		op.combine(out, srcs, o.aggregate)
 		if !storing {
 			c.arrayOfPairs(out.Len(), o.withScores)
 			out.Each(c.scored(o.withScores))
@@ -187,21 +206,24 @@ func zopCmd(op zop, storing bool) func(*Client) {
 	}
 }
 
-func (op zop) combine(srcs []zsource, aggregate func(a, b float64) float64) *store.ZSet {
-	out := store.NewZSet()
+// combine adds the result to out.
+func (op zop) combine(out *store.ZSet, srcs []zsource, aggregate func(a, b float64) float64) {
 	switch op {
 	case zunion:
+		var all store.Dict[float64]
 		for i := range srcs {
 			src := &srcs[i]
 			src.each(func(m []byte, score float64) bool {
 				score = src.weighted(score)
-				if old, had := out.Score(m); had {
-					score = aggregate(old, score)
+				if n, isNew := all.Put(m); isNew {
+					n.Val = score
+				} else {
+					n.Val = aggregate(n.Val, score)
 				}
-				out.Add(m, score)
 				return true
 			})
 		}
+		all.Each(func(n *store.Node[float64]) bool { out.Add([]byte(n.Key()), n.Val); return true })
 	case zinter:
 		zeachCommon(srcs, aggregate, func(m []byte, score float64) bool { out.Add(m, score); return true })
 	case zdiff:
@@ -215,7 +237,6 @@ func (op zop) combine(srcs []zsource, aggregate func(a, b float64) float64) *sto
 			return true
 		})
 	}
-	return out
 }
 
 // zeachCommon calls fn for the members that all inputs have, until it returns false.
@@ -229,7 +250,7 @@ func zeachCommon(srcs []zsource, aggregate func(a, b float64) float64, fn func(m
 			if !there {
 				return true
 			}
-			score = aggregate(score, src.weighted(other))
+			score = aggregate(score, src.weight*other) // Redis lets NaN into the sum here
 		}
 		return fn(m, score)
 	})

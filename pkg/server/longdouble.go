@@ -66,3 +66,16 @@ func (l longDouble) float() float64 {
 	}
 	return f
 }
+
+// millis returns seconds as milliseconds, rounded up, or reports that they do not fit.
+func (l longDouble) millis() (ms int64, tooLarge bool) {
+	p := new(big.Float).SetPrec(longDoublePrec)
+	ms, acc := p.Mul(l.f, big.NewFloat(1000)).Int64()
+	if acc != big.Exact && (ms == math.MaxInt64 || ms == math.MinInt64) {
+		return 0, true
+	}
+	if acc == big.Below {
+		ms++
+	}
+	return ms, false
+}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"math"
-	"strconv"
 
 	"byor/pkg/resp"
 	"byor/pkg/store"
@@ -67,24 +66,17 @@ func clip(b []byte, n int) string { return string(b[:min(n, len(b))]) }
 
 func parseInt(b []byte) (int64, bool) { return resp.ParseInt(b) }
 
-// parseFloat parses a double as Redis's getDoubleFromObject does: no spaces, no NaN.
+// parseFloat parses a double as Redis's getDoubleFromObject does: all of it, no spaces before it, no
+// NaN, and nothing that a double cannot hold.
 func parseFloat(b []byte) (float64, bool) {
-	if len(b) == 0 || len(b) > 255 {
+	if n, ok := parseInt(b); ok && len(b) < 16 {
+		return float64(n), true
+	}
+	if len(b) == 0 || b[0] == ' ' || b[0] >= '\t' && b[0] <= '\r' {
 		return 0, false
 	}
-	for _, ch := range b {
-		if ch == '_' || ch == ' ' { // Go would take digits grouped with underscores
-			return 0, false
-		}
-	}
-	f, err := strconv.ParseFloat(string(b), 64)
-	if err != nil && !math.IsInf(f, 0) || math.IsNaN(f) {
-		return 0, false
-	}
-	if err != nil { // out of range: C's strtod says HUGE_VAL and ERANGE, which Redis refuses
-		return 0, false
-	}
-	return f, true
+	f, n, outOfRange := strtod(string(b))
+	return f, n == len(b) && !outOfRange && !math.IsNaN(f)
 }
 
 // intArg parses argument i; it replies an error and reports false when that is no integer.

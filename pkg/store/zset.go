@@ -89,6 +89,13 @@ func (z *ZSet) Expect(n, longest int) {
 	}
 }
 
+// Unpack goes over to the skip list, whatever the size.
+func (z *ZSet) Unpack() {
+	if z.skip == nil {
+		z.convert(z.Len())
+	}
+}
+
 // Score returns the score of m.
 func (z *ZSet) Score(m []byte) (float64, bool) {
 	if z.skip != nil {
