@@ -185,7 +185,9 @@ func (c *Client) parseLpos() (o lposOptions, ok bool) {
 		ok = false
 		switch more := i+1 < len(c.args); {
 		case more && c.is(i, "rank"):
-			if o.rank, ok = c.rangeArg(i+1, -math.MaxInt64, math.MaxInt64, ""); ok && o.rank == 0 {
+			var rank int64
+			rank, ok = c.intArg(i + 1)
+			if o.rank = int(rank); ok && rank == 0 {
 				c.fail("ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list")
 				ok = false
 			}
