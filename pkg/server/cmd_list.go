@@ -214,7 +214,7 @@ func cmdLpos(c *Client) {
 	if !ok {
 		return
 	}
-	skip := max(o.rank, -o.rank) - 1
+	skip := max(o.rank, -o.rank, 1) - 1 // the least integer has no opposite: it is as -1, as in Redis
 	at, n := len(c.w.Buf), 0
 	if l != nil {
 		l.Find(c.args[2], o.rank < 0, o.maxLen, func(i int) bool {

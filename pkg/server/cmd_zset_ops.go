@@ -188,9 +188,7 @@ func zopCmd(op zop, storing bool) func(*Client) {
 			slices.SortStableFunc(srcs, func(a, b zsource) int { return a.len() - b.len() })
 		}
 		out := store.NewZSet()
-		if !storing {
-			out.Unpack() // a listpack knows no -0, and Redis replies it
-		}
+		out.Unpack() // a listpack knows no -0, and Redis replies it
 		op.combine(out, srcs, o.aggregate)
 		if !storing {
 			c.arrayOfPairs(out.Len(), o.withScores)
@@ -200,6 +198,7 @@ func zopCmd(op zop, storing bool) func(*Client) {
 		if out.Len() == 0 {
 			c.del(c.args[1])
 		} else {
+			out.Pack()
 			c.set(c.args[1], out)
 		}
 		c.w.Int(int64(out.Len()))

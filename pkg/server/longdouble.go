@@ -14,6 +14,9 @@ type longDouble struct{ f *big.Float }
 
 const longDoublePrec = 64
 
+// maxLongDouble is the length of text from which on Redis reads no long double.
+const maxLongDouble = 5 * 1024
+
 func newLongDouble(v float64) longDouble {
 	return longDouble{new(big.Float).SetPrec(longDoublePrec).SetFloat64(v)}
 }
@@ -21,7 +24,7 @@ func newLongDouble(v float64) longDouble {
 // parseLongDouble parses what strtold would, but for spaces, hexadecimal and NaN.
 func parseLongDouble(b []byte) (longDouble, bool) {
 	s := string(b)
-	if len(s) == 0 || len(s) > 255 || strings.ContainsAny(s, " _\t\n") {
+	if len(s) == 0 || len(s) >= maxLongDouble || strings.ContainsAny(s, " _\t\n") {
 		return longDouble{}, false
 	}
 	switch strings.ToLower(strings.TrimLeft(s, "+-")) {

@@ -96,6 +96,24 @@ func (z *ZSet) Unpack() {
 	}
 }
 
+// Pack goes back to a listpack if the limits allow it. Only a result that was built at once is
+// packed: a value that is in use never changes back.
+func (z *ZSet) Pack() {
+	if z.skip == nil || int64(z.Len()) > Encodings.ZSetMaxListpackEntries.Load() {
+		return
+	}
+	lp := NewListpack()
+	for n := z.skip.head.next[0].node; n != nil; n = n.next[0].node {
+		if int64(len(n.member)) > Encodings.ZSetMaxListpackValue.Load() {
+			return
+		}
+		var buf [32]byte
+		lp.Append(view(n.member))
+		lp.put(lp.Size()-1, 0, scoreElem(buf[:0], n.score))
+	}
+	*z = ZSet{lp: lp}
+}
+
 // Score returns the score of m.
 func (z *ZSet) Score(m []byte) (float64, bool) {
 	if z.skip != nil {

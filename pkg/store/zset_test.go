@@ -137,6 +137,12 @@ func TestZSetAgainstASortedMap(t *testing.T) {
 		require.Equal(t, len(model), z.DeleteRange(0, len(model)+3))
 		checkZSet(t, r, z, zmodel{})
 		checkZSet(t, r, c, model)
+		wasSkip := c.skip != nil
+		c.Unpack()
+		checkZSet(t, r, c, model)
+		c.Pack()
+		checkZSet(t, r, c, model)
+		require.True(t, c.skip == nil || wasSkip)
 		if z.skip != nil {
 			require.Zero(t, z.mem)
 			require.Zero(t, z.skip.mem)
