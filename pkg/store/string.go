@@ -126,6 +126,9 @@ func (s *String) View() []byte {
 // SetInt makes the value n.
 func (s *String) SetInt(n int64) { s.b, s.n = nil, n }
 
+// SetRaw makes the value b, which the string owns from then on.
+func (s *String) SetRaw(b []byte) { s.b, s.n = b, 1 }
+
 // Grow makes the value at least size bytes long, filled with zero bytes, and returns its bytes to
 // be written to in place.
 func (s *String) Grow(size int) []byte {

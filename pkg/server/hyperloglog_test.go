@@ -1,0 +1,68 @@
+package server
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func init() {
+	element := func(r *rand.Rand) string { return fmt.Sprint("e", r.IntN(2000)) }
+	generators["hyperloglog"] = func(r *rand.Rand) []string {
+		k := anyKey(r)
+		switch r.IntN(12) {
+		case 0, 1:
+			return append([]string{"PFCOUNT"}, some(r, 1, 3, anyKey)...)
+		case 2:
+			return append([]string{"PFMERGE"}, some(r, 1, 3, anyKey)...)
+		case 3, 4:
+			return []string{"GET", k}
+		case 5:
+			return []string{"DEL", k}
+		}
+		return append([]string{"PFADD", k}, some(r, 0, 20, element)...)
+	}
+}
+
+// TestHyperLogLogBytes counts on both until the sparse form has become dense, and beyond.
+func TestHyperLogLogBytes(t *testing.T) {
+	redis := dial(t, startRedis(t))
+	_, addr := startServer(t)
+	ours := dial(t, addr)
+	n := 0
+	for round := range 150 {
+		args := []string{"PFADD", "h"}
+		for range 1 + round {
+			n++
+			args = append(args, fmt.Sprint("element:", n*n))
+		}
+		for _, c := range []*testConn{ours, redis} {
+			c.send(args...)
+			c.read()
+		}
+		require.Equal(t, string(redis.do("GET h").Str), string(ours.do("GET h").Str), "after %d elements", n)
+		require.Equal(t, redis.do("PFCOUNT h").Int, ours.do("PFCOUNT h").Int, "after %d elements", n)
+	}
+	require.Len(t, redis.do("GET h").Str, hllDenseSize)
+}
+
+func FuzzHyperLogLog(f *testing.F) {
+	f.Add(newHLL(), []byte("a"))
+	f.Fuzz(func(t *testing.T, b, element []byte) {
+		b = append([]byte{}, b...)
+		if !isHLL(b) {
+			return
+		}
+		whole := hllEach(b, func(int, byte) {}) == nil
+		b, _, err := hllAdd(b, element, 3000)
+		require.True(t, isHLL(b))
+		if whole {
+			require.NoError(t, err)
+			require.NoError(t, hllEach(b, func(i int, v byte) { require.Less(t, i, hllRegisters) }))
+			index, value := hllRegister(element)
+			require.NoError(t, hllEach(b, func(i int, v byte) { require.True(t, i != index || v >= value) }))
+		}
+	})
+}
