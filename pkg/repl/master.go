@@ -1,0 +1,521 @@
+package repl
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// MasterOptions say how a master treats its replicas. The zero value has Redis's defaults.
+type MasterOptions struct {
+	Backlog   int64         // repl-backlog-size in bytes; 0 is 1 MB
+	MaxBehind int64         // what a replica may be behind, in bytes; 0 is 256 MB; never less than Backlog
+	PingEvery time.Duration // repl-ping-replica-period; 0 is 10 s
+	Timeout   time.Duration // repl-timeout: a replica that says nothing for so long is gone; 0 is 60 s
+	Diskless  bool          // stream snapshots to replicas that can take them ($EOF) instead of by a file
+	TempDir   string        // where that file is made; "" is the system's
+	Logf      func(format string, args ...any)
+	OnAck     func() // called without any lock after a replica has acknowledged more, for WAIT
+	OnMembers func() // called without any lock after a replica went online or away
+}
+
+// Master is the sending end: a history and those who follow it. It is safe for concurrent use; its
+// lock is an inner one, so that it may be called under the lock of the engine.
+type Master struct {
+	o MasterOptions
+
+	mu       sync.Mutex // protects what follows, and the fields of Replicas that say so
+	h        *History
+	replicas map[*Replica]bool // those that get the stream or will get it
+	lastPing time.Time
+	seq      int
+}
+
+// ReplicaState says how far a replica is, in Redis's words.
+type ReplicaState string
+
+// The states of a replica.
+const (
+	Handshaking ReplicaState = ""
+	WaitBgsave  ReplicaState = "wait_bgsave" // it waits for its snapshot
+	SendBulk    ReplicaState = "send_bulk"   // the snapshot is on its way
+	Online      ReplicaState = "online"      // it gets the stream
+)
+
+// Replica is a connection that says it is a replica, from its first REPLCONF on. Conf is called by
+// the goroutine that reads from the connection, Run by one that writes to it and by nobody else.
+type Replica struct {
+	m    *Master
+	conn net.Conn
+	seq  int
+
+	// What REPLCONF told, see Conf.
+	port       int
+	ip         string
+	eof        bool
+	psync2     bool
+	rdbOnly    bool
+	filterOnly bool
+
+	// Protected by m.mu.
+	state   ReplicaState
+	at      cursor // what is to be sent next; valid from PSync on
+	acked   int64
+	heardAt time.Time
+	err     error         // why it was ended by us
+	wake    chan struct{} // 1 deep: there may be something to do
+
+	header string // the first line of the answer
+	full   bool
+}
+
+// ReplicaInfo is a replica as INFO shows it.
+type ReplicaInfo struct {
+	IP    string
+	Port  int
+	State ReplicaState
+	Acked int64         // the offset it has acknowledged
+	Lag   time.Duration // since it was last heard of
+}
+
+// Errors that end a replica.
+var (
+	ErrBehind  = errors.New("repl: the replica is too far behind")
+	ErrTimeout = errors.New("repl: nothing heard from the other side for too long")
+	errEnded   = errors.New("repl: ended")
+)
+
+// NewMaster returns a master with a new history and no replicas.
+func NewMaster(o MasterOptions) *Master {
+	o.Backlog = cmp.Or(o.Backlog, 1<<20)
+	o.MaxBehind = max(cmp.Or(o.MaxBehind, 256<<20), o.Backlog)
+	o.PingEvery = cmp.Or(o.PingEvery, 10*time.Second)
+	o.Timeout = cmp.Or(o.Timeout, 60*time.Second)
+	if o.Logf == nil {
+		o.Logf = func(string, ...any) {}
+	}
+	return &Master{o: o, h: NewHistory(), replicas: map[*Replica]bool{}}
+}
+
+// History calls fn with the history, for what Master has no method for. fn must not keep it.
+func (m *Master) History(fn func(h *History)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	fn(m.h)
+}
+
+// Active reports whether the stream is of use to anybody: a replica, or one that may come back. While
+// it is not, Feed does nothing, and a caller may save itself the encoding.
+func (m *Master) Active() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.h.size > 0
+}
+
+// Offset returns how many bytes the stream has.
+func (m *Master) Offset() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.h.offset
+}
+
+// Feed adds whole commands to the stream. It copies them and never waits: call it under the lock
+// under which they were executed, so that the stream has the order of execution. A replica that is
+// too far behind is ended.
+func (m *Master) Feed(b []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.h.Append(b)
+	for r := range m.replicas {
+		if m.h.offset-r.at.offset() > m.o.MaxBehind {
+			m.end(r, ErrBehind)
+		}
+		r.signal()
+	}
+}
+
+func (r *Replica) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// end makes the replica's Run return err. The caller holds m.mu.
+func (m *Master) end(r *Replica, err error) {
+	delete(m.replicas, r)
+	if r.err == nil {
+		r.err = err
+		r.conn.Close() // a Write may be waiting
+		r.signal()
+	}
+}
+
+// EndAll ends all replicas, as a server must when its data are replaced and the stream does not say so.
+func (m *Master) EndAll() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for r := range m.replicas {
+		m.end(r, errEnded)
+	}
+}
+
+// NewReplica returns the state of a connection on which a REPLCONF or PSYNC has come.
+func (m *Master) NewReplica(conn net.Conn) *Replica {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seq++
+	return &Replica{m: m, conn: conn, seq: m.seq, heardAt: time.Now(), wake: make(chan struct{}, 1)}
+}
+
+// Conf takes the arguments of REPLCONF. If reply is true the answer is +OK, or err with the text of
+// Redis; else there is none.
+func (r *Replica) Conf(args [][]byte) (reply bool, err error) {
+	if len(args)%2 == 1 {
+		return true, errors.New("ERR syntax error")
+	}
+	for ; len(args) > 0; args = args[2:] {
+		value := string(args[1])
+		n, isInt := resp.ParseInt(args[1])
+		switch name := strings.ToLower(string(args[0])); name {
+		case "listening-port":
+			if !isInt {
+				return true, errors.New("ERR value is not an integer or out of range")
+			}
+			r.port = int(n)
+		case "ip-address":
+			r.ip = value
+		case "capa":
+			r.eof = r.eof || strings.EqualFold(value, "eof")
+			r.psync2 = r.psync2 || strings.EqualFold(value, "psync2")
+		case "ack":
+			r.ack(n, isInt)
+			return false, nil
+		case "getack":
+			return false, nil // a master's question, which we do not have to answer to a client
+		case "rdb-only":
+			r.rdbOnly = isInt && n == 1
+		case "rdb-filter-only":
+			r.filterOnly = value != ""
+		default:
+			return true, fmt.Errorf("ERR Unrecognized REPLCONF option: %s", args[0])
+		}
+	}
+	return true, nil
+}
+
+func (r *Replica) ack(n int64, ok bool) {
+	r.m.mu.Lock()
+	r.heardAt = time.Now()
+	more := ok && n > r.acked
+	if more {
+		r.acked = n
+	}
+	wasWaiting := r.state == SendBulk
+	if wasWaiting {
+		r.signal() // Run may wait for it, see sendSnapshot
+	}
+	r.m.mu.Unlock()
+	if more && r.m.o.OnAck != nil {
+		r.m.o.OnAck()
+	}
+}
+
+// Heard notes that the replica is alive. Call it for anything that comes from it.
+func (r *Replica) Heard() {
+	r.m.mu.Lock()
+	r.heardAt = time.Now()
+	r.m.mu.Unlock()
+}
+
+// PSync decides about PSYNC id offset, both as the replica sent them, and puts the replica into the
+// list of those who get the stream. It returns true if a snapshot is needed: call it under the lock of the
+// engine and take the snapshot before that is released, or changes in between are lost. Then call
+// Run. If a snapshot is needed, the next bytes fed must begin with a SELECT, since the replica does
+// not know which database is meant.
+//
+// For the old SYNC, which states nothing, use id "" and offset -1.
+func (m *Master) PSync(r *Replica, id string, offset int64) (snapshot bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.h.size == 0 {
+		m.h.Keep(m.o.Backlog)
+	}
+	m.replicas[r] = true
+	r.heardAt = time.Now()
+	if m.h.CanContinue(id, offset) {
+		r.header = "+CONTINUE\r\n"
+		if r.psync2 {
+			r.header = "+CONTINUE " + m.h.id + "\r\n"
+		}
+		r.at, r.state = m.h.cursor(offset-1), Online
+		m.o.Logf("Partial resynchronization request from %s accepted. Sending %d bytes of backlog starting from offset %d.",
+			r.addr(), m.h.offset-offset+1, offset)
+		return false
+	}
+	r.full = true
+	if id != "" {
+		r.header = fmt.Sprintf("+FULLRESYNC %s %d\r\n", m.h.id, m.h.offset)
+	}
+	r.at, r.state = m.h.cursor(m.h.offset), WaitBgsave
+	m.o.Logf("Full resync requested by replica %s", r.addr())
+	return true
+}
+
+func (r *Replica) addr() string {
+	if r.port == 0 {
+		return r.conn.RemoteAddr().String()
+	}
+	host, _, _ := net.SplitHostPort(r.conn.RemoteAddr().String())
+	return net.JoinHostPort(cmp.Or(r.ip, host), strconv.Itoa(r.port))
+}
+
+// KeepAlive sends an empty line, which says to a replica whose PSYNC is not answered yet that we are
+// still there. Call it once a second until Run is called.
+func (r *Replica) KeepAlive() error {
+	r.Heard() // it has nothing to say yet
+	r.conn.SetWriteDeadline(time.Now().Add(r.m.o.Timeout))
+	_, err := io.WriteString(r.conn, "\n")
+	return err
+}
+
+// Run sends the answer to PSYNC, the snapshot if PSync asked for one, and the stream, until the
+// replica is gone, and returns why. snapshot writes the picture that was taken when PSync was called.
+// Run closes the connection.
+func (r *Replica) Run(snapshot func(w io.Writer) error) error {
+	err := r.run(snapshot)
+	r.m.mu.Lock()
+	delete(r.m.replicas, r)
+	if r.err != nil {
+		err = r.err
+	}
+	r.err = cmp.Or(r.err, errEnded)
+	r.m.mu.Unlock()
+	r.conn.Close()
+	if r.m.o.OnMembers != nil {
+		r.m.o.OnMembers()
+	}
+	return err
+}
+
+func (r *Replica) run(snapshot func(w io.Writer) error) error {
+	if err := r.write([]byte(r.header)); err != nil {
+		return err
+	}
+	if r.full {
+		r.setState(SendBulk)
+		if err := r.sendSnapshot(snapshot); err != nil || r.rdbOnly {
+			return err
+		}
+		r.setState(Online)
+	}
+	if r.m.o.OnMembers != nil {
+		r.m.o.OnMembers()
+	}
+	for {
+		r.m.mu.Lock()
+		b, err := r.at.next(), r.err
+		r.m.mu.Unlock()
+		switch {
+		case err != nil:
+			return err
+		case len(b) == 0:
+			<-r.wake
+		default:
+			if err := r.write(b); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (r *Replica) setState(s ReplicaState) {
+	r.m.mu.Lock()
+	r.state = s
+	r.m.mu.Unlock()
+}
+
+// write writes with a deadline: a peer that takes nothing for so long is gone.
+func (r *Replica) write(b []byte) error {
+	for len(b) > 0 {
+		part := b[:min(len(b), 256<<10)]
+		r.conn.SetWriteDeadline(time.Now().Add(r.m.o.Timeout))
+		n, err := r.conn.Write(part)
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// Write lets a snapshot be streamed to the replica.
+func (r *Replica) Write(b []byte) (int, error) {
+	if err := r.write(b); err != nil {
+		return 0, err
+	}
+	r.Heard() // it is busy taking what we send, and may say nothing
+	return len(b), nil
+}
+
+// sendSnapshot sends the snapshot in one of the two framings.
+func (r *Replica) sendSnapshot(snapshot func(w io.Writer) error) error {
+	if r.m.o.Diskless && r.eof && r.header != "" {
+		return r.streamSnapshot(snapshot)
+	}
+	f, err := r.snapshotFile(snapshot)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if err := r.write(fmt.Appendf(nil, "$%d\r\n", size)); err != nil {
+		return err
+	}
+	_, err = io.Copy(r, f)
+	return err
+}
+
+// snapshotFile writes the snapshot to a file, since its length goes first, and keeps the replica
+// patient meanwhile.
+func (r *Replica) snapshotFile(snapshot func(w io.Writer) error) (*os.File, error) {
+	f, err := os.CreateTemp(r.m.o.TempDir, "temp-repl-*.rdb")
+	if err != nil {
+		return nil, err
+	}
+	done := make(chan error, 1)
+	go func() { done <- snapshot(f) }()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var dead error
+	for {
+		select {
+		case err = <-done:
+			if err = cmp.Or(err, dead); err != nil {
+				f.Close()
+				os.Remove(f.Name())
+			}
+			return f, err
+		case <-tick.C:
+			if dead == nil {
+				dead = r.KeepAlive() // snapshot is not ours to interrupt, so it is waited for
+			}
+		}
+	}
+}
+
+// streamSnapshot sends a snapshot of unknown length between two marks. Behind the second one nothing
+// may follow until the replica has acknowledged: one that loads to its disk looks for the mark only
+// at the end of what it reads, and would wait for it for ever.
+func (r *Replica) streamSnapshot(snapshot func(w io.Writer) error) error {
+	mark := NewID()
+	if err := r.write([]byte("$EOF:" + mark + "\r\n")); err != nil {
+		return err
+	}
+	if err := snapshot(r); err != nil {
+		return err
+	}
+	r.m.mu.Lock()
+	r.acked = -1
+	r.m.mu.Unlock()
+	if err := r.write([]byte(mark)); err != nil {
+		return err
+	}
+	for {
+		r.m.mu.Lock()
+		acked, err := r.acked >= 0, r.err
+		r.m.mu.Unlock()
+		if acked || err != nil {
+			return err
+		}
+		<-r.wake
+	}
+}
+
+// Tick does what time demands: a ping to the replicas, and an end for those that are silent. Call it
+// once a second, under the lock of the engine since it may feed. ping is false on a server that is a
+// replica itself and only hands on its master's stream.
+func (m *Master) Tick(ping bool) {
+	now := time.Now()
+	m.mu.Lock()
+	n := 0
+	for r := range m.replicas {
+		if r.state == Online && now.Sub(r.heardAt) > m.o.Timeout {
+			m.o.Logf("Disconnecting timedout replica (streaming sync): %s", r.addr())
+			m.end(r, ErrTimeout)
+			continue
+		}
+		n++
+	}
+	due := ping && n > 0 && now.Sub(m.lastPing) >= m.o.PingEvery
+	if due {
+		m.lastPing = now
+	}
+	m.mu.Unlock()
+	if due {
+		m.Feed([]byte("*1\r\n$4\r\nping\r\n"))
+	}
+}
+
+// AskAcks asks all replicas to say at once how far they are, as WAIT does.
+func (m *Master) AskAcks() {
+	m.Feed([]byte("*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n"))
+}
+
+// Acked returns how many replicas have acknowledged offset.
+func (m *Master) Acked(offset int64) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for r := range m.replicas {
+		if r.state == Online && r.acked >= offset {
+			n++
+		}
+	}
+	return n
+}
+
+// Good returns how many replicas are online and were heard of within maxLag (min-replicas-max-lag).
+func (m *Master) Good(maxLag time.Duration) int {
+	n := 0
+	for _, r := range m.Replicas() {
+		if r.State == Online && r.Lag <= maxLag {
+			n++
+		}
+	}
+	return n
+}
+
+// Replicas returns the replicas, in the order in which they came.
+func (m *Master) Replicas() []ReplicaInfo {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []*Replica
+	for r := range m.replicas {
+		list = append(list, r)
+	}
+	slices.SortFunc(list, func(a, b *Replica) int { return a.seq - b.seq })
+	infos := make([]ReplicaInfo, 0, len(list))
+	for _, r := range list {
+		host, _, _ := net.SplitHostPort(r.conn.RemoteAddr().String())
+		infos = append(infos, ReplicaInfo{cmp.Or(r.ip, host), r.port, r.state, max(r.acked, 0), time.Since(r.heardAt)})
+	}
+	return infos
+}

@@ -1,0 +1,239 @@
+package repl
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func conf(r *Replica, words string) (bool, error) {
+	var args [][]byte
+	for _, w := range strings.Fields(words) {
+		args = append(args, []byte(w))
+	}
+	return r.Conf(args)
+}
+
+func snapshotOf(text string) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	}
+}
+
+// pipe returns a replica of m and the other end of its connection.
+func pipe(t *testing.T, m *Master) (*Replica, net.Conn) {
+	here, there := net.Pipe()
+	t.Cleanup(func() { here.Close(); there.Close() })
+	return m.NewReplica(here), there
+}
+
+func expect(t *testing.T, r io.Reader, want string) {
+	t.Helper()
+	got := make([]byte, len(want))
+	_, err := io.ReadFull(r, got)
+	require.NoError(t, err, "want %q, got %q", want, got)
+	require.Equal(t, want, string(got))
+}
+
+func TestReplconf(t *testing.T) {
+	m := NewMaster(MasterOptions{})
+	r, _ := pipe(t, m)
+	for _, c := range []struct {
+		words, err string
+		reply      bool
+	}{
+		{"listening-port 6381", "", true}, {"LISTENING-PORT x", "ERR value is not an integer or out of range", true},
+		{"capa eof capa psync2 capa whatever", "", true}, {"ip-address 10.0.0.1", "", true}, {"nope x", "ERR Unrecognized REPLCONF option: nope", true},
+		{"capa", "ERR syntax error", true}, {"ack 5", "", false}, {"getack *", "", false}, {"rdb-only 1", "", true}, {"rdb-filter-only functions", "", true},
+		{"", "", true},
+	} {
+		reply, err := conf(r, c.words)
+		require.Equal(t, c.reply, reply, c.words)
+		if c.err == "" {
+			require.NoError(t, err)
+		} else {
+			require.EqualError(t, err, c.err)
+		}
+	}
+	require.Equal(t, "10.0.0.1:6381", r.addr())
+	require.True(t, r.eof && r.psync2 && r.rdbOnly && r.filterOnly)
+}
+
+func TestFullSync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var acks, members atomic.Int64
+		m := NewMaster(MasterOptions{OnAck: func() { acks.Add(1) }, OnMembers: func() { members.Add(1) }})
+		require.False(t, m.Active())
+		m.Feed([]byte("nobody listens"))
+		r, conn := pipe(t, m)
+		conf(r, "listening-port 7777")
+		require.True(t, m.PSync(r, "?", -1))
+		require.True(t, m.Active())
+		m.Feed([]byte("while the snapshot is written,"))
+		done := make(chan error)
+		slow := func(w io.Writer) error {
+			time.Sleep(2500 * time.Millisecond)
+			return snapshotOf("snapshot")(w)
+		}
+		go func() { done <- r.Run(slow) }()
+		expect(t, conn, fmt.Sprintf("+FULLRESYNC %s 0\r\n", m.h.id))
+		expect(t, conn, "\n\n") // a sign of life a second
+		require.Equal(t, SendBulk, m.Replicas()[0].State)
+		expect(t, conn, "$8\r\nsnapshotwhile the snapshot is written,")
+		synctest.Wait()
+		m.Feed([]byte("and after."))
+		expect(t, conn, "and after.")
+		require.Equal(t, int64(40), m.Offset())
+		require.Equal(t, 0, m.Acked(40))
+		conf(r, "ack 40")
+		conf(r, "ack 39")
+		require.Equal(t, 1, m.Acked(40))
+		require.Equal(t, 0, m.Acked(41))
+		require.Equal(t, int64(1), acks.Load())
+		time.Sleep(3 * time.Second)
+		require.Equal(t, []ReplicaInfo{{"", 7777, Online, 40, 3 * time.Second}}, m.Replicas())
+		require.Equal(t, 1, m.Good(5*time.Second))
+		require.Equal(t, 0, m.Good(2*time.Second))
+		conn.Close()
+		m.Feed([]byte("gone"))
+		require.Error(t, <-done)
+		require.Empty(t, m.Replicas())
+		require.Equal(t, int64(2), members.Load())
+	})
+}
+
+func TestPartialSync(t *testing.T) {
+	m := NewMaster(MasterOptions{Backlog: 100})
+	m.History(func(h *History) { h.Keep(100) })
+	m.Feed([]byte("0123456789"))
+	id := m.h.id
+	for _, c := range []struct {
+		capa, id string
+		offset   int64
+		want     string
+	}{
+		{"capa psync2", id, 6, "+CONTINUE " + id + "\r\n56789"}, {"capa eof", id, 6, "+CONTINUE\r\n56789"},
+		{"capa psync2", id, 11, "+CONTINUE " + id + "\r\n"}, {"capa psync2", id, 12, "+FULLRESYNC " + id + " 10\r\n$1\r\nS"},
+		{"capa psync2", "?", -1, "+FULLRESYNC " + id + " 10\r\n$1\r\nS"}, {"capa psync2", strings.Repeat("a", 40), 6, "+FULLRESYNC " + id + " 10\r\n$1\r\nS"},
+		{"capa psync2", "", -1, "$1\r\nS"}, // SYNC
+	} {
+		r, conn := pipe(t, m)
+		conf(r, c.capa)
+		full := m.PSync(r, c.id, c.offset)
+		require.Equal(t, !strings.HasPrefix(c.want, "+CONTINUE"), full)
+		done := make(chan error)
+		go func() { done <- r.Run(snapshotOf("S")) }()
+		expect(t, conn, c.want)
+		conn.Close()
+		m.EndAll()
+		require.Error(t, <-done)
+	}
+}
+
+// Between the second mark and the first ACK there must be silence.
+func TestDisklessSyncWaitsForTheAck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMaster(MasterOptions{Diskless: true})
+		r, conn := pipe(t, m)
+		conf(r, "capa eof capa psync2")
+		require.True(t, m.PSync(r, "?", -1))
+		done := make(chan error)
+		go func() { done <- r.Run(snapshotOf("snapshot")) }()
+		br := bufio.NewReader(conn)
+		line, err := br.ReadString('\n')
+		require.NoError(t, err)
+		require.Contains(t, line, "+FULLRESYNC ")
+		line, err = br.ReadString('\n')
+		require.NoError(t, err)
+		mark, ok := strings.CutPrefix(strings.TrimSpace(line), "$EOF:")
+		require.True(t, ok)
+		require.Len(t, mark, 40)
+		m.Feed([]byte("stream"))
+		expect(t, br, "snapshot"+mark)
+		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_, err = br.ReadByte()
+		var timeout net.Error
+		require.True(t, errors.As(err, &timeout) && timeout.Timeout(), "silence")
+		conn.SetReadDeadline(time.Time{})
+		conf(r, "ack 0")
+		expect(t, br, "stream")
+		m.EndAll()
+		require.Error(t, <-done)
+	})
+}
+
+func TestEndsOfAReplica(t *testing.T) {
+	t.Run("too far behind", func(t *testing.T) {
+		m := NewMaster(MasterOptions{Backlog: 1000, MaxBehind: 1000})
+		r, conn := pipe(t, m)
+		m.PSync(r, "?", -1)
+		done := make(chan error)
+		go func() { done <- r.Run(snapshotOf("")) }()
+		bufio.NewReader(conn).ReadString('\n') // and no more
+		m.Feed(make([]byte, 1000))
+		require.Len(t, m.Replicas(), 1)
+		m.Feed(make([]byte, 1))
+		require.ErrorIs(t, <-done, ErrBehind)
+		require.Empty(t, m.Replicas())
+	})
+	t.Run("the snapshot fails", func(t *testing.T) {
+		m := NewMaster(MasterOptions{})
+		r, conn := pipe(t, m)
+		m.PSync(r, "", -1)
+		go io.Copy(io.Discard, conn)
+		failed := errors.New("disk full")
+		require.ErrorIs(t, r.Run(func(io.Writer) error { return failed }), failed)
+	})
+	t.Run("rdb-only", func(t *testing.T) {
+		m := NewMaster(MasterOptions{})
+		r, conn := pipe(t, m)
+		conf(r, "rdb-only 1")
+		m.PSync(r, "", -1)
+		done := make(chan error)
+		go func() { done <- r.Run(snapshotOf("all")) }()
+		b, err := io.ReadAll(conn)
+		require.NoError(t, err)
+		require.Equal(t, "$3\r\nall", string(b))
+		require.NoError(t, <-done)
+	})
+}
+
+func TestPingsAndTimeouts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMaster(MasterOptions{})
+		r, conn := pipe(t, m)
+		m.PSync(r, "?", -1)
+		done := make(chan error)
+		go func() { done <- r.Run(snapshotOf("S")) }()
+		br := bufio.NewReader(conn)
+		br.ReadString('\n')
+		expect(t, br, "$1\r\nS")
+		got := make(chan string)
+		go func() { b, _ := io.ReadAll(br); got <- string(b) }()
+		for range 35 {
+			m.Tick(true)
+			time.Sleep(time.Second)
+		}
+		m.Tick(false)
+		conf(r, "ack 56")
+		time.Sleep(60 * time.Second)
+		m.Tick(false)
+		require.Len(t, m.Replicas(), 1)
+		time.Sleep(time.Second)
+		m.AskAcks()
+		synctest.Wait()
+		m.Tick(false)
+		require.ErrorIs(t, <-done, ErrTimeout)
+		require.Equal(t, strings.Repeat("*1\r\n$4\r\nping\r\n", 4)+"*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n", <-got)
+	})
+}
