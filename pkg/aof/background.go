@@ -65,6 +65,9 @@ type Status struct {
 	// (aof_last_write_status). While it stands the server should refuse writes:
 	// "-MISCONF Errors writing to the AOF file: " + Strerror(Err).
 	Err error
+	// Fatal is the failure under always after which nothing will be written any more: the
+	// *FatalError that Commit returns. The server must exit.
+	Fatal error
 
 	Size         int64 // aof_current_size: base and increments
 	BaseSize     int64 // aof_base_size: Size after the last rewrite
@@ -85,6 +88,7 @@ func (l *Log) Status() Status {
 	defer l.mu.Unlock()
 	s := Status{
 		Err:             l.st.writeErr,
+		Fatal:           l.fatal,
 		Size:            l.st.size,
 		BaseSize:        l.st.baseSize,
 		Pending:         int(l.end - l.written.Load()),

@@ -64,6 +64,7 @@ type Log struct {
 	o      Options
 	policy atomic.Int32
 	hold   atomic.Bool // no-appendfsync-on-rewrite is in effect
+	plain  atomic.Bool // the next rewrite's base is commands, not RDB
 
 	// Positions count the bytes appended since the log was opened, across files.
 	written atomic.Int64 // up to here the bytes are in the file
@@ -159,6 +160,7 @@ func prepare(o Options) (*Log, error) {
 	l := &Log{o: o.fill(), stop: make(chan struct{}), done: make(chan struct{})}
 	l.wake = sync.NewCond(&l.mu)
 	l.policy.Store(int32(o.Policy))
+	l.plain.Store(o.PlainBase)
 	l.st.lastRewriteOK = true
 	var err error
 	if l.manifest, err = l.o.findManifest(); err != nil {
@@ -172,9 +174,11 @@ func prepare(o Options) (*Log, error) {
 }
 
 // newBase and newIncr name a file that no earlier one can be mistaken for.
-func (l *Log) newBase() FileInfo {
+func (l *Log) newBase(plain bool) FileInfo {
 	l.highBase++
-	return FileInfo{Name: l.o.baseName(l.highBase), Seq: l.highBase, Type: BaseFile}
+	o := l.o
+	o.PlainBase = plain
+	return FileInfo{Name: o.baseName(l.highBase), Seq: l.highBase, Type: BaseFile}
 }
 
 func (l *Log) newIncr() FileInfo {
@@ -218,7 +222,7 @@ func (l *Log) firstBase(write BaseWriter) error {
 	if write == nil {
 		write = func(io.Writer) error { return nil }
 	}
-	base := l.newBase()
+	base := l.newBase(o.PlainBase)
 	name, temp := base.Name, o.tempBasePath()
 	err := o.writeBaseFile(temp, write)
 	if err == nil {
@@ -322,6 +326,9 @@ func (l *Log) SetPolicy(p Policy) {
 	l.policy.Store(int32(p))
 	l.wake.Broadcast()
 }
+
+// SetPlainBase changes aof-use-rdb-preamble for the rewrites that begin from now on.
+func (l *Log) SetPlainBase(plain bool) { l.plain.Store(plain) }
 
 // HoldSync suspends syncing, as Redis does under no-appendfsync-on-rewrite while
 // a rewrite or a snapshot keeps the disk busy. Under always Commit then promises

@@ -34,6 +34,7 @@ var (
 type Rewrite struct {
 	l       *Log
 	cut     int64 // position of the line: what comes after is for the new increment
+	plain   bool  // the base is commands, not RDB
 	aborted atomic.Bool
 
 	// The following are protected by Log.mu.
@@ -58,11 +59,14 @@ func (l *Log) BeginRewrite() (*Rewrite, error) {
 		return nil, ErrRewriting
 	}
 	l.off = false
-	l.rw = &Rewrite{l: l, cut: l.end}
+	l.rw = &Rewrite{l: l, cut: l.end, plain: l.plain.Load()}
 	l.st.rewrites++
 	l.o.Logf("Background append only file rewriting started")
 	return l.rw, nil
 }
+
+// PlainBase reports which of the two formats the function given to Run must write.
+func (rw *Rewrite) PlainBase() bool { return rw.plain }
 
 // Run writes the new base with write and puts it in force. Call it outside of the
 // engine's lock; it takes as long as write does. If it fails, the log is as
@@ -229,7 +233,7 @@ func (rw *Rewrite) install(temp string) error {
 	m := l.manifest.Clone()
 	l.mu.Unlock()
 
-	next, size, err := l.placeFiles(temp, m)
+	next, size, err := l.placeFiles(temp, rw.plain, m)
 	l.mu.Lock()
 	if err != nil {
 		l.installing = false
@@ -259,13 +263,13 @@ func (rw *Rewrite) install(temp string) error {
 
 // placeFiles gives the new base its name and writes the manifest that says so. On
 // an error m is in force again, or next is, and both name only files that exist.
-func (l *Log) placeFiles(temp string, m Manifest) (next Manifest, size int64, err error) {
+func (l *Log) placeFiles(temp string, plain bool, m Manifest) (next Manifest, size int64, err error) {
 	o := l.o
 	info, err := o.FS.Stat(temp)
 	if err != nil {
 		return m, 0, err
 	}
-	base := l.newBase()
+	base := l.newBase(plain)
 	next = m.Clone()
 	made := []string{base.Name}
 	if l.waiting {
@@ -363,6 +367,14 @@ func (l *Log) RewriteDue(percent, minSize int64) (growth int64, due bool) {
 		return growth, false
 	}
 	return growth, true
+}
+
+// RewriteLimited reports whether rewrites that nobody has asked for should wait, because the latest
+// ones have failed: see RewriteDue.
+func (l *Log) RewriteLimited() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limited()
 }
 
 func (l *Log) limited() bool {

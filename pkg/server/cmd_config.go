@@ -94,7 +94,7 @@ func cmdConfigSet(c *Client) {
 	if err := s.configChanged(&before); err != nil {
 		*s.cfg = before
 		s.applyConfig()
-		c.fail("ERR CONFIG SET failed - " + err.Error())
+		c.fail("ERR CONFIG SET failed (possibly related to argument 'appendonly') - " + err.Error())
 		return
 	}
 	c.w.OK()

@@ -47,14 +47,22 @@ type progressReader struct {
 
 func (p progressReader) Read(b []byte) (int, error) {
 	n, err := p.r.Read(b)
-	l := &p.s.progress
-	read := l.read.Add(int64(n))
-	if now := p.s.clock(); now.Sub(l.told) >= 5*time.Second {
-		l.told = now
-		p.s.logf(LevelNotice, "Loading: %.1f%% of %d bytes", 100*float64(read)/float64(max(l.total, 1)), l.total)
-	}
+	p.s.loadProgress(p.s.progress.read.Load() + int64(n))
 	return n, err
 }
+
+// loadProgress notes that so many bytes were read. Only who loads may call it.
+func (s *Server) loadProgress(read int64) {
+	l := &s.progress
+	l.read.Store(read)
+	if now := s.clock(); now.Sub(l.told) >= loadTold {
+		l.told = now
+		s.logf(LevelNotice, "Loading: %.1f%% of %d bytes", 100*float64(read)/float64(max(l.total, 1)), l.total)
+	}
+}
+
+// loadTold is how often the log is told of a load.
+const loadTold = 5 * time.Second
 
 // rdbInfo is what a snapshot says about itself.
 type rdbInfo struct {

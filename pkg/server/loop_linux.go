@@ -37,8 +37,9 @@ type loop struct {
 	queue  []*loopConn // to be looked at in the next turn
 
 	// Of one turn.
-	ready []*loopConn
-	dead  []*loopConn
+	ready    []*loopConn
+	dead     []*loopConn
+	commitAt int64 // append-only offset that must be durable before the turn's replies are written
 }
 
 // loopConn is a socket of the loop. It is the session's transport and its net.Conn.
@@ -248,8 +249,10 @@ func (l *loop) execute() bool {
 	}
 	s.passAsync()
 	l.gather() // those that this turn's commands had something for
+	l.commitAt = 0
 	for _, lc := range l.ready {
 		lc.closing = lc.c.closing
+		l.commitAt = max(l.commitAt, lc.c.commitAt)
 	}
 	over := s.down.closed && len(l.conns) == 0 && len(l.fresh) == 0
 	l.inside = false
@@ -278,11 +281,7 @@ func (l *loop) gather() {
 // write writes the replies of the turn, after the append-only file is as safe as it must be, and
 // reports whether there is more to do at once.
 func (l *loop) write() (more bool) {
-	var at int64
-	for _, lc := range l.ready {
-		at = max(at, lc.c.commitAt)
-	}
-	l.s.commitAOF(at)
+	l.s.commitAOF(l.commitAt)
 	again := l.ready[:0]
 	for _, lc := range l.ready {
 		lc.inTurn = false
@@ -324,6 +323,12 @@ func (lc *loopConn) send() {
 		if lc.written == len(c.wbuf) {
 			if lc.written = 0; cap(c.wbuf) > 256<<10 {
 				c.wbuf = nil
+			}
+			if c.commitAt > lc.l.commitAt {
+				// Others have added something since, and queued the connection: it is the next turn's,
+				// after the next commit.
+				c.wbuf = c.wbuf[:0]
+				break
 			}
 			if c.wbuf, c.out = c.out, c.wbuf[:0]; len(c.wbuf) == 0 {
 				break

@@ -1,45 +1,83 @@
 package server
 
-import "strings"
+import (
+	"strings"
+
+	"byor/pkg/aof"
+)
 
 // persistence is what the server knows of its files.
 type persistence struct {
 	rdbState
+	aofState
 	progress loadState
-
-	aofEnd    int64 // offset behind the last byte appended to the append-only file
-	aofStream stream
 }
 
-// aofOn reports whether effects go to an append-only file.
-func (s *Server) aofOn() bool { return false }
+// diskError says why writes must be refused, or nothing. Where both files are in trouble the
+// snapshot comes first, as in Redis.
+func (s *Server) diskError() string {
+	if msg := s.rdbError(); msg != "" {
+		return msg
+	}
+	if s.aofErr != nil {
+		return "MISCONF Errors writing to the AOF file: " + aof.Strerror(s.aofErr)
+	}
+	return ""
+}
 
-// appendAOF appends the bytes of a unit.
-func (s *Server) appendAOF(b []byte) {}
+// load loads the data set at start: from the append-only file where that is on, and then from
+// nothing else, or from the snapshot. The server has been answering -LOADING since New.
+func (s *Server) load() error {
+	s.lock()
+	fromAOF := s.cfg.AppendOnly
+	s.unlock()
+	load := s.loadRDB
+	if fromAOF {
+		load = s.loadAOF
+	}
+	if err := load(); err != nil {
+		return err
+	}
+	s.lock()
+	defer s.unlock()
+	s.endLoading()
+	return nil
+}
 
-// commitAOF returns when the append-only file is as safe as the policy demands up to the offset.
-// The engine's lock must not be held.
-func (s *Server) commitAOF(at int64) {}
-
-// diskError says why writes must be refused, or nothing.
-func (s *Server) diskError() string { return s.rdbError() }
-
-// load loads the data set at start.
-func (s *Server) load() error { return s.loadRDB() }
-
-// persistCron starts what is due: save points and rewrites.
-func (s *Server) persistCron() { s.rdbCron() }
+// persistCron starts what is due: save points and rewrites, in Redis's order. Only one of them can
+// be under way.
+func (s *Server) persistCron() {
+	s.checkAOF()
+	s.scheduledRewrite()
+	s.rdbCron()
+	s.automaticRewrite()
+}
 
 // finalSave makes the data safe before the server ends. The engine's lock must be held.
-func (s *Server) finalSave(mode ShutdownMode) error { return s.rdbFinalSave(mode) }
+func (s *Server) finalSave(mode ShutdownMode) error {
+	if err := s.aofFinal(mode); err != nil {
+		return err
+	}
+	return s.rdbFinalSave(mode)
+}
 
 func (s *Server) infoPersistence(b *strings.Builder) {
 	fields(b, "loading", btoi(s.loading), "async_loading", 0)
 	s.infoRDB(b)
+	s.infoAOF(b)
 	s.infoLoading(b)
 }
 
-// persistConfigChanged starts or stops what CONFIG SET changed.
-func (s *Server) persistConfigChanged(before *Config) error { return nil }
-
-func debugLoadAOF(c *Client) { c.fail("ERR not available") }
+// persistConfigChanged starts or stops what CONFIG SET changed. An error is about appendonly.
+func (s *Server) persistConfigChanged(before *Config) error {
+	if s.cfg.AppendOnly && !before.AppendOnly {
+		if err := s.startAOF(); err != nil {
+			return err
+		}
+	}
+	if !s.cfg.AppendOnly && before.AppendOnly {
+		s.stopAOF()
+	}
+	s.configureAOF()
+	return nil
+}

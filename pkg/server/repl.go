@@ -7,7 +7,7 @@ type replication struct {
 	replStream stream
 }
 
-func (s *Server) initReplication() { s.replStream.selected, s.aofStream.selected = -1, -1 }
+func (s *Server) initReplication() { s.replStream.selected = -1 }
 
 // isReplica reports whether the server follows a master.
 func (s *Server) isReplica() bool { return false }

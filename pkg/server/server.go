@@ -107,6 +107,8 @@ func New(cfg *Config, opt Options) *Server {
 	s.store.OnExpire = s.expired
 	s.stats.init(s.nowMs)
 	s.applyConfig()
+	s.initAOF()
+	s.loading = true // until Start has loaded the data
 	s.initReplication()
 	s.initRDB()
 	s.recalm()

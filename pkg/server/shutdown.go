@@ -77,6 +77,7 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	s.unlock()
 	s.drain(ctx)
 	s.lock()
+	s.closeAOF()
 	s.logf(LevelWarning, "Redis is now ready to exit, bye bye...")
 	close(s.doneLocked())
 	s.unlock()

@@ -68,6 +68,7 @@ func (s *Server) beginSnapshot(sink snapshotSink) *snapshot {
 	}
 	sink.begin(dbs)
 	s.snap = sn
+	s.configureAOF() // which may hold back syncs now
 	return sn
 }
 
@@ -113,6 +114,7 @@ func (sn *snapshot) end() {
 	sn.walk.Close()
 	if sn.s.snap == sn {
 		sn.s.snap = nil
+		sn.s.configureAOF()
 	}
 }
 

@@ -1,0 +1,197 @@
+package server
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"byor/pkg/aof"
+	"byor/pkg/store"
+)
+
+// aofLoader replays the append-only file: the base into the store, then command by command through
+// the same handlers that made the log.
+type aofLoader struct {
+	s      *Server
+	c      *Client // whose commands they are
+	locked bool    // the engine's lock is held throughout (DEBUG LOADAOF)
+}
+
+// lock takes the engine's lock for one command, so that INFO and the like are answered meanwhile.
+func (l *aofLoader) lock() {
+	if !l.locked {
+		l.s.lock()
+	}
+}
+
+func (l *aofLoader) unlock() {
+	if !l.locked {
+		l.s.unlock()
+	}
+}
+
+// loadAOF loads the append-only file at start and opens it. The engine's lock must not be held.
+func (s *Server) loadAOF() error {
+	l := &aofLoader{s: s}
+	res, err := l.load()
+	if err != nil {
+		return err
+	}
+	s.lock()
+	defer s.unlock()
+	if !res.Found {
+		s.warnOfSnapshot()
+	}
+	s.dirty = 0 // all of it is in the file
+	log, err := aof.Open(s.aofOptions(), s.writeEmptyBase())
+	if err != nil {
+		s.logf(LevelWarning, "%s", err)
+		return err
+	}
+	s.setAOF(log)
+	s.configureAOF()
+	return nil
+}
+
+// warnOfSnapshot tells of a snapshot that is there and not loaded: with appendonly yes the log is all
+// that counts, even if there is none.
+func (s *Server) warnOfSnapshot() {
+	if path := s.rdbFile("").path(); fileExists(path) {
+		s.logf(LevelWarning, "There is no append-only file, so the data set is empty: %s is not loaded when appendonly is yes. "+
+			"To take its data over, start with appendonly no and then say CONFIG SET appendonly yes.", s.cfg.DBFilename)
+	}
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// writeEmptyBase writes the base of a new log.
+func (s *Server) writeEmptyBase() aof.BaseWriter {
+	if !s.cfg.AOFUseRDBPreamble {
+		return nil
+	}
+	sink := s.newRDBSink(true)
+	return func(w io.Writer) error {
+		sink.open(w)
+		return sink.close()
+	}
+}
+
+// load replays the files. It leaves the server in the state of loading.
+func (l *aofLoader) load() (aof.Result, error) {
+	s := l.s
+	l.lock()
+	s.tick()
+	s.beginLoading(0)
+	mode := s.store.Expiry
+	s.store.Expiry = store.KeepExpired // the log says itself what has expired
+	l.c = s.newClient(nil)
+	l.c.flags, l.c.authed = flagFake, true
+	o := s.aofOptions()
+	l.unlock()
+	res, err := aof.Load(o, aof.Handlers{LoadBase: l.base, Apply: l.apply, Progress: l.progress})
+	l.lock()
+	defer l.unlock()
+	s.store.Expiry = mode
+	if err != nil {
+		s.logf(LevelWarning, "%s", err)
+		return res, err
+	}
+	for i := range s.store.Len() {
+		s.allReady(i)
+	}
+	return res, nil
+}
+
+// base loads the RDB that the log begins with.
+func (l *aofLoader) base(r *bufio.Reader, _ int64) error {
+	s := l.s
+	l.lock()
+	st := s.newStoreLike(store.KeepExpired)
+	l.unlock()
+	info, err := s.readRDB(r, st)
+	if err != nil {
+		return err
+	}
+	l.lock()
+	defer l.unlock()
+	s.store.Adopt(st)
+	s.loadedKeys, s.expiredKeys = int64(info.loaded.Keys), int64(info.loaded.Expired)
+	return nil
+}
+
+// errNotReplayed is a SELECT that failed. Redis goes on, and what follows goes to the wrong database.
+var errNotReplayed = errors.New("the database cannot be selected")
+
+// apply executes a command of the log. As in Redis it counts in no statistics, and one that replies
+// with an error is reported and passed over.
+func (l *aofLoader) apply(args [][]byte) error {
+	s, c := l.s, l.c
+	l.lock()
+	defer l.unlock()
+	cmd := s.lookupCommand(args)
+	if cmd == nil || cmd.Handler == nil {
+		if equalFold(args[0], "function") {
+			s.logf(LevelWarning, "The append-only file has a library of functions, which this server does not execute. It is left out.")
+			return nil
+		}
+		return aof.ErrUnknownCommand
+	}
+	c.cmd, c.args = cmd, args
+	c.failed, c.rewritten = false, false
+	c.w.Buf = c.w.Buf[:0]
+	switch n := len(args); {
+	case cmd.Arity > 0 && n != cmd.Arity || n < -cmd.Arity:
+		c.failArity()
+	case cmd.Flags&Write == 0 && cmd.Flags&(Admin|NoScript|PubSub) != 0:
+		c.fail("ERR '" + cmd.full + "' has no place in an append-only file")
+	default:
+		cmd.Handler(c)
+	}
+	if !c.failed {
+		return nil
+	}
+	reply := string(c.w.Buf[:max(0, len(c.w.Buf)-2)])
+	s.logf(LevelWarning, "== CRITICAL == This server is sending an error to its AOF-loading-client: '%s' after processing the command '%s'", reply, cmd.full)
+	if cmd.full == "select" {
+		return fmt.Errorf("%w: %s", errNotReplayed, reply)
+	}
+	return nil
+}
+
+// progress counts what was read for INFO, and tells the log every few seconds.
+func (l *aofLoader) progress(loaded, total int64) {
+	l.lock()
+	l.s.progress.total = total
+	l.unlock()
+	l.s.loadProgress(loaded)
+}
+
+// debugLoadAOF replaces the data by what the append-only file says it is, which must change nothing.
+func debugLoadAOF(c *Client) {
+	s := c.s
+	if s.rewrite != nil {
+		c.fail("ERR Background append only file rewriting already in progress")
+		return
+	}
+	if log := s.aof.Load(); log != nil {
+		if err := log.Flush(); err != nil {
+			c.fail("ERR " + err.Error())
+			return
+		}
+	}
+	s.store.Flush()
+	l := &aofLoader{s: s, locked: true}
+	if _, err := l.load(); err != nil {
+		// Commands stay locked out and half the data is gone: as Redis, do not go on with that.
+		os.Exit(1)
+	}
+	s.endLoading()
+	s.dirty = 0
+	s.logf(LevelWarning, "Append Only File loaded by DEBUG LOADAOF")
+	c.w.OK()
+}
