@@ -16,7 +16,8 @@
 // -appendfsync always|everysec|no (05), -appendonly yes|no (06, where the log becomes optional) and
 // -replicaof host:port (08). Flags that a binary does not list in -h are not given to it.
 // Step 10 takes redis-server's command line. A server started with CMD= finds the same in its
-// environment: PORT, DIR, APPENDONLY, APPENDFSYNC, REPLICAOF (host:port), MASTER_HOST, MASTER_PORT.
+// environment: PORT, DIR, APPENDONLY, APPENDFSYNC, REPLICAOF (host:port), MASTER_HOST, MASTER_PORT, and in ARGS
+// the flags that an exercise asks for.
 package check
 
 import (

@@ -21,7 +21,7 @@ import (
 type bins struct {
 	root, dir string
 	mu        sync.Mutex
-	made      map[string]func() (string, error)
+	made      map[string]func() (*Target, error)
 	slots     chan bool
 }
 
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	built = &bins{root: root, dir: dir, made: map[string]func() (string, error){}, slots: make(chan bool, 2)}
+	built = &bins{root: root, dir: dir, made: map[string]func() (*Target, error){}, slots: make(chan bool, 2)}
 	flag.Parse()
 	flag.Set("test.parallel", "8") // they wait for sockets and clocks more than for a processor
 	code := m.Run()
@@ -57,28 +57,33 @@ func (b *bins) target(t *testing.T, step int, patch string) *Target {
 	b.mu.Lock()
 	if b.made[key] == nil {
 		n := len(b.made)
-		b.made[key] = sync.OnceValues(func() (string, error) { return b.build(n, step, patch) })
+		b.made[key] = sync.OnceValues(func() (*Target, error) { return b.build(n, step, patch) })
 	}
 	make := b.made[key]
 	b.mu.Unlock()
-	bin, err := make()
+	target, err := make()
 	require.NoError(t, err, "%s with patch %q", Folders[step], patch)
-	return StepTarget(step, bin)
+	return target
 }
 
-func (b *bins) build(n, step int, patch string) (string, error) {
+func (b *bins) build(n, step int, patch string) (*Target, error) {
 	bin := filepath.Join(b.dir, fmt.Sprint("bin", n))
 	overlay := ""
 	if patch != "" {
 		work := filepath.Join(b.dir, fmt.Sprint("src", n))
 		var err error
 		if overlay, err = applyPatch(b.root, work, patch); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
 	b.slots <- true
 	defer func() { <-b.slots }()
-	return bin, Build(b.root, Folders[step], bin, overlay)
+	if err := Build(b.root, Folders[step], bin, overlay); err != nil {
+		return nil, err
+	}
+	target := StepTarget(step, bin)
+	target.Source = &Source{Root: b.root, Dir: Folders[step], Overlay: overlay}
+	return target, nil
 }
 
 // applyPatch applies patch to copies of the files it names, below work, and returns an overlay

@@ -18,7 +18,7 @@ type Options struct {
 	Dir       string   // the data directory; "" is a fresh one
 	Fsync     string   // "always", "everysec", "no": the append-only file is on; "" is off
 	ReplicaOf string   // host:port of the master
-	Extra     []string // further flags, for exercises; not given to a server started by CMD=
+	Extra     []string // further flags of exercises, with one dash; a server started by CMD= finds them in ARGS
 }
 
 type kind int
@@ -41,6 +41,16 @@ type Target struct {
 	has  map[string]bool
 
 	prefix []string // a command that runs the server's, such as strace
+
+	// Source is the package that the binary was built from; nil when it is not known.
+	Source *Source
+}
+
+// Source is a Go package in a tree.
+type Source struct {
+	Root    string // the course's top directory
+	Dir     string // the package, below Root
+	Overlay string // for go build and go test; "" is none
 }
 
 // StepTarget returns the target for the binary of a step, as Build makes it.
@@ -125,7 +135,13 @@ func redisArgs(o Options, port int) []string {
 	if host, port, ok := strings.Cut(o.ReplicaOf, ":"); ok {
 		args = append(args, "--replicaof", host+" "+port)
 	}
-	return append(args, o.Extra...)
+	for _, a := range o.Extra {
+		if strings.HasPrefix(a, "-") && len(a) > 2 {
+			a = "-" + a // redis-server's options have two dashes
+		}
+		args = append(args, a)
+	}
+	return args
 }
 
 func (t *Target) shell(o Options, port int) *exec.Cmd {
@@ -137,7 +153,8 @@ func (t *Target) shell(o Options, port int) *exec.Cmd {
 	}
 	host, mport, _ := strings.Cut(o.ReplicaOf, ":")
 	cmd.Env = append(os.Environ(), "PORT="+strconv.Itoa(port), "DIR="+o.Dir, "APPENDONLY="+yesNo(o.Fsync != ""),
-		"APPENDFSYNC="+o.Fsync, "REPLICAOF="+o.ReplicaOf, "MASTER_HOST="+host, "MASTER_PORT="+mport)
+		"APPENDFSYNC="+o.Fsync, "REPLICAOF="+o.ReplicaOf, "MASTER_HOST="+host, "MASTER_PORT="+mport,
+		"ARGS="+strings.Join(o.Extra, " "))
 	return cmd
 }
 

@@ -197,6 +197,7 @@ func targetOf(o options, step int) (*check.Target, func(), error) {
 	}
 	target := check.StepTarget(step, bin)
 	target.Name = title
+	target.Source = &check.Source{Root: o.root, Dir: dir}
 	return target, clean, nil
 }
 

@@ -1,0 +1,114 @@
+package check
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The exercises of step 02.
+
+func init() {
+	register(2, 1, Check{Name: "debug-protocol", What: "DEBUG PROTOCOL shows the types of reply", Run: exEncoder,
+		NotRedis: "needs enable-debug-command", Hint: "a header with the count, then that many values; there is no end mark"})
+	register(2, 2, Check{Name: "four-nothings", What: "GET, LPOP and LRANGE answer nothing, each its own", Run: exNothing,
+		Hint: "$-1 is no value, *-1 no list, *0 an empty list, $0 an empty string"})
+	register(2, 3, Check{Name: "requirepass", What: "a stranger may say little until AUTH", Run: exAuth, Own: true,
+		Hint: "the parser must know at the moment of reading a length whether it listens to a stranger; the order of errors: unknown command, number of arguments, NOAUTH"})
+	register(2, 4, Check{Name: "hello", What: "HELLO 3 and HELLO 2 change the language of replies", Run: exHello,
+		Hint: "the language is a property of the connection, and the reply to HELLO 3 is in RESP3 already"})
+	register(2, 5, Check{Name: "fuzz", What: "FuzzParser exists, and its seeds pass", Run: exFuzz, Own: true, Slow: 4,
+		NotRedis: "it looks at Go code", Hint: "func FuzzParser(f *testing.F) in fuzz_test.go, with at least three f.Add"})
+	register(2, 6, Check{Name: "one-write", What: "a pipeline of a thousand costs few writes, one command none of its speed", Run: exOneWrite, Own: true,
+		NotRedis: "INFO and its own connections count as well", Hint: "write when the parser says that nothing whole is left, not after each command"})
+}
+
+func exEncoder(t *T) {
+	c := t.Dial()
+	for typ, want := range map[string]string{"string": Bulk("Hello World"), "integer": ":12345\r\n", "double": Bulk("3.141"), "null": "$-1\r\n",
+		"array": "*3\r\n:0\r\n:1\r\n:2\r\n", "map": "*6\r\n:0\r\n:0\r\n:1\r\n:1\r\n:2\r\n:0\r\n", "true": ":1\r\n", "false": ":0\r\n"} {
+		c.Ask(want, "DEBUG", "PROTOCOL", typ).Ask(want, "debug", "Protocol", strings.ToUpper(typ))
+	}
+	v := str(c.Do("DEBUG", "PROTOCOL", "nope"))
+	t.Require(strings.HasPrefix(v, "ERR Wrong protocol type name."), "-ERR Wrong protocol type name. …", "%s", v)
+}
+
+func exNothing(t *T) {
+	k := t.Key("none")
+	t.Dial().Ask("$-1\r\n", "GET", k).Ask("$-1\r\n", "LPOP", k).Ask("*-1\r\n", "LPOP", k, "2").Ask("*0\r\n", "LRANGE", k, "0", "-1").
+		Ask("$0\r\n\r\n", "ECHO", "").Ask("$-1\r\n", "get", k).
+		Ask(Err("ERR wrong number of arguments for 'lpop' command"), "LPOP").
+		Ask(Err("ERR wrong number of arguments for 'get' command"), "GET").
+		Ask(Err("ERR wrong number of arguments for 'lrange' command"), "LRANGE", k, "0")
+}
+
+func exAuth(t *T) {
+	s := t.Start(Options{Extra: []string{"-requirepass", "sesame"}})
+	c := t.DialTo(s)
+	noauth := Err("NOAUTH Authentication required.")
+	c.Ask(noauth, "PING").Ask(noauth, "ECHO", "x").Ask(Err("ERR wrong number of arguments for 'echo' command"), "ECHO").
+		Ask(Err("ERR unknown command 'NOPE', with args beginning with: "), "NOPE")
+	t.DialTo(s).Send("*11\r\n").Expect("-ERR Protocol error: unauthenticated multibulk length\r\n").ExpectClose()
+	t.DialTo(s).Send("*1\r\n$16385\r\n").Expect("-ERR Protocol error: unauthenticated bulk length\r\n").ExpectClose()
+	wrong := Err("WRONGPASS invalid username-password pair or user is disabled.")
+	c.Ask(wrong, "AUTH", "open").Ask(wrong, "AUTH", "ann", "sesame").Ask(Err("ERR syntax error"), "AUTH", "a", "b", "c").
+		Ask(Err("ERR wrong number of arguments for 'auth' command"), "AUTH").Ask(noauth, "PING").
+		Ask("+OK\r\n", "AUTH", "sesame").Ask("+PONG\r\n", "PING").Ask(Bulk(strings.Repeat("x", 20_000)), "ECHO", strings.Repeat("x", 20_000)).
+		Ask(wrong, "AUTH", "open").Hint("a wrong password later does not take the right away").Ask("+PONG\r\n", "PING")
+	t.DialTo(s).Ask("+OK\r\n", "auth", "default", "sesame").Ask("+PONG\r\n", "PING")
+	t.Hint("without the flag all is as before").Dial().Ask("+PONG\r\n", "PING").
+		Ask(Err("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"), "AUTH", "x")
+}
+
+func exHello(t *T) {
+	c := t.Dial()
+	body := func(proto, id string) string {
+		return Bulk("server") + Bulk("redis") + Bulk("version") + Bulk("7.0.15") + Bulk("proto") + ":" + proto + "\r\n" + Bulk("id") + ":" + id + "\r\n" +
+			Bulk("mode") + Bulk("standalone") + Bulk("role") + Bulk("master") + Bulk("modules") + "*0\r\n"
+	}
+	v := c.Do("HELLO", "3")
+	t.Require(v.Kind == '%' && len(v.Elems) == 14, "a map of seven pairs, %7", "%c%s", v.Kind, str(v))
+	id := str(v.Elems[7])
+	_, err := strconv.Atoi(id)
+	t.Require(err == nil, "a number as id", "%s", id)
+	c.Ask("%7\r\n"+body("3", id), "HELLO", "3").Ask("%7\r\n"+body("3", id), "HELLO").
+		Ask("*2\r\n_\r\n_\r\n", "COMMAND", "INFO", "nope", "neither").
+		Ask("*14\r\n"+body("2", id), "HELLO", "2").Ask("*14\r\n"+body("2", id), "HELLO").
+		Ask(Err("NOPROTO unsupported protocol version"), "HELLO", "4").
+		Ask(Err("ERR Protocol version is not an integer or out of range"), "HELLO", "abc").
+		Ask("*14\r\n"+body("2", id), "HELLO")
+	other := t.Dial()
+	other.Hint("each connection has its own language").Do("PING")
+	v = other.Do("HELLO")
+	t.Require(v.Kind == '*' && str(v.Elems[7]) != id, "RESP2 and another id for another connection", "%c%s", v.Kind, str(v))
+	if !t.Real() {
+		c.Ask("*0\r\n", "COMMAND", "DOCS").Cmd("HELLO", "3").Reply()
+		c.Ask("%0\r\n", "COMMAND", "DOCS")
+	}
+}
+
+func exFuzz(t *T) {
+	out, ok := t.GoTest("^FuzzParser$")
+	t.Require(ok, "go test -run FuzzParser passes", "%s", out)
+	n := strings.Count(out, "--- PASS: FuzzParser/")
+	t.Require(n >= 3, "at least three seeds (f.Add)", "%d in:\n%s", n, out)
+}
+
+func exOneWrite(t *T) {
+	s := t.Alone()
+	c := t.DialTo(s)
+	number := func(name string) int {
+		v, ok := c.Info()[name]
+		n, err := strconv.Atoi(v)
+		t.Require(ok && err == nil, "a line "+name+":N in INFO", "%q", v)
+		return n
+	}
+	cmds, reads, writes := number("total_commands_processed"), number("total_reads_processed"), number("total_writes_processed")
+	c.Exchange(strings.Repeat("PING\r\n", 1000), strings.Repeat("+PONG\r\n", 1000))
+	t.Require(number("total_commands_processed") >= cmds+1000, "1000 commands more", "%d, then %d", cmds, number("total_commands_processed"))
+	t.Require(number("total_writes_processed")-writes < 100, "fewer than 100 writes for 1000 commands", "%d", number("total_writes_processed")-writes)
+	t.Require(number("total_reads_processed") > reads, "reads are counted", "%d", number("total_reads_processed"))
+	c.Send("PING\r\n*1\r\n$4\r\nPI").Hint("a whole command is answered at once, also with half of the next behind it").Expect("+PONG\r\n")
+	time.Sleep(10 * time.Millisecond)
+	c.Send("NG\r\n").Expect("+PONG\r\n")
+}

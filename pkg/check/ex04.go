@@ -1,0 +1,144 @@
+package check
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// The exercises of step 04.
+
+func init() {
+	register(4, 1, Check{Name: "keepttl", What: "SET KEEPTTL keeps the deadline", Run: exKeepTTL,
+		Hint: "an option without a number; a deadline that has passed is not kept"})
+	register(4, 2, Check{Name: "absolute", What: "EXPIREAT, PEXPIREAT, EXPIRETIME, PEXPIRETIME, SET EXAT and PXAT", Run: exAbsolute,
+		Hint: "EXPIRE is EXPIREAT counted from now; mind overflow when seconds become milliseconds"})
+	register(4, 3, Check{Name: "conditions", What: "EXPIRE with NX, XX, GT and LT", Run: exConditions,
+		Hint: "parse all options, look for contradictions, then look at the key; no deadline is infinity for GT and LT"})
+	register(4, 4, Check{Name: "getdel-getex", What: "GETDEL and GETEX read and change in one go", Run: exGetEx,
+		Hint: "first everything that can fail, then the reply, then the change"})
+	register(4, 5, Check{Name: "due-first", What: "100 dead keys among 20,000 that live are found in time", Run: exDueFirst, Own: true, Slow: 4,
+		NotRedis: "it samples, too", Hint: "a heap ordered by deadline knows what is due without looking at the rest"})
+	register(4, 6, Check{Name: "expired-keys", What: "INFO counts expired keys and those in memory", Run: exExpiredKeys, Own: true, Slow: 2,
+		NotRedis: "its INFO has other lines between", Hint: "keys die of their deadline in two places, the look-up and the sweeper: count in both, and nowhere else"})
+}
+
+func exKeepTTL(t *T) {
+	k, c := t.Key("k"), t.Dial()
+	c.Ask("+OK\r\n", "SET", k, "a", "EX", "100").Ask("+OK\r\n", "SET", k, "b", "KEEPTTL").Ask(Bulk("b"), "GET", k).between(95_000, 100_000, "PTTL", k).
+		Ask("+OK\r\n", "SET", k, "c", "keepttl").between(95_000, 100_000, "PTTL", k).Ask("+OK\r\n", "SET", k, "d").Ask("+OK\r\n", "SET", k, "e", "KEEPTTL").
+		Ask(":-1\r\n", "TTL", k)
+	for _, opts := range [][]string{{"KEEPTTL", "EX", "5"}, {"EX", "5", "KEEPTTL"}, {"PX", "5", "KEEPTTL"}} {
+		c.Ask(Err("ERR syntax error"), append([]string{"SET", k, "bad"}, opts...)...).Ask(Bulk("e"), "GET", k)
+	}
+	c.Ask("+OK\r\n", "SET", k, "short", "PX", "150")
+	t.Sleep(soon + margin)
+	c.Ask("+OK\r\n", "SET", k, "new", "KEEPTTL").Hint("a key past its deadline is not there, and neither is its deadline").Ask(":-1\r\n", "TTL", k)
+	c.Ask("+OK\r\n", "SET", t.Key("fresh"), "v", "KEEPTTL")
+}
+
+func exAbsolute(t *T) {
+	k, c := t.Key("k"), t.Dial()
+	now := time.Now().Unix()
+	at := strconv.FormatInt(now+1000, 10)
+	c.Ask(":0\r\n", "EXPIREAT", k, at).Ask(":-2\r\n", "EXPIRETIME", k).Ask("+OK\r\n", "SET", k, "v").Ask(":-1\r\n", "EXPIRETIME", k).Ask(":-1\r\n", "PEXPIRETIME", k).
+		Ask(":1\r\n", "EXPIREAT", k, at).Ask(":"+at+"\r\n", "EXPIRETIME", k).Ask(":"+at+"000\r\n", "PEXPIRETIME", k).between(990, 1000, "TTL", k).
+		Ask(":1\r\n", "PEXPIREAT", k, at+"600").Ask(":"+at+"600\r\n", "PEXPIRETIME", k).Ask(fmt.Sprintf(":%d\r\n", now+1001), "EXPIRETIME", k)
+	c.Ask("+OK\r\n", "SET", k, "v", "EXAT", at).Ask(":"+at+"000\r\n", "PEXPIRETIME", k).Ask("+OK\r\n", "SET", k, "v", "pxat", at+"123").Ask(":"+at+"123\r\n", "PEXPIRETIME", k)
+	for _, opts := range [][]string{{"EX", "5", "PXAT", at}, {"EXAT", at, "PX", "5"}, {"EXAT"}} {
+		c.Ask(Err("ERR syntax error"), append([]string{"SET", k, "bad"}, opts...)...)
+	}
+	for _, v := range []string{"0", "-5"} {
+		c.Ask(Err("ERR invalid expire time in 'set' command"), "SET", k, "bad", "EXAT", v).Ask(Err("ERR invalid expire time in 'set' command"), "SET", k, "bad", "PXAT", v)
+	}
+	c.Ask(Bulk("v"), "GET", k).Ask(Err(notInteger), "EXPIREAT", k, "x").Ask(Err("ERR invalid expire time in 'expireat' command"), "EXPIREAT", k, "9223372036854775807").
+		Ask("+OK\r\n", "SET", k, "v", "PXAT", "1000").Ask("$-1\r\n", "GET", k).
+		Ask("+OK\r\n", "SET", k, "v").Ask(":1\r\n", "EXPIREAT", k, "1").Ask(":0\r\n", "EXISTS", k).
+		Ask("+OK\r\n", "SET", k, "v").Ask(":1\r\n", "PEXPIREAT", k, "9223372036854775807").Ask(":9223372036854775807\r\n", "PEXPIRETIME", k).
+		Ask(Bulk("v"), "GET", k).Ask(":1\r\n", "DEL", k)
+}
+
+func exConditions(t *T) {
+	k, c := t.Key("k"), t.Dial()
+	c.Ask("+OK\r\n", "SET", k, "v").Ask(":0\r\n", "EXPIRE", k, "100", "XX").Ask(":0\r\n", "EXPIRE", k, "100", "GT").Ask(":-1\r\n", "TTL", k).
+		Ask(":1\r\n", "EXPIRE", k, "100", "LT").Ask(":100\r\n", "TTL", k).Ask(":0\r\n", "EXPIRE", k, "50", "NX").Ask(":0\r\n", "EXPIRE", k, "50", "gt").
+		Ask(":1\r\n", "EXPIRE", k, "200", "GT").Ask(":200\r\n", "TTL", k).Ask(":0\r\n", "EXPIRE", k, "300", "LT").Ask(":1\r\n", "PEXPIRE", k, "50000", "LT", "XX").
+		Ask(":50\r\n", "TTL", k).Ask(":1\r\n", "EXPIRE", k, "70", "XX", "GT").Ask(":0\r\n", "EXPIRE", k, "-1", "GT").Ask(":70\r\n", "TTL", k).
+		Ask(":0\r\n", "EXPIRE", t.Key("none"), "10", "NX")
+	nx := Err("ERR NX and XX, GT or LT options at the same time are not compatible")
+	c.Ask(nx, "EXPIRE", k, "1", "NX", "XX").Ask(nx, "EXPIRE", k, "1", "GT", "NX").Ask(nx, "PEXPIRE", k, "1", "NX", "LT").
+		Ask(Err("ERR GT and LT options at the same time are not compatible"), "EXPIRE", k, "1", "GT", "LT").
+		Ask(Err("ERR Unsupported option FOO"), "EXPIRE", k, "1", "FOO").Ask(Err(notInteger), "EXPIRE", k, "x", "NX").Ask(":70\r\n", "TTL", k).
+		Ask(":1\r\n", "EXPIRE", k, "-1", "LT").Ask(":0\r\n", "EXISTS", k)
+	c.Ask("+OK\r\n", "SET", k, "v").Ask(":1\r\n", "EXPIRE", k, "10", "NX").Ask(":10\r\n", "TTL", k)
+}
+
+func exGetEx(t *T) {
+	k, c := t.Key("k"), t.Dial()
+	c.Ask("$-1\r\n", "GETDEL", k).Ask("$-1\r\n", "GETEX", k).Ask("+OK\r\n", "SET", k, "v").Ask(Bulk("v"), "GETDEL", k).Ask(":0\r\n", "EXISTS", k).
+		Ask("+OK\r\n", "SET", k, "v").Ask(Bulk("v"), "GETEX", k).Ask(":-1\r\n", "TTL", k).Ask(Bulk("v"), "GETEX", k, "EX", "100").Ask(":100\r\n", "TTL", k).
+		Ask(Bulk("v"), "GETEX", k).Ask(":100\r\n", "TTL", k).Ask(Bulk("v"), "getex", k, "px", "50000").Ask(":50\r\n", "TTL", k)
+	for _, opts := range [][]string{{"EX"}, {"NOPE"}, {"PERSIST", "EX"}, {"EX", "5", "PERSIST"}, {"EX", "5", "PX", "5"}, {"PERSIST", "x"}} {
+		c.Ask(Err("ERR syntax error"), append([]string{"GETEX", k}, opts...)...)
+	}
+	c.Ask(Err("ERR invalid expire time in 'getex' command"), "GETEX", k, "EX", "0").Ask(Err("ERR invalid expire time in 'getex' command"), "GETEX", k, "PX", "-1").
+		Ask(Err(notInteger), "GETEX", k, "EX", "x").Ask(":50\r\n", "TTL", k).Ask(Bulk("v"), "GETEX", k, "PERSIST").Ask(":-1\r\n", "TTL", k).
+		Ask("$-1\r\n", "GETEX", t.Key("none"), "EX", "5").Ask(Err("ERR syntax error"), "GETEX", t.Key("none"), "NOPE").
+		Ask(Err("ERR wrong number of arguments for 'getdel' command"), "GETDEL")
+}
+
+// fillKeys sets n keys with a prefix and options, in batches.
+func (c *Conn) fillKeys(prefix string, n int, opts ...string) {
+	for at := 0; at < n; at += 1000 {
+		var in []byte
+		size := min(1000, n-at)
+		for i := range size {
+			in = resp.AppendCommandStrings(in, append([]string{"SET", prefix + strconv.Itoa(at+i), "v"}, opts...)...)
+		}
+		c.Exchange(string(in), strings.Repeat("+OK\r\n", size))
+	}
+}
+
+func exDueFirst(t *T) {
+	s := t.Alone()
+	c := t.DialTo(s)
+	c.fillKeys("long:", 20_000, "EX", "1000")
+	c.fillKeys("short:", 100, "PX", "300")
+	t.Sleep(1300 * time.Millisecond)
+	c.Ask(":20000\r\n", "DBSIZE")
+	one := strings.Repeat(string(resp.AppendCommandStrings(nil, "EXPIRE", "long:7", "1000")), 1000)
+	before := residentBytes(s)
+	for range 1000 {
+		c.Exchange(one, strings.Repeat(":1\r\n", 1000))
+	}
+	grown := residentBytes(s) - before
+	t.Hint("a moved deadline leaves its old item in the heap: when there are more wrong ones than right ones, build it anew").
+		Require(grown < 40<<20, "a million moves of one deadline do not make memory grow", "%d MB more", grown>>20)
+	c.Ask(":20000\r\n", "DBSIZE")
+}
+
+func exExpiredKeys(t *T) {
+	s := t.Alone()
+	c := t.DialTo(s)
+	info := c.Info()
+	_, has := info["db0"]
+	t.Require(info["expired_keys"] == "0" && !has, "expired_keys:0 and no db0 line at first", "%v", info)
+	c.fillKeys("short:", 50, "PX", "200")
+	c.fillKeys("long:", 30, "EX", "100")
+	c.fillKeys("ever:", 20)
+	if db0 := c.Info()["db0"]; db0 != "keys=100,expires=80,avg_ttl=0" {
+		t.Require(db0 != "" && c.Info()["expired_keys"] != "0", "db0:keys=100,expires=80,avg_ttl=0", "%s", db0)
+	}
+	c.Ask(":1\r\n", "DEL", "long:0").Ask("+OK\r\n", "SET", "long:1", "v").Ask(":1\r\n", "PERSIST", "long:2")
+	t.Until(t.limit, "expired_keys:50 and db0:keys=49,expires=27,avg_ttl=0", func() (bool, string) {
+		info := c.Info()
+		return info["expired_keys"] == "50" && info["db0"] == "keys=49,expires=27,avg_ttl=0", fmt.Sprint(info)
+	})
+	c.Ask("+OK\r\n", "SET", "lazy", "v", "PX", "1")
+	time.Sleep(20 * time.Millisecond)
+	c.Do("GET", "lazy")
+	t.Require(c.Info()["expired_keys"] == "51", "expired_keys:51 after one more", "%s", c.Info()["expired_keys"])
+}
