@@ -151,30 +151,36 @@ func expireErrors(t *T) {
 		Ask(Bulk("kept"), "GET", k).Ask(":-1\r\n", "TTL", k)
 }
 
+// expiredReaders lets many keys expire at one moment, and then all clients ask for each of them.
 func expiredReaders(t *T) {
-	keys := make([]string, 400)
+	keys := make([]string, 3000)
 	for i := range keys {
 		keys[i] = t.Key("short")
 	}
-	end := time.Now().Add(600 * time.Millisecond)
-	t.Parallel(16, func(i int) {
-		c := t.Dial()
-		for time.Now().Before(end) {
+	for range 4 {
+		t.Parallel(2, func(i int) {
 			var in []byte
-			for j, k := range keys {
-				if (i+j)%8 == 0 {
-					in = resp.AppendCommandStrings(in, "SET", k, "v", "PX", "1")
-				} else {
+			for _, k := range keys[i*len(keys)/2 : (i+1)*len(keys)/2] {
+				in = resp.AppendCommandStrings(in, "SET", k, "v", "PX", "40")
+			}
+			t.Dial().Exchange(string(in), strings.Repeat("+OK\r\n", len(keys)/2))
+		})
+		t.Sleep(45 * time.Millisecond)
+		t.Parallel(16, func(int) {
+			c := t.Dial()
+			for at := 0; at < len(keys); at += 100 {
+				var in []byte
+				for _, k := range keys[at : at+100] {
 					in = resp.AppendCommandStrings(in, "GET", k)
 				}
+				c.Send(string(in))
+				for range 100 {
+					v := c.Reply()
+					t.Require(!v.IsError(), "a value or a null", "%s", str(v))
+				}
 			}
-			c.Send(string(in))
-			for range keys {
-				v := c.Reply()
-				t.Require(!v.IsError(), "a value, a null or +OK", "%s", str(v))
-			}
-		}
-	})
+		})
+	}
 	t.Dial().Ask("+PONG\r\n", "PING")
 }
 

@@ -58,8 +58,9 @@ func StepTarget(step int, bin string) *Target {
 	t := &Target{Step: step, Name: Folders[step], kind: kindStep, path: bin, has: map[string]bool{}}
 	if step == Last {
 		t.kind = kindRedis
-		// It has no -h to ask. Without the gateway in it, it refuses the gateway's options.
-		if b, err := os.ReadFile(bin); err == nil && bytes.Contains(b, []byte("http-port")) {
+		// It has no -h to ask, but names the first option that it does not know.
+		out, _ := exec.Command(bin, "--http-port", "0", "--no-such-option", "x").CombinedOutput()
+		if !bytes.Contains(out, []byte("'http-port")) {
 			t.base = []string{"--http-port", "0"}
 		}
 		return t
