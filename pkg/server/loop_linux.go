@@ -198,9 +198,16 @@ func (l *loop) readReady(n int) {
 		if lc == nil {
 			continue
 		}
+		queued := lc.inTurn
 		l.join(lc)
 		if ev.Events&^uint32(syscall.EPOLLOUT) == 0 {
 			continue
+		}
+		if lc.c.next < len(lc.c.batch) { // parsed, not executed, and pointing into the buffer that Fill writes to
+			if queued {
+				continue // they run in this turn; the socket is reported again in the next
+			}
+			lc.c.keepRest()
 		}
 		switch err := lc.c.rd.Fill(); {
 		case err == nil:
