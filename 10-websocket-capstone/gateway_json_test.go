@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +158,29 @@ func TestJSONSubscriptionIsAnsweredFirst(t *testing.T) {
 	}
 	close(stop)
 	<-published
+}
+
+// The same with an engine that says things in the worst order.
+func TestJSONSubscriptionHoldsMessagesBack(t *testing.T) {
+	worst := dialInMemory(func(c net.Conn) {
+		r := resp.NewCommandReader(c)
+		for range 3 { // HELLO, SUBSCRIBE, PSUBSCRIBE
+			args, err := r.ReadCommand()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, map[string]string{
+				"HELLO":      "%1\r\n+id\r\n:7\r\n",
+				"SUBSCRIBE":  ">3\r\n+subscribe\r\n+c\r\n:1\r\n>3\r\n+message\r\n+c\r\n+early\r\n",
+				"PSUBSCRIBE": ">3\r\n+psubscribe\r\n+d*\r\n:2\r\n>3\r\n+message\r\n+c\r\n+late\r\n",
+			}[string(args[0])])
+		}
+		_, _ = r.ReadCommand()
+	})
+	g := startGateway(t, func(o *gatewayOptions) { o.Dial = worst })
+	g.dial(protoJSON).expect(`{"id":1,"op":"sub","channels":["c"],"patterns":["d*"]}`,
+		`{"id":1,"result":{"subscribed":["c","d*"]}}`,
+		`{"push":"message","channel":"c","data":"early"}`, `{"push":"message","channel":"c","data":"late"}`)
 }
 
 func TestJSONSubscriptionLimit(t *testing.T) {

@@ -200,7 +200,7 @@ func TestTooManyFragments(t *testing.T) {
 	w, err := p.NextWriter(websocket.TextMessage)
 	require.NoError(t, err)
 	go func() {
-		for range 100 {
+		for range 2000 { // it goes on sending, and must see why it was closed all the same
 			if _, err := w.Write(make([]byte, 4096)); err != nil {
 				return
 			}
@@ -227,11 +227,12 @@ func TestWrongFrames(t *testing.T) {
 // A peer that sends pongs, or the fragments of a message one by one, is not
 // alive for ever. Without the rules of pong and readMessage this would not end.
 func TestTricklingPeerIsDropped(t *testing.T) {
-	g := startGateway(t, func(o *gatewayOptions) { o.ReadTimeout = 150 * time.Millisecond })
+	g := startGateway(t, func(o *gatewayOptions) { o.Ping, o.ReadTimeout = 10*time.Millisecond, 150*time.Millisecond })
 	for _, fragments := range []bool{false, true} {
 		p := g.dial(protoJSON)
 		g.eventually(func() bool { return len(g.open()) == 1 }, "it is there")
 		if fragments {
+			go func() { _, _, _ = p.ReadMessage() }() // and answers pings
 			require.NoError(t, writeFragment(p.NetConn(), websocket.TextMessage, `{"id":`))
 		}
 		g.eventually(func() bool {
