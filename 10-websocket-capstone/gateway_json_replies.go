@@ -19,7 +19,7 @@ var errOutOfStep = errors.New("a reply that nobody awaits")
 
 // listen turns what the session says into JSON until it ends.
 func (t *jsonTalk) listen() error {
-	r := resp.NewReader(t.s.session)
+	r := resp.NewReaderSize(t.s.session, 2<<10)
 	for {
 		v, err := r.ReadValue()
 		if err != nil {

@@ -71,6 +71,9 @@ type Reader struct{ br *bufio.Reader }
 // NewReader returns a reader of the replies in r. It may read ahead.
 func NewReader(r io.Reader) *Reader { return &Reader{bufio.NewReaderSize(r, readBuf)} }
 
+// NewReaderSize is NewReader with a buffer of n bytes, for who has thousands of connections.
+func NewReaderSize(r io.Reader, n int) *Reader { return &Reader{bufio.NewReaderSize(r, n)} }
+
 // Buffered returns the bytes received that belong to no value returned so far.
 func (r *Reader) Buffered() int { return r.br.Buffered() }
 
