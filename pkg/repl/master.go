@@ -161,6 +161,14 @@ func (m *Master) end(r *Replica, err error) {
 	}
 }
 
+// End makes Run return and closes the connection. Call it when reading from the connection has failed:
+// Run only writes, and might find out late.
+func (r *Replica) End() {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	r.m.end(r, errEnded)
+}
+
 // EndAll ends all replicas, as a server must when its data are replaced and the stream does not say so.
 func (m *Master) EndAll() {
 	m.mu.Lock()

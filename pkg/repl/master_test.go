@@ -186,6 +186,18 @@ func TestEndsOfAReplica(t *testing.T) {
 		require.ErrorIs(t, <-done, ErrBehind)
 		require.Empty(t, m.Replicas())
 	})
+	t.Run("the reader has gone", func(t *testing.T) {
+		m := NewMaster(MasterOptions{})
+		r, conn := pipe(t, m)
+		m.PSync(r, "?", -1)
+		done := make(chan error)
+		go func() { done <- r.Run(snapshotOf("S")) }()
+		br := bufio.NewReader(conn)
+		br.ReadString('\n')
+		expect(t, br, "$1\r\nS")
+		r.End()
+		require.Error(t, <-done)
+	})
 	t.Run("the snapshot fails", func(t *testing.T) {
 		m := NewMaster(MasterOptions{})
 		r, conn := pipe(t, m)
