@@ -61,6 +61,7 @@ type Client struct {
 	rd    *resp.CommandReader
 	batch [][][]byte // parsed and not yet executed from next on
 	next  int
+	kept  bool  // batch owns its arguments: reading on does no harm to them
 	perr  error // the protocol error behind the batch
 
 	outMu     sync.Mutex

@@ -1,12 +1,12 @@
 package server
 
 import (
-	"bufio"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,17 +18,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The same scripts on real Redis and on this server, replies compared. A script in testdata/diff is
-// a command a line as one would type it into redis-cli; "#" opens a comment. Lines that begin with
-// "@" say how:
+// The same scripts on real Redis and on this server, replies compared, in RESP2 and in RESP3. A script
+// in testdata/diff is a command a line as one would type it into redis-cli. Around it:
 //
-//	@resp3            this and the next commands speak RESP3 (until @resp2)
+//	# …               a comment
+//	~ XADD s * f v    a command in whose reply every number counts as 0
+//	? SPOP s          a command whose reply does not count
+//	a> BLPOP k 0      a command for another connection, which is expected to wait
+//	a<                and the reply to it
+//
+// and for what that cannot say:
+//
+//	@once             first line: the script chooses its protocols itself
+//	@resp3, @resp2    the next commands speak it
 //	@unordered        the order of the elements of the next reply does not count
 //	@type             of the next reply, and of the elements in it, only the types count
-//	@skip             the next reply does not count
 //	@conn NAME        the next commands go over another connection (the first is called "main")
-//	@send             the next command is sent without waiting for its reply: it blocks
-//	@wait N           until N clients are blocked (INFO clients)
+//	@send             the next command is sent, no reply read
 //	@recv             one more reply is read and compared
 //	@sleep MS         real time passes on both
 //
@@ -39,16 +45,18 @@ var (
 	diffCount = flag.Int("diff.n", 20000, "random commands for each group")
 )
 
+// side is one of the two servers in a script, with the connections to it.
 type side struct {
 	addr  string
-	conns map[string]*testConn
 	proto string
+	conns map[string]*testConn
 }
 
 func (s *side) conn(t testing.TB, name string) *testConn {
 	c := s.conns[name]
 	if c == nil {
 		c = dial(t, s.addr)
+		c.do("HELLO " + s.proto)
 		s.conns[name] = c
 	}
 	return c
@@ -61,78 +69,122 @@ func TestDiffScripts(t *testing.T) {
 	redis := startRedis(t)
 	_, ours := startServer(t)
 	for _, f := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(f), ".txt"), func(t *testing.T) { runScript(t, f, ours, redis) })
-	}
-}
-
-func runScript(t *testing.T, path, ours, redis string) {
-	f, err := os.Open(path)
-	require.NoError(t, err)
-	defer f.Close()
-	sides := []*side{{addr: ours, conns: map[string]*testConn{}}, {addr: redis, conns: map[string]*testConn{}}}
-	for _, s := range sides {
-		s.conn(t, "main").do("FLUSHALL")
-	}
-	conn, mode := "main", ""
-	sc := bufio.NewScanner(f)
-	sc.Buffer(nil, 1<<20)
-	for n := 1; sc.Scan(); n++ {
-		line := strings.TrimSpace(sc.Text())
-		where := fmt.Sprintf("%s:%d: %s", filepath.Base(path), n, line)
-		switch word, arg, _ := strings.Cut(line, " "); {
-		case line == "" || line[0] == '#':
-		case word == "@resp3" || word == "@resp2":
-			for _, s := range sides {
-				s.conn(t, conn).do("HELLO " + word[5:])
+		text, err := os.ReadFile(f)
+		require.NoError(t, err)
+		for _, proto := range []string{"2", "3"} {
+			if proto == "3" && strings.HasPrefix(string(text), "@once\n") {
+				continue
 			}
-		case word == "@conn":
-			conn = arg
-		case word == "@wait":
-			for _, s := range sides {
-				waitBlocked(t, s, arg, where)
-			}
-		case word == "@sleep":
-			ms, _ := strconv.Atoi(arg)
-			time.Sleep(time.Duration(ms) * time.Millisecond)
-		case word == "@recv":
-			compare(t, where, mode, sides[0].conn(t, conn).read(), sides[1].conn(t, conn).read())
-			mode = ""
-		case line[0] == '@':
-			mode = word
-		case mode == "@send":
-			for _, s := range sides {
-				s.conn(t, conn).send(words(t, line)...)
-			}
-			mode = ""
-		default:
-			compare(t, where, mode, sides[0].conn(t, conn).do(line), sides[1].conn(t, conn).do(line))
-			mode = ""
+			t.Run(strings.TrimSuffix(filepath.Base(f), ".txt")+"/RESP"+proto, func(t *testing.T) {
+				runScript(t, string(text), proto, ours, redis)
+			})
 		}
 	}
-	require.NoError(t, sc.Err())
 }
 
-func waitBlocked(t testing.TB, s *side, n, where string) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		v := s.conn(t, "@watcher").do("INFO clients")
-		return strings.Contains(string(v.Str), "blocked_clients:"+n+"\r\n")
-	}, 10*time.Second, 5*time.Millisecond, where)
+// script is a script under way.
+type script struct {
+	t           *testing.T
+	ours, redis *side
+	name        string // of the connection
+	mode        string // how the next reply is compared
+	where       string // the line, for messages
 }
 
-func compare(t testing.TB, where, mode string, ours, redis resp.Value) {
-	t.Helper()
-	switch mode {
-	case "@skip":
-		return
-	case "@unordered":
-		sortElems(&ours)
-		sortElems(&redis)
-	case "@type":
-		require.Equal(t, shape(redis), shape(ours), where)
-		return
+var otherConn = regexp.MustCompile(`^([a-z])([<>]) ?(.*)$`)
+
+func runScript(t *testing.T, text, proto, ours, redis string) {
+	sc := &script{t: t, name: "main",
+		ours:  &side{addr: ours, proto: proto, conns: map[string]*testConn{}},
+		redis: &side{addr: redis, proto: proto, conns: map[string]*testConn{}}}
+	sc.both("main", "FLUSHALL")
+	for n, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		sc.where = fmt.Sprintf("line %d: %s", n+1, line)
+		switch m := otherConn.FindStringSubmatch(line); {
+		case line == "" || line[0] == '#':
+		case m != nil && m[2] == "<":
+			sc.compare(sc.ours.conn(t, m[1]).read(), sc.redis.conn(t, m[1]).read())
+		case m != nil:
+			sc.ours.sendAndWait(t, m[1], m[3], sc.where)
+			sc.redis.sendAndWait(t, m[1], m[3], sc.where)
+		case line[0] == '@':
+			sc.directive(line)
+		case strings.HasPrefix(line, "~ ") || strings.HasPrefix(line, "? "):
+			sc.mode = line[:1]
+			sc.compare(sc.both(sc.name, line[2:]))
+		case sc.mode == "@send":
+			sc.mode = ""
+			sc.ours.conn(t, sc.name).send(words(t, line)...)
+			sc.redis.conn(t, sc.name).send(words(t, line)...)
+		default:
+			sc.compare(sc.both(sc.name, line))
+		}
 	}
-	require.Equal(t, show(redis), show(ours), where)
+}
+
+func (sc *script) both(conn, line string) (ours, redis resp.Value) {
+	return sc.ours.conn(sc.t, conn).do(line), sc.redis.conn(sc.t, conn).do(line)
+}
+
+func (sc *script) directive(line string) {
+	switch word, arg, _ := strings.Cut(line, " "); word {
+	case "@once":
+	case "@resp3", "@resp2":
+		sc.both(sc.name, "HELLO "+word[5:])
+	case "@conn":
+		sc.name = arg
+	case "@sleep":
+		ms, err := strconv.Atoi(arg)
+		require.NoError(sc.t, err, sc.where)
+		time.Sleep(time.Duration(ms) * time.Millisecond)
+	case "@recv":
+		sc.compare(sc.ours.conn(sc.t, sc.name).read(), sc.redis.conn(sc.t, sc.name).read())
+	case "@unordered", "@type", "@send":
+		sc.mode = word
+	default:
+		sc.t.Fatalf("%s: no such directive", sc.where)
+	}
+}
+
+// sendAndWait sends a command that is expected to block, and waits until it does.
+func (s *side) sendAndWait(t testing.TB, name, line, where string) {
+	t.Helper()
+	before := s.blocked(t)
+	s.conn(t, name).send(words(t, line)...)
+	require.Eventually(t, func() bool { return s.blocked(t) > before }, 10*time.Second, time.Millisecond, "%s does not wait", where)
+}
+
+var blockedClients = regexp.MustCompile(`blocked_clients:(\d+)`)
+
+// blocked returns how many clients wait on the server.
+func (s *side) blocked(t testing.TB) int {
+	m := blockedClients.FindSubmatch(s.conn(t, "@watcher").do("INFO clients").Str)
+	require.NotNil(t, m)
+	n, _ := strconv.Atoi(string(m[1]))
+	return n
+}
+
+var digits = regexp.MustCompile(`[0-9]+`)
+
+func (sc *script) compare(ours, redis resp.Value) {
+	sc.t.Helper()
+	mode := sc.mode
+	sc.mode = ""
+	print := show
+	switch mode {
+	case "?":
+		return
+	case "~":
+		print = func(v resp.Value) string { return digits.ReplaceAllString(show(v), "0") }
+	case "@unordered":
+		print = func(v resp.Value) string { sortElems(&v); return show(v) }
+	case "@type":
+		print = shape
+	}
+	if want, got := print(redis), print(ours); want != got {
+		sc.t.Errorf("%s\nreal Redis: %s\nours:       %s", sc.where, want, got)
+	}
 }
 
 // sortElems puts an array's elements, or the last array in it (a SCAN's), into order; a map's by

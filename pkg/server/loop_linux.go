@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"syscall"
 	"time"
 	"unsafe"
@@ -17,10 +16,8 @@ import (
 // the append-only file, and then writes all replies: the shape of Redis's ae.c, with the same
 // session code as the goroutines (parse, run, handOver).
 //
-// The loop calls the system directly (RawSyscall), even to wait. Go's scheduler then does not know
-// that the thread sleeps and leaves it its processor, which saves the hand-over; the collector wakes
-// it with a signal when it needs it, and main gives the scheduler one processor more to make up for
-// the one that sleeps.
+// The loop reads and writes with RawSyscall: the sockets do not block, so Go's scheduler need not hear
+// of it.
 type loop struct {
 	s     *Server
 	ep    int
@@ -71,9 +68,6 @@ func (s *Server) startLoops(n int) error {
 	}
 	return nil
 }
-
-// reserveProcessors tells Go's scheduler of the threads that sleep without its knowledge.
-func reserveProcessors(loops int) { runtime.GOMAXPROCS(runtime.NumCPU() + loops) }
 
 func newLoop(s *Server) (*loop, error) {
 	ep, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
@@ -130,12 +124,13 @@ func (l *loop) take(conn net.Conn) bool {
 	conn.Close()
 	l.s.lock()
 	defer l.s.unlock()
-	if lc.c = l.s.accept(lc); lc.c == nil {
-		if l.s.down.begun {
-			lc.Close()
-		}
+	c, refusal := l.s.accept(lc)
+	if c == nil {
+		lc.Write([]byte(refusal))
+		lc.Close()
 		return true
 	}
+	lc.c = c
 	l.s.serving.Add(1)
 	lc.c.transport = lc
 	l.fresh = append(l.fresh, lc)
@@ -178,14 +173,22 @@ func (l *loop) run() {
 	}
 }
 
-// wait returns the number of events. Interruptions by the collector's signals are no events.
+// wait returns the number of events. It asks without waiting first, which under load is nearly always
+// answered, and only then lets Go's scheduler know that this thread is going to sleep.
 func (l *loop) wait(timeoutMs int) int {
 	n, _, e := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(l.ep), uintptr(unsafe.Pointer(&l.events[0])),
-		uintptr(len(l.events)), uintptr(timeoutMs), 0, 0)
-	if e != 0 {
+		uintptr(len(l.events)), 0, 0, 0)
+	if e == 0 && n > 0 {
+		return int(n)
+	}
+	if timeoutMs == 0 {
 		return 0
 	}
-	return int(n)
+	got, err := syscall.EpollWait(l.ep, l.events[:], timeoutMs)
+	if err != nil { // an interruption
+		return 0
+	}
+	return got
 }
 
 // readReady reads and parses what came in on the sockets that have something.
@@ -200,8 +203,8 @@ func (l *loop) readReady(n int) {
 		}
 		queued := lc.inTurn
 		l.join(lc)
-		if ev.Events&^uint32(syscall.EPOLLOUT) == 0 {
-			continue
+		if ev.Events&^uint32(syscall.EPOLLOUT) == 0 || lc.c.pending() && !lc.c.kept {
+			continue // nothing to read, or the buffer still holds commands: they come first
 		}
 		if lc.c.next < len(lc.c.batch) { // parsed, not executed, and pointing into the buffer that Fill writes to
 			if queued {

@@ -9,8 +9,6 @@ type loop struct{}
 
 func (s *Server) startLoops(int) error { return nil }
 
-func reserveProcessors(int) {}
-
 func (l *loop) take(net.Conn) bool { return false }
 
 func (l *loop) wake() {}

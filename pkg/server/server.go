@@ -155,27 +155,24 @@ func (s *Server) recalm() {
 		!s.isReplica() && s.diskError() == ""
 }
 
-// accept registers a new connection, or turns it away and returns nil. The engine's lock must be
-// held.
-func (s *Server) accept(conn net.Conn) *Client {
+// accept registers a new connection. It returns nil, and what to say before closing it, for one that is
+// turned away. The engine's lock must be held.
+func (s *Server) accept(conn net.Conn) (c *Client, refusal string) {
 	s.tick()
 	if s.down.begun {
-		return nil
+		return nil, ""
 	}
 	s.stats.connections++
 	if len(s.clients) >= int(s.cfg.MaxClients) {
-		s.stats.rejectedConnections++
-		conn.SetWriteDeadline(time.Now().Add(time.Second))
-		go func() { conn.Write([]byte("-ERR max number of clients reached\r\n")); conn.Close() }()
-		return nil
+		refusal = "-ERR max number of clients reached\r\n"
+	} else {
+		refusal = s.protectedRefusal(conn)
 	}
-	if msg := s.protectedRefusal(conn); msg != "" {
+	if refusal != "" {
 		s.stats.rejectedConnections++
-		conn.SetWriteDeadline(time.Now().Add(time.Second))
-		go func() { conn.Write([]byte(msg)); conn.Close() }()
-		return nil
+		return nil, refusal
 	}
-	return s.newClient(conn)
+	return s.newClient(conn), ""
 }
 
 // protectedRefusal is Redis's protected mode: without a password, only this machine may connect.
@@ -287,7 +284,6 @@ func (s *Server) Start() error {
 // Run starts the server, listens, and serves until Shutdown is over or ctx is done; then it shuts
 // down as SIGTERM would.
 func (s *Server) Run(ctx context.Context) error {
-	reserveProcessors(int(s.cfg.IOThreads))
 	if err := s.Listen(); err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func (c *Client) parse() {
 	if c.next < len(c.batch) || c.perr != nil {
 		return
 	}
-	c.batch, c.next = c.batch[:0], 0
+	c.batch, c.next, c.kept = c.batch[:0], 0, false
 	limit := maxBatch
 	if c.rd.Limits.Unauthenticated {
 		limit = 1
@@ -70,7 +70,7 @@ func (c *Client) run() {
 		s.logf(LevelVerbose, "Protocol error (%s) from client: %s.", c.perr, c.describe())
 		c.closing = closeAfterReply
 	}
-	if c.next < len(c.batch) && c.blocked != nil {
+	if c.next < len(c.batch) && c.blocked != nil && !c.kept {
 		c.keepRest()
 	}
 	c.handOver()
@@ -84,7 +84,7 @@ func (c *Client) keepRest() {
 	for i, args := range rest {
 		kept[i] = copyArgs(args)
 	}
-	c.batch, c.next = kept, 0
+	c.batch, c.next, c.kept = kept, 0, true
 }
 
 func copyArgs(args [][]byte) [][]byte {
@@ -115,12 +115,14 @@ func (s *Server) ServeConn(conn net.Conn) {
 	defer conn.Close()
 	g := &goroutines{kick: make(chan struct{}, 1), done: make(chan struct{})}
 	s.lock()
-	c := s.accept(conn)
+	c, refusal := s.accept(conn)
 	if c != nil {
 		c.transport = g
 	}
 	s.unlock()
 	if c == nil {
+		conn.SetWriteDeadline(time.Now().Add(time.Second))
+		conn.Write([]byte(refusal))
 		return
 	}
 	defer func() {
