@@ -1,0 +1,55 @@
+package server
+
+import (
+	"fmt"
+	"math/rand/v2"
+)
+
+func init() {
+	lon := func(r *rand.Rand) string { return fmt.Sprintf("%.*f", r.IntN(7), r.Float64()*360-180) }
+	lat := func(r *rand.Rand) string {
+		if r.IntN(3) > 0 {
+			return fmt.Sprintf("%.4f", r.Float64()*2+37)
+		}
+		return fmt.Sprintf("%.*f", r.IntN(7), r.Float64()*170-85)
+	}
+	near := func(r *rand.Rand) string { return fmt.Sprintf("%.5f", r.Float64()*3+13) }
+	place := func(r *rand.Rand) []string {
+		if r.IntN(3) == 0 {
+			return []string{lon(r), lat(r)}
+		}
+		return []string{near(r), lat(r)}
+	}
+	member := func(r *rand.Rand) string { return fmt.Sprint("m", r.IntN(300)) }
+	size := func(r *rand.Rand) string {
+		return fmt.Sprintf("%.2f", []float64{1, 10, 100, 1000, 20000}[r.IntN(5)]*r.Float64())
+	}
+	unit := func(r *rand.Rand) string { return pick(r, "km", "km", "mi", "m", "ft") }
+	option := func(r *rand.Rand) string { return pick(r, "WITHDIST", "WITHCOORD", "WITHHASH", "ASC", "DESC") }
+	generators["geo"] = func(r *rand.Rand) []string {
+		k := "k" + fmt.Sprint(r.IntN(3))
+		switch r.IntN(9) {
+		case 0, 1, 2:
+			return args("GEOADD", k, place(r), member(r), place(r), member(r), place(r), member(r))
+		case 3:
+			return args(pick(r, "GEOPOS", "GEOHASH"), k, some(r, 0, 3, member))
+		case 4:
+			return args("GEODIST", k, member(r), member(r), some(r, 0, 1, unit))
+		case 5:
+			return args("GEORADIUSBYMEMBER", k, member(r), size(r), unit(r), some(r, 0, 2, option))
+		case 6:
+			return args("GEORADIUS", k, place(r), size(r), unit(r), some(r, 0, 2, option))
+		case 7:
+			return args("GEOSEARCHSTORE", anyKey(r), k, "FROMMEMBER", member(r), "BYRADIUS", size(r), unit(r), "COUNT", "5")
+		}
+		from := args("FROMMEMBER", member(r))
+		if r.IntN(2) == 0 {
+			from = args("FROMLONLAT", place(r))
+		}
+		by := args("BYRADIUS", size(r), unit(r))
+		if r.IntN(2) == 0 {
+			by = args("BYBOX", size(r), size(r), unit(r))
+		}
+		return args("GEOSEARCH", k, from, by, some(r, 0, 3, option))
+	}
+}
