@@ -193,3 +193,19 @@ func TestEmptyCollections(t *testing.T) {
 	require.Equal(t, Loaded{Keys: 1, Empty: len(records)}, n)
 	require.Equal(t, startRedis(t, b).do("DEBUG", "DIGEST"), s.Digest().String())
 }
+
+// Redis stores what looks like an integer as one. Where another program did not, the entries are
+// made so, or a field could not be found again; and 5 and "5" are the same field.
+func TestIntegersStoredAsStrings(t *testing.T) {
+	const five, int5, v = "\x81\x35\x02", "\x05\x01", "\x81v\x02"
+	listpack := func(count byte, entries string) string {
+		return str(string([]byte{byte(7 + len(entries)), 0, 0, 0, count, 0}) + entries + "\xff")
+	}
+	s := load(t, file("0010", pair(typeHashListpack, "h", listpack(2, five+v))))
+	h := s.DB(0).Peek([]byte("h")).Value().(*store.Hash)
+	got, ok := h.Get([]byte("5"))
+	require.True(t, ok)
+	require.Equal(t, "v", string(got))
+	err := NewReader(bytes.NewReader(file("0010", pair(typeHashListpack, "h", listpack(4, five+v+int5+v))))).Read(Handler{})
+	require.ErrorContains(t, err, "expected different fields with a value each")
+}

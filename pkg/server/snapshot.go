@@ -24,6 +24,8 @@ type snapshot struct {
 	keys      int           // at the moment of the snapshot
 	done      int           // handed to the sink
 	longest   time.Duration // the longest slice
+	commands  int64         // executed by the server when the latest slice began
+	latest    time.Duration // the latest slice, if commands were executed since the one before
 }
 
 // snapshotSink is where a snapshot goes.
@@ -43,7 +45,7 @@ type snapshotSink interface {
 // snapshotSlice is how long a slice may hold the engine's lock, and snapshotBatch how many bytes it
 // may gather: what is larger only waits in memory to be written.
 const (
-	snapshotSlice = 500 * time.Microsecond
+	snapshotSlice = 200 * time.Microsecond
 	snapshotBatch = 256 << 10
 	snapshotStep  = 8 // entries between two looks at the clock
 )
@@ -74,17 +76,24 @@ func (s *Server) beginSnapshot(sink snapshotSink) *snapshot {
 
 // run hands the whole data set to the sink. It returns the sink's first error, or
 // errSnapshotCancelled. The engine's lock must not be held.
+//
+// While commands are executed, they get the lock for at least as long as the slices have it: the
+// mutex alone would give it back at once to a goroutine that is running anyway.
 func (sn *snapshot) run() error {
 	for {
 		more, err := sn.slice()
 		if err != nil {
 			return err
 		}
+		released := time.Now()
 		if err := sn.sink.flush(); err != nil {
 			return err
 		}
 		if !more {
 			return nil
+		}
+		if rest := sn.latest - time.Since(released); rest > 0 {
+			time.Sleep(rest)
 		}
 	}
 }
@@ -101,6 +110,10 @@ func (sn *snapshot) slice() (more bool, err error) {
 		more = sn.walk.Next(snapshotStep)
 	}
 	sn.longest = max(sn.longest, took)
+	sn.latest = 0
+	if n := sn.s.stats.commands; n != sn.commands {
+		sn.commands, sn.latest = n, took
+	}
 	sn.sink.take()
 	if !more {
 		sn.walk.Close() // from here on writes cost no more than they always do

@@ -1,5 +1,7 @@
 package store
 
+import "math/bits"
+
 // Hash is a hash value: a listpack of fields and values in turn while it is small, else a Dict.
 //
 // Up to some hundred fields a search through one block of memory is as fast as hashing, and takes a
@@ -31,17 +33,36 @@ func NewHashFromListpack(lp Listpack) (*Hash, error) {
 }
 
 // distinctPairs reports whether lp is a sequence of pairs whose first entries are all different.
+// Every small hash of a snapshot is asked this, so that it is a table on the stack for those.
 func (lp *Listpack) distinctPairs() bool {
-	var seen Dict[struct{}]
-	for p := lp.First(); p >= 0; p = lp.Next(p) {
-		if _, isNew := seen.Put(lp.At(p).Bytes()); !isNew {
-			return false
+	var small [512]uint32 // positions of first entries, at the hash of their bytes or soon after; 0 is none
+	seen := small[:]
+	n := lp.Len()
+	if n%2 != 0 {
+		return false
+	}
+	if n > len(small) {
+		seen = make([]uint32, 1<<bits.Len(uint(n)))
+	}
+	b, mask := lp.block(), uint32(len(seen)-1)
+	for p := lp.First(); p >= 0; p = lp.Next(lp.Next(p)) {
+		e := lpAt(b, p)
+		at := hashElem(e) & mask
+		for ; seen[at] != 0; at = (at + 1) & mask {
+			if lpAt(b, int(seen[at])).equal(e) {
+				return false
+			}
 		}
-		if p = lp.Next(p); p < 0 {
-			return false
-		}
+		seen[at] = uint32(p)
 	}
 	return true
+}
+
+func hashElem(e Elem) uint32 {
+	if e.b == nil {
+		return uint32(uint64(e.n) * 0x9e3779b97f4a7c15 >> 32)
+	}
+	return hashBytes(e.b)
 }
 
 func (*Hash) sealed() {}

@@ -50,17 +50,19 @@ func newListpackCap(capacity int, atEnd bool) Listpack {
 	return lp
 }
 
-// ParseListpack checks that b is a well-formed listpack and takes ownership of it.
+// ParseListpack checks that b is a well-formed listpack and takes ownership of it. Integers that
+// somebody has stored as strings become integers, since equal entries must be equal bytes.
 func ParseListpack(b []byte) (Listpack, error) {
 	if len(b) < lpHeader+1 || int64(binary.LittleEndian.Uint32(b)) != int64(len(b)) {
 		return Listpack{}, ErrCorrupt
 	}
-	p, n := lpHeader, 0
+	p, n, canonical := lpHeader, 0, true
 	for p < len(b)-1 && b[p] != lpEOF {
 		size := lpCheckEntry(b[p : len(b)-1])
 		if size < 0 {
 			return Listpack{}, ErrCorrupt
 		}
+		canonical = canonical && lpAt(b, p).canonical()
 		p += size
 		n++
 	}
@@ -68,7 +70,24 @@ func ParseListpack(b []byte) (Listpack, error) {
 	if p != len(b)-1 || b[p] != lpEOF || count != lpCountMax && count != n {
 		return Listpack{}, ErrCorrupt
 	}
-	return Listpack{buf: b}, nil
+	lp := Listpack{buf: b}
+	if !canonical {
+		old := lp
+		lp = NewListpack()
+		for p := old.First(); p >= 0; p = old.Next(p) {
+			lp.Append(old.At(p).Bytes())
+		}
+	}
+	return lp, nil
+}
+
+// canonical reports whether the entry is stored as an integer if it is one.
+func (e Elem) canonical() bool {
+	if e.b == nil {
+		return true
+	}
+	_, isInt := canonicalInt(e.b)
+	return !isInt
 }
 
 // lpCheckEntry returns the length of the entry at the start of b, or -1 when it is malformed.
