@@ -100,14 +100,29 @@ type scanOptions struct {
 	typ    []byte // SCAN only; nil: any
 }
 
+// parseCursor parses a cursor as C's strtoul: nothing is 0, and a negative number wraps around.
+func parseCursor(s string) (uint64, bool) {
+	digits := s
+	if s != "" && (s[0] == '+' || s[0] == '-') {
+		digits = s[1:]
+	}
+	if s == "" {
+		return 0, true
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if s[0] == '-' {
+		n = -n
+	}
+	return n, err == nil
+}
+
 // parseScan parses the cursor at argument i and the options behind it.
 func (c *Client) parseScan(i int, withType bool) (o scanOptions, ok bool) {
-	cursor, err := strconv.ParseUint(string(c.args[i]), 10, 64)
-	if err != nil {
+	if o.cursor, ok = parseCursor(string(c.args[i])); !ok {
 		c.fail("ERR invalid cursor")
 		return o, false
 	}
-	o.cursor, o.count = cursor, 10
+	o.count = 10
 	for i++; i < len(c.args); i += 2 {
 		more := i+1 < len(c.args)
 		switch {
