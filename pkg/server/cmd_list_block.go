@@ -145,9 +145,17 @@ func cmdBlmove(c *Client) {
 	}
 }
 
+// endName is how Redis names an end of a list when it replicates a move that waited.
+func endName(head bool) []byte {
+	if head {
+		return []byte("left")
+	}
+	return []byte("right")
+}
+
 // blockingMove is BLMOVE and BRPOPLPUSH, which go to replicas without their B.
 func (c *Client) blockingMove(deadlineMs int64, fromHead, toHead bool) {
-	take := func(c *Client) bool {
+	take := func(c *Client, from, to []byte) bool {
 		dirty := c.s.dirty
 		if !c.move(c.args[1], c.args[2], fromHead, toHead) {
 			return false
@@ -157,11 +165,11 @@ func (c *Client) blockingMove(deadlineMs int64, fromHead, toHead bool) {
 		case c.cmd.Name == "brpoplpush":
 			c.replicate([]byte("RPOPLPUSH"), c.args[1], c.args[2])
 		default:
-			c.replicate([]byte("LMOVE"), c.args[1], c.args[2], c.args[3], c.args[4])
+			c.replicate([]byte("LMOVE"), c.args[1], c.args[2], from, to)
 		}
 		return true
 	}
-	if take(c) {
+	if take(c, c.args[len(c.args)-3], c.args[len(c.args)-2]) {
 		return
 	}
 	if !c.mayBlock() {
@@ -169,6 +177,6 @@ func (c *Client) blockingMove(deadlineMs int64, fromHead, toHead bool) {
 		return
 	}
 	c.block(blocking{deadlineMs: deadlineMs, expire: nullArray, serve: func(c *Client, key []byte) bool {
-		return c.isList(key) && take(c)
+		return c.isList(key) && take(c, endName(fromHead), endName(toHead))
 	}}, c.args[1:2])
 }
