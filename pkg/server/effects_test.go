@@ -133,12 +133,11 @@ func TestEffectsAsInRedis(t *testing.T) {
 	redis := startRedis(t, options(theirDir)...)
 	_, ours := startServer(t, options(ourDir)...)
 	for _, addr := range []string{redis, ours} {
-		s := &side{addr: addr, conns: map[string]*testConn{}}
+		s := &side{addr: addr, proto: "2", conns: map[string]*testConn{}}
 		waiting := false
 		for _, line := range strings.Split(strings.TrimSpace(effectScript), "\n") {
 			if blocked, ok := strings.CutPrefix(line, "> "); ok {
-				s.conn(t, "other").send(words(t, blocked)...)
-				waitBlocked(t, s, "1", line)
+				s.sendAndWait(t, "other", blocked, line)
 				waiting = true
 				continue
 			}
