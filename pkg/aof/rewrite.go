@@ -65,9 +65,6 @@ func (l *Log) BeginRewrite() (*Rewrite, error) {
 	return l.rw, nil
 }
 
-// PlainBase reports which of the two formats the function given to Run must write.
-func (rw *Rewrite) PlainBase() bool { return rw.plain }
-
 // Run writes the new base with write and puts it in force. Call it outside of the
 // engine's lock; it takes as long as write does. If it fails, the log is as
 // complete as before, with an increment more.

@@ -25,17 +25,17 @@ type baseSink interface {
 	close() error
 }
 
-func (s *Server) newBaseSink(plain bool) baseSink {
-	if plain {
-		return new(plainSink)
-	}
-	return s.newRDBSink(true)
-}
-
 // startRewrite begins a rewrite. The engine's lock must be held, no snapshot be under way, and no unit
 // be half done: the line between what the base holds and what follows is drawn here. What goes wrong
 // is in the log.
 func (s *Server) startRewrite() error {
+	if !s.cfg.AOFUseRDBPreamble {
+		return s.startRewriteTo(new(plainSink))
+	}
+	return s.startRewriteTo(s.newRDBSink(true))
+}
+
+func (s *Server) startRewriteTo(sink baseSink) error {
 	s.rewriteScheduled = false
 	r := &aofRewrite{startSec: s.nowMs / 1000}
 	if open := s.aof.Load(); open != nil {
@@ -59,7 +59,6 @@ func (s *Server) startRewrite() error {
 	s.rewrites++
 	s.rewrite = r
 	s.aofStream.selected, s.aofTS = -1, 0 // the new increment must make sense by itself
-	sink := s.newBaseSink(r.rw.PlainBase())
 	r.snap = s.beginSnapshot(sink)
 	go func() {
 		err := r.rw.Run(func(w io.Writer) error {

@@ -1,0 +1,221 @@
+//go:build unix
+
+package server
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"byor/pkg/resp"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Tests of what outlives a process run the program itself: step 10, built once.
+
+var built struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
+	}
+	os.Exit(code)
+}
+
+// capstone returns the path of step 10's program.
+func capstone(t testing.TB) string {
+	t.Helper()
+	built.once.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "byor"); built.err != nil {
+			return
+		}
+		var out []byte
+		cmd := exec.Command("go", "build", "-o", filepath.Join(built.dir, "capstone"), "byor/10-websocket-capstone")
+		if out, built.err = cmd.CombinedOutput(); built.err != nil {
+			os.Stderr.Write(out)
+		}
+	})
+	require.NoError(t, built.err)
+	return filepath.Join(built.dir, "capstone")
+}
+
+// execOutput runs a program and returns what it prints.
+func execOutput(name string, args ...string) (string, error) {
+	out, err := exec.Command(name, args...).CombinedOutput()
+	return string(out), err
+}
+
+func listenTCP(t testing.TB) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return ln
+}
+
+// need skips a test where a program is missing, except in CI.
+func need(t testing.TB, program string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%s is not installed, and CI must not skip: %v", program, err)
+		}
+		t.Skipf("%s is not installed: %v", program, err)
+	}
+}
+
+// process is a server in a process of its own, ours or a real one, that listens on a socket file.
+type process struct {
+	t    testing.TB
+	cmd  *exec.Cmd
+	sock string
+	out  output
+	done chan struct{} // closed when it has ended
+}
+
+// output is the file that a process prints to. No pipe: what it has printed is there at once.
+type output struct{ path string }
+
+func (o output) String() string {
+	b, err := os.ReadFile(o.path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// launch starts a program with the options of redis-server. command may begin with a wrapper such as
+// strace. It does not wait for anything.
+func launch(t testing.TB, command []string, dir string, options ...string) *process {
+	t.Helper()
+	run, err := os.MkdirTemp("", "byor") // a socket's path must be short
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(run) })
+	p := &process{t: t, sock: filepath.Join(run, "sock"), out: output{filepath.Join(run, "out")}, done: make(chan struct{})}
+	args := append(command[1:len(command):len(command)], "--port", "0", "--unixsocket", p.sock, "--dir", dir, "--save", "", "--enable-debug-command", "yes")
+	p.cmd = exec.Command(command[0], append(args, options...)...)
+	out, err := os.Create(p.out.path)
+	require.NoError(t, err)
+	defer out.Close()
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	require.NoError(t, p.cmd.Start())
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(p.kill)
+	return p
+}
+
+// launchOurs starts step 10, launchRedis a real redis-server; both wait until it has loaded its data.
+func launchOurs(t testing.TB, dir string, options ...string) *process {
+	t.Helper()
+	p := launch(t, []string{capstone(t)}, dir, append([]string{"--http-port", "0"}, options...)...)
+	p.ready()
+	return p
+}
+
+func launchRedis(t testing.TB, dir string, options ...string) *process {
+	t.Helper()
+	need(t, "redis-server")
+	p := launch(t, []string{"redis-server"}, dir, options...)
+	p.ready()
+	return p
+}
+
+// ready waits until the server answers commands.
+func (p *process) ready() {
+	p.t.Helper()
+	require.True(p.t, p.answers(), "the server does not run:\n%s", p.out)
+}
+
+// answers reports whether the server comes to answer commands, and false if it ends instead.
+func (p *process) answers() bool {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		select {
+		case <-p.done:
+			return false
+		default:
+		}
+		conn, err := net.Dial("unix", p.sock)
+		if err != nil {
+			continue
+		}
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_, err = conn.Write([]byte("EXISTS x\r\n"))
+		v, readErr := resp.NewReader(conn).ReadValue()
+		conn.Close()
+		if err == nil && readErr == nil && !v.IsError() {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *process) dial() *testConn {
+	p.t.Helper()
+	conn, err := net.Dial("unix", p.sock)
+	require.NoError(p.t, err)
+	p.t.Cleanup(func() { conn.Close() })
+	return &testConn{t: p.t, conn: conn, rd: resp.NewReader(conn)}
+}
+
+// kill is kill -9, for the wrapper's children, too.
+func (p *process) kill() {
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	<-p.done
+}
+
+// stop ends the server by SIGTERM and requires that it ends well.
+func (p *process) stop() {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.Equal(p.t, 0, p.wait(), p.out)
+}
+
+// wait returns the exit code.
+func (p *process) wait() int {
+	p.t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(30 * time.Second):
+		p.kill()
+		require.Fail(p.t, "the server does not end", p.out.String())
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// info returns a field of INFO.
+func (c *testConn) info(field string) string {
+	c.t.Helper()
+	for _, line := range strings.Split(string(c.do("INFO everything").Str), "\r\n") {
+		if value, ok := strings.CutPrefix(line, field+":"); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// becomes waits until a field of INFO has a value.
+func (c *testConn) becomes(field, value string) {
+	c.t.Helper()
+	got := ""
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if got = c.info(field); got == value {
+			return
+		}
+	}
+	require.Equal(c.t, value, got, field)
+}
