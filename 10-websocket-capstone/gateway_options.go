@@ -72,8 +72,8 @@ type gatewaySetting struct {
 	set        func(o *gatewayOptions, value string) error
 }
 
-// gatewaySettings lists all settings: main takes them from the command line
-// (--ws-queue 2mb) or from the configuration file.
+// gatewaySettings lists all settings, as takeArgs finds them on the command line
+// (--ws-queue 2mb).
 var gatewaySettings = []gatewaySetting{
 	{"http-port", "port of the page and the WebSocket, 0 for none", setInt(0, 65535, func(o *gatewayOptions) *int { o.PortChosen = true; return &o.Port })},
 	{"http-bind", "address of the page and the WebSocket", func(o *gatewayOptions, v string) error { o.Bind = v; return nil }},

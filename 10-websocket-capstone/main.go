@@ -52,13 +52,22 @@ func run(args []string) int {
 				fmt.Fprintln(os.Stderr, err)
 				return 1
 			}
-			return srv.ExitCode()
+			return leave(srv, gw)
 		case <-srv.Done():
-			return srv.ExitCode()
+			return leave(srv, gw)
 		case sig := <-signals:
 			go stop(srv, gw, sig, signals)
 		}
 	}
+}
+
+// leave ends the process's work once the server has shut down: after a signal the browsers have
+// gone already, after the command SHUTDOWN they are told now.
+func leave(srv *server.Server, gw *gateway) int {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = gw.Drain(ctx) // who does not hang up in time is cut off
+	return srv.ExitCode()
 }
 
 // greeting says what to type next, and where to look.

@@ -53,7 +53,7 @@ export function startKeys(link) {
       reads[kind](), link.cmd(sizes[kind], key), link.cmd("PTTL", key), link.cmd("OBJECT", "ENCODING", key).catch(() => null),
     ]);
     const life = ttl >= 0 ? `expires in ${(ttl / 1000).toFixed(1)} s` : "does not expire";
-    const meta = el("p", "meta", [kind, encoding && text(encoding), `${size} ${kind === "string" ? "bytes" : "elements"}`, life].filter(Boolean).join(" · "));
+    const meta = el("p", "meta", [kind, encoding && text(encoding), `${size} ${kind === "string" ? "byte" : "element"}${size === 1 ? "" : "s"}`, life].filter(Boolean).join(" · "));
     $("value").replaceChildren(meta, view(kind, value));
   }
 

@@ -313,14 +313,14 @@ func TestAutomaticRewrite(t *testing.T) {
 	c.want("GET n", `"400"`)
 }
 
-// failingWriter is a base that cannot be written to its end.
-type failingSink struct {
+// brokenBase is a base that cannot be written to its end.
+type brokenBase struct {
 	stuckSink
 	err error
 }
 
-func (f failingSink) open(io.Writer) {}
-func (f failingSink) close() error   { return f.err }
+func (f brokenBase) open(io.Writer) {}
+func (f brokenBase) close() error   { return f.err }
 
 // A rewrite that fails leaves a log that is complete, and says so in INFO.
 func TestRewriteThatFails(t *testing.T) {
@@ -329,7 +329,7 @@ func TestRewriteThatFails(t *testing.T) {
 	c := dial(t, addr)
 	c.want("SET a 1", "+OK")
 	s.lock()
-	require.NoError(t, s.startRewriteTo(failingSink{err: errors.New("no")}))
+	require.NoError(t, s.startRewriteTo(brokenBase{err: errors.New("no")}))
 	s.unlock()
 	c.want("SET b 2", "+OK")
 	c.becomes("aof_rewrite_in_progress", "0")
