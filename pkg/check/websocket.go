@@ -1,0 +1,214 @@
+package check
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// A WebSocket client by hand (RFC 6455), so that a check can send what no decent client would.
+
+// Frame types.
+const (
+	wsText   = 1
+	wsBinary = 2
+	wsClose  = 8
+	wsPing   = 9
+	wsPong   = 10
+)
+
+// webSocket is a client connection. Not safe for concurrent use.
+type webSocket struct {
+	t  *T
+	c  net.Conn
+	br *bufio.Reader
+}
+
+// tryWebSocket makes the handshake with a server's HTTP address and returns the response's status when it is not 101.
+func (t *T) tryWebSocket(addr, protocol string, header map[string]string) (*webSocket, int) {
+	c, err := net.DialTimeout("tcp", addr, t.limit)
+	if err != nil {
+		t.Fail("an HTTP server on "+addr, plainErr(err))
+	}
+	t.mu.Lock()
+	t.conns = append(t.conns, &Conn{t: t, c: c, name: "browser"})
+	t.mu.Unlock()
+	nonce := make([]byte, 16)
+	rand.Read(nonce)
+	key := base64.StdEncoding.EncodeToString(nonce)
+	h := map[string]string{"Host": addr, "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": key}
+	if protocol != "" {
+		h["Sec-WebSocket-Protocol"] = protocol
+	}
+	for k, v := range header {
+		h[k] = v
+	}
+	req := "GET /ws HTTP/1.1\r\n"
+	for k, v := range h {
+		req += k + ": " + v + "\r\n"
+	}
+	c.SetDeadline(t.deadline(t.limit))
+	io.WriteString(c, req+"\r\n")
+	br := bufio.NewReader(c)
+	res, err := http.ReadResponse(br, nil)
+	if err != nil {
+		t.Fail("a response to the WebSocket handshake", plainErr(err))
+	}
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		return nil, res.StatusCode
+	}
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	want := base64.StdEncoding.EncodeToString(sum[:])
+	t.Require(res.Header.Get("Sec-WebSocket-Accept") == want, "Sec-WebSocket-Accept: "+want, "%q", res.Header.Get("Sec-WebSocket-Accept"))
+	return &webSocket{t: t, c: c, br: br}, res.StatusCode
+}
+
+// webSocket is tryWebSocket that must succeed.
+func (t *T) webSocket(addr, protocol string) *webSocket {
+	w, status := t.tryWebSocket(addr, protocol, nil)
+	t.Require(w != nil, "101 Switching Protocols", "%d", status)
+	return w
+}
+
+// frame writes one frame, masked as a client's must be.
+func (w *webSocket) frame(fin bool, op byte, payload []byte) {
+	w.t.log.add("browser", true, payload)
+	head := []byte{op, 0x80}
+	if fin {
+		head[0] |= 0x80
+	}
+	switch n := len(payload); {
+	case n < 126:
+		head[1] |= byte(n)
+	case n < 1<<16:
+		head[1] |= 126
+		head = binary.BigEndian.AppendUint16(head, uint16(n))
+	default:
+		head[1] |= 127
+		head = binary.BigEndian.AppendUint64(head, uint64(n))
+	}
+	mask := [4]byte{0x11, 0x22, 0x33, 0x44}
+	out := append(head, mask[:]...)
+	for i, b := range payload {
+		out = append(out, b^mask[i%4])
+	}
+	w.c.SetWriteDeadline(w.t.deadline(w.t.limit))
+	w.c.Write(out) // what went wrong shows in what comes back
+}
+
+// send writes a text message.
+func (w *webSocket) send(format string, args ...any) *webSocket {
+	w.frame(true, wsText, fmt.Appendf(nil, format, args...))
+	return w
+}
+
+// read returns the next frame; pings are answered and passed over.
+func (w *webSocket) read() (op byte, payload []byte, err error) {
+	for {
+		w.c.SetReadDeadline(w.t.deadline(w.t.limit))
+		var head [2]byte
+		if _, err := io.ReadFull(w.br, head[:]); err != nil {
+			return 0, nil, err
+		}
+		n := uint64(head[1] & 0x7f)
+		size := map[uint64]int{126: 2, 127: 8}[n]
+		if size > 0 {
+			b := make([]byte, 8)
+			if _, err := io.ReadFull(w.br, b[8-size:]); err != nil {
+				return 0, nil, err
+			}
+			n = binary.BigEndian.Uint64(b)
+		}
+		if head[1]&0x80 != 0 || n > 64<<20 {
+			return 0, nil, fmt.Errorf("a frame of %d bytes, masked=%v", n, head[1]&0x80 != 0)
+		}
+		payload = make([]byte, n)
+		if _, err := io.ReadFull(w.br, payload); err != nil {
+			return 0, nil, err
+		}
+		w.t.log.add("browser", false, payload)
+		if op = head[0] & 0x0f; op == wsPing {
+			w.frame(true, wsPong, payload)
+			continue
+		}
+		return op, payload, nil
+	}
+}
+
+// lines reads JSON objects until f takes one; one frame may hold several.
+func (w *webSocket) until(want string, f func(m map[string]any) bool) map[string]any {
+	var seen []string
+	for {
+		op, b, err := w.read()
+		if err != nil || op == wsClose {
+			got := "nothing more"
+			if err == nil {
+				got = "a close frame with code " + fmt.Sprint(closeCode(b))
+			} else if !strings.Contains(err.Error(), "timeout") {
+				got = plainErr(err)
+			}
+			w.t.Fail(want, strings.Join(append(seen, got), "\n"))
+		}
+		for _, line := range bytes.Split(bytes.TrimSpace(b), []byte("\n")) {
+			m := map[string]any{}
+			if err := json.Unmarshal(line, &m); err != nil {
+				w.t.Fail("JSON objects, one a line", Visible(line, 200))
+			}
+			if f(m) {
+				return m
+			}
+			if seen = append(seen, Visible(line, 200)); len(seen) > 5 {
+				seen = seen[1:]
+			}
+		}
+	}
+}
+
+// ask sends an operation and returns the reply with its id.
+func (w *webSocket) ask(id int, body string) map[string]any {
+	w.send(`{"id":%d,%s}`, id, body)
+	return w.until(fmt.Sprintf("a reply with id %d to {%s}", id, body), func(m map[string]any) bool { return m["id"] == float64(id) })
+}
+
+// result expects the reply to an operation to have this result, written as JSON.
+func (w *webSocket) result(id int, body, want string) *webSocket {
+	got, _ := json.Marshal(w.ask(id, body)["result"])
+	w.t.Require(string(got) == want, want+" for {"+body+"}", "%s", got)
+	return w
+}
+
+// closed reads until the close frame and returns its code; 0 when the connection just ended.
+func (w *webSocket) closed() int {
+	by := time.Now().Add(2 * w.t.limit)
+	for time.Now().Before(by) {
+		op, b, err := w.read()
+		if err != nil {
+			if strings.Contains(err.Error(), "timeout") {
+				break
+			}
+			return 0
+		}
+		if op == wsClose {
+			return closeCode(b)
+		}
+	}
+	w.t.Fail("a close frame", "an open connection")
+	return 0
+}
+
+func closeCode(b []byte) int {
+	if len(b) < 2 {
+		return 1005
+	}
+	return int(binary.BigEndian.Uint16(b))
+}
