@@ -112,40 +112,59 @@ func (w *webSocket) send(format string, args ...any) *webSocket {
 	return w
 }
 
-// read returns the next frame; pings are answered and passed over.
+// read returns the next message, put together from its fragments, or close frame; pings are
+// answered and passed over.
 func (w *webSocket) read() (op byte, payload []byte, err error) {
+	for first := true; ; first = false {
+		frameOp, fin, b, err := w.readFrame()
+		if err != nil || frameOp == wsClose {
+			return frameOp, b, err
+		}
+		if first {
+			op = frameOp
+		} else if frameOp != 0 {
+			return 0, nil, fmt.Errorf("a frame of type %d within a message: two writers?", frameOp)
+		}
+		if payload = append(payload, b...); fin {
+			return op, payload, nil
+		}
+	}
+}
+
+// readFrame returns the next frame that is no ping.
+func (w *webSocket) readFrame() (op byte, fin bool, payload []byte, err error) {
 	for {
 		w.c.SetReadDeadline(w.t.deadline(w.t.limit))
 		var head [2]byte
 		if _, err := io.ReadFull(w.br, head[:]); err != nil {
-			return 0, nil, err
+			return 0, false, nil, err
 		}
 		n := uint64(head[1] & 0x7f)
 		size := map[uint64]int{126: 2, 127: 8}[n]
 		if size > 0 {
 			b := make([]byte, 8)
 			if _, err := io.ReadFull(w.br, b[8-size:]); err != nil {
-				return 0, nil, err
+				return 0, false, nil, err
 			}
 			n = binary.BigEndian.Uint64(b)
 		}
 		if head[1]&0x80 != 0 || n > 64<<20 {
-			return 0, nil, fmt.Errorf("a frame of %d bytes, masked=%v", n, head[1]&0x80 != 0)
+			return 0, false, nil, fmt.Errorf("a frame of %d bytes, masked=%v", n, head[1]&0x80 != 0)
 		}
 		payload = make([]byte, n)
 		if _, err := io.ReadFull(w.br, payload); err != nil {
-			return 0, nil, err
+			return 0, false, nil, err
 		}
 		w.t.log.add("browser", false, payload)
 		if op = head[0] & 0x0f; op == wsPing {
 			w.frame(true, wsPong, payload)
 			continue
 		}
-		return op, payload, nil
+		return op, head[0]&0x80 != 0, payload, nil
 	}
 }
 
-// lines reads JSON objects until f takes one; one frame may hold several.
+// until reads JSON objects until f takes one; one frame may hold several.
 func (w *webSocket) until(want string, f func(m map[string]any) bool) map[string]any {
 	var seen []string
 	for {
