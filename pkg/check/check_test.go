@@ -82,6 +82,9 @@ func TestSkeletons(t *testing.T) {
 			})
 			names, err := Start(built.root, step, dir)
 			require.NoError(t, err)
+			if len(names) == 0 && step == Last {
+				return // nothing is marked as missing in the capstone
+			}
 			require.NotEmpty(t, names, "main.go has no regions")
 			_, err = Start(built.root, step, dir)
 			require.ErrorContains(t, err, "is there already")

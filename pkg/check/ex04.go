@@ -64,28 +64,28 @@ func exAbsolute(t *T) {
 func exConditions(t *T) {
 	k, c := t.Key("k"), t.Dial()
 	c.Ask("+OK\r\n", "SET", k, "v").Ask(":0\r\n", "EXPIRE", k, "100", "XX").Ask(":0\r\n", "EXPIRE", k, "100", "GT").Ask(":-1\r\n", "TTL", k).
-		Ask(":1\r\n", "EXPIRE", k, "100", "LT").Ask(":100\r\n", "TTL", k).Ask(":0\r\n", "EXPIRE", k, "50", "NX").Ask(":0\r\n", "EXPIRE", k, "50", "gt").
-		Ask(":1\r\n", "EXPIRE", k, "200", "GT").Ask(":200\r\n", "TTL", k).Ask(":0\r\n", "EXPIRE", k, "300", "LT").Ask(":1\r\n", "PEXPIRE", k, "50000", "LT", "XX").
-		Ask(":50\r\n", "TTL", k).Ask(":1\r\n", "EXPIRE", k, "70", "XX", "GT").Ask(":0\r\n", "EXPIRE", k, "-1", "GT").Ask(":70\r\n", "TTL", k).
+		Ask(":1\r\n", "EXPIRE", k, "100", "LT").about(100, "TTL", k).Ask(":0\r\n", "EXPIRE", k, "50", "NX").Ask(":0\r\n", "EXPIRE", k, "50", "gt").
+		Ask(":1\r\n", "EXPIRE", k, "200", "GT").about(200, "TTL", k).Ask(":0\r\n", "EXPIRE", k, "300", "LT").Ask(":1\r\n", "PEXPIRE", k, "50000", "LT", "XX").
+		about(50, "TTL", k).Ask(":1\r\n", "EXPIRE", k, "70", "XX", "GT").Ask(":0\r\n", "EXPIRE", k, "-1", "GT").about(70, "TTL", k).
 		Ask(":0\r\n", "EXPIRE", t.Key("none"), "10", "NX")
 	nx := Err("ERR NX and XX, GT or LT options at the same time are not compatible")
 	c.Ask(nx, "EXPIRE", k, "1", "NX", "XX").Ask(nx, "EXPIRE", k, "1", "GT", "NX").Ask(nx, "PEXPIRE", k, "1", "NX", "LT").
 		Ask(Err("ERR GT and LT options at the same time are not compatible"), "EXPIRE", k, "1", "GT", "LT").
-		Ask(Err("ERR Unsupported option FOO"), "EXPIRE", k, "1", "FOO").Ask(Err(notInteger), "EXPIRE", k, "x", "NX").Ask(":70\r\n", "TTL", k).
+		Ask(Err("ERR Unsupported option FOO"), "EXPIRE", k, "1", "FOO").Ask(Err(notInteger), "EXPIRE", k, "x", "NX").about(70, "TTL", k).
 		Ask(":1\r\n", "EXPIRE", k, "-1", "LT").Ask(":0\r\n", "EXISTS", k)
-	c.Ask("+OK\r\n", "SET", k, "v").Ask(":1\r\n", "EXPIRE", k, "10", "NX").Ask(":10\r\n", "TTL", k)
+	c.Ask("+OK\r\n", "SET", k, "v").Ask(":1\r\n", "EXPIRE", k, "10", "NX").about(10, "TTL", k)
 }
 
 func exGetEx(t *T) {
 	k, c := t.Key("k"), t.Dial()
 	c.Ask("$-1\r\n", "GETDEL", k).Ask("$-1\r\n", "GETEX", k).Ask("+OK\r\n", "SET", k, "v").Ask(Bulk("v"), "GETDEL", k).Ask(":0\r\n", "EXISTS", k).
-		Ask("+OK\r\n", "SET", k, "v").Ask(Bulk("v"), "GETEX", k).Ask(":-1\r\n", "TTL", k).Ask(Bulk("v"), "GETEX", k, "EX", "100").Ask(":100\r\n", "TTL", k).
-		Ask(Bulk("v"), "GETEX", k).Ask(":100\r\n", "TTL", k).Ask(Bulk("v"), "getex", k, "px", "50000").Ask(":50\r\n", "TTL", k)
+		Ask("+OK\r\n", "SET", k, "v").Ask(Bulk("v"), "GETEX", k).Ask(":-1\r\n", "TTL", k).Ask(Bulk("v"), "GETEX", k, "EX", "100").about(100, "TTL", k).
+		Ask(Bulk("v"), "GETEX", k).about(100, "TTL", k).Ask(Bulk("v"), "getex", k, "px", "50000").about(50, "TTL", k)
 	for _, opts := range [][]string{{"EX"}, {"NOPE"}, {"PERSIST", "EX"}, {"EX", "5", "PERSIST"}, {"EX", "5", "PX", "5"}, {"PERSIST", "x"}} {
 		c.Ask(Err("ERR syntax error"), append([]string{"GETEX", k}, opts...)...)
 	}
 	c.Ask(Err("ERR invalid expire time in 'getex' command"), "GETEX", k, "EX", "0").Ask(Err("ERR invalid expire time in 'getex' command"), "GETEX", k, "PX", "-1").
-		Ask(Err(notInteger), "GETEX", k, "EX", "x").Ask(":50\r\n", "TTL", k).Ask(Bulk("v"), "GETEX", k, "PERSIST").Ask(":-1\r\n", "TTL", k).
+		Ask(Err(notInteger), "GETEX", k, "EX", "x").about(50, "TTL", k).Ask(Bulk("v"), "GETEX", k, "PERSIST").Ask(":-1\r\n", "TTL", k).
 		Ask("$-1\r\n", "GETEX", t.Key("none"), "EX", "5").Ask(Err("ERR syntax error"), "GETEX", t.Key("none"), "NOPE").
 		Ask(Err("ERR wrong number of arguments for 'getdel' command"), "GETDEL")
 }

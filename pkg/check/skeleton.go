@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,30 +75,36 @@ func Start(root string, step int, dir string) ([]string, error) {
 	if _, err := os.Stat(filepath.Join(root, dir)); err == nil {
 		return nil, fmt.Errorf("%s is there already; move it away to begin anew", dir)
 	}
-	files, err := filepath.Glob(filepath.Join(root, Folders[step], "*.go"))
+	var names []string
+	from := filepath.Join(root, Folders[step])
+	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(from, path)
+		switch {
+		case d.IsDir() && (rel == "solutions" || rel == "bench" || rel == "testdata"):
+			return filepath.SkipDir
+		case d.IsDir():
+			return os.MkdirAll(filepath.Join(root, dir, rel), 0o755)
+		case strings.HasSuffix(rel, "_test.go") || strings.HasSuffix(rel, ".md"):
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if strings.HasSuffix(rel, ".go") {
+			text, holes, err := Holes(string(b))
+			if err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+			b, names = []byte(text), append(names, holes...)
+		}
+		return os.WriteFile(filepath.Join(root, dir, rel), b, 0o644)
+	})
 	if err != nil {
 		return nil, err
-	}
-	var names []string
-	if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
-		return nil, err
-	}
-	for _, f := range files {
-		if strings.HasSuffix(f, "_test.go") {
-			continue
-		}
-		src, err := os.ReadFile(f)
-		if err != nil {
-			return nil, err
-		}
-		text, holes, err := Holes(string(src))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f, err)
-		}
-		names = append(names, holes...)
-		if err := os.WriteFile(filepath.Join(root, dir, filepath.Base(f)), []byte(text), 0o644); err != nil {
-			return nil, err
-		}
 	}
 	return names, makeCompile(root, dir)
 }

@@ -222,8 +222,11 @@ func (s *stage) compare(b block) {
 	s.t.Helper()
 	cmds, want := transcript(b)
 	var script bytes.Buffer
+	// bash's own printf writes a line at a time, /usr/bin/printf all at once: what a server reads in
+	// one piece must not depend on how busy this machine is.
+	script.WriteString("enable -n printf\n")
 	for _, c := range cmds {
-		fmt.Fprintf(&script, "%s\nprintf '%%s\\n' '%s'\n", s.local(c), mark)
+		fmt.Fprintf(&script, "%s\necho '%s'\n", s.local(c), mark)
 	}
 	out := s.bash(b, script.String())
 	parts := strings.Split(out, mark+"\n")
