@@ -2,39 +2,200 @@ package store
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-func TestScanReturnsWhatStaysThroughResizes(t *testing.T) {
-	var d Dict[int]
-	for i := range 1000 {
-		d.Add(fmt.Sprint("stay", i))
-	}
-	seen := map[string]bool{}
-	grow := 0
-	cursor := uint64(0)
-	for step := 0; ; step++ {
-		cursor = d.Scan(cursor, func(n *Node[int]) { seen[n.Key()] = true })
-		if cursor == 0 {
-			break
-		}
-		if step < 400 {
-			for range 50 {
-				d.Put(fmt.Appendf(nil, "x%d", grow))
-				grow++
+// checkDict compares the Dict with the model, and its books with its tables.
+func checkDict(t *testing.T, d *Dict[int], model map[string]int) {
+	require.Equal(t, len(model), d.Len())
+	got := map[string]int{}
+	d.Each(func(n *Node[int]) bool { got[n.Key()] = n.Val; return true })
+	require.Equal(t, model, got)
+	for i, tab := range d.tab {
+		used := 0
+		for b, n := range tab {
+			for ; n != nil; n = n.next {
+				used++
+				require.Equal(t, b, int(n.hash)&(len(tab)-1))
+				require.False(t, i == 0 && d.resizing() && b < d.moved, "left behind")
 			}
-		} else {
-			for range 100 {
-				if grow > 0 {
-					grow--
-					require.NotNil(t, d.DeleteString(fmt.Sprint("x", grow)))
+		}
+		require.Equal(t, d.used[i], used)
+	}
+}
+
+func TestDictAgainstAMap(t *testing.T) {
+	for seed := range uint64(10) {
+		r := testRand(seed)
+		var d Dict[int]
+		model := map[string]int{}
+		growing, largest := true, 0
+		for i := range 20000 {
+			key := fmt.Sprint(r.IntN(3000))
+			if i%2500 == 0 { // in waves, so that it grows and shrinks through several sizes
+				growing = !growing || i == 0
+			}
+			switch op := r.IntN(10); {
+			case op < 3 && growing, op < 1:
+				n, isNew := d.Put([]byte(key))
+				_, had := model[key]
+				require.Equal(t, !had, isNew)
+				n.Val, model[key] = i, i
+			case op < 6 && !growing, op < 2:
+				_, had := model[key]
+				n := d.Delete([]byte(key))
+				require.Equal(t, had, n != nil)
+				delete(model, key)
+			case op == 9 && r.IntN(100) == 0:
+				d.Reserve(r.IntN(5000))
+			case op == 8:
+				d.Step(r.IntN(4))
+			default:
+				n := d.GetString(key)
+				want, had := model[key]
+				require.Equal(t, had, n != nil)
+				require.True(t, n == nil || n.Val == want && n.Key() == key)
+			}
+			largest = max(largest, len(model))
+			if i%1000 == 0 {
+				checkDict(t, &d, model)
+			}
+		}
+		require.Greater(t, largest, 500)
+		checkDict(t, &d, model)
+		for key := range model {
+			require.NotNil(t, d.DeleteString(key))
+		}
+		require.Nil(t, d.Random())
+		d.Put([]byte("a"))
+		for d.Resizing() {
+			d.Step(1)
+		}
+		for range 2 { // each deletion may begin to shrink
+			d.Put([]byte("b"))
+			d.DeleteString("b")
+			d.Step(1 << 20)
+		}
+		require.LessOrEqual(t, d.Buckets(), 64, "what is empty gives its memory back")
+	}
+}
+
+// scanAll walks through a Dict, with something happening between the steps.
+func scanAll(d *Dict[int], between func()) map[string]int {
+	seen := map[string]int{}
+	for cursor := uint64(0); ; {
+		if cursor = d.Scan(cursor, func(n *Node[int]) { seen[n.Key()]++ }); cursor == 0 {
+			return seen
+		}
+		between()
+	}
+}
+
+func TestScanReturnsWhatStaysThroughResizes(t *testing.T) {
+	for seed := range uint64(20) {
+		r := testRand(seed)
+		var d Dict[int]
+		for i := range 1000 {
+			d.Add(fmt.Sprint("stay", i))
+		}
+		extra, growing := 0, seed%2 == 0
+		seen := scanAll(&d, func() {
+			if r.IntN(200) == 0 {
+				growing = !growing
+			}
+			for range r.IntN(60) {
+				if growing && extra < 20000 {
+					d.Put(fmt.Appendf(nil, "x%d", extra))
+					extra++
+				} else if !growing && extra > 0 {
+					extra--
+					require.NotNil(t, d.DeleteString(fmt.Sprint("x", extra)))
 				}
 			}
+		})
+		for i := range 1000 {
+			require.Positive(t, seen[fmt.Sprint("stay", i)])
 		}
 	}
-	for i := range 1000 {
-		require.True(t, seen[fmt.Sprint("stay", i)])
+}
+
+func TestScanOfATableAtRestReturnsEachOnce(t *testing.T) {
+	var d Dict[int]
+	for i := range 5000 {
+		d.Add(fmt.Sprint(i))
 	}
+	d.Step(1 << 20)
+	require.False(t, d.Resizing())
+	seen := scanAll(&d, func() {})
+	require.Len(t, seen, 5000)
+	for key, times := range seen {
+		require.Equal(t, 1, times, key)
+	}
+}
+
+// TestDeletingWhileWalking deletes the element that a walk is at, as its contract allows.
+func TestDeletingWhileWalking(t *testing.T) {
+	for _, resizing := range []bool{false, true} {
+		var d Dict[int]
+		for i := range 1025 {
+			d.Add(fmt.Sprint(i))
+		}
+		if !resizing {
+			d.Step(1 << 20)
+		}
+		require.Equal(t, resizing, d.Resizing())
+		d.Each(func(n *Node[int]) bool {
+			require.Same(t, n, d.DeleteString(n.Key()))
+			return d.Len() > 500
+		})
+		require.Equal(t, 500, d.Len())
+		for cursor, first := uint64(0), true; first || cursor != 0; first = false {
+			cursor = d.Scan(cursor, func(n *Node[int]) { d.DeleteString(n.Key()) })
+		}
+		require.Zero(t, d.Len())
+	}
+}
+
+// TestRandomIsFair draws from tables at rest, in the middle of growing, and thinned out. The bounds
+// are ten standard deviations wide.
+func TestRandomIsFair(t *testing.T) {
+	tables := map[string]func() *Dict[int]{
+		"at rest": func() *Dict[int] {
+			d := filled(200)
+			d.Step(1 << 20)
+			return d
+		},
+		"growing": func() *Dict[int] { return filled(257) },
+		"thinned out": func() *Dict[int] {
+			d := filled(1000)
+			d.Step(1 << 20)
+			for i := range 860 {
+				d.DeleteString(fmt.Sprint(i))
+			}
+			return d
+		},
+	}
+	for name, table := range tables {
+		d := table()
+		const rounds = 400
+		count := map[string]int{}
+		for range rounds * d.Len() {
+			count[d.Random().Key()]++
+		}
+		require.Len(t, count, d.Len(), name)
+		for key, got := range count {
+			require.InDelta(t, rounds, got, 10*math.Sqrt(rounds), "%s: %s", name, key)
+		}
+	}
+}
+
+func filled(n int) *Dict[int] {
+	d := new(Dict[int])
+	for i := range n {
+		d.Add(fmt.Sprint(i))
+	}
+	return d
 }

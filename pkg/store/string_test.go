@@ -1,0 +1,88 @@
+package store
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestStringKeepsIntegersAsSuch(t *testing.T) {
+	for text, encoding := range map[string]string{
+		"0": "int", "-1": "int", "9223372036854775807": "int", "-9223372036854775808": "int",
+		"": "embstr", "-": "embstr", "-0": "embstr", "+1": "embstr", "01": "embstr", " 1": "embstr", "1 ": "embstr",
+		"1.0": "embstr", "9223372036854775808": "embstr", "-9223372036854775809": "embstr", "12345678901234567890": "embstr",
+		"/1": "embstr", "1a": "embstr",
+		strings.Repeat("x", 44): "embstr", strings.Repeat("x", 45): "raw",
+	} {
+		s := NewString([]byte(text))
+		require.Equal(t, encoding, s.Encoding(), text)
+		require.Equal(t, text, string(s.View()))
+		require.Equal(t, ">"+text, string(s.Append([]byte(">"))))
+		require.Equal(t, len(text), s.Len(), text)
+		_, isInt := s.Int()
+		require.Equal(t, encoding == "int", isInt)
+	}
+}
+
+func TestStringAgainstBytes(t *testing.T) {
+	r := testRand(5)
+	s, model := NewString(nil), ""
+	for range 5000 {
+		v := randomElement(r, 100)
+		switch r.IntN(6) {
+		case 0:
+			s.set(v)
+			model = string(v)
+		case 1:
+			if model += string(v); len(model) > 500 {
+				s.set(nil)
+				model = string(v)
+			}
+			require.Equal(t, len(model), s.AppendBytes([]byte(model)[s.Len():]))
+			require.Equal(t, "raw", s.Encoding(), "Redis calls raw what was edited in place")
+		case 2:
+			size := r.IntN(200)
+			b := s.Grow(size)
+			if size > len(model) {
+				model += strings.Repeat("\x00", size-len(model))
+			}
+			require.Len(t, b, len(model))
+			if size > 0 {
+				b[size-1] = 'g'
+				model = model[:size-1] + "g" + model[size:]
+			}
+		case 3:
+			n := int64(r.Uint64())
+			s.SetInt(n)
+			model = strconv.FormatInt(n, 10)
+		case 4:
+			c := s.Clone().(*String)
+			require.Equal(t, model, string(c.View()))
+			require.Equal(t, s.Encoding() == "int", c.Encoding() == "int")
+			c.AppendBytes([]byte("not shared"))
+		case 5:
+			delta := int64(r.Uint64()) >> r.IntN(64)
+			was, err := strconv.ParseInt(model, 10, 64)
+			isNumber := err == nil && strconv.FormatInt(was, 10) == model
+			sum, isInt, ok := s.AddInt(delta)
+			require.Equal(t, isNumber, isInt, model)
+			fits := isNumber && !(delta > 0 && was > math.MaxInt64-delta) && !(delta < 0 && was < math.MinInt64-delta)
+			require.Equal(t, fits, ok)
+			if ok {
+				require.Equal(t, was+delta, sum)
+				model = strconv.FormatInt(sum, 10)
+			}
+		}
+		require.Equal(t, model, string(s.View()))
+		require.Equal(t, len(model), s.Len())
+	}
+}
+
+func TestStringDoesNotHoldOnToLargeMemory(t *testing.T) {
+	s := NewString(make([]byte, 1<<20))
+	s.set([]byte("small"))
+	require.Less(t, s.MemBytes(), int64(200))
+}
