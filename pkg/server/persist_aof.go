@@ -222,7 +222,7 @@ func (s *Server) infoAOF(b *strings.Builder) {
 		"aof_rewrite_scheduled", btoi(s.rewriteScheduled), "aof_last_rewrite_time_sec", s.rewriteTookSec,
 		"aof_current_rewrite_time_sec", currentSec, "aof_last_bgrewrite_status", okOrErr(!s.rewriteFailed),
 		"aof_rewrites", s.rewrites, "aof_rewrites_consecutive_failures", s.rewriteFailures,
-		"aof_last_write_status", okOrErr(st.Err == nil), "aof_last_cow_size", 0,
+		"aof_last_write_status", okOrErr(s.aofErr == nil), "aof_last_cow_size", 0,
 		"module_fork_in_progress", 0, "module_fork_last_cow_size", 0)
 	if log != nil {
 		fields(b, "aof_current_size", st.Size, "aof_base_size", st.BaseSize, "aof_pending_rewrite", 0,
