@@ -78,6 +78,10 @@ test: ## all tests
 race: ## all tests under the race detector (slow)
 	$(GO) test -race $(TESTFLAGS) $(PKGS)
 
+.PHONY: torture
+torture: ## kill -9 step 10 under load again and again, and look for lost transactions
+	$(GO) test -count=1 -timeout 60m -run TestTorture ./pkg/server -torture -v
+
 .PHONY: bench
 bench: ## race step 10 against a real redis-server
 	$(GO) run ./10-websocket-capstone/bench -redis -capstone $(ARGS)
