@@ -65,6 +65,7 @@ type rdbSink struct {
 	aux         [][2]string
 	compression bool
 	checksum    bool
+	idle        bool // say how long keys have not been used, as an LRU policy wants to know
 }
 
 // newRDBSink returns a sink whose file says what is true of the data now, so it must be made under
@@ -77,7 +78,8 @@ func (s *Server) newRDBSink(aofBase bool) *rdbSink {
 	aux = append(aux, s.replicationAux()...)
 	aux = append(aux, [2]string{"aof-base", itoa(btoi(aofBase))})
 	return &rdbSink{current: new(rdb.Batch), aside: new(rdb.Batch), aux: aux,
-		compression: s.cfg.RDBCompression, checksum: s.cfg.RDBChecksum}
+		compression: s.cfg.RDBCompression, checksum: s.cfg.RDBChecksum,
+		idle: strings.HasSuffix(s.cfg.MaxMemoryPolicy, "-lru")}
 }
 
 // open says where the file goes.
@@ -98,7 +100,11 @@ func (k *rdbSink) begin(dbs []store.SnapshotDB) {
 
 func (k *rdbSink) add(e store.SnapshotEntry) {
 	k.current.SelectDB(e.DB)
-	k.current.Entry(e.Key, e.Value, e.ExpireMs)
+	if k.idle {
+		k.current.Entry(e.Key, e.Value, e.ExpireMs, rdb.Idle(e.IdleSec))
+	} else {
+		k.current.Entry(e.Key, e.Value, e.ExpireMs)
+	}
 }
 
 func (k *rdbSink) pending() int { return k.current.Len() }
@@ -244,7 +250,8 @@ func (s *Server) writeAll(sink *rdbSink) (err error) {
 		}
 		sink.begin([]store.SnapshotDB{{ID: i, Keys: db.Len(), Expires: db.Expires()}})
 		db.Each(func(e *store.Entry) bool {
-			sink.add(store.SnapshotEntry{DB: i, Key: e.Key(), Value: e.Value(), ExpireMs: db.ExpireAt(e)})
+			idle := int64(uint32(s.nowMs/1000) - e.AccessSec())
+			sink.add(store.SnapshotEntry{DB: i, Key: e.Key(), Value: e.Value(), ExpireMs: db.ExpireAt(e), IdleSec: idle})
 			if sink.pending() < snapshotBatch {
 				return true
 			}
@@ -351,6 +358,9 @@ func (s *Server) rdbFinalSave(mode ShutdownMode) error {
 	if s.bgsave != nil {
 		s.logf(LevelWarning, "There is a child saving an .rdb. Killing it!")
 		s.killBgsave()
+	}
+	if s.loading { // what is in memory is not the data yet: it must not take the place of the file
+		return nil
 	}
 	if !mode.Save && (mode.NoSave || len(s.cfg.Save) == 0) {
 		return nil

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -460,6 +459,39 @@ func TestLoadingIsSeen(t *testing.T) {
 	require.Equal(t, "", infoField(c, "loading_total_bytes"))
 }
 
+// A server that is told to end while it loads leaves the file alone: it has nothing to save yet.
+func TestShutdownWhileLoading(t *testing.T) {
+	dir := t.TempDir()
+	s, addr := startServer(t, "--dir", dir, "--save", "3600 1")
+	dial(t, addr).want("SET a 1", "+OK")
+	dial(t, addr).want("SAVE", "+OK")
+	s.lock()
+	s.store.Flush()
+	s.beginLoading(1)
+	s.unlock()
+	require.NoError(t, s.Shutdown(t.Context(), ShutdownMode{Save: true}))
+	require.Equal(t, 1, keysIn(t, dir))
+}
+
+// Under an LRU policy a key's age outlasts a restart.
+func TestIdleTimeIsSaved(t *testing.T) {
+	dir := t.TempDir()
+	s, addr := startServer(t, "--dir", dir, "--maxmemory-policy", "allkeys-lru")
+	c := dial(t, addr)
+	c.want("SET a 1", "+OK")
+	s.lock()
+	s.store.DB(0).Peek([]byte("a")).SetAccessSec(uint32(s.nowMs/1000 - 100_000))
+	s.unlock()
+	for _, save := range []string{"SAVE", "BGSAVE"} {
+		c.do(save)
+		waitFor(t, c, "rdb_bgsave_in_progress", "0")
+		theirs := dial(t, startRedis(t, "--dir", dir, "--maxmemory-policy", "allkeys-lru"))
+		require.InDelta(t, 100_000, theirs.do("OBJECT IDLETIME a").Int, 20)
+		c.want("DEBUG RELOAD NOSAVE", "+OK")
+		require.InDelta(t, 100_000, c.do("OBJECT IDLETIME a").Int, 20)
+	}
+}
+
 // failingSink is a disk that is full after a while.
 type failingSink struct {
 	*rdbSink
@@ -506,68 +538,4 @@ func TestSnapshotFails(t *testing.T) {
 	s.lock()
 	sn.end()
 	s.unlock()
-}
-
-// BenchmarkBgsavePause measures what BGSAVE adds to the slowest command: 1,000,000 keys, clients
-// that write, and a save in a loop beside them or not.
-func BenchmarkBgsavePause(b *testing.B) {
-	s, addr := startServer(b)
-	s.lock()
-	for i := range 1_000_000 {
-		s.store.DB(0).Set(fmt.Appendf(nil, "key:%d", i), store.NewString(fmt.Appendf(nil, "value:%d of some forty bytes or so....", i)))
-	}
-	s.unlock()
-	for _, saving := range []bool{false, true} {
-		b.Run(fmt.Sprintf("saving=%v", saving), func(b *testing.B) {
-			stop := make(chan struct{})
-			var work sync.WaitGroup
-			var mu sync.Mutex
-			var took []time.Duration
-			for w := range 4 {
-				c := dial(b, addr)
-				work.Add(1)
-				go func() {
-					defer work.Done()
-					var mine []time.Duration
-					r := rand.New(rand.NewPCG(1, uint64(w)))
-					for {
-						select {
-						case <-stop:
-							mu.Lock()
-							took = append(took, mine...)
-							mu.Unlock()
-							return
-						default:
-						}
-						start := time.Now()
-						c.send("SET", fmt.Sprint("key:", r.IntN(1_000_000)), "another value")
-						c.read()
-						mine = append(mine, time.Since(start))
-					}
-				}()
-			}
-			var longest time.Duration
-			for b.Loop() {
-				if !saving {
-					time.Sleep(time.Second)
-					continue
-				}
-				s.lock()
-				s.startBgsave()
-				sn := s.snap
-				s.unlock()
-				waitFor(b, dial(b, addr), "rdb_bgsave_in_progress", "0")
-				longest = max(longest, sn.longest)
-			}
-			close(stop)
-			work.Wait()
-			slices.Sort(took)
-			us := func(p float64) float64 { return float64(took[int(p*float64(len(took)-1))].Microseconds()) }
-			b.ReportMetric(us(0.5), "p50-µs")
-			b.ReportMetric(us(0.999), "p99.9-µs")
-			b.ReportMetric(us(1), "max-µs")
-			b.ReportMetric(float64(longest.Microseconds()), "slice-max-µs")
-			b.ReportMetric(float64(len(took))/b.Elapsed().Seconds(), "sets/s")
-		})
-	}
 }

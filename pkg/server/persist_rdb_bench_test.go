@@ -1,0 +1,76 @@
+package server
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"byor/pkg/store"
+)
+
+// BenchmarkBgsavePause measures what BGSAVE adds to the slowest command: 1,000,000 keys, clients
+// that write, and a save in a loop beside them or not.
+func BenchmarkBgsavePause(b *testing.B) {
+	s, addr := startServer(b)
+	s.lock()
+	for i := range 1_000_000 {
+		s.store.DB(0).Set(fmt.Appendf(nil, "key:%d", i), store.NewString(fmt.Appendf(nil, "value:%d of some forty bytes or so....", i)))
+	}
+	s.unlock()
+	for _, saving := range []bool{false, true} {
+		b.Run(fmt.Sprintf("saving=%v", saving), func(b *testing.B) {
+			stop := make(chan struct{})
+			var work sync.WaitGroup
+			var mu sync.Mutex
+			var took []time.Duration
+			for w := range 4 {
+				c := dial(b, addr)
+				work.Add(1)
+				go func() {
+					defer work.Done()
+					var mine []time.Duration
+					r := rand.New(rand.NewPCG(1, uint64(w)))
+					for {
+						select {
+						case <-stop:
+							mu.Lock()
+							took = append(took, mine...)
+							mu.Unlock()
+							return
+						default:
+						}
+						start := time.Now()
+						c.send("SET", fmt.Sprint("key:", r.IntN(1_000_000)), "another value")
+						c.read()
+						mine = append(mine, time.Since(start))
+					}
+				}()
+			}
+			var longest time.Duration
+			for b.Loop() {
+				if !saving {
+					time.Sleep(time.Second)
+					continue
+				}
+				s.lock()
+				s.startBgsave()
+				sn := s.snap
+				s.unlock()
+				waitFor(b, dial(b, addr), "rdb_bgsave_in_progress", "0")
+				longest = max(longest, sn.longest)
+			}
+			close(stop)
+			work.Wait()
+			slices.Sort(took)
+			us := func(p float64) float64 { return float64(took[int(p*float64(len(took)-1))].Microseconds()) }
+			b.ReportMetric(us(0.5), "p50-µs")
+			b.ReportMetric(us(0.999), "p99.9-µs")
+			b.ReportMetric(us(1), "max-µs")
+			b.ReportMetric(float64(longest.Microseconds()), "slice-max-µs")
+			b.ReportMetric(float64(len(took))/b.Elapsed().Seconds(), "sets/s")
+		})
+	}
+}
