@@ -1,0 +1,263 @@
+package server
+
+import (
+	"bytes"
+	"math"
+	"slices"
+
+	"byor/pkg/store"
+)
+
+func init() {
+	register("generic", []Command{
+		{Name: "sort", Arity: -2, Flags: Write | DenyOOM | MovableKeys, Keys: Keys{1, 1, 1}, KeysOf: sortKeys, Handler: cmdSort},
+		{Name: "sort_ro", Arity: -2, Flags: ReadOnly | MovableKeys, Keys: Keys{1, 1, 1}, Handler: cmdSort},
+	})
+}
+
+// sortKeys finds the key behind STORE, too. Those that BY and GET read depend on the data.
+func sortKeys(args [][]byte) []int {
+	pos := []int{1}
+	for i := 2; i < len(args); i++ {
+		switch a := args[i]; {
+		case equalFold(a, "limit"):
+			i += 2
+		case equalFold(a, "get") || equalFold(a, "by"):
+			i++
+		case equalFold(a, "store") && i+1 < len(args):
+			i++
+			pos = append(pos[:1], i)
+		}
+	}
+	return pos
+}
+
+// sorting is a parsed SORT.
+type sorting struct {
+	desc, alpha bool
+	offset      int64
+	count       int64  // -1: all
+	by          []byte // nil: the elements themselves
+	unsorted    bool   // BY a pattern without "*"
+	gets        [][]byte
+	dest        []byte // nil: the elements are replied
+}
+
+func (c *Client) parseSort() (o sorting, ok bool) {
+	o.count = -1
+	for i := 2; i < len(c.args); i++ {
+		left := len(c.args) - i - 1
+		switch {
+		case c.is(i, "asc"):
+			o.desc = false
+		case c.is(i, "desc"):
+			o.desc = true
+		case c.is(i, "alpha"):
+			o.alpha = true
+		case c.is(i, "limit") && left >= 2:
+			if o.offset, ok = c.intArg(i + 1); !ok {
+				return o, false
+			}
+			if o.count, ok = c.intArg(i + 2); !ok {
+				return o, false
+			}
+			i += 2
+		case c.is(i, "store") && left >= 1 && c.cmd.Name == "sort":
+			i++
+			o.dest = c.args[i]
+		case c.is(i, "by") && left >= 1:
+			i++
+			o.by = c.args[i]
+			o.unsorted = bytes.IndexByte(o.by, '*') < 0
+		case c.is(i, "get") && left >= 1:
+			i++
+			o.gets = append(o.gets, c.args[i])
+		default:
+			c.fail(errSyntax)
+			return o, false
+		}
+	}
+	return o, true
+}
+
+// window returns which of n elements LIMIT leaves: from start on, up to but without end.
+func (o *sorting) window(n int) (start, end int) {
+	size := int64(n)
+	from := min(max(o.offset, 0), size)
+	count := min(max(o.count, -1), size)
+	if count < 0 || from+count > size {
+		return int(from), n
+	}
+	return int(from), int(from + count)
+}
+
+// sortItem is an element and what it is sorted by.
+type sortItem struct {
+	elem   []byte
+	score  float64
+	weight []byte // with ALPHA
+	absent bool   // with ALPHA and BY: there is no such key
+}
+
+func cmdSort(c *Client) {
+	o, ok := c.parseSort()
+	if !ok {
+		return
+	}
+	items, isSet, ok := c.sortItems()
+	if !ok {
+		return
+	}
+	if o.unsorted && isSet && o.dest != nil {
+		// A set has no order of its own, and what is stored must be the same everywhere.
+		o.unsorted, o.alpha, o.by = false, true, nil
+	}
+	if o.unsorted {
+		if o.desc && !isSet {
+			slices.Reverse(items)
+		}
+	} else {
+		if !c.weigh(&o, items) {
+			c.fail("ERR One or more scores can't be converted into double")
+			return
+		}
+		slices.SortStableFunc(items, o.compare)
+	}
+	start, end := o.window(len(items))
+	items = items[start:end]
+	if o.dest != nil {
+		c.sortStore(&o, items)
+		return
+	}
+	c.w.Array(len(items) * max(1, len(o.gets)))
+	for _, it := range items {
+		if len(o.gets) == 0 {
+			c.w.Bulk(it.elem)
+		}
+		for _, pattern := range o.gets {
+			if b, ok := c.sortLookup(pattern, it.elem); ok {
+				c.w.Bulk(b)
+			} else {
+				c.w.Null()
+			}
+		}
+	}
+}
+
+// sortItems returns the elements of the list, set or sorted set to be sorted.
+func (c *Client) sortItems() (items []sortItem, isSet, ok bool) {
+	e := c.db.Lookup(c.args[1])
+	if !c.found(e != nil) {
+		return nil, false, true
+	}
+	add := func(b []byte) bool {
+		items = append(items, sortItem{elem: append([]byte{}, b...)})
+		return true
+	}
+	switch v := e.Value().(type) {
+	case *store.List:
+		v.Each(add)
+	case *store.Set:
+		isSet = true
+		v.Each(add)
+	case *store.ZSet:
+		v.Each(func(m []byte, _ float64) bool { return add(m) })
+		v.Unpack() // as Redis does, which OBJECT ENCODING shows
+		c.db.Changed(e)
+	default:
+		c.fail(errWrongType)
+		return nil, false, false
+	}
+	return items, isSet, true
+}
+
+// weigh finds out what each element is sorted by. It reports false when that should be a number and
+// is none; an absent one counts as 0.
+func (c *Client) weigh(o *sorting, items []sortItem) bool {
+	numbers := true
+	for i := range items {
+		it := &items[i]
+		it.weight = it.elem
+		if o.by != nil {
+			b, ok := c.sortLookup(o.by, it.elem)
+			if !ok {
+				it.weight, it.absent = nil, true
+				continue
+			}
+			it.weight = b
+		}
+		if !o.alpha {
+			f, n, outOfRange := strtod(string(it.weight))
+			it.score = f
+			numbers = numbers && n == len(it.weight) && !outOfRange && !math.IsNaN(f)
+		}
+	}
+	return numbers
+}
+
+func (o *sorting) compare(a, b sortItem) int {
+	if o.desc {
+		a, b = b, a
+	}
+	switch {
+	case o.alpha && a.absent != b.absent:
+		return btoi(b.absent) - btoi(a.absent)
+	case o.alpha:
+		return bytes.Compare(a.weight, b.weight)
+	case a.score < b.score:
+		return -1
+	case a.score > b.score:
+		return 1
+	}
+	return bytes.Compare(a.elem, b.elem)
+}
+
+// sortLookup returns the string that pattern names with elem in place of its first "*": "#" is the
+// element, "key_*" a string, "key_*->field" a field of a hash.
+func (c *Client) sortLookup(pattern, elem []byte) ([]byte, bool) {
+	if string(pattern) == "#" {
+		return elem, true
+	}
+	prefix, rest, found := bytes.Cut(pattern, []byte("*"))
+	if !found {
+		return nil, false
+	}
+	postfix, field, isHash := bytes.Cut(rest, []byte("->"))
+	if isHash && len(field) == 0 {
+		postfix, isHash = rest, false
+	}
+	e := c.db.Lookup(slices.Concat(prefix, elem, postfix))
+	if e == nil {
+		return nil, false
+	}
+	if isHash {
+		if h, ok := e.Value().(*store.Hash); ok {
+			return h.Get(field)
+		}
+		return nil, false
+	}
+	if v, ok := e.Value().(*store.String); ok {
+		return v.View(), true
+	}
+	return nil, false
+}
+
+// sortStore makes a list of the result.
+func (c *Client) sortStore(o *sorting, items []sortItem) {
+	l := store.NewList()
+	for _, it := range items {
+		if len(o.gets) == 0 {
+			l.PushTail(it.elem)
+		}
+		for _, pattern := range o.gets {
+			b, _ := c.sortLookup(pattern, it.elem)
+			l.PushTail(b)
+		}
+	}
+	if l.Len() == 0 {
+		c.del(o.dest)
+	} else {
+		c.set(o.dest, l)
+	}
+	c.w.Int(int64(l.Len()))
+}
