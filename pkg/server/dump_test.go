@@ -38,12 +38,12 @@ func TestDumpCrosses(t *testing.T) {
 	}
 	keys = append(keys, "biglist", "stream", "gone")
 	for _, k := range keys {
-		want := describe(redis, k)
+		want := describeKey(redis, k)
 		move(t, redis, ours, k)
-		require.Equal(t, want, describe(ours, k), k)
+		require.Equal(t, want, describeKey(ours, k), k)
 		redis.do("DEL " + k)
 		move(t, ours, redis, k)
-		require.Equal(t, want, describe(redis, k), k)
+		require.Equal(t, want, describeKey(redis, k), k)
 	}
 }
 
@@ -54,8 +54,8 @@ func move(t *testing.T, from, to *testConn, key string) {
 	require.Equal(t, "+OK", show(to.read()), key)
 }
 
-// describe prints all that two servers must agree on.
-func describe(c *testConn, key string) string {
+// describeKey prints all that two servers must agree on.
+func describeKey(c *testConn, key string) string {
 	encoding := strings.Replace(show(c.do("OBJECT ENCODING "+key)), "raw", "embstr", 1) // what was edited comes back fresh
 	s := show(c.do("TYPE "+key)) + encoding + show(c.do("DEBUG DIGEST-VALUE "+key))
 	if strings.HasPrefix(s, "+stream") {
