@@ -147,7 +147,8 @@ func (p *parser) line(end, tooBig string) ([]byte, error) {
 	return p.buf[:i], nil
 }
 
-// consume drops n bytes from the front of the buffer.
+// consume drops n bytes from the front of the buffer. Nothing is moved: the slice just begins
+// later, and when append next needs room it copies what is left to a new place.
 func (p *parser) consume(n int, meaning string) {
 	if p.saw != nil {
 		p.saw(p.buf[:n], meaning)
@@ -169,6 +170,7 @@ func (p *parser) inline() ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	// From here on it is a command like any other. Who executes it cannot tell how it came.
 	args, ok := splitWords(bytes.TrimSuffix(line, []byte("\r")))
 	if !ok {
 		return nil, protocolError("unbalanced quotes in request")
@@ -184,6 +186,7 @@ func splitWords(line []byte) (words [][]byte, ok bool) {
 	for line = trimSpace(line); len(line) > 0; line = trimSpace(line) {
 		word := []byte{} // not nil: "" is a word too
 		for len(line) > 0 && !isSpace(line[0]) {
+			// A quote may open in the middle of a word: what is in it belongs to the same word.
 			text, rest, ok := line[:1], line[1:], true
 			if c := line[0]; c == '"' || c == '\'' {
 				text, rest, ok = quoted(rest, c)
@@ -208,6 +211,7 @@ func quoted(line []byte, quote byte) (text, rest []byte, ok bool) {
 			rest = line[i+1:]
 			return text, rest, len(rest) == 0 || isSpace(rest[0])
 		}
+		// Typing is not for machines: this is the one place where a value is searched for its end.
 		// "double" knows \n \r \t \b \a \xHH and \ before anything else; 'single' only \'.
 		if c == '\\' && i+1 < len(line) && (quote == '"' || line[i+1] == quote) {
 			i++
@@ -252,11 +256,12 @@ func execute(args [][]byte) []byte {
 // unknownCommand words the error as Redis does. It quotes at most 128 bytes of the arguments: an
 // error should not be a way to make the server send your megabyte back.
 func unknownCommand(args [][]byte) string {
+	cut := func(b []byte, n int) []byte { return b[:min(n, len(b))] } // bytes, where %.128s counts letters
 	list := ""
 	for i := 1; i < len(args) && len(list) < 128; i++ {
-		list += fmt.Sprintf("'%.*s' ", 128-len(list), args[i])
+		list += fmt.Sprintf("'%s' ", cut(args[i], 128-len(list)))
 	}
-	return fmt.Sprintf("ERR unknown command '%.128s', with args beginning with: %s", args[0], list)
+	return fmt.Sprintf("ERR unknown command '%s', with args beginning with: %s", cut(args[0], 128), list)
 }
 
 // appendBulk encodes a value of any bytes. Its length goes in front, so that the client need not
@@ -291,9 +296,12 @@ func (s *server) handle(conn net.Conn) {
 	}
 	chunk := make([]byte, 16<<10)
 	for {
+		// This is the only place that waits for the client. The parser never does, so it could
+		// serve an event loop just as well.
 		n, readErr := conn.Read(chunk)
 		s.traceBytes(id, "in ", chunk[:n])
 		p.buf = append(p.buf, chunk[:n]...) // behind what is left of the last chunk
+		// First what has come, then the error that may have come with it.
 		if !s.answer(id, conn, p) || readErr != nil {
 			return
 		}

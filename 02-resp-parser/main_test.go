@@ -76,6 +76,8 @@ var conversations = map[string][2]string{
 		"-ERR unknown command 'FOO', with args beginning with: 'a  b' \r\n"},
 	"long arguments": {"foo " + strings.Repeat("b", 200) + " c\r\n",
 		"-ERR unknown command 'foo', with args beginning with: '" + strings.Repeat("b", 128) + "' \r\n"},
+	"long arguments in UTF-8": {"foo " + strings.Repeat("é", 100) + "\r\n",
+		"-ERR unknown command 'foo', with args beginning with: '" + strings.Repeat("é", 64) + "' \r\n"},
 	"arity of echo": {"ECHO\r\nECHO a b\r\n", strings.Repeat("-ERR wrong number of arguments for 'echo' command\r\n", 2)},
 	"arity of ping": {"PING a b\r\n", "-ERR wrong number of arguments for 'ping' command\r\n"},
 

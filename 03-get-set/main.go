@@ -105,11 +105,12 @@ func (c *client) wrongArity(name string) {
 
 // unknownCommand words the error as in step 02.
 func unknownCommand(args [][]byte) string {
+	cut := func(b []byte, n int) []byte { return b[:min(n, len(b))] } // bytes, where %.128s counts letters
 	list := ""
 	for i := 1; i < len(args) && len(list) < 128; i++ {
-		list += fmt.Sprintf("'%.*s' ", 128-len(list), args[i])
+		list += fmt.Sprintf("'%s' ", cut(args[i], 128-len(list)))
 	}
-	return fmt.Sprintf("ERR unknown command '%.128s', with args beginning with: %s", args[0], list)
+	return fmt.Sprintf("ERR unknown command '%s', with args beginning with: %s", cut(args[0], 128), list)
 }
 
 // ping answers PING [message].
@@ -117,7 +118,7 @@ func ping(c *client, args [][]byte) {
 	switch len(args) {
 	case 1:
 		c.w.SimpleString("PONG")
-	case 2:
+	case 2: // a client that pipelines can tell its pings apart
 		c.w.Bulk(args[1])
 	default: // the table knows a minimum but no maximum, so this one checks for itself
 		c.wrongArity("ping")
@@ -127,6 +128,7 @@ func ping(c *client, args [][]byte) {
 func echo(c *client, args [][]byte) { c.w.Bulk(args[1]) }
 
 func quit(c *client, _ [][]byte) {
+	// Only a mark: the replies to the commands before this one still have to leave.
 	c.w.OK()
 	c.closing = true
 }

@@ -114,6 +114,8 @@ var session = []struct{ send, want string }{
 	{`FOO "a\r\nb"`, "-ERR unknown command 'FOO', with args beginning with: 'a  b' "},
 	{"foo " + strings.Repeat("b", 200) + " c",
 		"-ERR unknown command 'foo', with args beginning with: '" + strings.Repeat("b", 128) + "' "},
+	{"foo " + strings.Repeat("é", 100),
+		"-ERR unknown command 'foo', with args beginning with: '" + strings.Repeat("é", 64) + "' "},
 	{"QUIT", "+OK"},
 }
 

@@ -169,6 +169,7 @@ func (c *client) execute(args [][]byte) {
 		c.wrongArity(name)
 		return
 	}
+	// The sweeper takes the same lock. Between two commands it may delete, within one it cannot.
 	c.srv.mu.Lock()
 	defer c.srv.mu.Unlock()
 	// region: freeze the clock
@@ -185,11 +186,12 @@ func (c *client) wrongArity(name string) {
 
 // unknownCommand words the error as in step 02.
 func unknownCommand(args [][]byte) string {
+	cut := func(b []byte, n int) []byte { return b[:min(n, len(b))] } // bytes, where %.128s counts letters
 	list := ""
 	for i := 1; i < len(args) && len(list) < 128; i++ {
-		list += fmt.Sprintf("'%.*s' ", 128-len(list), args[i])
+		list += fmt.Sprintf("'%s' ", cut(args[i], 128-len(list)))
 	}
-	return fmt.Sprintf("ERR unknown command '%.128s', with args beginning with: %s", args[0], list)
+	return fmt.Sprintf("ERR unknown command '%s', with args beginning with: %s", cut(args[0], 128), list)
 }
 
 // ping answers PING [message].
@@ -214,6 +216,7 @@ func quit(c *client, _ [][]byte) {
 // commandDocs answers COMMAND DOCS, which redis-cli asks when it starts, with an empty list.
 func commandDocs(c *client, _ [][]byte) { c.w.Array(0) }
 
+// get answers GET key. Not a word about time in it: lookup has seen to that.
 func get(c *client, args [][]byte) {
 	if value, ok := c.srv.keys.lookup(string(args[1])); ok {
 		c.w.BulkString(value)
@@ -228,6 +231,7 @@ func set(c *client, args [][]byte) {
 	// region: EX and PX
 	var unitMs int64 // of the time to live; 0 while there is none
 	var amount []byte
+	// First everything that can be wrong, then the change: a command does all or nothing.
 	for i := 3; i < len(args); i += 2 {
 		unit := map[string]int64{"ex": 1000, "px": 1}[strings.ToLower(string(args[i]))]
 		if unit == 0 || i+1 == len(args) || unitMs != 0 && unitMs != unit {
@@ -265,10 +269,11 @@ func (k *keyspace) deadlineIn(n, unitMs int64) (deadline int64, ok bool) {
 	return k.now + n*unitMs, true
 }
 
+// del answers DEL key [key ...] with how many of them were there, which the dead were not.
 func del(c *client, args [][]byte) {
 	var n int64
 	for _, key := range args[1:] {
-		if _, ok := c.srv.keys.lookup(string(key)); ok { // a dead key is not there to be deleted
+		if _, ok := c.srv.keys.lookup(string(key)); ok {
 			c.srv.keys.remove(string(key))
 			n++
 		}
@@ -276,6 +281,7 @@ func del(c *client, args [][]byte) {
 	c.w.Int(n)
 }
 
+// exists answers EXISTS key [key ...], counting arguments and not keys.
 func exists(c *client, args [][]byte) {
 	var n int64
 	for _, key := range args[1:] {
@@ -292,6 +298,7 @@ func incr(c *client, args [][]byte) {
 	key, n := string(args[1]), int64(0)
 	if value, found := c.srv.keys.lookup(key); found {
 		var ok bool
+		// Dead counters are not found, so they begin at 0 again.
 		if n, ok = resp.ParseInt([]byte(value)); !ok {
 			c.w.Error("ERR value is not an integer or out of range")
 			return
@@ -320,6 +327,7 @@ func expire(unitMs int64) func(*client, [][]byte) {
 			c.w.Error("ERR value is not an integer or out of range")
 			return
 		}
+		// In seconds, a number may fit into 64 bits and its milliseconds not.
 		deadline, ok := k.deadlineIn(n, unitMs)
 		if !ok {
 			c.w.Error("ERR invalid expire time in '" + strings.ToLower(string(args[0])) + "' command")
@@ -329,6 +337,7 @@ func expire(unitMs int64) func(*client, [][]byte) {
 			c.w.Int(0)
 			return
 		}
+		// The reply is 1 either way: the client asked for an end, and an end it is.
 		if deadline > k.now {
 			k.deadlines[key] = deadline
 		} else {
@@ -345,6 +354,7 @@ func ttl(unitMs int64) func(*client, [][]byte) {
 	return func(c *client, args [][]byte) {
 		// region: TTL
 		k, key := c.srv.keys, string(args[1])
+		// lookup first: it may take the key away, and then there is no deadline either.
 		_, exists := k.lookup(key)
 		deadline, mortal := k.deadlines[key]
 		switch {
