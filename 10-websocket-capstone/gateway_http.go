@@ -273,12 +273,32 @@ func openGateway(opts gatewayOptions) (g *gateway, page string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	go func() {
-		if err := g.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			g.opts.Logf("gateway: %v", err)
-		}
-	}()
+	go g.serveAndLog(l)
 	return g, "http://" + l.Addr().String() + "/", nil
+}
+
+func (g *gateway) serveAndLog(l net.Listener) {
+	if err := g.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		g.opts.Logf("gateway: %v", err)
+	}
+}
+
+// reopen takes a Drain back, for a server that could not end. Call it when Drain
+// has returned.
+func (g *gateway) reopen() error {
+	g.mu.Lock()
+	served := g.server != nil
+	g.mu.Unlock()
+	g.draining.Store(false)
+	g.presence.reopen()
+	if !served {
+		return nil
+	}
+	l, err := g.Listen()
+	if err == nil {
+		go g.serveAndLog(l)
+	}
+	return err
 }
 
 // drainSpread is over how long the closes of a drain are spread, so that the

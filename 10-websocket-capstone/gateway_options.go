@@ -18,6 +18,7 @@ type dialFunc func(remote net.Addr) (net.Conn, error)
 type gatewayOptions struct {
 	Dial     dialFunc      // required
 	Password func() string // the server's password now, "" for none; nil: none ever
+	Stopping func() bool   // whether sessions end because the server does; nil: never
 	Logf     func(format string, args ...any)
 
 	Bind string // address to listen on

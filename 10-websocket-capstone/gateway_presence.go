@@ -166,6 +166,13 @@ func (p *presence) appendSnapshots(dst []byte, channels []string) []byte {
 	return append(dst, '}')
 }
 
+// reopen allows announcements again.
+func (p *presence) reopen() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = false
+}
+
 // close stops all announcements.
 func (p *presence) close() {
 	p.mu.Lock()

@@ -163,7 +163,7 @@ func (s *socket) read() {
 			s.close(refusal.code, refusal.reason, true)
 			s.draining.Store(true)
 		} else if err != nil { // the session does not hear us: say so, and wait for the peer's close
-			s.close(websocket.CloseInternalServerErr, "the session has ended", true)
+			s.sessionEnded(err)
 			s.draining.Store(true)
 		}
 	}
@@ -213,6 +213,15 @@ func (s *socket) listen() {
 	case <-s.done:
 		return
 	default:
+	}
+	s.sessionEnded(err)
+}
+
+// sessionEnded tells the peer that its session is over: with the server, or by itself.
+func (s *socket) sessionEnded(err error) {
+	if s.g.opts.Stopping != nil && s.g.opts.Stopping() { // somebody said SHUTDOWN
+		s.goodbye()
+		return
 	}
 	s.g.opts.Logf("gateway: the session of %s has ended: %v", s.ws.RemoteAddr(), err)
 	s.close(websocket.CloseInternalServerErr, "the session has ended", true)
@@ -326,6 +335,12 @@ func (s *socket) drain(ctx context.Context, delay time.Duration) {
 	case <-s.done:
 	case <-time.After(delay):
 	}
+	s.goodbye()
+}
+
+// goodbye is the last word of a server that ends.
+func (s *socket) goodbye() {
+	s.draining.Store(true)
 	if s.json != nil {
 		s.send([]byte(`{"push":"goodbye","code":1001,"reason":"shutdown","reconnectMs":[500,5000]}`))
 	}

@@ -33,7 +33,7 @@ func run(args []string) int {
 		return 1
 	}
 	srv := server.New(cfg, server.Options{})
-	opts.Dial, opts.Password = dialInMemory(srv.ServeConn), srv.Password
+	opts.Dial, opts.Password, opts.Stopping = dialInMemory(srv.ServeConn), srv.Password, srv.Stopping
 	opts.Logf = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	gw, page, err := openGateway(opts)
 	if err != nil {
@@ -43,8 +43,9 @@ func run(args []string) int {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	fmt.Println(greeting(cfg.Port, page))
-	failed := make(chan error, 1)
+	failed, goesOn := make(chan error, 1), make(chan error)
 	go func() { failed <- srv.Run(context.Background()) }()
+	asked := signals // nil while the first signal is being obeyed: stop listens to the second
 	for {
 		select {
 		case err := <-failed:
@@ -55,14 +56,24 @@ func run(args []string) int {
 			return leave(srv, gw)
 		case <-srv.Done():
 			return leave(srv, gw)
-		case sig := <-signals:
-			go stop(srv, gw, sig, signals)
+		case sig := <-asked:
+			asked = nil
+			go func() {
+				if err := stop(srv, gw, sig, signals); err != nil {
+					goesOn <- err
+				}
+			}()
+		case <-goesOn: // the data could not be saved: an exit that loses data is worse than none
+			asked = signals
+			if err := gw.reopen(); err != nil {
+				opts.Logf("gateway: %v", err)
+			}
 		}
 	}
 }
 
-// leave ends the process's work once the server has shut down: after a signal the browsers have
-// gone already, after the command SHUTDOWN they are told now.
+// leave ends the process's work once the server has shut down. After a signal the browsers have
+// gone already; after the command SHUTDOWN their sessions have ended, and they get the time to hear it.
 func leave(srv *server.Server, gw *gateway) int {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -80,8 +91,8 @@ func greeting(port int64, page string) string {
 }
 
 // stop says goodbye to the browsers and then shuts the server down as sig asks. A second signal
-// ends the process at once.
-func stop(srv *server.Server, gw *gateway, sig os.Signal, signals <-chan os.Signal) {
+// ends the process at once. An error means that the server goes on.
+func stop(srv *server.Server, gw *gateway, sig os.Signal, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	over := make(chan error, 1)
@@ -92,9 +103,11 @@ func stop(srv *server.Server, gw *gateway, sig os.Signal, signals <-chan os.Sign
 		over <- srv.ShutdownOn(ctx, sig)
 	}()
 	select {
-	case <-over:
+	case err := <-over:
+		return err
 	case <-signals:
 		fmt.Fprintln(os.Stderr, "A second signal: exiting without saving.")
 		os.Exit(1)
 	}
+	return nil
 }

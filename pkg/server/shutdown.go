@@ -28,6 +28,13 @@ func (s *Server) doneLocked() chan struct{} {
 	return s.down.done
 }
 
+// Stopping reports whether the end is certain: sessions that end from now on end with the server.
+func (s *Server) Stopping() bool {
+	s.lock()
+	defer s.unlock()
+	return s.down.closed
+}
+
 // ShutdownMode says what a shutdown does about the data.
 type ShutdownMode struct {
 	Save, NoSave bool // regardless of the save points
