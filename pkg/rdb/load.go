@@ -41,7 +41,7 @@ func Into(s *store.Store, n *Loaded) Handler {
 		},
 		Resize: func(keys, _ uint64) error {
 			// A claim, and not worth much memory before the keys are there.
-			db.Reserve(int(min(keys, 1<<20)))
+			db.Reserve(int(min(keys, 1<<17)))
 			return nil
 		},
 		Entry: func(e *Entry) error {
