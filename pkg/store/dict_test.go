@@ -28,7 +28,7 @@ func checkDict(t *testing.T, d *Dict[int], model map[string]int) {
 }
 
 func TestDictAgainstAMap(t *testing.T) {
-	for seed := range uint64(10) {
+	for seed := range uint64(6) {
 		r := testRand(seed)
 		var d Dict[int]
 		model := map[string]int{}
@@ -95,7 +95,7 @@ func scanAll(d *Dict[int], between func()) map[string]int {
 }
 
 func TestScanReturnsWhatStaysThroughResizes(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(8) {
 		r := testRand(seed)
 		var d Dict[int]
 		for i := range 1000 {

@@ -204,10 +204,10 @@ func TestListInsertionsKeepNodesFull(t *testing.T) {
 	r := testRand(1)
 	l := NewList()
 	l.PushTail([]byte("pivot"))
-	for range 20000 {
+	for range 10000 {
 		l.PushTail(randomElement(r, 20))
 	}
-	for range 20000 {
+	for range 5000 {
 		require.True(t, l.Insert([]byte("pivot"), []byte("0123456789"), r.IntN(2) == 0))
 	}
 	var bytesIn int

@@ -34,7 +34,7 @@ func collectSnapshot(t *testing.T, s *Store) (*Snapshot, map[string]held) {
 // TestSnapshotIsOfOneMoment lets the world go on between the slices of a snapshot, with writes of
 // every kind, expiry, FLUSHDB and SWAPDB, and compares what came out with a copy from the beginning.
 func TestSnapshotIsOfOneMoment(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(30) {
 		w := newWorld(t, seed, []int{20, 300, 2000}[seed%3])
 		for range 1500 {
 			w.step()
