@@ -44,7 +44,6 @@ func (s *Server) loadAOF() error {
 	if !res.Found {
 		s.warnOfSnapshot()
 	}
-	s.dirty = 0 // all of it is in the file
 	log, err := aof.Open(s.aofOptions(), s.writeEmptyBase())
 	if err != nil {
 		s.logf(LevelWarning, "%s", err)

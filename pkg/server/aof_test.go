@@ -356,6 +356,8 @@ func TestLoadingReplies(t *testing.T) {
 	c.want("GET a", loading)
 	c.want("SET a 2", loading)
 	c.want("PING", loading)
+	c.want("CONFIG SET appendonly no", loading)
+	c.want("CONFIG SET maxmemory 0 dir /", loading)
 	require.Equal(t, "1", c.info("loading"))
 	s.lock()
 	s.beginLoading(1000)
@@ -400,4 +402,49 @@ func TestLoadIsToldToTheLog(t *testing.T) {
 	now = now.Add(loadTold)
 	s.loadProgress(100)
 	require.Contains(t, log.String(), "Loading: 50.0% of 200 bytes")
+}
+
+// A server that is told to end while it loads leaves the files alone.
+func TestShutdownWhileLoading(t *testing.T) {
+	dir := t.TempDir()
+	snapshot := snapshotOf(t)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "dump.rdb"), []byte(snapshot), 0o644))
+	cfg := DefaultConfig()
+	require.NoError(t, cfg.ParseArgs([]string{"--dir", dir}))
+	s := New(cfg, Options{Log: LogTo(testLog(t))})
+	require.NoError(t, s.Shutdown(t.Context(), ShutdownMode{Save: true}))
+	b, err := os.ReadFile(filepath.Join(dir, "dump.rdb"))
+	require.NoError(t, err)
+	require.Equal(t, snapshot, string(b))
+}
+
+// While the first base is being written, the end of the server would be the end of the data.
+func TestShutdownBeforeTheFirstBase(t *testing.T) {
+	s, addr := startServer(t)
+	c := dial(t, addr)
+	s.lock()
+	snap := s.beginSnapshot(stuckSink{})
+	s.unlock()
+	c.want("SET a 1", "+OK")
+	c.want("CONFIG SET appendonly yes", "+OK")
+	c.want("SHUTDOWN NOSAVE", "-ERR Errors trying to SHUTDOWN. Check logs.")
+	c.want("GET a", `"1"`)
+	s.lock()
+	snap.end()
+	s.unlock()
+	c.becomes("aof_rewrites", "1")
+}
+
+// INFO names the same things in the same order as Redis.
+func TestInfoPersistenceAsRedis(t *testing.T) {
+	p := launchRedis(t, t.TempDir(), "--appendonly", "yes")
+	_, addr := startServer(t, "--appendonly", "yes")
+	names := func(c *testConn) (names []string) {
+		for _, line := range strings.Split(string(c.do("INFO persistence").Str), "\r\n") {
+			name, _, _ := strings.Cut(line, ":")
+			names = append(names, name)
+		}
+		return names
+	}
+	require.Equal(t, names(p.dial()), names(dial(t, addr)))
 }

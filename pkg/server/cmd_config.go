@@ -75,6 +75,10 @@ func cmdConfigSet(c *Client) {
 			*s.cfg = before
 			c.fail("ERR Unknown option or number of arguments for CONFIG SET - '" + name + "'")
 			return
+		case p.settled && s.loading:
+			*s.cfg = before
+			c.fail(errLoading)
+			return
 		case p.immutable:
 			msg = "can't set immutable config"
 		case slices.Contains(set, p):

@@ -14,6 +14,7 @@ type param struct {
 	alias     string // an older name
 	def       string
 	immutable bool // only at start
+	settled   bool // not while the data is being loaded
 	multi     bool // several words
 	get       func(c *Config) string
 	set       func(c *Config, v string) error
@@ -106,6 +107,8 @@ func only(name, def string) param {
 
 func fixed(p param) param { p.immutable = true; return p }
 
+func settled(p param) param { p.settled = true; return p }
+
 func alias(older string, p param) param { p.alias = older; return p }
 
 func yesNo(b bool) string {
@@ -196,7 +199,7 @@ func shutdownParam(name string, field func(c *Config) *string) param {
 
 func persistParams() []param {
 	return []param{
-		{name: "dir", def: ".", get: func(c *Config) string { return absDir(c.Dir) },
+		{name: "dir", def: ".", settled: true, get: func(c *Config) string { return absDir(c.Dir) },
 			set: func(c *Config, v string) error { return setDir(c, v) }},
 		stringParam("dbfilename", "dump.rdb", func(c *Config) *string { return &c.DBFilename }),
 		{name: "save", multi: true,
@@ -211,7 +214,7 @@ func persistParams() []param {
 		boolParam("rdbcompression", true, func(c *Config) *bool { return &c.RDBCompression }),
 		fixed(boolParam("rdbchecksum", true, func(c *Config) *bool { return &c.RDBChecksum })),
 		boolParam("stop-writes-on-bgsave-error", true, func(c *Config) *bool { return &c.StopWritesOnError }),
-		boolParam("appendonly", false, func(c *Config) *bool { return &c.AppendOnly }),
+		settled(boolParam("appendonly", false, func(c *Config) *bool { return &c.AppendOnly })),
 		fixed(stringParam("appendfilename", "appendonly.aof", func(c *Config) *string { return &c.AppendFilename })),
 		fixed(stringParam("appenddirname", "appendonlydir", func(c *Config) *string { return &c.AppendDirname })),
 		enumParam("appendfsync", "everysec", func(c *Config) *string { return &c.AppendFsync }, "everysec", "always", "no"),

@@ -116,10 +116,12 @@ func (s *Server) refusal(c *Client, cmd *Command, args [][]byte) string {
 		return "ERR Can't execute '" + cmd.full + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
 	}
 	if s.loading && f&Loading == 0 && !c.trusted() {
-		return "LOADING Redis is loading the dataset in memory"
+		return errLoading
 	}
 	return ""
 }
+
+const errLoading = "LOADING Redis is loading the dataset in memory"
 
 var whileSubscribed = map[string]bool{
 	"ping": true, "subscribe": true, "unsubscribe": true, "ssubscribe": true, "sunsubscribe": true,

@@ -180,7 +180,7 @@ func (s *Server) configureAOF() {
 // complete without it. They are closed when the last reply has left (closeAOF). The engine's lock must
 // be held.
 func (s *Server) aofFinal(mode ShutdownMode) error {
-	if log := s.aof.Load(); log != nil && log.Status().Waiting && !mode.NoSave {
+	if log := s.aof.Load(); log != nil && log.Status().Waiting {
 		if !mode.Force {
 			s.logf(LevelWarning, "Writing initial AOF, can't exit.")
 			return errors.New("the initial append-only file is not complete")
@@ -225,7 +225,7 @@ func (s *Server) infoAOF(b *strings.Builder) {
 		"aof_last_write_status", okOrErr(s.aofErr == nil), "aof_last_cow_size", 0,
 		"module_fork_in_progress", 0, "module_fork_last_cow_size", 0)
 	if log != nil {
-		fields(b, "aof_current_size", st.Size, "aof_base_size", st.BaseSize, "aof_pending_rewrite", 0,
+		fields(b, "aof_current_size", st.Size, "aof_base_size", st.BaseSize, "aof_pending_rewrite", btoi(s.rewriteScheduled),
 			"aof_buffer_length", st.Pending, "aof_pending_bio_fsync", btoi(st.PendingSync),
 			"aof_delayed_fsync", st.DelayedSyncs)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os/exec"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -63,6 +64,9 @@ func TestTorture(t *testing.T) {
 				run.round()
 			}
 			require.Positive(t, run.acked())
+			if _, err := exec.LookPath("redis-server"); err == nil {
+				run.verify(launchRedis(t, run.dir, "--appendonly", "yes"), run.done) // what we leave, Redis takes over
+			}
 			t.Logf("%s: %d kills, %d acknowledged transactions, 0 lost, 0 torn, %d not acknowledged but there, in %v",
 				mode.name, run.kills, run.acked(), run.extra, time.Since(start).Round(time.Millisecond))
 		})
