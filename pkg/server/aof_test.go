@@ -404,20 +404,6 @@ func TestLoadIsToldToTheLog(t *testing.T) {
 	require.Contains(t, log.String(), "Loading: 50.0% of 200 bytes")
 }
 
-// A server that is told to end while it loads leaves the files alone.
-func TestShutdownWhileLoading(t *testing.T) {
-	dir := t.TempDir()
-	snapshot := snapshotOf(t)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "dump.rdb"), []byte(snapshot), 0o644))
-	cfg := DefaultConfig()
-	require.NoError(t, cfg.ParseArgs([]string{"--dir", dir}))
-	s := New(cfg, Options{Log: LogTo(testLog(t))})
-	require.NoError(t, s.Shutdown(t.Context(), ShutdownMode{Save: true}))
-	b, err := os.ReadFile(filepath.Join(dir, "dump.rdb"))
-	require.NoError(t, err)
-	require.Equal(t, snapshot, string(b))
-}
-
 // While the first base is being written, the end of the server would be the end of the data.
 func TestShutdownBeforeTheFirstBase(t *testing.T) {
 	s, addr := startServer(t)

@@ -53,12 +53,8 @@ func (s *Server) persistCron() {
 	s.automaticRewrite()
 }
 
-// finalSave makes the data safe before the server ends. The engine's lock must be held. What is still
-// being loaded is safe already, and half of it must not take the place of the whole.
+// finalSave makes the data safe before the server ends. The engine's lock must be held.
 func (s *Server) finalSave(mode ShutdownMode) error {
-	if s.loading {
-		return nil
-	}
 	if err := s.aofFinal(mode); err != nil {
 		return err
 	}
