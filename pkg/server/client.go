@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"byor/pkg/repl"
 	"byor/pkg/resp"
 	"byor/pkg/store"
 )
@@ -49,6 +50,10 @@ type Client struct {
 	queryLen, querySize int // of rd, as of its latest turn under the engine's lock
 	evictExempt         bool
 	touchExempt         bool // CLIENT NO-TOUCH
+
+	replica   *repl.Replica // from its first REPLCONF or PSYNC on
+	handOff   func()        // takes the output side over when all that was replied is written
+	writtenTo int64         // offset of the stream behind this client's latest effect
 
 	conn      net.Conn // nil for the server's own clients (loading, links)
 	transport transport

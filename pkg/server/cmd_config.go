@@ -112,6 +112,7 @@ func (s *Server) configChanged(before *Config) error {
 			c.authed = true
 		}
 	}
+	s.replicationConfigChanged(before)
 	return s.persistConfigChanged(before)
 }
 

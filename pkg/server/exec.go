@@ -13,6 +13,11 @@ import (
 func (s *Server) execute(c *Client, args [][]byte) bool {
 	mark := len(c.w.Buf)
 	done := s.dispatch(c, args)
+	if c.has(flagReplica) && len(c.w.Buf) > mark { // a reply would get into the stream
+		s.logf(LevelWarning, "Replica generated a reply to command '%s', disconnecting it: %s", clip(args[0], 128), c.describe())
+		c.w.Buf = c.w.Buf[:mark]
+		s.closeClient(c, closeNow)
+	}
 	if c.muteOnce > 0 || c.flags&(flagReplyOff|flagMaster|flagFake) != 0 {
 		c.mute(mark)
 	}
@@ -45,7 +50,10 @@ func (s *Server) dispatch(c *Client, args [][]byte) bool {
 		return false
 	}
 	s.call(c, cmd, args, start)
-	s.endUnit()
+	if len(s.unit.ends) > 0 {
+		s.endUnit()
+		c.writtenTo = s.master.Offset()
+	}
 	s.serveReady()
 	return true
 }
@@ -152,7 +160,7 @@ func (s *Server) refusedByState(c *Client, cmd *Command, args [][]byte) string {
 	if f&Write != 0 && s.isReplica() && s.cfg.ReplicaReadOnly {
 		return "READONLY You can't write against a read only replica."
 	}
-	if s.isReplica() && !s.linkUp() && !s.cfg.ReplicaServeStale && f&Stale == 0 {
+	if s.isReplica() && !s.cfg.ReplicaServeStale && f&Stale == 0 && !s.linkUp() {
 		return "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
 	}
 	return ""

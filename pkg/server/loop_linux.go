@@ -50,7 +50,8 @@ type loopConn struct {
 	wantOut       bool // registered for EPOLLOUT
 	gone          bool // the peer closed or the socket failed
 	closing       closeMode
-	written       int // bytes of wbuf already written
+	real          net.Conn // what the socket became when the loop gave it away
+	written       int      // bytes of wbuf already written
 	full          bool
 }
 
@@ -201,16 +202,9 @@ func (l *loop) readReady(n int) {
 		if lc == nil {
 			continue
 		}
-		queued := lc.inTurn
 		l.join(lc)
 		if ev.Events&^uint32(syscall.EPOLLOUT) == 0 || lc.c.pending() && !lc.c.kept {
 			continue // nothing to read, or the buffer still holds commands: they come first
-		}
-		if lc.c.next < len(lc.c.batch) { // parsed, not executed, and pointing into the buffer that Fill writes to
-			if queued {
-				continue // they run in this turn; the socket is reported again in the next
-			}
-			lc.c.keepRest()
 		}
 		switch err := lc.c.rd.Fill(); {
 		case err == nil:
@@ -303,6 +297,10 @@ func (l *loop) write() (more bool) {
 			l.drop(lc)
 			continue
 		}
+		if lc.c.handOff != nil && !lc.full {
+			l.giveAway(lc)
+			continue
+		}
 		if lc.c.parse(); lc.c.pending() && !lc.full {
 			again = append(again, lc)
 		}
@@ -320,6 +318,41 @@ func (l *loop) drop(lc *loopConn) {
 	syscall.Close(lc.fd)
 	lc.fd = -1
 	l.dead = append(l.dead, lc)
+}
+
+// giveAway takes the connection out of the loop: from now on goroutines serve it, one for its input
+// and whatever was waiting to take its output over.
+func (l *loop) giveAway(lc *loopConn) {
+	c := lc.c
+	handOff := c.handOff
+	c.handOff = nil
+	delete(l.conns, int32(lc.fd))
+	l.control(syscall.EPOLL_CTL_DEL, lc.fd, 0)
+	f := os.NewFile(uintptr(lc.fd), "client")
+	conn, err := net.FileConn(f) // which has a duplicate of its own
+	f.Close()
+	if err != nil {
+		lc.fd = -1
+		l.dead = append(l.dead, lc)
+		return
+	}
+	g := newGoroutines()
+	l.s.lock()
+	lc.real = conn
+	c.transport = g
+	l.s.unlock()
+	go handOff()
+	go func() {
+		defer l.s.serving.Done()
+		defer conn.Close()
+		if c.serve() {
+			l.s.converse(c, g)
+			return
+		}
+		l.s.lock()
+		l.s.removeClient(c)
+		l.s.unlock()
+	}()
 }
 
 // send writes as much of the output as the socket takes. What is left is written when the socket
@@ -380,6 +413,9 @@ func rawWrite(fd int, b []byte) (int, error) {
 
 // Read reads what the socket has, or returns errAgain.
 func (lc *loopConn) Read(b []byte) (int, error) {
+	if lc.real != nil {
+		return lc.real.Read(b)
+	}
 	for {
 		n, _, e := syscall.RawSyscall(syscall.SYS_READ, uintptr(lc.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 		switch {
@@ -395,14 +431,45 @@ func (lc *loopConn) Read(b []byte) (int, error) {
 	}
 }
 
-// Write serves the messages that turn a connection away before it is a session.
-func (lc *loopConn) Write(b []byte) (int, error) { return rawWrite(lc.fd, b) }
+// Write serves the messages that turn a connection away before it is a session, and who has taken the
+// output over.
+func (lc *loopConn) Write(b []byte) (int, error) {
+	if lc.real != nil {
+		return lc.real.Write(b)
+	}
+	return rawWrite(lc.fd, b)
+}
 
 // Close serves those too: a session's socket is closed by the loop.
-func (lc *loopConn) Close() error { return syscall.Close(lc.fd) }
+func (lc *loopConn) Close() error {
+	if lc.real != nil {
+		return lc.real.Close()
+	}
+	return syscall.Close(lc.fd)
+}
 
-func (lc *loopConn) RemoteAddr() net.Addr             { return lc.remote }
-func (lc *loopConn) LocalAddr() net.Addr              { return lc.local }
-func (lc *loopConn) SetDeadline(time.Time) error      { return nil }
-func (lc *loopConn) SetReadDeadline(time.Time) error  { return nil }
-func (lc *loopConn) SetWriteDeadline(time.Time) error { return nil }
+func (lc *loopConn) RemoteAddr() net.Addr { return lc.remote }
+func (lc *loopConn) LocalAddr() net.Addr  { return lc.local }
+
+// A socket of the loop never blocks, so it needs no deadlines; one that was given away has them.
+
+func (lc *loopConn) SetDeadline(t time.Time) error {
+	if lc.real != nil {
+		return lc.real.SetDeadline(t)
+	}
+	return nil
+}
+
+func (lc *loopConn) SetReadDeadline(t time.Time) error {
+	if lc.real != nil {
+		return lc.real.SetReadDeadline(t)
+	}
+	return nil
+}
+
+func (lc *loopConn) SetWriteDeadline(t time.Time) error {
+	if lc.real != nil {
+		return lc.real.SetWriteDeadline(t)
+	}
+	return nil
+}

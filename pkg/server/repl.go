@@ -1,42 +1,220 @@
 package server
 
-import "strings"
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"time"
 
-// replication is what the server knows of its replicas and its master.
+	"byor/pkg/repl"
+)
+
+// Replication. The stream, its history and the protocol are pkg/repl's; here is what ties them to
+// the engine: effects go into the stream under the engine's lock (propagate.go), so that it has the
+// order of execution; a replica's snapshot is marked in the same moment as its place in the stream
+// (repl_master.go); and what comes from a master is executed on the one path, by a session of its
+// own (repl_replica.go).
+
+// replication is what the server knows of its replicas and its master. Guarded by the engine's lock.
 type replication struct {
+	master     *repl.Master
 	replStream stream
+	replActive bool // somebody follows, or may come back: master.Active as of the latest look
+	backlogIn  time.Time
+	sawReplica time.Time // when there was a replica last
+
+	following *following // nil on a master
+	resume    resumePoint
 }
 
-func (s *Server) initReplication() { s.replStream.selected = -1 }
+// resumePoint is a position that a loaded snapshot named: a replica that starts with it asks for
+// what came after.
+type resumePoint struct {
+	id     string
+	offset int64
+	db     int
+}
+
+func (s *Server) initReplication() {
+	s.replStream.selected = -1
+	s.master = repl.NewMaster(repl.MasterOptions{
+		Backlog:   s.cfg.ReplBacklogSize,
+		MaxBehind: s.cfg.OutputLimits[classReplica].Hard,
+		PingEvery: time.Duration(s.cfg.ReplPingPeriod) * time.Second,
+		Timeout:   time.Duration(s.cfg.ReplTimeout) * time.Second,
+		Diskless:  s.cfg.ReplDisklessSync,
+		Logf:      func(format string, args ...any) { s.logf(LevelNotice, format, args...) },
+		OnMembers: s.replicasMoved,
+	})
+}
+
+// replicasMoved lets those look again who wait for replicas, when one came or went.
+func (s *Server) replicasMoved() {
+	s.lock()
+	defer s.unlock()
+	s.tick()
+	s.pollBlocked()
+}
 
 // isReplica reports whether the server follows a master.
-func (s *Server) isReplica() bool { return false }
+func (s *Server) isReplica() bool { return s.following != nil }
 
 // linkUp reports whether the link to the master works.
-func (s *Server) linkUp() bool { return false }
+func (s *Server) linkUp() bool {
+	return s.following != nil && s.following.f.Status().State == repl.Connected
+}
 
-// replicating reports whether effects go to replicas or their backlog.
-func (s *Server) replicating() bool { return false }
+// replicating reports whether effects go to replicas or their backlog. A replica hands on its
+// master's stream as it is instead.
+func (s *Server) replicating() bool { return s.replActive && s.following == nil }
 
-func (s *Server) appendReplicas(b []byte) {}
+func (s *Server) appendReplicas(b []byte) { s.master.Feed(b) }
 
 // tooFewReplicas reports whether min-replicas-to-write is not met.
-func (s *Server) tooFewReplicas() bool { return s.cfg.MinReplicasToWrite > 0 }
+func (s *Server) tooFewReplicas() bool {
+	want := s.cfg.MinReplicasToWrite
+	return want > 0 && s.cfg.MinReplicasMaxLag > 0 &&
+		int64(s.master.Good(time.Duration(s.cfg.MinReplicasMaxLag)*time.Second)) < want
+}
 
-func (s *Server) replicaGone(c *Client) {}
+// replicationCron does once a second what time demands.
+func (s *Server) replicationCron() {
+	now := s.clock()
+	if now.Sub(s.backlogIn) < time.Second {
+		return
+	}
+	s.backlogIn = now
+	s.master.Tick(!s.isReplica())
+	if s.replActive && s.following == nil {
+		s.forgetBacklog(now)
+	}
+	s.pollBlocked()
+}
 
-func (s *Server) replicationCron() {}
+// forgetBacklog drops the backlog when nobody has followed for repl-backlog-ttl: what is executed
+// without one is not counted, so the history ends with it.
+func (s *Server) forgetBacklog(now time.Time) {
+	if len(s.master.Replicas()) > 0 {
+		s.sawReplica = now
+		return
+	}
+	ttl := time.Duration(s.cfg.ReplBacklogTTL) * time.Second
+	if ttl > 0 && now.Sub(s.sawReplica) > ttl {
+		s.master.History((*repl.History).Forget)
+		s.replActive = false
+	}
+}
 
-func (s *Server) infoReplication(b *strings.Builder) {
-	fields(b, "role", "master", "connected_slaves", 0)
+// keepBacklog switches the stream on.
+func (s *Server) keepBacklog() {
+	s.replActive, s.sawReplica = true, s.clock()
+	s.master.History(func(h *repl.History) { h.Keep(s.cfg.ReplBacklogSize) })
+}
+
+// replicationConfigChanged carries CONFIG SET to the stream.
+func (s *Server) replicationConfigChanged(before *Config) {
+	if s.cfg.ReplBacklogSize != before.ReplBacklogSize && s.replActive {
+		s.master.History(func(h *repl.History) { h.Keep(s.cfg.ReplBacklogSize) })
+	}
 }
 
 // changeReplID gives the data a new replication ID.
-func (s *Server) changeReplID() {}
+func (s *Server) changeReplID() { s.master.History((*repl.History).Promote) }
 
 // replicationAux returns what a snapshot says about the position of its data in the stream of
 // effects.
-func (s *Server) replicationAux() [][2]string { return nil }
+func (s *Server) replicationAux() [][2]string {
+	if !s.replActive {
+		return nil
+	}
+	db := max(0, s.replStream.selected)
+	if s.following != nil {
+		db = s.following.link.db.ID()
+	}
+	var id string
+	var offset int64
+	s.master.History(func(h *repl.History) { id, offset = h.ID(), h.Offset() })
+	return [][2]string{{"repl-stream-db", itoa(db)}, {"repl-id", id}, {"repl-offset", itoa(offset)}}
+}
 
-// restoreReplication takes up the position that a snapshot was taken at.
-func (s *Server) restoreReplication(info rdbInfo) {}
+// restoreReplication takes up the position that a snapshot was taken at: a master goes on with the
+// same stream under a new ID, a replica asks its master for the rest.
+func (s *Server) restoreReplication(info rdbInfo) {
+	if len(info.replID) != 40 || info.replOffset < 0 {
+		return
+	}
+	s.resume = resumePoint{info.replID, info.replOffset, max(0, info.replDB)}
+	s.master.History(func(h *repl.History) {
+		h.Reset(info.replID, info.replOffset)
+		if s.cfg.ReplicaOf == "" {
+			h.Promote()
+		}
+	})
+	s.keepBacklog()
+}
+
+// awaitReplicas gives replicas the time of shutdown-timeout to receive all that was written, while
+// writes are held back. The engine's lock must be held; it is let go meanwhile.
+func (s *Server) awaitReplicas(ctx context.Context) {
+	offset := s.master.Offset()
+	online := func() int {
+		n := 0
+		for _, r := range s.master.Replicas() {
+			if r.State == repl.Online {
+				n++
+			}
+		}
+		return n
+	}
+	if s.following != nil || online() == 0 || s.cfg.ShutdownTimeoutSec == 0 {
+		return
+	}
+	s.paused = pause{untilMs: s.nowMs + s.cfg.ShutdownTimeoutSec*1000}
+	s.master.AskAcks()
+	deadline := s.clock().Add(time.Duration(s.cfg.ShutdownTimeoutSec) * time.Second)
+	for s.master.Acked(offset) < online() && s.clock().Before(deadline) && ctx.Err() == nil {
+		s.unlock()
+		time.Sleep(5 * time.Millisecond)
+		s.lock()
+	}
+}
+
+func (s *Server) infoReplication(b *strings.Builder) {
+	role := "master"
+	if s.isReplica() {
+		role = "slave"
+	}
+	fields(b, "role", role)
+	if s.following != nil {
+		s.infoLink(b)
+	}
+	replicas := s.master.Replicas()
+	fields(b, "connected_slaves", len(replicas))
+	if s.cfg.MinReplicasToWrite > 0 {
+		fields(b, "min_slaves_good_slaves", s.master.Good(time.Duration(s.cfg.MinReplicasMaxLag)*time.Second))
+	}
+	for i, r := range replicas {
+		fmt.Fprintf(b, "slave%d:ip=%s,port=%d,state=%s,offset=%d,lag=%d\r\n", i, r.IP, r.Port, r.State, r.Acked, int(r.Lag.Seconds()))
+	}
+	s.master.History(func(h *repl.History) {
+		id2, second := h.ID2()
+		active, size, first, length := h.Kept()
+		if !active {
+			size = s.cfg.ReplBacklogSize
+		}
+		fields(b, "master_failover_state", "no-failover", "master_replid", h.ID(), "master_replid2", id2,
+			"master_repl_offset", h.Offset(), "second_repl_offset", second, "repl_backlog_active", btoi(active),
+			"repl_backlog_size", size, "repl_backlog_first_byte_offset", first, "repl_backlog_histlen", length)
+	})
+}
+
+// announcedPort is the port that a master shall show for this replica.
+func (s *Server) announcedPort() int {
+	if s.cfg.ReplicaAnnouncePort != 0 {
+		return int(s.cfg.ReplicaAnnouncePort)
+	}
+	return int(s.cfg.Port)
+}
+
+func joinHostPort(host string, port int64) string { return net.JoinHostPort(host, itoa(port)) }

@@ -277,6 +277,9 @@ func (s *Server) Start() error {
 	if err := s.load(); err != nil {
 		return err
 	}
+	s.lock()
+	s.followConfigured()
+	s.unlock()
 	go s.cron()
 	return nil
 }

@@ -59,6 +59,12 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	}
 	s.down.begun = true
 	s.logf(LevelWarning, "User requested shutdown...")
+	if !mode.Now {
+		s.awaitReplicas(ctx)
+	}
+	if s.following != nil {
+		s.following.stop()
+	}
 	// From here on to the closing of the sessions the lock is held: a write that is acknowledged after
 	// the data was saved would be lost.
 	if err := s.finalSave(mode); err != nil && !mode.Force {

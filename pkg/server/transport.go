@@ -56,6 +56,9 @@ func (c *Client) run() {
 	s := c.s
 	c.queryLen, c.querySize = c.rd.Buffered(), c.rd.Size()
 	c.totalIn = c.rd.Consumed()
+	if c.replica != nil {
+		c.replica.Heard()
+	}
 	for c.next < len(c.batch) && c.blocked == nil && c.closing == staysOpen {
 		if !s.execute(c, c.batch[c.next]) {
 			break
@@ -113,7 +116,7 @@ type goroutines struct {
 // a TCP or unix socket, or one end of a pipe inside the process.
 func (s *Server) ServeConn(conn net.Conn) {
 	defer conn.Close()
-	g := &goroutines{kick: make(chan struct{}, 1), done: make(chan struct{})}
+	g := newGoroutines()
 	s.lock()
 	c, refusal := s.accept(conn)
 	if c != nil {
@@ -125,6 +128,15 @@ func (s *Server) ServeConn(conn net.Conn) {
 		conn.Write([]byte(refusal))
 		return
 	}
+	s.converse(c, g)
+}
+
+func newGoroutines() *goroutines {
+	return &goroutines{kick: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// converse serves a session until it ends.
+func (s *Server) converse(c *Client, g *goroutines) {
 	defer func() {
 		close(g.done)
 		s.lock()
@@ -134,7 +146,7 @@ func (s *Server) ServeConn(conn net.Conn) {
 	for {
 		err := c.rd.Fill()
 		if errors.Is(err, os.ErrDeadlineExceeded) { // woken by resume, not by the peer
-			conn.SetReadDeadline(time.Time{})
+			c.conn.SetReadDeadline(time.Time{})
 		} else if err != nil {
 			return
 		}
@@ -151,10 +163,15 @@ func (c *Client) serve() bool {
 		c.s.lock()
 		c.run()
 		closing, stuck := c.closing, c.blocked != nil
+		handOff := c.handOff
+		c.handOff = nil
 		c.rd.Limits.Unauthenticated = !c.authed
 		c.s.unlock()
 		if closing == closeNow || c.flush() != nil || closing == closeAfterReply {
 			return false
+		}
+		if handOff != nil {
+			go handOff()
 		}
 		if stuck {
 			return true

@@ -1,0 +1,225 @@
+package server
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"byor/pkg/repl"
+)
+
+func init() {
+	const f = Admin | NoScript
+	register("server", []Command{
+		{Name: "replconf", Arity: -1, Flags: f | Loading | Stale | AllowBusy, Handler: cmdReplconf},
+		{Name: "psync", Arity: -3, Flags: f | NoAsyncLoading | NoMulti, Handler: cmdPsync},
+		{Name: "sync", Arity: 1, Flags: f | NoAsyncLoading | NoMulti, Handler: cmdPsync},
+		{Name: "role", Arity: 1, Flags: NoScript | Loading | Stale | Fast, Handler: cmdRole},
+	})
+	register("generic", []Command{
+		{Name: "wait", Arity: 3, Flags: NoScript, Handler: cmdWait},
+	})
+}
+
+// cmdReplconf takes what a replica says of itself, and how far it is.
+func cmdReplconf(c *Client) {
+	if c.conn == nil {
+		return
+	}
+	if c.replica == nil {
+		c.replica = c.s.master.NewReplica(c.conn)
+	}
+	reply, err := c.replica.Conf(c.args[1:])
+	switch {
+	case err != nil:
+		c.fail(err.Error())
+	case reply:
+		c.w.OK()
+	default:
+		c.s.pollBlocked() // it may have acknowledged what somebody waits for
+	}
+}
+
+// cmdPsync is PSYNC and the older SYNC: the connection becomes a replica's. Its output is the
+// stream's from then on; its input stays a session's, for REPLCONF ACK.
+func cmdPsync(c *Client) {
+	s := c.s
+	switch {
+	case c.has(flagReplica) || c.conn == nil:
+		return
+	case c.has(flagInExec):
+		c.fail("ERR Command not allowed inside a transaction")
+		return
+	case s.isReplica() && !s.linkUp():
+		c.fail("NOMASTERLINK Can't SYNC while not connected with my master")
+		return
+	case len(c.w.Buf) > 0 || c.outputBytes() > 0:
+		c.fail("ERR SYNC and PSYNC are invalid with pending output")
+		return
+	}
+	id, offset := "", int64(-1)
+	if c.cmd.Name == "psync" {
+		var ok bool
+		if offset, ok = c.intArg(2); !ok {
+			return
+		}
+		id = string(c.args[1])
+	}
+	if c.replica == nil {
+		c.replica = s.master.NewReplica(c.conn)
+	}
+	c.flags |= flagReplica
+	r := c.replica
+	c.handOff = func() { s.feedReplica(c, r, id, offset) }
+}
+
+// feedReplica answers PSYNC and writes the stream to the replica until it is gone. It runs in a
+// goroutine of its own, which is the only one that writes to the connection.
+func (s *Server) feedReplica(c *Client, r *repl.Replica, id string, offset int64) {
+	if !s.awaitSnapshot(c, r, id, offset) {
+		return
+	}
+	full := s.master.PSync(r, id, offset) // the lock is held: what is marked here is one moment
+	s.replActive, s.sawReplica = true, s.clock()
+	snapshot := func(io.Writer) error { return nil }
+	end := func() {}
+	switch {
+	case full:
+		s.stats.syncFull++
+		if id != "" && id != "?" {
+			s.stats.syncPartialErr++
+		}
+		s.replStream.selected = -1
+		sink := s.newRDBSink(false)
+		sn := s.beginSnapshot(sink)
+		end = sync.OnceFunc(func() { s.lock(); sn.end(); s.unlock() })
+		snapshot = func(w io.Writer) error {
+			defer end()
+			sink.open(w)
+			if err := sn.run(); err != nil {
+				return err
+			}
+			return sink.close()
+		}
+	default:
+		s.stats.syncPartialOK++
+	}
+	s.unlock()
+	err := r.Run(snapshot)
+	end()
+	s.logf(LevelNotice, "Connection with replica %s lost: %v", c.addr, err)
+}
+
+// awaitSnapshot takes the engine's lock at a moment at which the replica can be served: at once when
+// a partial resync will do, else when no other snapshot is under way. It reports false, and holds no
+// lock, when the replica is gone before.
+func (s *Server) awaitSnapshot(c *Client, r *repl.Replica, id string, offset int64) bool {
+	told := time.Now()
+	for {
+		s.lock()
+		partial := false
+		s.master.History(func(h *repl.History) { partial = h.CanContinue(id, offset) })
+		if s.clients[c.id] != c || s.down.begun {
+			s.unlock()
+			r.End()
+			return false
+		}
+		if partial || !s.snapshotting() {
+			s.tick()
+			return true
+		}
+		s.unlock()
+		time.Sleep(10 * time.Millisecond)
+		if time.Since(told) >= time.Second {
+			told = time.Now()
+			if r.KeepAlive() != nil {
+				r.End()
+				return false
+			}
+		}
+	}
+}
+
+// replicaGone ends the stream to a client that is no more.
+func (s *Server) replicaGone(c *Client) {
+	if c.replica != nil {
+		c.replica.End()
+	}
+}
+
+func cmdRole(c *Client) {
+	s := c.s
+	if s.following != nil {
+		st := s.following.f.Status()
+		c.w.Array(5)
+		c.w.BulkString("slave")
+		c.w.BulkString(s.following.host)
+		c.w.Int(s.following.port)
+		c.w.BulkString(string(st.State))
+		offset := st.Offset
+		if st.State != repl.Connected {
+			offset = -1
+		}
+		c.w.Int(offset)
+		return
+	}
+	var online []repl.ReplicaInfo
+	for _, r := range s.master.Replicas() {
+		if r.State == repl.Online {
+			online = append(online, r)
+		}
+	}
+	c.w.Array(3)
+	c.w.BulkString("master")
+	c.w.Int(s.master.Offset())
+	c.w.Array(len(online))
+	for _, r := range online {
+		c.w.Array(3)
+		c.w.BulkString(r.IP)
+		c.w.BulkString(itoa(r.Port))
+		c.w.BulkString(itoa(r.Acked))
+	}
+}
+
+// cmdWait waits until so many replicas have acknowledged what this client has written.
+func cmdWait(c *Client) {
+	s := c.s
+	if s.isReplica() {
+		c.fail("ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be writable (which is not the default) writes to replicas are just local and are not propagated.")
+		return
+	}
+	want, ok := c.intArg(1)
+	if !ok {
+		return
+	}
+	ms, ok := parseInt(c.args[2])
+	switch {
+	case !ok || ms > maxLong-s.nowMs:
+		c.fail("ERR timeout is not an integer or out of range")
+		return
+	case ms < 0:
+		c.fail(errTimeoutNeg)
+		return
+	}
+	offset := c.writtenTo
+	acked := func() int64 { return int64(s.master.Acked(offset)) }
+	if n := acked(); n >= want || !c.mayBlock() {
+		c.w.Int(n)
+		return
+	}
+	deadline := int64(0)
+	if ms > 0 {
+		deadline = s.nowMs + ms
+	}
+	c.block(blocking{deadlineMs: deadline,
+		poll: func(c *Client) bool {
+			n := acked()
+			if n >= want {
+				c.w.Int(n)
+			}
+			return n >= want
+		},
+		expire: func(c *Client) { c.w.Int(acked()) },
+	}, nil)
+	s.master.AskAcks()
+}

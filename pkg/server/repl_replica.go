@@ -1,0 +1,269 @@
+package server
+
+import (
+	"context"
+	"io"
+	"strings"
+	"time"
+
+	"byor/pkg/repl"
+	"byor/pkg/store"
+)
+
+func init() {
+	const f = Admin | NoScript | Stale | NoAsyncLoading
+	register("server", []Command{
+		{Name: "replicaof", Arity: 3, Flags: f, Handler: cmdReplicaof},
+		{Name: "slaveof", Arity: 3, Flags: f, Handler: cmdReplicaof},
+	})
+}
+
+// following is the replica's end: whom it follows, and the session that the master's commands run in.
+type following struct {
+	host string
+	port int64
+	f    *repl.Follower
+	stop context.CancelFunc
+	done chan struct{} // the follower has ended
+	link *Client
+}
+
+// cmdReplicaof is REPLICAOF host port and REPLICAOF NO ONE.
+func cmdReplicaof(c *Client) {
+	s := c.s
+	if c.is(1, "no") && c.is(2, "one") {
+		if s.following != nil {
+			s.stopFollowing()
+			s.cfg.ReplicaOf = ""
+			s.logf(LevelNotice, "MASTER MODE enabled (user request from '%s')", c.describe())
+		}
+		c.w.OK()
+		return
+	}
+	if c.has(flagReplica) {
+		c.fail("ERR Command is not valid when client is a replica.")
+		return
+	}
+	port, ok := parseInt(c.args[2])
+	if !ok || port < 0 || port > 65535 {
+		c.fail("ERR Invalid master port")
+		return
+	}
+	host := string(c.args[1])
+	if fl := s.following; fl != nil && strings.EqualFold(fl.host, host) && fl.port == port {
+		s.logf(LevelNotice, "REPLICAOF would result into synchronization with the master we are already connected with. No operation performed.")
+		c.w.SimpleString("OK Already connected to specified master")
+		return
+	}
+	s.cfg.ReplicaOf = host + " " + itoa(port)
+	s.follow(host, port)
+	c.w.OK()
+}
+
+// followConfigured follows the master that the configuration names, if it names one.
+func (s *Server) followConfigured() {
+	words := strings.Fields(s.cfg.ReplicaOf)
+	if len(words) != 2 {
+		return
+	}
+	if port, ok := parseInt([]byte(words[1])); ok {
+		s.follow(words[0], port)
+	}
+}
+
+// follow makes the server a replica. What it has of the master's history, or of its own, is offered
+// for a partial resync. The engine's lock must be held.
+func (s *Server) follow(host string, port int64) {
+	at := s.resume
+	if s.following != nil {
+		at.id, at.offset = s.following.f.Position()
+		at.db = s.following.link.db.ID()
+		s.endFollower()
+	} else if s.replActive && at.id == "" {
+		at.db = max(0, s.replStream.selected)
+		s.master.History(func(h *repl.History) { at.id, at.offset = h.ID(), h.Offset() })
+	}
+	s.resume = resumePoint{}
+	s.master.EndAll() // they have to ask again, since the stream may become another one
+	s.store.Expiry = store.HideExpired
+	s.disconnectBlocked()
+	fl := &following{host: host, port: port, done: make(chan struct{}), link: s.newClient(nil)}
+	fl.link.flags |= flagMaster
+	fl.link.authed = true
+	fl.link.db = s.store.DB(at.db)
+	fl.f = repl.NewFollower(repl.FollowOptions{
+		Addr: joinHostPort(host, port), ListenPort: s.announcedPort(), AnnounceIP: s.cfg.ReplicaAnnounceIP,
+		User: s.cfg.MasterUser, Password: s.cfg.MasterAuth, ReplID: at.id, Offset: at.offset,
+		Timeout:  time.Duration(s.cfg.ReplTimeout) * time.Second,
+		MaxDelay: time.Second,
+		Load:     func(r io.Reader, _ int64, id string, offset int64) error { return s.loadFromMaster(fl, r, id, offset) },
+		Apply:    func(u repl.Unit) error { return s.applyUnit(fl, u) },
+		Continue: func(id string) error { return s.continueHistory(fl, id) },
+		Logf:     func(format string, args ...any) { s.logf(LevelNotice, format, args...) },
+	})
+	s.following = fl
+	s.log.setRole('S')
+	s.recalm()
+	ctx, cancel := context.WithCancel(context.Background())
+	fl.stop = cancel
+	go func() {
+		defer close(fl.done)
+		_ = fl.f.Run(ctx) // which goes on until it is told to stop
+	}()
+}
+
+// endFollower stops following. The follower may be waiting for the engine's lock, so it is not waited
+// for: its callbacks find that they are not wanted any more.
+func (s *Server) endFollower() {
+	s.following.stop()
+	s.following = nil
+}
+
+// stopFollowing makes a replica a master: it goes on with the same stream under a new ID, and those
+// who followed the old master at the same place may follow it.
+func (s *Server) stopFollowing() {
+	s.endFollower()
+	s.store.Expiry = store.DeleteExpired
+	s.replStream.selected = -1
+	if s.replActive {
+		s.changeReplID()
+	}
+	s.master.EndAll()
+	s.log.setRole('M')
+	s.recalm()
+}
+
+// disconnectBlocked ends the waits for keys, since what they wait for will not be written here.
+func (s *Server) disconnectBlocked() {
+	for c := range s.blocked {
+		if c.blocked.serve == nil {
+			continue
+		}
+		s.endWait(c, func() {
+			c.fail("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)")
+		})
+		s.closeClient(c, closeAfterReply)
+	}
+}
+
+// loadFromMaster replaces the data by the master's snapshot, when that is whole.
+func (s *Server) loadFromMaster(fl *following, r io.Reader, id string, offset int64) error {
+	s.lock()
+	s.tick()
+	st := s.newStoreLike(store.KeepExpired) // the master will say when they are gone
+	s.unlock()
+	s.logf(LevelNotice, "MASTER <-> REPLICA sync: Loading DB in memory")
+	info, err := s.readRDB(r, st)
+	if err != nil {
+		return err
+	}
+	s.lock()
+	defer s.unlock()
+	if s.following != fl {
+		return context.Canceled
+	}
+	s.tick()
+	for i := range s.store.Len() {
+		s.breakWatchesOf(i, st.DB(i))
+	}
+	s.killBgsave()
+	s.cancelRewrite()
+	db := max(0, info.replDB)
+	info.replID = "" // the position is that of the link, not the file's
+	s.adopt(st, info)
+	fl.link.db = s.store.DB(min(db, s.store.Len()-1))
+	s.keepBacklog()
+	s.master.History(func(h *repl.History) { h.Reset(id, offset) })
+	s.master.EndAll()
+	s.logf(LevelNotice, "MASTER <-> REPLICA sync: Finished with success")
+	if s.cfg.AppendOnly { // the file is of another data set
+		s.stopAOF()
+		if err := s.startAOF(); err != nil {
+			s.logf(LevelWarning, "Failed enabling the AOF after successful master synchronization! %v", err)
+		}
+	}
+	return nil
+}
+
+// continueHistory takes note that the master goes on from where we are.
+func (s *Server) continueHistory(fl *following, id string) error {
+	s.lock()
+	defer s.unlock()
+	if s.following != fl {
+		return context.Canceled
+	}
+	_, offset := fl.f.Position()
+	s.master.History(func(h *repl.History) {
+		if h.Offset() != offset {
+			h.Reset(id, offset)
+		} else if h.ID() != id {
+			h.Rename(id)
+		}
+	})
+	s.keepBacklog()
+	return nil
+}
+
+// applyUnit executes what the master sent and hands it on to replicas of our own as it came.
+func (s *Server) applyUnit(fl *following, u repl.Unit) error {
+	s.lock()
+	if s.following != fl {
+		s.unlock()
+		return context.Canceled
+	}
+	c := fl.link
+	start := s.tick()
+	s.store.Expiry = store.KeepExpired
+	s.frozen++
+	for _, args := range u.Commands {
+		cmd := s.lookupCommand(args)
+		if n := len(args); cmd == nil || cmd.Handler == nil || cmd.Arity > 0 && n != cmd.Arity || n < -cmd.Arity {
+			s.logf(LevelWarning, "== CRITICAL == This replica is sending an error to its master: 'unknown command or wrong number of arguments' after processing the command '%s'", clip(args[0], 128))
+			continue
+		}
+		mark := len(c.w.Buf)
+		s.call(c, cmd, args, start)
+		if c.failed {
+			s.logf(LevelWarning, "== CRITICAL == This replica is sending an error to its master: '%s' after processing the command '%s'",
+				strings.TrimSpace(string(c.w.Buf[mark:])), cmd.full)
+		}
+		c.w.Buf = c.w.Buf[:mark]
+	}
+	s.frozen--
+	s.store.Expiry = store.HideExpired
+	s.master.Feed(u.Raw)
+	s.endUnit()
+	s.serveReady()
+	at := s.aofEnd
+	s.unlock()
+	s.commitAOF(at)
+	return nil
+}
+
+// infoLink writes INFO's fields about the link to the master.
+func (s *Server) infoLink(b *strings.Builder) {
+	fl := s.following
+	st := fl.f.Status()
+	up := "down"
+	if st.State == repl.Connected {
+		up = "up"
+	}
+	lastIO := int64(-1)
+	if !st.LastIO.IsZero() && up == "up" {
+		lastIO = int64(time.Since(st.LastIO).Seconds())
+	}
+	syncing := st.State == repl.Syncing
+	fields(b, "master_host", fl.host, "master_port", fl.port, "master_link_status", up,
+		"master_last_io_seconds_ago", lastIO, "master_sync_in_progress", btoi(syncing),
+		"slave_read_repl_offset", max(st.Received, st.Offset), "slave_repl_offset", st.Offset)
+	if syncing {
+		fields(b, "master_sync_total_bytes", max(0, st.Size), "master_sync_read_bytes", st.Loaded,
+			"master_sync_left_bytes", max(0, st.Size-st.Loaded))
+	}
+	if up == "down" && !st.DownAt.IsZero() {
+		fields(b, "master_link_down_since_seconds", int64(time.Since(st.DownAt).Seconds()))
+	} else if up == "down" {
+		fields(b, "master_link_down_since_seconds", -1)
+	}
+	fields(b, "slave_priority", s.cfg.ReplicaPriority, "slave_read_only", btoi(s.cfg.ReplicaReadOnly), "replica_announced", 1)
+}
