@@ -82,18 +82,7 @@ func cmdBitfield(c *Client) {
 		return
 	}
 	if last < 0 {
-		v, ok := read[*store.String](c, c.args[1])
-		if !ok {
-			return
-		}
-		var b []byte
-		if v != nil {
-			b = v.View()
-		}
-		c.w.Array(len(ops))
-		for _, op := range ops {
-			c.w.Int(op.get(b))
-		}
+		c.readFields(ops)
 		return
 	}
 	if c.cmd.Name == "bitfield_ro" {
@@ -128,6 +117,22 @@ func cmdBitfield(c *Client) {
 	}
 	if changes > 0 {
 		c.changed(e)
+	}
+}
+
+// readFields is a BITFIELD that only reads.
+func (c *Client) readFields(ops []fieldOp) {
+	v, ok := read[*store.String](c, c.args[1])
+	if !ok {
+		return
+	}
+	var b []byte
+	if v != nil {
+		b = v.View()
+	}
+	c.w.Array(len(ops))
+	for _, op := range ops {
+		c.w.Int(op.get(b))
 	}
 }
 

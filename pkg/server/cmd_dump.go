@@ -85,20 +85,15 @@ func cmdRestore(c *Client) {
 		return
 	}
 	v, err := rdb.Restore(c.args[3])
-	switch {
-	case errors.Is(err, rdb.ErrBadFormat):
-		c.fail("ERR " + rdb.ErrBadFormat.Error())
-		return
-	case err != nil:
+	if errors.Is(err, rdb.ErrBadFormat) {
+		err = rdb.ErrBadFormat // without the details: Redis gives none
+	}
+	if err != nil {
 		c.fail("ERR " + err.Error())
 		return
 	}
 	if at > 0 && !o.absolute {
-		if at > math.MaxInt64-c.s.nowMs {
-			at = math.MaxInt64
-		} else {
-			at += c.s.nowMs
-		}
+		at = min(at, math.MaxInt64-c.s.nowMs) + c.s.nowMs
 	}
 	if at > 0 && at <= c.s.nowMs && c.s.expires() { // it would be gone at once
 		if o.replace && c.del(key) {

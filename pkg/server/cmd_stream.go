@@ -344,7 +344,11 @@ func cmdXadd(c *Client) {
 		s.Trim(o.trim)
 	}
 	c.put(c.args[1], e, s)
-	c.replicateTrim(s, o, id.Append(nil))
+	if a := c.args[o.idArg]; a[len(a)-1] == '*' {
+		c.replicateTrim(s, o, id.Append(nil))
+	} else {
+		c.replicateTrim(s, o, nil)
+	}
 }
 
 func size(fields [][]byte) (n int) {
@@ -354,10 +358,11 @@ func size(fields [][]byte) (n int) {
 	return n
 }
 
-// replicateTrim replicates XADD and XTRIM without what could turn out otherwise elsewhere: the ID is
-// the one that was given, an approximate trim the exact one that it was.
+// replicateTrim replicates XADD and XTRIM without what could turn out otherwise elsewhere: id takes the
+// place of one that was left to the server, if it is not nil, and the exact trim that of an
+// approximate one.
 func (c *Client) replicateTrim(s *store.Stream, o xaddOptions, id []byte) {
-	if !o.trim.Approx && (id == nil || bytes.Equal(id, c.args[o.idArg])) {
+	if !o.trim.Approx && id == nil {
 		return
 	}
 	args := append([][]byte{}, c.args...)
@@ -464,36 +469,43 @@ func (c *Client) xrange(startArg, endArg int, reverse bool) {
 	}
 }
 
-func cmdXsetid(c *Client) {
-	m := store.StreamMeta{}
-	var ok, counted bool
+// parseXsetid parses the arguments of XSETID. counted says whether ENTRIESADDED was given.
+func (c *Client) parseXsetid() (m store.StreamMeta, counted, ok bool) {
 	if m.Last, ok = c.streamID(2, 0); !ok {
-		return
+		return m, false, false
 	}
 	for i := 3; i < len(c.args); i += 2 {
 		switch more := i+1 < len(c.args); {
 		case more && c.is(i, "entriesadded"):
 			n, ok := c.intArg(i + 1)
 			if !ok {
-				return
+				return m, false, false
 			}
 			if n < 0 {
 				c.fail("ERR entries_added must be positive")
-				return
+				return m, false, false
 			}
 			m.Added, counted = uint64(n), true
 		case more && c.is(i, "maxdeletedid"):
 			if m.MaxDeleted, ok = c.streamID(i+1, 0); !ok {
-				return
+				return m, false, false
 			}
 			if m.Last.Less(m.MaxDeleted) {
 				c.fail("ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id")
-				return
+				return m, false, false
 			}
 		default:
 			c.fail(errSyntax)
-			return
+			return m, false, false
 		}
+	}
+	return m, counted, true
+}
+
+func cmdXsetid(c *Client) {
+	m, counted, ok := c.parseXsetid()
+	if !ok {
+		return
 	}
 	s, e, ok := edit[*store.Stream](c, c.args[1])
 	if !ok {

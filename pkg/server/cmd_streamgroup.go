@@ -485,6 +485,33 @@ func (c *Client) parseXautoclaim() (cl claim, from store.StreamID, count int64, 
 	return cl, from, count, true
 }
 
+// claimStep is a pending entry that XAUTOCLAIM takes over, or drops because the entry was deleted.
+type claimStep struct {
+	p    *store.Pending
+	gone bool
+}
+
+// planAutoclaim chooses what to take over, and where to go on the next time. The list is looked at
+// first and changed afterwards, since it may not change during a walk.
+func (c *Client) planAutoclaim(s *store.Stream, g *store.Group, cl claim, from store.StreamID, count int64) (steps []claimStep, next store.StreamID, taken int) {
+	attempts := count * 10
+	g.Pending().Range(from, store.MaxStreamID, func(p *store.Pending) bool {
+		if attempts == 0 || count == 0 {
+			next = p.ID
+			return false
+		}
+		attempts--
+		gone := !s.Has(p.ID)
+		if gone || cl.minIdleMs <= 0 || c.s.nowMs-p.DeliveredMs >= cl.minIdleMs {
+			steps = append(steps, claimStep{p, gone})
+			count--
+			taken += btoi(!gone)
+		}
+		return true
+	})
+	return steps, next, taken
+}
+
 func cmdXautoclaim(c *Client) {
 	cl, from, count, ok := c.parseXautoclaim()
 	if !ok {
@@ -499,40 +526,26 @@ func cmdXautoclaim(c *Client) {
 		return
 	}
 	c.replicateNothing()
-	// The list is looked at first and changed afterwards, since it may not change during a walk.
-	var gone, taken []*store.Pending
-	var next store.StreamID
-	attempts := count * 10
-	g.Pending().Range(from, store.MaxStreamID, func(p *store.Pending) bool {
-		if attempts == 0 || count == 0 {
-			next = p.ID
-			return false
-		}
-		attempts--
-		switch {
-		case !s.Has(p.ID):
-			gone = append(gone, p)
-			count--
-		case cl.minIdleMs <= 0 || c.s.nowMs-p.DeliveredMs >= cl.minIdleMs:
-			taken = append(taken, p)
-			count--
-		}
-		return true
-	})
+	steps, next, taken := c.planAutoclaim(s, g, cl, from, count)
 	c.w.Array(3)
 	c.streamEntryID(next)
-	c.w.Array(len(taken))
-	for _, p := range taken {
-		g.Deliver(p.ID, c.claimant(e, g))
-		p.DeliveredMs = c.s.nowMs
-		c.claimed(s, p, cl.justID, -1)
-		c.replicateClaim(c.args[1], c.args[2], g, p, p.ID.Append(nil))
+	c.w.Array(taken)
+	for _, st := range steps {
+		if st.gone {
+			c.replicateClaim(c.args[1], c.args[2], g, st.p, st.p.ID.Append(nil))
+			g.Ack(st.p.ID)
+			continue
+		}
+		g.Deliver(st.p.ID, c.claimant(e, g))
+		st.p.DeliveredMs = c.s.nowMs
+		c.claimed(s, st.p, cl.justID, -1)
+		c.replicateClaim(c.args[1], c.args[2], g, st.p, st.p.ID.Append(nil))
 	}
-	c.w.Array(len(gone))
-	for _, p := range gone {
-		c.streamEntryID(p.ID)
-		c.replicateClaim(c.args[1], c.args[2], g, p, p.ID.Append(nil))
-		g.Ack(p.ID)
+	c.w.Array(len(steps) - taken)
+	for _, st := range steps {
+		if st.gone {
+			c.streamEntryID(st.p.ID)
+		}
 	}
 	c.changedQuietly(e)
 }

@@ -308,7 +308,7 @@ func (x *xread) handOut(c *Client, s *store.Stream, g *store.Group, consumer *st
 		return n != x.count
 	})
 	c.insertArrayHeader(at, int(n))
-	if moved {
+	if moved && x.noAck { // else the claims tell
 		c.replicateGroupID(key, x.group, g)
 	}
 }

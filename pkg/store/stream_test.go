@@ -381,6 +381,18 @@ func TestGroupsAgainstModel(t *testing.T) {
 		}
 		require.Equal(t, len(model), g.Pending().Len())
 	}
+	checkConsumers(t, g, model)
+	checkClonedGroup(t, g, s.Clone().(*Stream).Group([]byte("g")))
+	s.AddGroup([]byte("a"), StreamID{}, 0)
+	require.Equal(t, "a", s.Groups()[0].Name())
+	require.True(t, s.DeleteGroup([]byte("g")))
+	require.False(t, s.DeleteGroup([]byte("g")))
+	require.Nil(t, s.Group([]byte("g")))
+	require.Positive(t, s.MemBytes())
+}
+
+func checkConsumers(t *testing.T, g *Group, model map[StreamID]string) {
+	t.Helper()
 	sum := 0
 	for i, c := range g.Consumers() {
 		require.True(t, i == 0 || g.Consumers()[i-1].Name() < c.Name())
@@ -393,17 +405,10 @@ func TestGroupsAgainstModel(t *testing.T) {
 	require.Equal(t, len(model), sum)
 	_, ok := g.DeleteConsumer([]byte("nobody"))
 	require.False(t, ok)
+}
 
-	loaded := NewStream().AddGroup([]byte("g"), StreamID{}, UnknownRead)
-	require.True(t, loaded.LoadPending(Pending{ID: StreamID{1, 1}, DeliveredMs: 5, Count: 2}))
-	require.False(t, loaded.LoadPending(Pending{ID: StreamID{1, 1}}))
-	require.Nil(t, loaded.Pending().First().Owner())
-	p := loaded.Deliver(StreamID{1, 1}, loaded.AddConsumer([]byte("c"), 0))
-	require.EqualValues(t, 2, p.Count)
-	require.True(t, loaded.Ack(StreamID{1, 1}))
-
-	clone := s.Clone().(*Stream)
-	cg := clone.Group([]byte("g"))
+func checkClonedGroup(t *testing.T, g, cg *Group) {
+	t.Helper()
 	require.Equal(t, g.Pending().Len(), cg.Pending().Len())
 	require.Len(t, cg.Consumers(), len(g.Consumers()))
 	g.Pending().Range(StreamID{}, MaxStreamID, func(p *Pending) bool {
@@ -413,13 +418,16 @@ func TestGroupsAgainstModel(t *testing.T) {
 		require.True(t, q.Owner().Pending().Get(p.ID) == q)
 		return true
 	})
+}
 
-	s.AddGroup([]byte("a"), StreamID{}, 0)
-	require.Equal(t, "a", s.Groups()[0].Name())
-	require.True(t, s.DeleteGroup([]byte("g")))
-	require.False(t, s.DeleteGroup([]byte("g")))
-	require.Nil(t, s.Group([]byte("g")))
-	require.Positive(t, s.MemBytes())
+func TestPendingEntriesAreLoadedBeforeTheirConsumers(t *testing.T) {
+	loaded := NewStream().AddGroup([]byte("g"), StreamID{}, UnknownRead)
+	require.True(t, loaded.LoadPending(Pending{ID: StreamID{1, 1}, DeliveredMs: 5, Count: 2}))
+	require.False(t, loaded.LoadPending(Pending{ID: StreamID{1, 1}}))
+	require.Nil(t, loaded.Pending().First().Owner())
+	p := loaded.Deliver(StreamID{1, 1}, loaded.AddConsumer([]byte("c"), 0))
+	require.EqualValues(t, 2, p.Count)
+	require.True(t, loaded.Ack(StreamID{1, 1}))
 }
 
 func TestLag(t *testing.T) {
