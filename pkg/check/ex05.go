@@ -1,0 +1,161 @@
+package check
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// The exercises of step 05.
+
+func init() {
+	register(5, 1, Check{Name: "getdel-effect", What: "GETDEL is logged as DEL, and not at all for a missing key", Run: exGetDelEffect, Own: true,
+		Hint: "the effect is a slice of arguments like any other: DEL and the key"})
+	register(5, 2, Check{Name: "load-truncated", What: "-load-truncated=false refuses a torn log and leaves it alone", Run: exLoadTruncated, Own: true,
+		NotRedis: "its flag has another name", Hint: "replay knows where the last whole command ends: say so, exit with 1, and write nothing"})
+	register(5, 3, Check{Name: "transactions", What: "MULTI … EXEC in the log is executed whole or not at all", Run: exLogTransactions, Own: true, Slow: 2,
+		Hint: "queue copies until EXEC; at the end of the file with a transaction open, cut back to the byte before its MULTI"})
+	register(5, 4, Check{Name: "rewrite", What: "BGREWRITEAOF leaves the shortest log and loses nothing", Run: exRewrite, Own: true, Slow: 4,
+		NotRedis: "its log has several files", Hint: "a new file beside the old one, synced, then renamed; go on writing to the new descriptor, beginning with SELECT"})
+	register(5, 5, Check{Name: "aof-info", What: "INFO counts the log's bytes and syncs", Run: exAOFInfo, Own: true,
+		NotRedis: "its INFO has other lines", Hint: "count where Sync is called, and only calls that were made; a batch of replies waits for one"})
+}
+
+func exGetDelEffect(t *T) {
+	s := t.logged()
+	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "v").Ask(Bulk("v"), "GETDEL", "a").Ask("$-1\r\n", "GETDEL", "a").Ask("$-1\r\n", "GET", "a").
+		Ask(Err("ERR wrong number of arguments for 'getdel' command"), "GETDEL")
+	log := t.aofCommands(s.Opt.Dir)
+	last := log[len(log)-1]
+	t.Require(len(log) == 3 && strings.EqualFold(strings.Join(last, " "), "DEL a"), "SELECT, SET, DEL a in the log", "%q", log)
+	t.restart(s).Ask("$-1\r\n", "GET", "a")
+}
+
+func exLoadTruncated(t *T) {
+	s := t.Start(Options{Fsync: "always", Extra: []string{"-load-truncated=false"}})
+	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+OK\r\n", "SET", "b", "2")
+	s.Kill()
+	b := t.aofBytes(s.Opt.Dir)
+	t.cutFile(t.aofPath(s.Opt.Dir), b, len(b)-5)
+	t.refusesToStart(s)
+	code, _ := s.Exit(0)
+	whole := strconv.Itoa(bytes.LastIndex(b, []byte("*3\r\n")))
+	t.Require(code == 1, "exit code 1", "%d", code)
+	t.Require(strings.Contains(s.Output(), whole), "a message with the offset "+whole+" of the last whole command's end", "%s", s.Output())
+	after := t.aofBytes(s.Opt.Dir)
+	t.Require(len(after) == len(b)-5, "the file as it was", "%d bytes instead of %d", len(after), len(b)-5)
+	s.Opt.Extra = nil
+	t.again(s)
+	t.DialTo(s).Hint("without the flag the tail is cut as before").Ask(Bulk("1"), "GET", "a").Ask("$-1\r\n", "GET", "b")
+}
+
+func exLogTransactions(t *T) {
+	s := t.logged()
+	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1")
+	s.Kill()
+	path, before := t.aofPath(s.Opt.Dir), t.aofBytes(s.Opt.Dir)
+	multi := cmds("MULTI", "SET b 2", "INCR a", "EXEC")
+	whole := append(append([]byte{}, before...), multi...)
+	write := func(b []byte) {
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			t.Skip(err.Error())
+		}
+	}
+	write(append(append([]byte{}, whole...), cmds("SET c 3")...))
+	t.again(s)
+	t.DialTo(s).Ask(Bulk("2"), "GET", "a").Ask(Bulk("2"), "GET", "b").Ask(Bulk("3"), "GET", "c")
+	s.Kill()
+	for _, cut := range []int{len(cmds("MULTI")), len(cmds("MULTI", "SET b 2")), len(cmds("MULTI", "SET b 2")) + 7, len(multi) - 2, 5} {
+		write(whole[:len(before)+cut])
+		t.again(s)
+		t.DialTo(s).Ask(Bulk("1"), "GET", "a").Ask("$-1\r\n", "GET", "b")
+		s.Kill()
+		after := t.aofBytes(s.Opt.Dir)
+		t.Require(bytes.Equal(after, before), "the file cut back to before MULTI: "+Visible(before, 100), "%s", Visible(after, 200))
+	}
+}
+
+func exRewrite(t *T) {
+	s := t.logged()
+	c := t.DialTo(s).Ask("+Background append only file rewriting started\r\n", "BGREWRITEAOF")
+	one := strings.Repeat(string(resp.AppendCommandStrings(nil, "INCR", "n")), 1000)
+	for range 3 {
+		c.Send(one)
+		for range 1000 {
+			c.Reply()
+		}
+	}
+	c.Ask("+OK\r\n", "SET", "ttl", "v", "EX", "1000").Ask("+OK\r\n", "SET", "gone", "v").Ask(":1\r\n", "DEL", "gone")
+	c.Do("BGREWRITEAOF")
+	t.Until(2*t.limit, "a log of at most 300 bytes", func() (bool, string) {
+		n := len(t.aofBytes(s.Opt.Dir))
+		return n < 300, fmt.Sprint(n, " bytes")
+	})
+	log := t.aofCommands(s.Opt.Dir)
+	t.Require(len(log) == 3 && strings.EqualFold(log[0][0], "SELECT") && len(find(log, "n")) == 1 && len(find(log, "ttl")) == 1,
+		"SELECT 0 and two SETs", "%q", log)
+	ttl := find(log, "ttl")[0]
+	t.Require(len(ttl) == 5 && strings.EqualFold(ttl[3], "PXAT"), "SET ttl v PXAT …", "%q", ttl)
+	c.Ask(":3001\r\n", "INCR", "n")
+	c = t.restart(s).Ask(Bulk("3001"), "GET", "n").between(900_000, 1_000_000, "PTTL", "ttl").Ask("$-1\r\n", "GET", "gone")
+	t.Hint("a kill at any moment, also during the rewrite, loses nothing that was acknowledged")
+	for round := range 3 {
+		acked := t.killWhileRewriting(s, c)
+		t.again(s)
+		c = t.DialTo(s)
+		got, _ := strconv.Atoi(str(c.Do("GET", "n")))
+		t.Require(got >= acked, fmt.Sprintf("n at %d or more after kill %d", acked, round+1), "%d", got)
+	}
+}
+
+// killWhileRewriting counts n up while rewrites run, kills the server, and returns the last number
+// that was acknowledged.
+func (t *T) killWhileRewriting(s *Server, c *Conn) (acked int) {
+	time.AfterFunc(150*time.Millisecond, s.Kill)
+	for i := 0; ; i++ {
+		if i%50 == 0 && !c.TrySend(cmds("BGREWRITEAOF")) || i%50 == 0 && lost(c.TryReply()) {
+			break
+		}
+		if !c.TrySend(cmds("INCR n")) {
+			break
+		}
+		v, err := c.TryReply()
+		if err != nil {
+			break
+		}
+		acked = int(v.Int)
+	}
+	s.Kill()
+	return acked
+}
+
+func lost(_ resp.Value, err error) bool { return err != nil }
+
+func exAOFInfo(t *T) {
+	num := func(c *Conn, name string) int {
+		v := c.Info()[name]
+		n, err := strconv.Atoi(v)
+		t.Require(err == nil, "a line "+name+":N in INFO", "%q", v)
+		return n
+	}
+	s := t.logged()
+	c := t.DialTo(s)
+	before := num(c, "aof_fsyncs")
+	for range 5 {
+		c.Ask("+OK\r\n", "SET", "k", "v")
+	}
+	after := num(c, "aof_fsyncs")
+	t.Require(after == before+5, "five more fsyncs for five SETs", "%d, then %d", before, after)
+	size := len(t.aofBytes(s.Opt.Dir))
+	t.Require(num(c, "aof_current_size") == size, fmt.Sprintf("aof_current_size:%d", size), "%d", num(c, "aof_current_size"))
+	c.Exchange(strings.Repeat(cmds("SET k v"), 100), strings.Repeat("+OK\r\n", 100))
+	t.Require(num(c, "aof_fsyncs")-after <= 30, "far fewer than 100 fsyncs for a pipeline of 100", "%d", num(c, "aof_fsyncs")-after)
+	no := t.DialTo(t.Start(Options{Fsync: "no"}))
+	no.Ask("+OK\r\n", "SET", "k", "v")
+	t.Require(num(no, "aof_fsyncs") == 0, "aof_fsyncs:0 under no", "%d", num(no, "aof_fsyncs"))
+}

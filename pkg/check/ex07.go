@@ -1,0 +1,117 @@
+package check
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"byor/pkg/resp"
+)
+
+// The exercises of step 07.
+
+func init() {
+	register(7, 1, Check{Name: "numsub", What: "PUBSUB NUMSUB and NUMPAT count subscribers and patterns", Run: exNumSub,
+		Hint: "NUMSUB answers each channel as it was asked for with its subscribers; patterns count in NUMPAT only, each once"})
+	register(7, 2, Check{Name: "channels", What: "PUBSUB CHANNELS lists what has a subscriber", Run: exChannels,
+		Hint: "a name without subscribers must not stay in the map; count before you write the array's length"})
+	register(7, 3, Check{Name: "reset", What: "RESET ends all subscriptions and selects database 0", Run: exReset,
+		Hint: "allowed while subscribed, one reply: +RESET"})
+	register(7, 4, Check{Name: "sharded", What: "SSUBSCRIBE, SUNSUBSCRIBE and SPUBLISH are a kind of their own", Run: exSharded,
+		Hint: "three kinds of names; a confirmation counts its own kind, but any subscription makes a subscriber"})
+	register(7, 5, Check{Name: "pubsub-limit", What: "-pubsub-limit ends a slow subscriber, INFO counts it once", Run: exPubsubLimit, Own: true, Slow: 3,
+		NotRedis: "its limit has another name", Hint: "an ended connection stays in the map until its goroutine has noticed: count it once"})
+}
+
+func exNumSub(t *T) {
+	a, b, none, c := t.Key("a"), t.Key("b"), t.Key("none"), t.Dial()
+	before := c.Do("PUBSUB", "NUMPAT").Int
+	one := t.Dial().Ask(push("subscribe", a, 1)+push("subscribe", b, 2), "SUBSCRIBE", a, b)
+	two := t.Dial().Ask(push("subscribe", a, 1), "SUBSCRIBE", a).Ask(push("psubscribe", a+"*", 2), "PSUBSCRIBE", a+"*")
+	t.Dial().Ask(push("psubscribe", a+"*", 1), "PSUBSCRIBE", a+"*")
+	count := func(name string, n int) string { return Bulk(name) + fmt.Sprintf(":%d\r\n", n) }
+	c.Ask("*6\r\n"+count(a, 2)+count(none, 0)+count(b, 1), "PUBSUB", "NUMSUB", a, none, b).Ask("*0\r\n", "PUBSUB", "NUMSUB").
+		Ask("*4\r\n"+count(a, 2)+count(a, 2), "pubsub", "numsub", a, a).Ask(fmt.Sprintf(":%d\r\n", before+1), "PUBSUB", "NUMPAT")
+	one.Ask(push("unsubscribe", a, 1), "UNSUBSCRIBE", a)
+	two.Close()
+	t.Until(t.limit, "NUMSUB 0 once the subscribers have left", func() (bool, string) {
+		v := str(c.Do("PUBSUB", "NUMSUB", a))
+		return v == "["+a+" 0]", v
+	})
+	c.Ask(Err("ERR unknown subcommand 'foo'. Try PUBSUB HELP."), "PUBSUB", "foo").
+		Ask(Err("ERR wrong number of arguments for 'pubsub|numpat' command"), "PUBSUB", "NUMPAT", "x")
+}
+
+func exChannels(t *T) {
+	base, c := t.Key("ch"), t.Dial()
+	s := t.Dial().Ask(push("subscribe", base+"a", 1)+push("subscribe", base+"b", 2), "SUBSCRIBE", base+"a", base+"b")
+	t.Dial().Ask(push("psubscribe", base+"p*", 1), "PSUBSCRIBE", base+"p*")
+	list := func(args ...string) string {
+		var names []string
+		for _, e := range c.Do(append([]string{"PUBSUB", "CHANNELS"}, args...)...).Elems {
+			if strings.HasPrefix(str(e), base) {
+				names = append(names, strings.TrimPrefix(str(e), base))
+			}
+		}
+		sort.Strings(names)
+		return strings.Join(names, " ")
+	}
+	t.Require(list() == "a b", "the channels a and b", "%q", list())
+	t.Require(list(base+"*") == "a b" && list(base+"[b-z]") == "b" && list("nope*") == "", "only what matches a pattern", "%q %q %q", list(base+"*"), list(base+"[b-z]"), list("nope*"))
+	s.Ask(push("unsubscribe", base+"a", 1), "UNSUBSCRIBE", base+"a")
+	t.Require(list() == "b", "only b once a has no subscribers", "%q", list())
+	v := str(c.Do("PUBSUB", "CHANNELS", "a", "b"))
+	t.Require(strings.EqualFold(v, "ERR unknown subcommand or wrong number of arguments for 'channels'. Try PUBSUB HELP."),
+		"-ERR unknown subcommand or wrong number of arguments for 'channels'. Try PUBSUB HELP.", "%s", v)
+}
+
+func exReset(t *T) {
+	ch, k := t.Key("ch"), t.Key("k")
+	c := t.Dial().Ask("+OK\r\n", "SET", k, "in 0").Ask("+OK\r\n", "SELECT", "3").Ask("$-1\r\n", "GET", k).
+		Ask(push("subscribe", ch, 1), "SUBSCRIBE", ch).Ask(push("psubscribe", ch+"*", 2), "PSUBSCRIBE", ch+"*").
+		Ask("+RESET\r\n", "RESET").Ask(Bulk("in 0"), "GET", k).Ask("+PONG\r\n", "PING")
+	t.Dial().Ask(":0\r\n", "PUBLISH", ch, "x")
+	c.Ask(push("subscribe", ch, 1), "SUBSCRIBE", ch)
+	t.Dial().Ask("+RESET\r\n", "reset").Ask("+PONG\r\n", "PING")
+}
+
+func exSharded(t *T) {
+	ch, p := t.Key("ch"), t.Dial()
+	s := t.Dial().Ask(push("ssubscribe", ch, 1), "SSUBSCRIBE", ch).Ask(push("subscribe", ch, 1), "SUBSCRIBE", ch).
+		Ask(push("psubscribe", ch+"*", 2), "PSUBSCRIBE", ch+"*").Ask(push("ssubscribe", ch+"2", 2), "SSUBSCRIBE", ch+"2")
+	p.Ask(":1\r\n", "SPUBLISH", ch, "sharded")
+	s.Expect("*3\r\n" + Bulk("smessage") + Bulk(ch) + Bulk("sharded"))
+	p.Ask(":2\r\n", "PUBLISH", ch, "plain").Ask(":0\r\n", "SPUBLISH", t.Key("none"), "x")
+	s.Expect(message(ch, "plain") + pmessage(ch+"*", ch, "plain"))
+	s.Ask(push("unsubscribe", ch, 1), "UNSUBSCRIBE").Ask("*3\r\n"+Bulk("punsubscribe")+Bulk(ch+"*")+":0\r\n", "PUNSUBSCRIBE")
+	v := s.Do("GET", "x")
+	t.Require(v.IsError(), "an error for GET: sharded subscriptions make a subscriber, too", "%s", str(v))
+	s.Ask(push("sunsubscribe", ch, 1), "SUNSUBSCRIBE", ch).Ask(push("sunsubscribe", ch+"2", 0), "SUNSUBSCRIBE").Ask("$-1\r\n", "GET", t.Key("none")).
+		Ask("*3\r\n"+Bulk("sunsubscribe")+"$-1\r\n:0\r\n", "SUNSUBSCRIBE")
+	p.Ask(":0\r\n", "SPUBLISH", ch, "x")
+}
+
+func exPubsubLimit(t *T) {
+	s := t.Start(Options{Extra: []string{"-pubsub-limit", "1000000"}})
+	p := t.DialTo(s)
+	info := p.Info()
+	t.Require(info["pubsub_channels"] == "0" && info["pubsub_patterns"] == "0" && info["pubsub_ended"] == "0", "pubsub_channels:0, pubsub_patterns:0, pubsub_ended:0 at first", "%v", info)
+	t.DialTo(s).SmallWindow().Ask(push("subscribe", "slow", 1), "SUBSCRIBE", "slow") // and reads no more
+	live := t.DialTo(s).Ask(push("subscribe", "other", 1), "SUBSCRIBE", "other").Ask(push("psubscribe", "o*", 2), "PSUBSCRIBE", "o*")
+	t.DialTo(s).Ask(push("psubscribe", "o*", 1), "PSUBSCRIBE", "o*")
+	info = p.Info()
+	t.Require(info["pubsub_channels"] == "2" && info["pubsub_patterns"] == "1", "pubsub_channels:2 and pubsub_patterns:1", "%v", info)
+	one := resp.AppendCommandStrings(nil, "PUBLISH", "slow", strings.Repeat("x", 64<<10))
+	sent, ended := 0, false
+	for ; sent < 300 && !ended; sent++ {
+		ended = p.Send(string(one)).Reply().Int == 0
+	}
+	t.Require(ended, "the slow one ended before it is 19 MB behind", "%d messages of 64 KB and it is still counted", sent)
+	t.Require(sent > 15, "not before it is 1 MB behind", "ended after %d messages of 64 KB", sent)
+	t.Until(t.limit, "pubsub_ended:1 and pubsub_channels:1", func() (bool, string) {
+		info := p.Info()
+		return info["pubsub_ended"] == "1" && info["pubsub_channels"] == "1", fmt.Sprint(info)
+	})
+	p.Ask(":3\r\n", "PUBLISH", "other", "x")
+	live.Expect(message("other", "x") + pmessage("o*", "other", "x"))
+}
