@@ -72,11 +72,11 @@ progress: ## what is done, and what comes next
 
 .PHONY: test
 test: ## all tests
-	$(GO) test $(TESTFLAGS) $(PKGS)
+	@$(GO) test $(TESTFLAGS) $(PKGS)
 
 .PHONY: race
 race: ## all tests under the race detector (slow)
-	$(GO) test -race $(TESTFLAGS) $(PKGS)
+	@$(GO) test -race $(TESTFLAGS) $(PKGS)
 
 .PHONY: torture
 torture: ## kill -9 step 10 under load again and again, and look for lost transactions
@@ -90,11 +90,9 @@ bench: ## race step 10 against a real redis-server
 lint: ## gofmt, go vet, and builds for macOS and Windows
 	@bad="$$(gofmt -l $$(git ls-files '*.go'))"; \
 		if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi
-	$(GO) vet $(PKGS)
-	GOOS=darwin $(GO) vet $(PKGS)
-	GOOS=windows $(GO) vet $(PKGS)
-	GOOS=darwin $(GO) build $(PKGS)
-	GOOS=windows $(GO) build $(PKGS)
+	@echo go vet; $(GO) vet $(PKGS)
+	@for os in darwin windows; do echo "go vet and go build for $$os"; \
+		GOOS=$$os $(GO) vet $(PKGS) && GOOS=$$os $(GO) build $(PKGS) || exit 1; done
 
 # go test -fuzz takes one target of one package at a time, so they are listed and run in turn.
 .PHONY: fuzz
