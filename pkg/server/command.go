@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"slices"
 )
 
 // How a command is added: each cmd_<group>.go opens with a slice of Commands, which init adds to
@@ -92,7 +93,8 @@ type commandStats struct {
 // FullName returns the name as Redis writes it in errors and INFO: "get", "config|get".
 func (cmd *Command) FullName() string { return cmd.full }
 
-// commands is the table, by lower-case name. It is filled by init functions and read-only after.
+// commandTable is the table, by lower-case name. It is filled by init functions and read-only after:
+// a server has a copy of its own, since it counts in it.
 var commandTable = map[string]*Command{}
 
 // register adds a group's commands to the table.
@@ -115,6 +117,21 @@ func register(group string, cmds []Command) {
 		}
 		commandTable[cmd.Name] = cmd
 	}
+}
+
+// copyTable returns the table with statistics that are all zero.
+func copyTable() map[string]*Command {
+	table := make(map[string]*Command, len(commandTable))
+	for name, cmd := range commandTable {
+		own := *cmd
+		own.Sub = slices.Clone(cmd.Sub)
+		for i, sub := range cmd.Sub {
+			ownSub := *sub
+			own.Sub[i] = &ownSub
+		}
+		table[name] = &own
+	}
+	return table
 }
 
 const maxNameLen = 32

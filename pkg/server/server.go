@@ -96,7 +96,7 @@ func New(cfg *Config, opt Options) *Server {
 	}
 	s := &Server{
 		cfg: cfg, clock: opt.Clock, log: opt.Log, runID: randomHex(40),
-		store: store.New(int(cfg.Databases)), hub: pubsub.NewHub(), commands: commandTable,
+		store: store.New(int(cfg.Databases)), hub: pubsub.NewHub(), commands: copyTable(),
 		clients: map[int64]*Client{}, watched: map[watchKey]map[*Client]struct{}{},
 		waiting: map[watchKey][]*Client{}, blocked: map[*Client]struct{}{},
 		stop: make(chan struct{}),
