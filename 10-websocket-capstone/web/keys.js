@@ -53,7 +53,7 @@ export function startKeys(link) {
       reads[kind](), link.cmd(sizes[kind], key), link.cmd("PTTL", key), link.cmd("OBJECT", "ENCODING", key).catch(() => null),
     ]);
     const life = ttl >= 0 ? `expires in ${(ttl / 1000).toFixed(1)} s` : "does not expire";
-    const meta = el("p", "meta", [kind, encoding && text(encoding), `${size} ${kind === "string" ? "byte" : "element"}${size === 1 ? "" : "s"}`, life].filter(Boolean).join(" · "));
+    const meta = el("p", "meta", [kind, encoding && text(encoding) !== kind && text(encoding), `${size} ${kind === "string" ? "byte" : "element"}${size === 1 ? "" : "s"}`, life].filter(Boolean).join(" · "));
     $("value").replaceChildren(meta, view(kind, value));
   }
 
@@ -66,13 +66,20 @@ export function startKeys(link) {
     if (kind === "hash") pairs(value[1]);
     if (kind === "set") value[1].forEach((v) => row("·", text(v)));
     if (kind === "zset") value.forEach((v) => (Array.isArray(v) ? row(text(v[1]), text(v[0])) : row("", text(v))));
-    if (kind === "stream") value.forEach(([id, fields]) => row(text(id), text(fields)));
+    if (kind === "stream") {
+      value.forEach(([id, fields]) => {
+        const words = [];
+        for (let i = 0; i + 1 < fields.length; i += 2) words.push(`${text(fields[i])}: ${text(fields[i + 1])}`);
+        row(text(id), words.join(", "));
+      });
+    }
     return table;
   }
 
   $("scan").onsubmit = (e) => {
     e.preventDefault();
     $("list").replaceChildren();
+    $("value").replaceChildren(el("p", "empty", "Choose a key to see its value."));
     page("0").catch(fail);
   };
   $("more").onclick = () => page(cursor).catch(fail);
