@@ -55,7 +55,7 @@ $(NUMS:%=start-%): start-%: ## put step NN's server, the new pieces missing, int
 
 .PHONY: $(NUMS:%=compare-%)
 $(NUMS:%=compare-%): compare-%: ## your work/NN beside the finished step
-	@diff -u work/$*/main.go $(filter $*-%,$(STEPS))/main.go || true
+	@diff -ru -x '*_test.go' -x '*.md' -x solutions -x bench -x testdata work/$* $(filter $*-%,$(STEPS)) || true
 
 DIFFS := 01-02 02-03 03-04 04-05 05-06 06-07 07-08 08-09 09-10
 .PHONY: $(DIFFS:%=diff-%)

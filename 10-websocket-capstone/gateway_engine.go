@@ -15,11 +15,13 @@ import (
 // connection: the two ends of a pipe, one of which says that it comes from the
 // browser's address. The session on the other end does not know the difference.
 func dialInMemory(serve func(net.Conn)) dialFunc {
+	// region: a session over a pipe
 	return func(remote net.Addr) (net.Conn, error) {
 		ours, theirs := net.Pipe()
 		go serve(&addressedConn{Conn: theirs, remote: remote})
 		return ours, nil
 	}
+	// endregion
 }
 
 type addressedConn struct {

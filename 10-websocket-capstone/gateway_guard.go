@@ -57,6 +57,7 @@ func newGuard(allow []string) *guard {
 
 // refuses returns why a command may not be run over WebSocket, "" if it may.
 func (g *guard) refuses(args [][]byte) string {
+	// region: administrative commands, and the names of presence
 	if len(args) == 0 {
 		return ""
 	}
@@ -72,6 +73,7 @@ func (g *guard) refuses(args [][]byte) string {
 		return "presence is announced by the server only"
 	}
 	return ""
+	// endregion
 }
 
 // refusesJSON is refuses for the operation cmd.
@@ -102,8 +104,10 @@ func refusal(name []byte, why string) [][]byte {
 // pointed at 127.0.0.1 (DNS rebinding) is same-origin to the browser, but it
 // has to ask for its own name. Plain addresses cannot be rebound.
 func (o *gatewayOptions) hostAllowed(r *http.Request) bool {
+	// region: the Host header
 	host := hostOnly(r.Host)
 	return host == "localhost" || net.ParseIP(host) != nil || slices.Contains(o.Hosts, host) || slices.Contains(o.Hosts, "*")
+	// endregion
 }
 
 func hostOnly(hostport string) string {
@@ -118,6 +122,7 @@ func hostOnly(hostport string) string {
 // policy: every page may open one to anywhere, with the user's reach, and only
 // the server can say no. Programs that are no browsers send none.
 func (o *gatewayOptions) originAllowed(r *http.Request) bool {
+	// region: the Origin header
 	origin := r.Header["Origin"]
 	if len(origin) == 0 {
 		return true
@@ -128,6 +133,7 @@ func (o *gatewayOptions) originAllowed(r *http.Request) bool {
 	}
 	return strings.EqualFold(u.Host, r.Host) || slices.Contains(o.Origins, "*") ||
 		slices.Contains(o.Origins, strings.ToLower(u.Host)) || slices.Contains(o.Origins, strings.ToLower(origin[0]))
+	// endregion
 }
 
 // bucket is a token bucket: rate tokens a second, burst at most. Not safe for

@@ -150,6 +150,7 @@ func (g *gateway) serveSocket(w http.ResponseWriter, r *http.Request) {
 		}
 		http.Error(w, why, code)
 	}
+	// region: who may come in, a session, and the upgrade
 	if !g.opts.originAllowed(r) {
 		refuse(http.StatusForbidden, "This page may not connect (see ws-origins).")
 		return
@@ -181,6 +182,7 @@ func (g *gateway) serveSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g.start(newSocket(g, ws, session))
+	// endregion
 }
 
 // reserve takes a place among the connections.
@@ -311,6 +313,7 @@ const drainSpread = 500 * time.Millisecond
 // that: it does not touch connections that became WebSockets. Call it
 // before the engine stops. When ctx ends, what is still open is cut.
 func (g *gateway) Drain(ctx context.Context) error {
+	// region: let nothing in, say goodbye, wait, cut
 	g.mu.Lock()
 	first := !g.draining.Swap(true)
 	server := g.server
@@ -340,4 +343,5 @@ func (g *gateway) Drain(ctx context.Context) error {
 		return fmt.Errorf("draining the gateway: %w", ctx.Err())
 	}
 	return nil
+	// endregion
 }

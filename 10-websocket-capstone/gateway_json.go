@@ -163,6 +163,7 @@ func (t *jsonTalk) idle() bool {
 // one handles one operation. What is wrong with it is answered, and the
 // connection lives; an error ends it.
 func (t *jsonTalk) one(line []byte) error {
+	// region: an operation and its rules
 	var req request
 	if err := json.Unmarshal(line, &req); err != nil {
 		t.fail(idOf(line), "ERR", "not a JSON object of the form {\"id\":1,\"op\":\"cmd\",…}: "+err.Error())
@@ -196,6 +197,7 @@ func (t *jsonTalk) one(line []byte) error {
 	}
 	t.fail(req.ID, "ERR", "no operation \""+req.Op+"\"; there are hello cmd ping sub unsub pub presence")
 	return nil
+	// endregion
 }
 
 // idOf finds the id of an object of which something else is wrong.
@@ -219,11 +221,13 @@ func (t *jsonTalk) tooFast(req *request) error {
 
 // ask awaits an operation and sends its one command with the rest of the message.
 func (t *jsonTalk) ask(o *operation, args [][]byte) error {
+	// region: awaited before it is sent
 	if err := t.await(o); err != nil {
 		return err
 	}
 	t.out = resp.AppendCommand(t.out, args...)
 	return nil
+	// endregion
 }
 
 func (t *jsonTalk) hello(req *request) error {
@@ -260,6 +264,7 @@ func (t *jsonTalk) hello(req *request) error {
 }
 
 func (t *jsonTalk) cmd(req *request) error {
+	// region: a command of the engine
 	args := make([][]byte, len(req.Args))
 	for i, raw := range req.Args {
 		arg, err := argument(raw)
@@ -279,6 +284,7 @@ func (t *jsonTalk) cmd(req *request) error {
 		args = refusal(args[0], why)
 	}
 	return t.ask(o, args)
+	// endregion
 }
 
 func (t *jsonTalk) pub(req *request) error {

@@ -59,6 +59,7 @@ func (t *jsonTalk) done() {
 }
 
 func (t *jsonTalk) reply(v resp.Value) error {
+	// region: whose reply it is
 	o := t.head()
 	if o == nil {
 		return errOutOfStep
@@ -86,6 +87,7 @@ func (t *jsonTalk) reply(v resp.Value) error {
 	}
 	t.done()
 	return nil
+	// endregion
 }
 
 // welcome handles the reply to HELLO.
@@ -130,6 +132,7 @@ func (t *jsonTalk) welcome(o *operation, v resp.Value) {
 // push handles what the engine says unasked, and the confirmations of
 // subscriptions, which RESP3 sends as pushes too, in their turn.
 func (t *jsonTalk) push(v resp.Value) error {
+	// region: pushes and confirmations
 	if len(v.Elems) == 0 {
 		return errOutOfStep
 	}
@@ -151,16 +154,19 @@ func (t *jsonTalk) push(v resp.Value) error {
 		t.deliver(append(appendValues(append(msg, `,"data":`...), v.Elems[1:]), '}'))
 	}
 	return nil
+	// endregion
 }
 
 // deliver sends a push, but not before the answer to the subscription that
 // brought it.
 func (t *jsonTalk) deliver(msg []byte) {
+	// region: not before the answer
 	if o := t.head(); o != nil && o.kind == "sub" && o.begun {
 		o.held = append(o.held, msg)
 		return
 	}
 	t.s.send(msg)
+	// endregion
 }
 
 // step ends one command of a subscription; after the last comes the answer.
@@ -239,6 +245,7 @@ type encodedPush struct {
 // encode returns a message, pmessage or smessage as JSON; it is shared and must
 // not be changed.
 func (c *pushCache) encode(elems []resp.Value) []byte {
+	// region: once for all
 	if e := c.last.Load(); e != nil && e.same(elems) {
 		return e.json
 	}
@@ -260,6 +267,7 @@ func (c *pushCache) encode(elems []resp.Value) []byte {
 	e.json = append(e.json, '}')
 	c.last.Store(e)
 	return e.json
+	// endregion
 }
 
 func (e *encodedPush) same(elems []resp.Value) bool {

@@ -33,6 +33,7 @@ func (o *outbox) rouse() {
 
 // put queues msg; false means that it does not fit. After a close it is dropped.
 func (o *outbox) put(msg []byte) bool {
+	// region: what fits, and what does not
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.dead || o.code != 0 {
@@ -45,10 +46,12 @@ func (o *outbox) put(msg []byte) bool {
 	o.queue = append(o.queue, msg)
 	o.rouse()
 	return true
+	// endregion
 }
 
 // take returns the messages for the next frame. They count until wrote.
 func (o *outbox) take() [][]byte {
+	// region: a frame full
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n := min(len(o.queue), framesBatch)
@@ -59,6 +62,7 @@ func (o *outbox) take() [][]byte {
 		o.queue = nil // one burst is not held for ever
 	}
 	return o.batch
+	// endregion
 }
 
 // wrote says that what take returned has been written.

@@ -45,6 +45,7 @@ func (t *respTalk) message(kind int, data []byte) error {
 	if kind != websocket.BinaryMessage {
 		return &closeError{websocket.CloseUnsupportedData, protoRESP + " is made of binary frames"}
 	}
+	// region: frames are not commands
 	t.feed.Write(data)
 	t.in.Limits.MaxBulk = t.s.g.opts.MaxQueue
 	t.in.Limits.Unauthenticated = !t.s.authed.Load()
@@ -80,6 +81,7 @@ func (t *respTalk) message(kind int, data []byte) error {
 			}
 		}
 	}
+	// endregion
 }
 
 // settle waits, not for long, until the session has answered what it was sent.

@@ -64,8 +64,10 @@ func newSocket(g *gateway, ws *websocket.Conn, session net.Conn) *socket {
 
 // run starts the goroutines and returns.
 func (s *socket) run() {
+	// region: the limit and the pongs
 	s.ws.SetReadLimit(int64(s.g.opts.MaxMessage)) // gorilla has none by default
 	s.ws.SetPongHandler(s.pong)
+	// endregion
 	if s.g.opts.password() == "" {
 		s.authed.Store(true)
 	} else {
@@ -75,9 +77,11 @@ func (s *socket) run() {
 			}
 		})
 	}
+	// region: a goroutine for each direction
 	go s.write()
 	go s.listen()
 	go s.read()
+	// endregion
 }
 
 // loggedIn ends the waiting for a login.
@@ -118,10 +122,12 @@ func (s *socket) close(code int, reason string, flush bool) {
 // shared with other sockets. A peer whose queue is full is closed: it gets
 // everything or nothing more, never a stream with holes.
 func (s *socket) send(msg []byte) {
+	// region: everything or nothing more
 	if !s.out.put(msg) {
 		s.close(closeSlow, "too slow: "+strconv.Itoa(s.g.opts.MaxQueue)+" bytes are waiting", false)
 		_ = s.session.Close() // it is no subscriber any more, whatever becomes of the connection
 	}
+	// endregion
 }
 
 // pong answers to our own last ping prolong the life of an idle connection.
@@ -129,15 +135,18 @@ func (s *socket) send(msg []byte) {
 // none does in the middle of a message, or a peer could hold the memory of a
 // message for ever by sending its fragments slowly.
 func (s *socket) pong(data string) error {
+	// region: our own ping only
 	if n := s.lastPing.Load(); n > 0 && data == strconv.FormatInt(n, 10) && !s.inMessage {
 		return s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
 	}
 	return nil
+	// endregion
 }
 
 // read passes on what the peer says until it hangs up or breaks a rule.
 func (s *socket) read() {
 	defer s.teardown()
+	// region: what the peer says
 	for {
 		_ = s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
 		kind, data, err := s.readMessage()
@@ -167,6 +176,7 @@ func (s *socket) read() {
 			s.draining.Store(true)
 		}
 	}
+	// endregion
 }
 
 // linger reads and forgets what the peer is still sending. Closing a connection
@@ -239,6 +249,7 @@ func (s *socket) toSession(b []byte) error {
 // write is the only goroutine that writes data frames: gorilla's connections
 // take one writer at a time. (Control frames may come from elsewhere.)
 func (s *socket) write() {
+	// region: the only writer
 	ping := time.NewTicker(s.g.opts.Ping)
 	defer ping.Stop()
 	for {
@@ -262,6 +273,7 @@ func (s *socket) write() {
 			}
 		}
 	}
+	// endregion
 }
 
 func (s *socket) deadline() time.Time { return time.Now().Add(s.g.opts.WriteTimeout) }
@@ -269,6 +281,7 @@ func (s *socket) deadline() time.Time { return time.Now().Add(s.g.opts.WriteTime
 // flush writes what is queued, up to 16 messages a frame, and then the close
 // frame if it is time for it.
 func (s *socket) flush() (over bool, err error) {
+	// region: the queue, then the close
 	for {
 		batch := s.out.take()
 		if len(batch) == 0 {
@@ -286,6 +299,7 @@ func (s *socket) flush() (over bool, err error) {
 	// The peer answers with a close of its own, which ends read; if not, time does.
 	time.AfterFunc(s.g.opts.CloseTimeout, s.teardown)
 	return true, s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), s.deadline())
+	// endregion
 }
 
 func (s *socket) writeFrame(batch [][]byte) error {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -82,16 +83,17 @@ func TestSkeletons(t *testing.T) {
 			})
 			names, err := Start(built.root, step, dir)
 			require.NoError(t, err)
-			if len(names) == 0 && step == Last {
-				return // nothing is marked as missing in the capstone
-			}
 			require.NotEmpty(t, names, "main.go has no regions")
 			_, err = Start(built.root, step, dir)
 			require.ErrorContains(t, err, "is there already")
 			bin := filepath.Join(t.TempDir(), "skeleton")
 			require.NoError(t, Build(built.root, dir, bin, ""))
+			checks := Of(step, 0)[:3]
+			if step == Last { // the engine is there, the gateway is to be written
+				checks = slices.DeleteFunc(Of(step, 0), func(c Check) bool { return c.NotRedis == "" })[:3]
+			}
 			failed := 0
-			for _, r := range runChecks(t, StepTarget(step, bin), 300*time.Millisecond, Of(step, 0)[:3]) {
+			for _, r := range runChecks(t, StepTarget(step, bin), 300*time.Millisecond, checks) {
 				if r.Status == Failed {
 					failed++
 				}
