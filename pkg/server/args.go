@@ -58,6 +58,13 @@ func fetch[T store.Value](c *Client, key []byte) (v T, ok bool) {
 	return v, ok
 }
 
+// fetchEdit is edit for a command that Redis counts as one that looks up.
+func fetchEdit[T store.Value](c *Client, key []byte) (v T, e *store.Entry, ok bool) {
+	v, e, ok = edit[T](c, key)
+	c.found(e != nil || !ok)
+	return v, e, ok
+}
+
 // bulkElem replies an element.
 func (c *Client) bulkElem(e store.Elem) {
 	if n, isInt := e.Int(); isInt {

@@ -122,7 +122,7 @@ func cmdBitfield(c *Client) {
 
 // readFields is a BITFIELD that only reads.
 func (c *Client) readFields(ops []fieldOp) {
-	v, ok := read[*store.String](c, c.args[1])
+	v, ok := fetch[*store.String](c, c.args[1])
 	if !ok {
 		return
 	}

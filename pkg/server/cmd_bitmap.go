@@ -83,12 +83,12 @@ func cmdGetbit(c *Client) {
 	if !ok {
 		return
 	}
-	v, ok := read[*store.String](c, c.args[1])
+	v, ok := fetch[*store.String](c, c.args[1])
 	if !ok {
 		return
 	}
 	bit := int64(0)
-	if c.found(v != nil) {
+	if v != nil {
 		if b := v.View(); at>>3 < int64(len(b)) {
 			bit = int64(b[at>>3]>>(7-at&7)) & 1
 		}
@@ -127,11 +127,11 @@ func bitRange(start, end int64, size int, isBit bool) (first, last int64) {
 }
 
 func cmdBitcount(c *Client) {
-	v, ok := read[*store.String](c, c.args[1])
+	v, ok := fetch[*store.String](c, c.args[1])
 	if !ok {
 		return
 	}
-	if !c.found(v != nil) {
+	if v == nil {
 		c.w.Int(0)
 		return
 	}
@@ -221,11 +221,11 @@ func cmdBitpos(c *Client) {
 		c.fail("ERR The bit argument must be 1 or 0.")
 		return
 	}
-	v, ok := read[*store.String](c, c.args[1])
+	v, ok := fetch[*store.String](c, c.args[1])
 	if !ok {
 		return
 	}
-	if !c.found(v != nil) { // an absent string is a string of zeros without an end
+	if v == nil { // an absent string is a string of zeros without an end
 		c.w.Int(-bit)
 		return
 	}
@@ -290,7 +290,7 @@ func cmdBitop(c *Client) {
 	var sources [][]byte
 	size := 0
 	for _, key := range c.args[3:] {
-		v, ok := read[*store.String](c, key)
+		v, ok := fetch[*store.String](c, key)
 		if !ok {
 			return
 		}

@@ -131,7 +131,7 @@ func memberPos(z *store.ZSet, member []byte) (geoPos, bool) {
 }
 
 func cmdGeopos(c *Client) {
-	z, ok := read[*store.ZSet](c, c.args[1])
+	z, ok := fetch[*store.ZSet](c, c.args[1])
 	if !ok {
 		return
 	}
@@ -146,7 +146,7 @@ func cmdGeopos(c *Client) {
 }
 
 func cmdGeohash(c *Client) {
-	z, ok := read[*store.ZSet](c, c.args[1])
+	z, ok := fetch[*store.ZSet](c, c.args[1])
 	if !ok {
 		return
 	}
@@ -172,7 +172,7 @@ func cmdGeodist(c *Client) {
 		c.fail(errSyntax)
 		return
 	}
-	z, ok := read[*store.ZSet](c, c.args[1])
+	z, ok := fetch[*store.ZSet](c, c.args[1])
 	if !ok {
 		return
 	}
@@ -202,7 +202,7 @@ type geoQuery struct {
 func (c *Client) georadius(from int) {
 	var q geoQuery
 	var ok bool
-	if q.z, ok = read[*store.ZSet](c, c.args[1]); !ok {
+	if q.z, ok = fetch[*store.ZSet](c, c.args[1]); !ok {
 		return
 	}
 	switch {
@@ -238,7 +238,7 @@ func cmdGeosearch(c *Client) {
 		q.dest = c.args[1]
 	}
 	var ok bool
-	if q.z, ok = read[*store.ZSet](c, c.args[from-1]); !ok {
+	if q.z, ok = fetch[*store.ZSet](c, c.args[from-1]); !ok {
 		return
 	}
 	for i := from; i < len(c.args); i++ {

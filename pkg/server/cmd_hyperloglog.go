@@ -74,11 +74,11 @@ func cmdPfcount(c *Client) {
 		}
 		return
 	}
-	v, e, ok := edit[*store.String](c, c.args[1])
+	v, e, ok := fetchEdit[*store.String](c, c.args[1])
 	if !ok {
 		return
 	}
-	if !c.found(e != nil) {
+	if e == nil {
 		c.w.Int(0)
 		return
 	}
@@ -107,7 +107,7 @@ func cmdPfcount(c *Client) {
 // one of them is dense. It replies the error and reports false when one is no HyperLogLog.
 func (c *Client) mergeHLLs(max *[hllRegisters]byte) (dense, ok bool) {
 	for _, key := range c.args[1:] {
-		v, ok := read[*store.String](c, key)
+		v, ok := fetch[*store.String](c, key)
 		if !ok {
 			return false, false
 		}

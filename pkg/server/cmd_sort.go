@@ -227,7 +227,7 @@ func (c *Client) sortLookup(pattern, elem []byte) ([]byte, bool) {
 		postfix, isHash = rest, false
 	}
 	e := c.db.Lookup(slices.Concat(prefix, elem, postfix))
-	if e == nil {
+	if !c.found(e != nil) {
 		return nil, false
 	}
 	if isHash {

@@ -117,23 +117,14 @@ func (c *Client) streamEntry(e *store.StreamEntry) {
 	c.w.Array(2 * e.Len())
 	for i := range e.Len() {
 		name, value := e.Field(i)
-		c.elem(name)
-		c.elem(value)
+		c.bulkElem(name)
+		c.bulkElem(value)
 	}
 }
 
 func (c *Client) streamEntryID(id store.StreamID) {
 	var a [41]byte
 	c.w.Bulk(id.Append(a[:0]))
-}
-
-// elem replies an element of a listpack.
-func (c *Client) elem(e store.Elem) {
-	if n, ok := e.Int(); ok {
-		c.w.BulkInt(n)
-		return
-	}
-	c.w.Bulk(e.Bytes())
 }
 
 // streamRange replies an array of up to count entries, 0 for all.
@@ -425,12 +416,12 @@ func cmdXdel(c *Client) {
 }
 
 func cmdXlen(c *Client) {
-	s, ok := read[*store.Stream](c, c.args[1])
+	s, ok := fetch[*store.Stream](c, c.args[1])
 	if !ok {
 		return
 	}
 	n := 0
-	if c.found(s != nil) {
+	if s != nil {
 		n = s.Len()
 	}
 	c.w.Int(int64(n))
@@ -457,10 +448,10 @@ func (c *Client) xrange(startArg, endArg int, reverse bool) {
 		}
 		limited = true
 	}
-	s, ok := read[*store.Stream](c, c.args[1])
+	s, ok := fetch[*store.Stream](c, c.args[1])
 	switch {
 	case !ok:
-	case !c.found(s != nil):
+	case s == nil:
 		c.w.Array(0)
 	case limited && count <= 0:
 		c.w.NullArray()

@@ -169,7 +169,7 @@ func cmdXgroupHelp(c *Client) {
 }
 
 func cmdXack(c *Client) {
-	s, e, ok := edit[*store.Stream](c, c.args[1])
+	s, e, ok := fetchEdit[*store.Stream](c, c.args[1])
 	if !ok {
 		return
 	}
@@ -194,7 +194,7 @@ func cmdXack(c *Client) {
 // groupOf finds the stream of argument 1 and the group of argument 2, for writing. It replies the
 // error and reports false when one is not there.
 func (c *Client) groupOf() (s *store.Stream, e *store.Entry, g *store.Group, ok bool) {
-	s, e, ok = edit[*store.Stream](c, c.args[1])
+	s, e, ok = fetchEdit[*store.Stream](c, c.args[1])
 	if !ok {
 		return nil, nil, nil, false
 	}
@@ -254,7 +254,7 @@ func cmdXpending(c *Client) {
 			return
 		}
 	}
-	s, ok := read[*store.Stream](c, c.args[1])
+	s, ok := fetch[*store.Stream](c, c.args[1])
 	if !ok {
 		return
 	}

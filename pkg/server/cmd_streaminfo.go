@@ -4,7 +4,7 @@ import "byor/pkg/store"
 
 // xinfo finds the stream that an XINFO subcommand is about.
 func (c *Client) xinfo() (*store.Stream, bool) {
-	s, ok := read[*store.Stream](c, c.args[2])
+	s, ok := fetch[*store.Stream](c, c.args[2])
 	if ok && s == nil {
 		c.fail(errNoKey)
 		return nil, false

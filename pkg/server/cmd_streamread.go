@@ -98,7 +98,7 @@ func (c *Client) blockArg(i int) (deadlineMs int64, ok bool) {
 
 // resolve parses the ID of stream i at argument arg.
 func (x *xread) resolve(c *Client, i, arg int) bool {
-	s, ok := read[*store.Stream](c, x.keys[i])
+	s, ok := fetch[*store.Stream](c, x.keys[i])
 	if !ok {
 		return false
 	}
@@ -222,6 +222,9 @@ func (x *xread) read(c *Client, i int, woken bool) bool {
 		return x.readGroup(c, i, woken)
 	}
 	s, _ := store.Get[*store.Stream](c.db, x.keys[i])
+	if !woken {
+		c.found(s != nil)
+	}
 	if s == nil {
 		return false
 	}
@@ -248,6 +251,9 @@ func (x *xread) open(c *Client, i int) {
 
 func (x *xread) readGroup(c *Client, i int, woken bool) bool {
 	s, e, err := store.Edit[*store.Stream](c.db, x.keys[i])
+	if !woken {
+		c.found(s != nil)
+	}
 	if s == nil || err != nil {
 		return false
 	}
