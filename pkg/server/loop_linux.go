@@ -52,7 +52,8 @@ type loopConn struct {
 	closing       closeMode
 	real          net.Conn // what the socket became when the loop gave it away
 	written       int      // bytes of wbuf already written
-	full          bool
+	full          bool     // the socket takes no more at the moment
+	held          bool     // there is output that the turn's commit does not cover
 }
 
 var errAgain = errors.New("no bytes now")
@@ -293,7 +294,7 @@ func (l *loop) write() (more bool) {
 			continue
 		}
 		lc.send()
-		if lc.gone || lc.closing == closeNow || lc.closing == closeAfterReply && !lc.full {
+		if lc.gone || lc.closing == closeNow || lc.closing == closeAfterReply && !lc.full && !lc.held {
 			l.drop(lc)
 			continue
 		}
@@ -361,7 +362,7 @@ func (lc *loopConn) send() {
 	c := lc.c
 	c.outMu.Lock()
 	defer c.outMu.Unlock()
-	lc.full = false
+	lc.full, lc.held = false, false
 	for !lc.gone {
 		if lc.written == len(c.wbuf) {
 			if lc.written = 0; cap(c.wbuf) > 256<<10 {
@@ -371,6 +372,7 @@ func (lc *loopConn) send() {
 				// Others have added something since, and queued the connection: it is the next turn's,
 				// after the next commit.
 				c.wbuf = c.wbuf[:0]
+				lc.held = true
 				break
 			}
 			if c.wbuf, c.out = c.out, c.wbuf[:0]; len(c.wbuf) == 0 {
