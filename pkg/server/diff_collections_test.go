@@ -117,6 +117,9 @@ func randomListCommand(r *rand.Rand) []string {
 	case 21:
 		return args("DEL", k)
 	case 22:
+		if r.IntN(10) == 0 { // small nodes are split and joined more often
+			return args("CONFIG", "SET", "list-max-listpack-size", pick(r, "-2", "-2", "-1", "4", "16"))
+		}
 		return args("BLMPOP", "0", numbered(r, 1, 2), "UP")
 	}
 	return args(pick(r, "BLPOP", "BRPOPLPUSH"), k, k, pick(r, "-1", "x", "1e400", "9e18", "-1.5", "", "0.001"))

@@ -15,6 +15,7 @@ type List struct {
 	head, tail *listNode
 	len        int
 	mem        int64 // of the nodes
+	fill       int   // list-max-listpack-size as it was when the list came to be, as in Redis
 }
 
 type listNode struct {
@@ -27,7 +28,9 @@ type listNode struct {
 const listNodeBytes = 64
 
 // NewList returns an empty list.
-func NewList() *List { return new(List) }
+func NewList() *List {
+	return &List{fill: int(Encodings.ListMaxListpackSize.Load())}
+}
 
 func (*List) sealed() {}
 
@@ -45,7 +48,7 @@ func (l *List) Len() int { return l.len }
 
 // Clone returns a copy that shares nothing.
 func (l *List) Clone() Value {
-	c := NewList()
+	c := &List{fill: l.fill}
 	for n := l.head; n != nil; n = n.next {
 		c.link(c.tail, &listNode{lp: n.lp.Clone(), n: n.n, plain: n.plain})
 		c.len += n.n
@@ -55,22 +58,22 @@ func (l *List) Clone() Value {
 
 // PushHead adds b before the first element.
 func (l *List) PushHead(b []byte) {
-	if n := l.head; n != nil && n.allows(len(b)) {
+	if n := l.head; n != nil && l.allows(n, len(b)) {
 		l.edit(n, func() { n.lp.Prepend(b) })
 		n.n++
 	} else {
-		l.link(nil, newListNode(b, n != nil, true))
+		l.link(nil, l.newNode(b, n != nil, true))
 	}
 	l.len++
 }
 
 // PushTail adds b after the last element.
 func (l *List) PushTail(b []byte) {
-	if n := l.tail; n != nil && n.allows(len(b)) {
+	if n := l.tail; n != nil && l.allows(n, len(b)) {
 		l.edit(n, func() { n.lp.Append(b) })
 		n.n++
 	} else {
-		l.link(n, newListNode(b, n != nil, false))
+		l.link(n, l.newNode(b, n != nil, false))
 	}
 	l.len++
 }
@@ -210,7 +213,7 @@ func (l *List) Trim(start, stop int) {
 		stop += l.len
 	}
 	if start > stop || start >= l.len {
-		*l = List{}
+		*l = List{fill: l.fill}
 		return
 	}
 	if stop < l.len-1 {

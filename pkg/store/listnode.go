@@ -5,34 +5,33 @@ package store
 
 func isHuge(size int) bool { return int64(size) >= Encodings.ListPackedThreshold.Load() }
 
-// listNodeMax returns the limits of a node: bytes, and elements (0 for no limit).
-func listNodeMax() (size, elements int) {
-	fill := int(Encodings.ListMaxListpackSize.Load())
-	if fill >= 0 {
-		return 8192, max(fill, 1)
+// nodeMax returns the limits of a node: bytes, and elements (0 for no limit).
+func (l *List) nodeMax() (size, elements int) {
+	if l.fill >= 0 {
+		return 8192, max(l.fill, 1)
 	}
-	return 4096 << min(-fill-1, 4), 0
+	return 4096 << min(-l.fill-1, 4), 0
 }
 
-func listNodeFits(size, n int) bool {
-	maxSize, maxN := listNodeMax()
+func (l *List) fits(size, n int) bool {
+	maxSize, maxN := l.nodeMax()
 	return size <= maxSize && (maxN == 0 || n <= maxN)
 }
 
-// allows reports whether an element of size bytes may be added.
-func (n *listNode) allows(size int) bool {
+// allows reports whether an element of size bytes may be added to the node.
+func (l *List) allows(n *listNode, size int) bool {
 	const overhead = 8 // of an entry, estimated
-	return !n.plain && !isHuge(size) && listNodeFits(n.lp.Size()+size+overhead, n.n+1)
+	return !n.plain && !isHuge(size) && l.fits(n.lp.Size()+size+overhead, n.n+1)
 }
 
-// newListNode returns a node that holds b. One that follows a full node is likely to be filled as
+// newNode returns a node that holds b. One that follows a full node is likely to be filled as
 // well: it gets its memory at once, with the room where the pushes go.
-func newListNode(b []byte, follows, atHead bool) *listNode {
+func (l *List) newNode(b []byte, follows, atHead bool) *listNode {
 	if isHuge(len(b)) {
 		return &listNode{lp: Listpack{buf: append([]byte(nil), b...)}, n: 1, plain: true}
 	}
 	capacity := lpHeader + 1 + len(b) + 2
-	if size, elements := listNodeMax(); follows && elements == 0 && len(b) < size/8 {
+	if size, elements := l.nodeMax(); follows && elements == 0 && len(b) < size/8 {
 		capacity = size
 	}
 	n := &listNode{lp: newListpackCap(capacity, atHead), n: 1}
@@ -168,7 +167,7 @@ func (l *List) insert(n *listNode, p int, b []byte, after bool) {
 	l.len++
 	atHead, atTail := p == n.first(), p == n.last()
 	switch {
-	case n.allows(len(b)):
+	case l.allows(n, len(b)):
 		l.edit(n, func() {
 			if after {
 				n.lp.InsertAfter(p, b)
@@ -177,31 +176,36 @@ func (l *List) insert(n *listNode, p int, b []byte, after bool) {
 			}
 		})
 		n.n++
-	case atTail && after && n.next != nil && n.next.allows(len(b)):
+	case atTail && after && n.next != nil && l.allows(n.next, len(b)):
 		l.edit(n.next, func() { n.next.lp.Prepend(b) })
 		n.next.n++
-	case atHead && !after && n.prev != nil && n.prev.allows(len(b)):
+	case atHead && !after && n.prev != nil && l.allows(n.prev, len(b)):
 		l.edit(n.prev, func() { n.prev.lp.Append(b) })
 		n.prev.n++
 	case atTail && after:
-		l.link(n, newListNode(b, false, false))
+		l.link(n, l.newNode(b, false, false))
 	case atHead && !after:
-		l.link(n.prev, newListNode(b, false, false))
+		l.link(n.prev, l.newNode(b, false, false))
 	default:
 		l.split(n, p, after)
-		if isHuge(len(b)) {
-			l.link(n, newListNode(b, false, false))
-			return
+		switch rest := n.next; {
+		case isHuge(len(b)):
+			l.link(n, l.newNode(b, false, false))
+		case after:
+			l.edit(rest, func() { rest.lp.Prepend(b) })
+			rest.n++
+			l.merge(n)
+		default:
+			l.edit(n, func() { n.lp.Append(b) })
+			n.n++
+			l.merge(rest)
 		}
-		l.edit(n, func() { n.lp.Append(b) })
-		n.n++
-		l.merge(n)
 	}
 }
 
 // replaceWhole replaces the element at p when it or b is huge: nodes are exchanged.
 func (l *List) replaceWhole(n *listNode, p int, b []byte) {
-	fresh := newListNode(b, false, false)
+	fresh := l.newNode(b, false, false)
 	if n.n > 1 && p != n.first() {
 		l.split(n, p, false)
 		n, p = n.next, lpHeader
@@ -248,7 +252,7 @@ func (l *List) merge(n *listNode) {
 // join appends the elements of b, the node behind a, to a when they fit.
 func (l *List) join(a, b *listNode) bool {
 	if a == nil || b == nil || a.plain || b.plain ||
-		!listNodeFits(a.lp.Size()+b.lp.Size()-lpHeader-1, a.n+b.n) {
+		!l.fits(a.lp.Size()+b.lp.Size()-lpHeader-1, a.n+b.n) {
 		return false
 	}
 	l.unlink(b)
