@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"math/rand/v2"
+	"unsafe"
 )
 
 // Dict is a hash table from strings to V that grows and shrinks a bucket at a time.
@@ -42,6 +43,9 @@ var seed = maphash.MakeSeed()
 func hashBytes(b []byte) uint32  { return uint32(maphash.Bytes(seed, b)) }
 func hashString(s string) uint32 { return uint32(maphash.String(seed, s)) }
 
+// asString is b as a string without a copy, for the length of a look-up: it must not be kept.
+func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
 // Len returns the number of elements.
 func (d *Dict[V]) Len() int { return d.used[0] + d.used[1] }
 
@@ -55,7 +59,7 @@ func (d *Dict[V]) Get(key []byte) *Node[V] {
 	if d.Len() == 0 {
 		return nil
 	}
-	return d.find(string(key), hashBytes(key)) // the conversion does not escape: no allocation
+	return d.find(asString(key), hashBytes(key))
 }
 
 // GetString is Get for a string.
@@ -120,7 +124,7 @@ func (d *Dict[V]) Delete(key []byte) *Node[V] {
 	if d.Len() == 0 {
 		return nil
 	}
-	return d.remove(string(key), hashBytes(key))
+	return d.remove(asString(key), hashBytes(key))
 }
 
 // DeleteString is Delete for a string.

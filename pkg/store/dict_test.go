@@ -199,3 +199,13 @@ func filled(n int) *Dict[int] {
 	}
 	return d
 }
+
+func TestLookupsDoNotAllocate(t *testing.T) {
+	var d Dict[int]
+	key := []byte("a key that is longer than the 32 bytes which a string conversion may use on the stack")
+	d.Put(key)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		d.Get(key)
+		d.Delete([]byte("absent, and also longer than 32 bytes, like the other one"))
+	}))
+}
