@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -370,13 +371,27 @@ type geoPoint struct {
 	score, dist float64 // dist in meters
 }
 
-// find returns the members inside the shape, in Redis's order.
+// sorted reports whether the points are to be sorted: by wish, or because there is no other sense in
+// taking only some of them.
+func (q *geoQuery) sorted() bool { return q.asc || q.desc || q.count > 0 && !q.any }
+
+// compare orders points by distance.
+func (q *geoQuery) compare(a, b geoPoint) int {
+	if q.desc {
+		a, b = b, a
+	}
+	return cmp.Compare(a.dist, b.dist)
+}
+
+// find returns the members inside the shape, in the order in which Redis meets them. Of very many it
+// keeps those that are sure to be in the result.
 func (q *geoQuery) find() []geoPoint {
 	limit := -1
 	if q.any {
 		limit = int(q.count)
 	}
 	var found []geoPoint
+	var best []geoPoint // the first count of those found so far, once there were many
 	for _, cell := range q.shape.cells() {
 		from, to := cell.scores()
 		lo, hi := q.z.ScoreRanks(store.ScoreRange{Min: from, Max: to, MaxEx: true})
@@ -385,8 +400,15 @@ func (q *geoQuery) find() []geoPoint {
 		}
 		q.z.Range(lo, hi-lo, false, func(m []byte, score float64) bool {
 			p := posOf(score)
-			if d, inside := q.shape.distance(p); inside {
-				found = append(found, geoPoint{append([]byte{}, m...), p, score, d})
+			d, inside := q.shape.distance(p)
+			if !inside || len(best) > 0 && q.compare(geoPoint{dist: d}, best[len(best)-1]) >= 0 {
+				return true
+			}
+			found = append(found, geoPoint{append([]byte{}, m...), p, score, d})
+			if q.sorted() && q.count > 0 && len(found) >= 1000 && int64(len(found)) >= 2*q.count {
+				slices.SortStableFunc(found, q.compare)
+				found = found[:q.count]
+				best = found
 			}
 			return len(found) != limit
 		})
@@ -404,19 +426,8 @@ func (c *Client) geosearch(q *geoQuery) {
 	if q.z != nil {
 		found = q.find()
 	}
-	if q.asc || q.desc || q.count > 0 && !q.any {
-		slices.SortStableFunc(found, func(a, b geoPoint) int {
-			if q.desc {
-				a, b = b, a
-			}
-			switch {
-			case a.dist < b.dist:
-				return -1
-			case a.dist > b.dist:
-				return 1
-			}
-			return 0
-		})
+	if q.sorted() {
+		slices.SortStableFunc(found, q.compare)
 	}
 	if q.count > 0 && q.count < int64(len(found)) {
 		found = found[:q.count]

@@ -308,7 +308,9 @@ func (x *xread) handOut(c *Client, s *store.Stream, g *store.Group, consumer *st
 		if !x.noAck {
 			p := g.Deliver(entry.ID, consumer)
 			p.DeliveredMs, p.Count = c.s.nowMs, 1
-			c.replicateClaim(key, x.group, g, p, entry.ID.Append(nil))
+			if c.s.propagating() {
+				c.replicateClaim(key, x.group, g, p, entry.ID.Append(nil))
+			}
 		}
 		n++
 		return n != x.count

@@ -3,6 +3,9 @@ package server
 import (
 	"fmt"
 	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 func init() {
@@ -51,5 +54,27 @@ func init() {
 			by = args("BYBOX", size(r), size(r), unit(r))
 		}
 		return args("GEOSEARCH", k, from, by, some(r, 0, 3, option))
+	}
+}
+
+// Of many points a search keeps only the best while it goes on.
+func TestGeosearchAmongMany(t *testing.T) {
+	redis := dial(t, startRedis(t))
+	_, addr := startServer(t)
+	ours := dial(t, addr)
+	r := rand.New(rand.NewPCG(5, 5))
+	for i := range 100 {
+		cmd := []string{"GEOADD", "geo"}
+		for j := range 40 {
+			cmd = append(cmd, fmt.Sprintf("%.6f", 13+r.Float64()), fmt.Sprintf("%.6f", 38+r.Float64()), fmt.Sprint("m", i*40+j))
+		}
+		for _, c := range []*testConn{redis, ours} {
+			c.send(cmd...)
+			c.read()
+		}
+	}
+	for _, options := range []string{"ASC", "DESC", "COUNT 5", "COUNT 5 DESC WITHDIST", "COUNT 700 ASC", "COUNT 3000 DESC", "COUNT 10 ANY", "COUNT 1500 ANY ASC"} {
+		query := "GEOSEARCH geo FROMLONLAT 13.3 38.4 BYRADIUS 150 km " + options
+		require.Equal(t, show(redis.do(query)), show(ours.do(query)), options)
 	}
 }
