@@ -71,8 +71,11 @@ func (t *T) GoTest(run string) (out string, ok bool) {
 }
 
 // Info asks INFO and returns its lines by name.
-func (c *Conn) Info() map[string]string {
-	v := c.Do("INFO")
+func (c *Conn) Info() map[string]string { return c.InfoOf() }
+
+// InfoOf is Info for some sections.
+func (c *Conn) InfoOf(sections ...string) map[string]string {
+	v := c.Do(append([]string{"INFO"}, sections...)...)
 	c.t.Require(v.Kind == resp.BulkString && !v.Null, "INFO answers a bulk string", "%s", str(v))
 	out := map[string]string{}
 	for _, line := range strings.Split(string(v.Str), "\r\n") {

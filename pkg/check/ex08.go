@@ -1,0 +1,208 @@
+package check
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// The exercises of step 08.
+
+func init() {
+	ex := func(k int, c Check) {
+		c.Own = true
+		register(8, k, c)
+	}
+	ex(1, Check{Name: "role", What: "ROLE tells master from replica, with offsets", Run: exRole, Slow: 2,
+		Hint: "keep what REPLCONF listening-port said until there is a replica; what ROLE reads of the link is written under the lock"})
+	ex(2, Check{Name: "promotion", What: "REPLICAOF NO ONE makes a master of a replica", Run: exPromotion, Slow: 2,
+		Hint: "the link is closed for good; a command of the old master that was read already must not be applied behind the promotion"})
+	ex(3, Check{Name: "min-replicas", What: "writes are refused without enough good replicas", Run: exMinReplicas, Slow: 2,
+		Hint: "decide where READONLY is decided; a good replica is one that sent an ACK within ten seconds"})
+	ex(4, Check{Name: "wait", What: "WAIT asks the replicas and answers as soon as enough have acknowledged", Run: exWait, Slow: 2,
+		Hint: "GETACK goes into the stream, and what you wait for is the offset before it; wait without the lock that the ACKs need"})
+	ex(5, Check{Name: "partial-resync", What: "PSYNC with our id and a remembered offset goes on from there", Run: exPartial, Slow: 2,
+		Hint: "what the replica lacks is read and the replica joins the listeners under one lock; nothing else stands between +CONTINUE and those bytes"})
+	ex(6, Check{Name: "info-replication", What: "INFO replication shows roles, offsets and lag", Run: exInfoRepl, Slow: 2,
+		Hint: "slave0's offset is the last one acknowledged, master_repl_offset the stream's end"})
+}
+
+// ackedReplica attaches to s and acknowledges the offset it began with.
+func (t *T) ackedReplica(s *Server) *replica {
+	r := t.attach(s)
+	r.Cmd("REPLCONF", "ACK", strconv.FormatInt(r.offset, 10))
+	return r
+}
+
+func exRole(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s)
+	v := c.Do("ROLE")
+	t.Require(len(v.Elems) == 3 && str(v.Elems[0]) == "master" && v.Elems[1].Kind == resp.Integer && len(v.Elems[2].Elems) == 0,
+		"[master <offset> []]", "%s", str(v))
+	r := t.ackedReplica(s)
+	want := fmt.Sprintf("[[127.0.0.1 7878 %d]]", r.offset)
+	t.Until(t.limit, "ROLE lists "+want, func() (bool, string) {
+		v := c.Do("ROLE")
+		return len(v.Elems) == 3 && str(v.Elems[2]) == want && v.Elems[2].Elems[0].Elems[2].Kind == resp.BulkString, str(v)
+	})
+	t.DialTo(s).Ask(Err("ERR value is not an integer or out of range"), "REPLCONF", "listening-port", "x")
+	m := t.fakeMaster()
+	f := t.startFollower(m)
+	fc := t.DialTo(f)
+	v = fc.Do("ROLE")
+	t.Require(len(v.Elems) == 5 && str(v.Elems[0]) == "slave" && str(v.Elems[1]) == "127.0.0.1" && v.Elems[2].Kind == resp.Integer &&
+		v.Elems[4].Int == -1, "[slave 127.0.0.1 <port> <state> -1] while not connected", "%s", str(v))
+	stream := cmds("SELECT 0", "SET a 1")
+	m.accept(100, emptyRDB, stream)
+	end := fmt.Sprintf("connected %d]", 100+len(stream))
+	t.Until(2*t.limit, "ROLE of the replica ends with "+end, func() (bool, string) {
+		v := str(fc.Do("ROLE"))
+		return strings.HasSuffix(v, end), v
+	})
+}
+
+func exPromotion(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	soon := strconv.FormatInt(time.Now().Add(600*time.Millisecond).UnixMilli(), 10)
+	l := m.accept(0, rdbWith("k", "v"), cmds("SELECT 0", "SET a 1", "SET short v PXAT "+soon))
+	c := t.DialTo(s)
+	c.eventually("1", "GET", "a")
+	v := c.Do("REPLICAOF", "NO", "NOBODY")
+	t.Require(v.IsError() && strings.HasPrefix(str(v), "ERR"), "-ERR …", "%s", str(v))
+	c.Ask("+OK\r\n", "REPLICAOF", "no", "one").Ask("+OK\r\n", "SET", "mine", "1").Ask(Bulk("v"), "GET", "k").Ask(Bulk("1"), "GET", "a")
+	l.c.Write([]byte(cmds("SET a 2"))) // the old master goes on, if it still can
+	_, err := l.read(2 * t.limit)
+	for err == nil { // acknowledgements from before
+		_, err = l.read(2 * t.limit)
+	}
+	t.Require(!strings.Contains(plainErr(err), "timeout"), "the link is closed", "it is open")
+	t.Sleep(800 * time.Millisecond)
+	c.Ask(Bulk("1"), "GET", "a").Ask("$-1\r\n", "GET", "short").Ask(":2\r\n", "INCR", "mine").
+		Ask("+OK\r\n", "REPLICAOF", "NO", "ONE")
+	t.attach(s)
+}
+
+func exMinReplicas(t *T) {
+	s := t.Start(Options{Extra: []string{"-min-replicas-to-write", "1"}})
+	c := t.DialTo(s)
+	no := Err("NOREPLICAS Not enough good replicas to write.")
+	c.Ask(no, "SET", "a", "1").Ask(no, "INCR", "n").Ask(no, "DEL", "a").Ask("$-1\r\n", "GET", "a").Ask("+PONG\r\n", "PING")
+	r := t.ackedReplica(s)
+	c.eventually("OK", "SET", "a", "1")
+	c.Ask(Bulk("1"), "GET", "a")
+	r.Close()
+	t.Until(t.limit, "writes are refused again once the replica has gone", func() (bool, string) {
+		v := str(c.Do("SET", "a", "2"))
+		return strings.HasPrefix(v, "NOREPLICAS"), v
+	})
+	m := t.fakeMaster()
+	f := t.Start(Options{ReplicaOf: m.Addr, Extra: []string{"-min-replicas-to-write", "1"}})
+	m.accept(0, emptyRDB, cmds("SELECT 0", "SET a 7"))
+	t.DialTo(f).Hint("a replica applies its master's stream all the same").eventually("7", "GET", "a")
+}
+
+func exWait(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s)
+	c.Ask("+OK\r\n", "SET", "a", "1").Ask(":0\r\n", "WAIT", "0", "100").Ask(":0\r\n", "WAIT", "1", "50").
+		Ask(Err("ERR timeout is negative"), "WAIT", "1", "-1").Ask(Err("ERR timeout is not an integer or out of range"), "WAIT", "1", "x")
+	r := t.ackedReplica(s)
+	c.Ask("+OK\r\n", "SET", "a", "2").Cmd("WAIT", "1", "0")
+	t.DialTo(s).Hint("other clients are not held up by a WAIT").Ask("+PONG\r\n", "PING").Ask(Bulk("2"), "GET", "a")
+	before, asked := r.offset, false
+	for !asked {
+		cmd, n := r.next()
+		if asked = strings.EqualFold(cmd[0], "REPLCONF"); !asked {
+			before += int64(n)
+		}
+	}
+	c.Hint("nothing was acknowledged yet").Silent(100 * time.Millisecond)
+	r.Cmd("REPLCONF", "ACK", strconv.FormatInt(before, 10))
+	c.Hint("what was changed before the WAIT has been acknowledged: GETACK itself does not count").Expect(":1\r\n").
+		Ask("+OK\r\n", "SET", "a", "3")
+	begin := time.Now()
+	c.Ask(":0\r\n", "WAIT", "1", "300")
+	t.Require(time.Since(begin) >= 250*time.Millisecond, "an answer after the timeout of 300 ms", "after %v", time.Since(begin))
+	m := t.fakeMaster()
+	f := t.startFollower(m)
+	m.accept(0, emptyRDB, "")
+	v := str(t.DialTo(f).Do("WAIT", "0", "0"))
+	t.Require(strings.HasPrefix(v, "ERR WAIT cannot be used with replica instances."), "-ERR WAIT cannot be used with replica instances.", "%s", v)
+}
+
+func exPartial(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1")
+	first := t.DialTo(s).Ask("+PONG\r\n", "PING").Ask("+OK\r\n", "REPLCONF", "capa", "psync2").Cmd("PSYNC", "?", "-1")
+	m := fullResync.FindStringSubmatch(first.skipLine("+FULLRESYNC <id> <offset>"))
+	t.Require(m != nil, "+FULLRESYNC <id> <offset>", "%v", m)
+	offset, _ := strconv.Atoi(m[2])
+	size, _ := strconv.Atoi(strings.TrimPrefix(first.skipLine("$<length>"), "$"))
+	first.exactly(size)
+	c.Ask("+OK\r\n", "SET", "a", "2").Ask("+OK\r\n", "SET", "b", "3")
+	stream := cmds("SELECT 0", "SET a 2", "SET b 3")
+	got := string(first.exactly(len(stream)))
+	t.Require(strings.EqualFold(got, stream), Visible([]byte(stream), 0), "%s", Visible([]byte(got), 0))
+	first.Close()
+	c.Ask("+OK\r\n", "SET", "late", "4")
+	more := got + cmds("SET late 4")
+	for _, at := range []int{1, len(cmds("SELECT 0")) + 1, len(got) + 1, len(more) + 1} {
+		r := t.DialTo(s).Ask("+OK\r\n", "REPLCONF", "capa", "psync2").Cmd("PSYNC", m[1], strconv.Itoa(offset+at))
+		line := r.skipLine("CONTINUE")
+		t.Require(strings.HasPrefix(line, "CONTINUE"), fmt.Sprintf("+CONTINUE for offset %d of %d", offset+at, offset+len(more)), "%s", line)
+		rest := more[at-1:]
+		had := string(r.exactly(len(rest)))
+		t.Require(strings.EqualFold(had, rest), Visible([]byte(rest), 0), "%s", Visible([]byte(had), 0))
+		c.Ask("+OK\r\n", "SET", "then", "5")
+		next := cmds("SET then 5")
+		had = string(r.exactly(len(next)))
+		t.Require(strings.EqualFold(had, next), Visible([]byte(next), 0), "%s", Visible([]byte(had), 0))
+		more += next
+		r.Close()
+	}
+	for _, bad := range [][]string{{fakeID, strconv.Itoa(offset + 1)}, {m[1], strconv.Itoa(offset + len(more) + 1000)}} {
+		r := t.DialTo(s).Ask("+OK\r\n", "REPLCONF", "capa", "psync2").Cmd("PSYNC", bad[0], bad[1])
+		line := r.skipLine("FULLRESYNC")
+		t.Require(strings.HasPrefix(line, "FULLRESYNC"), fmt.Sprintf("+FULLRESYNC for PSYNC %q", bad), "%s", line)
+	}
+}
+
+func exInfoRepl(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s)
+	info := c.InfoOf("replication")
+	t.Require(info["role"] == "master" && info["connected_slaves"] == "0" && len(info["master_replid"]) == 40, "role:master, connected_slaves:0, master_replid of 40 digits", "%v", info)
+	r := t.ackedReplica(s)
+	want := fmt.Sprintf("ip=127.0.0.1,port=7878,state=online,offset=%d,lag=", r.offset)
+	t.Until(t.limit, "slave0:"+want+"…", func() (bool, string) {
+		info := c.InfoOf("replication")
+		return info["connected_slaves"] == "1" && strings.HasPrefix(info["slave0"], want), fmt.Sprint(info)
+	})
+	c.Ask("+OK\r\n", "SET", "a", "1")
+	end := r.offset + int64(len(cmds("SELECT 0", "SET a 1")))
+	info = c.InfoOf("replication")
+	t.Require(info["master_repl_offset"] == strconv.FormatInt(end, 10), fmt.Sprintf("master_repl_offset:%d", end), "%s", info["master_repl_offset"])
+	m := t.fakeMaster()
+	f := t.startFollower(m)
+	fc := t.DialTo(f)
+	info = fc.InfoOf("replication")
+	t.Require(info["role"] == "slave" && info["master_link_status"] == "down", "role:slave, master_link_status:down before the master answers", "%v", info)
+	stream := cmds("SELECT 0", "SET a 1")
+	l := m.accept(50, emptyRDB, stream)
+	t.Until(2*t.limit, fmt.Sprintf("master_link_status:up and slave_repl_offset:%d", 50+len(stream)), func() (bool, string) {
+		info := fc.InfoOf("replication")
+		return info["master_link_status"] == "up" && info["slave_repl_offset"] == strconv.Itoa(50+len(stream)) &&
+			info["master_host"]+":"+info["master_port"] == m.Addr, fmt.Sprint(info)
+	})
+	l.c.Close()
+	m.ln.Close()
+	t.Until(2*t.limit, "master_link_status:down once the link is cut", func() (bool, string) {
+		v := fc.InfoOf("replication")["master_link_status"]
+		return v == "down", v
+	})
+}

@@ -1,0 +1,147 @@
+package check
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// The exercises of step 09.
+
+func init() {
+	ex := func(k int, c Check) {
+		c.Own = true
+		register(9, k, c)
+	}
+	ex(1, Check{Name: "drain", What: "-drain bounds how long a client may hold up the exit", Run: exDrain, Slow: 4,
+		NotRedis: "it does not drain", Hint: "the time is used in more than one place"})
+	ex(2, Check{Name: "shutdown-options", What: "SHUTDOWN knows NOW, FORCE and ABORT", Run: exShutdownOptions, Slow: 2,
+		Hint: "collect what was given, look for contradictions, then act; FORCE tries to save all the same"})
+	ex(3, Check{Name: "ready", What: "-ready FILE is there while connections are served", Run: exReady,
+		NotRedis: "it has no such flag", Hint: "write it beside, then rename; remove it when a shutdown begins that is not taken back, before the listener closes"})
+	ex(4, Check{Name: "replicas-first", What: "a replica gets the rest before the master exits", Run: exReplicasFirst, Slow: 4,
+		NotRedis: "it asks lagging replicas only", Hint: "GETACK into the stream, then wait for ACKs of all of it; a replica's connection must not be frozen meanwhile"})
+	ex(5, Check{Name: "nothing-left", What: "clients that have gone leave no goroutine behind", Run: exNothingLeft, Slow: 2,
+		NotRedis: "it has no goroutines", Hint: "a goroutine that is left over waits for a channel that nobody closes or a socket that nobody wakes"})
+}
+
+func exDrain(t *T) {
+	took := func(extra ...string) time.Duration {
+		s := t.Start(Options{Extra: extra})
+		c := t.DialTo(s).SmallWindow()
+		c.Ask("+OK\r\n", "SET", "big", strings.Repeat("x", 1<<20))
+		c.Send(strings.Repeat(string(resp.AppendCommandStrings(nil, "GET", "big")), 30))
+		t.Sleep(300 * time.Millisecond)
+		begin := time.Now()
+		s.Signal(sigTerm)
+		t.exits(s, 20*time.Second)
+		return time.Since(begin)
+	}
+	quick := took("-drain", "300ms")
+	t.Require(quick < 3*time.Second, "an exit soon after 300 ms", "after %v", quick)
+	slow := took("-drain", "2500ms")
+	t.Require(slow > 1500*time.Millisecond, "a client has 2.5 s with -drain 2500ms", "it was over after %v", slow)
+}
+
+func exShutdownOptions(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1")
+	for _, bad := range [][]string{{"NOSAVE", "SAVE"}, {"ABORT", "NOW"}, {"FORCE", "ABORT"}, {"LATER"}, {"NOW", "x"}} {
+		c.Ask(Err("ERR syntax error"), append([]string{"SHUTDOWN"}, bad...)...)
+	}
+	c.Ask(Err("ERR No shutdown in progress."), "SHUTDOWN", "abort").Ask(Bulk("1"), "GET", "a").Cmd("SHUTDOWN", "now", "SAVE").ExpectClose()
+	t.exits(s, 2*t.limit)
+	t.again(s)
+	c = t.DialTo(s).Ask(Bulk("1"), "GET", "a").Ask("+OK\r\n", "SET", "a", "2")
+	c.Cmd("SHUTDOWN", "FORCE").ExpectClose()
+	t.exits(s, 2*t.limit)
+	t.again(s)
+	c = t.DialTo(s).Hint("FORCE does not mean NOSAVE: it tries").Ask(Bulk("2"), "GET", "a")
+	os.RemoveAll(s.Opt.Dir)
+	v, err := c.Cmd("SHUTDOWN", "NOW").TryReply()
+	t.Require(err == nil && v.IsError(), "an error when the data cannot be saved", "%s %v", str(v), err)
+	c.Cmd("SHUTDOWN", "NOW", "FORCE").ExpectClose()
+	t.exits(s, 2*t.limit)
+}
+
+func exReady(t *T) {
+	file := filepath.Join(t.TempDir(), "ready")
+	s := t.Start(Options{Extra: []string{"-ready", file}})
+	read := func() string {
+		b, _ := os.ReadFile(file)
+		return string(b)
+	}
+	t.Until(t.limit, "the file holds "+s.Addr+" and a line end", func() (bool, string) { return read() == s.Addr+"\n", Visible([]byte(read()), 0) })
+	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1")
+	os.RemoveAll(s.Opt.Dir)
+	v := c.Do("SHUTDOWN")
+	t.Require(v.IsError(), "an error: the data cannot be saved", "%s", str(v))
+	t.Require(read() == s.Addr+"\n", "the file stays when the shutdown fails", "%s", Visible([]byte(read()), 0))
+	c.Cmd("SHUTDOWN", "NOSAVE").ExpectClose()
+	t.exits(s, 2*t.limit)
+	_, err := os.Stat(file)
+	t.Require(os.IsNotExist(err), "no file after the exit", "%v", err)
+}
+
+func exReplicasFirst(t *T) {
+	s := t.Start(Options{})
+	r := t.ackedReplica(s)
+	t.attach(s).Close() // an ended link is not waited for
+	c := t.DialTo(s)
+	c.Ask("+OK\r\n", "SET", "last", "words")
+	s.Signal(sigTerm)
+	at, seen := r.offset, false
+	for asked := false; !asked; {
+		cmd, n := r.next()
+		at += int64(n)
+		seen = seen || len(cmd) > 1 && cmd[1] == "last"
+		asked = strings.EqualFold(cmd[0], "REPLCONF")
+	}
+	t.Require(seen, "SET last words before GETACK", "GETACK alone")
+	_, ended := s.Exit(700 * time.Millisecond)
+	t.Require(!ended, "the master waits for the replica's ACK", "it has exited")
+	r.Cmd("REPLCONF", "ACK", strconv.FormatInt(at, 10))
+	begin := time.Now()
+	t.exits(s, 2*t.limit)
+	t.Require(time.Since(begin) < 4*time.Second, "the exit as soon as the replica has acknowledged", "%v later", time.Since(begin))
+	s2 := t.Start(Options{})
+	t.ackedReplica(s2) // and says no more
+	s2.Signal(sigTerm)
+	t.Hint("a replica that says nothing holds up the exit no longer than a client").exits(s2, 15*time.Second)
+}
+
+var savedLine = regexp.MustCompile(`saved in \d+ ms, drained in \d+ ms`)
+
+func exNothingLeft(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s)
+	var clients, goroutines string
+	t.Until(t.limit, "connected_clients:1 at first", func() (bool, string) {
+		info := c.Info()
+		clients, goroutines = info["connected_clients"], info["goroutines"]
+		return clients == "1" && goroutines != "", fmt.Sprint(info)
+	})
+	t.Sleep(100 * time.Millisecond)
+	goroutines = c.Info()["goroutines"]
+	t.Parallel(100, func(i int) {
+		sub := t.DialTo(s).Ask(push("subscribe", "ch", 1), "SUBSCRIBE", "ch")
+		if i%2 == 0 {
+			sub.Reset()
+		} else {
+			sub.Close()
+		}
+	})
+	t.Until(2*t.limit, "connected_clients:"+clients+" and goroutines:"+goroutines+" again", func() (bool, string) {
+		info := c.Info()
+		return info["connected_clients"] == clients && info["goroutines"] == goroutines, fmt.Sprint(info)
+	})
+	s.Signal(sigTerm)
+	t.exits(s, 2*t.limit)
+	t.Require(savedLine.MatchString(s.Output()), "a line: saved in N ms, drained in N ms", "%s", s.Output())
+}
