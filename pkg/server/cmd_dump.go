@@ -14,6 +14,9 @@ func init() {
 		{Name: "dump", Arity: 2, Flags: ReadOnly, Keys: key, Handler: cmdDump},
 		{Name: "restore", Arity: -4, Flags: Write | DenyOOM, Keys: key, Handler: cmdRestore},
 	})
+	register("server", []Command{ // what MIGRATE sends inside a cluster
+		{Name: "restore-asking", Arity: -4, Flags: Write | DenyOOM | Asking, Keys: key, Handler: cmdRestore},
+	})
 }
 
 func cmdDump(c *Client) {
