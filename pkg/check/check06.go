@@ -195,7 +195,11 @@ func pointInTime(t *T) {
 	if failed != nil {
 		panic(failed)
 	}
-	c = t.restart(s)
+	t.oneMoment(t.restart(s), keys)
+}
+
+// oneMoment expects n in the first of pointInTime's keys and n-1 in all the others.
+func (t *T) oneMoment(c *Conn, keys int) {
 	first, drops := -1, 0
 	for k, prev := 0, 0; k < keys; k++ {
 		n, err := strconv.Atoi(str(c.Do("GET", fmt.Sprintf("pit:%04d", k))))

@@ -239,29 +239,34 @@ func noGap(t *T) {
 	t.Sleep(30 * time.Millisecond)
 	for range 5 {
 		r := t.attach(s)
-		var seen [4]int
-		for i := range seen {
-			seen[i] = -1
-		}
-		for n := 0; n < 400; {
-			cmd, _ := r.next()
-			if len(cmd) < 2 || !strings.HasPrefix(cmd[1], base+":") {
-				continue
-			}
-			n++
-			f := strings.Split(strings.TrimPrefix(cmd[1], base+":"), ":")
-			w, _ := strconv.Atoi(f[0])
-			i, _ := strconv.Atoi(f[1])
-			if seen[w] < 0 && i > 0 { // the first of this writer: the one before is in the snapshot
-				prev := fmt.Sprintf("%s:%d:%d", base, w, i-1)
-				t.Require(bytes.Contains(r.rdb, append([]byte(prev), 1, 'v')), prev+" in the snapshot, since the stream begins with the next",
-					"it is in neither")
-			} else if seen[w] >= 0 {
-				t.Require(i == seen[w]+1, fmt.Sprintf("write %d of client %d", seen[w]+1, w), "write %d", i)
-			}
-			seen[w] = i
-		}
+		t.joined(r, base)
 		r.Close()
+	}
+}
+
+// joined expects each of noGap's writes in the snapshot or in the stream.
+func (t *T) joined(r *replica, base string) {
+	var seen [4]int
+	for i := range seen {
+		seen[i] = -1
+	}
+	for n := 0; n < 400; {
+		cmd, _ := r.next()
+		if len(cmd) < 2 || !strings.HasPrefix(cmd[1], base+":") {
+			continue
+		}
+		n++
+		f := strings.Split(strings.TrimPrefix(cmd[1], base+":"), ":")
+		w, _ := strconv.Atoi(f[0])
+		i, _ := strconv.Atoi(f[1])
+		if seen[w] < 0 && i > 0 { // the first of this writer: the one before is in the snapshot
+			prev := fmt.Sprintf("%s:%d:%d", base, w, i-1)
+			t.Require(bytes.Contains(r.rdb, append([]byte(prev), 1, 'v')), prev+" in the snapshot, since the stream begins with the next",
+				"it is in neither")
+		} else if seen[w] >= 0 {
+			t.Require(i == seen[w]+1, fmt.Sprintf("write %d of client %d", seen[w]+1, w), "write %d", i)
+		}
+		seen[w] = i
 	}
 }
 
