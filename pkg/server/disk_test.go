@@ -226,6 +226,7 @@ func TestSyncThatFailsUnderAlways(t *testing.T) {
 
 // A background sync that fails under everysec refuses writes until one works.
 func TestSyncThatFailsUnderEverysec(t *testing.T) {
+	t.Parallel() // it waits for syncs, which come once a second
 	p, _ := straced(t, emptyLog(t), []string{"-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=1..2"}, "--appendonly", "yes", "--appendfsync", "everysec")
 	c := p.dial()
 	c.want("SET a 1", "+OK")
