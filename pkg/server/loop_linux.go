@@ -32,6 +32,7 @@ type loop struct {
 	woken  bool        // a byte is in the pipe
 	fresh  []*loopConn // accepted, not registered yet
 	queue  []*loopConn // to be looked at in the next turn
+	turns  int64       // how often it has turned
 
 	// Of one turn.
 	ready    []*loopConn
@@ -50,6 +51,7 @@ type loopConn struct {
 	wantOut       bool // registered for EPOLLOUT
 	gone          bool // the peer closed or the socket failed
 	closing       closeMode
+	stuck         bool     // the session is blocked: what is parsed has to wait
 	real          net.Conn // what the socket became when the loop gave it away
 	written       int      // bytes of wbuf already written
 	full          bool     // the socket takes no more at the moment
@@ -204,7 +206,7 @@ func (l *loop) readReady(n int) {
 			continue
 		}
 		l.join(lc)
-		if ev.Events&^uint32(syscall.EPOLLOUT) == 0 || lc.c.pending() && !lc.c.kept {
+		if ev.Events&^uint32(syscall.EPOLLOUT) == 0 || !lc.c.mayFill() {
 			continue // nothing to read, or the buffer still holds commands: they come first
 		}
 		switch err := lc.c.rd.Fill(); {
@@ -231,6 +233,7 @@ func (l *loop) execute() bool {
 	s := l.s
 	s.lock()
 	l.inside = true
+	l.turns++
 	if l.woken {
 		var b [16]byte
 		syscall.Read(l.wakeR, b[:])
@@ -256,7 +259,7 @@ func (l *loop) execute() bool {
 	l.gather() // those that this turn's commands had something for
 	l.commitAt = 0
 	for _, lc := range l.ready {
-		lc.closing = lc.c.closing
+		lc.closing, lc.stuck = lc.c.closing, lc.c.blocked != nil
 		l.commitAt = max(l.commitAt, lc.c.commitAt)
 	}
 	over := s.down.closed && len(l.conns) == 0 && len(l.fresh) == 0
@@ -298,11 +301,12 @@ func (l *loop) write() (more bool) {
 			l.drop(lc)
 			continue
 		}
-		if lc.c.handOff != nil && !lc.full {
+		if lc.c.handOff != nil && !lc.full && !lc.held {
 			l.giveAway(lc)
 			continue
 		}
-		if lc.c.parse(); lc.c.pending() && !lc.full {
+		// A blocked session is resumed by whoever serves it; to look again before would be to spin.
+		if lc.c.parse(); lc.c.pending() && !lc.full && !lc.stuck {
 			again = append(again, lc)
 		}
 	}
@@ -346,13 +350,7 @@ func (l *loop) giveAway(lc *loopConn) {
 	go func() {
 		defer l.s.serving.Done()
 		defer conn.Close()
-		if c.serve() {
-			l.s.converse(c, g)
-			return
-		}
-		l.s.lock()
-		l.s.removeClient(c)
-		l.s.unlock()
+		l.s.converse(c, g, c.serve())
 	}()
 }
 

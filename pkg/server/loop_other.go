@@ -5,7 +5,7 @@ package server
 import "net"
 
 // loop is the event loop of Linux. Elsewhere every connection has its goroutine.
-type loop struct{}
+type loop struct{ turns int64 }
 
 func (s *Server) startLoops(int) error { return nil }
 

@@ -50,6 +50,9 @@ func (c *Client) parse() {
 // pending reports whether there are parsed commands, or a protocol error, to work on.
 func (c *Client) pending() bool { return c.next < len(c.batch) || c.perr != nil }
 
+// mayFill reports whether reading on does no harm: it overwrites the arguments that are parsed.
+func (c *Client) mayFill() bool { return c.next >= len(c.batch) || c.kept }
+
 // run executes the parsed commands until they are used up or the client may not go on (it is
 // blocked, or closing). The engine's lock must be held.
 func (c *Client) run() {
@@ -128,31 +131,29 @@ func (s *Server) ServeConn(conn net.Conn) {
 		conn.Write([]byte(refusal))
 		return
 	}
-	s.converse(c, g)
+	s.converse(c, g, true)
 }
 
 func newGoroutines() *goroutines {
 	return &goroutines{kick: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-// converse serves a session until it ends.
-func (s *Server) converse(c *Client, g *goroutines) {
+// converse serves a session until it ends, or ends it at once when goOn is false.
+func (s *Server) converse(c *Client, g *goroutines, goOn bool) {
 	defer func() {
 		close(g.done)
 		s.lock()
 		s.removeClient(c)
 		s.unlock()
 	}()
-	for {
+	for goOn {
 		err := c.rd.Fill()
 		if errors.Is(err, os.ErrDeadlineExceeded) { // woken by resume, not by the peer
 			c.conn.SetReadDeadline(time.Time{})
 		} else if err != nil {
 			return
 		}
-		if !c.serve() || c.overfull() {
-			return
-		}
+		goOn = c.serve() && !c.overfull()
 	}
 }
 
