@@ -100,7 +100,7 @@ func (c *Client) expire(seconds, absolute bool) {
 // ttl is TTL, PTTL, EXPIRETIME and PEXPIRETIME.
 func (c *Client) ttl(seconds, absolute bool) {
 	e := c.db.Peek(c.args[1])
-	if e == nil {
+	if !c.found(e != nil) {
 		c.w.Int(-2)
 		return
 	}

@@ -55,14 +55,14 @@ func cmdExists(c *Client) {
 		if c.cmd.Name == "touch" && e != nil {
 			c.db.Lookup(key)
 		}
-		n += btoi(e != nil)
+		n += btoi(c.found(e != nil))
 	}
 	c.w.Int(int64(n))
 }
 
 func cmdType(c *Client) {
 	e := c.db.Peek(c.args[1])
-	if e == nil {
+	if !c.found(e != nil) {
 		c.w.SimpleString("none")
 		return
 	}
@@ -271,7 +271,7 @@ func cmdCopy(c *Client) {
 		return
 	}
 	e := c.db.Lookup(from)
-	if e == nil || target.Peek(to) != nil && !replace {
+	if !c.found(e != nil) || target.Peek(to) != nil && !replace {
 		c.w.Int(0)
 		return
 	}
@@ -373,7 +373,7 @@ func cmdSwapdb(c *Client) {
 // object returns the entry of OBJECT's key without marking it as used.
 func (c *Client) object() *store.Entry {
 	e := c.db.Peek(c.args[2])
-	if e == nil {
+	if !c.found(e != nil) {
 		c.w.Null()
 	}
 	return e

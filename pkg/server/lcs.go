@@ -45,7 +45,7 @@ func cmdLcs(c *Client) {
 			c.fail("ERR The specified keys must contain string values")
 			return
 		}
-		if v != nil {
+		if c.found(v != nil) {
 			s[i] = v.View()
 		}
 	}
