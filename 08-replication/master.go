@@ -104,19 +104,29 @@ func (s *server) serveReplica(r *replica) error {
 	if err == nil {
 		_, err = io.Copy(r.conn, file)
 	}
-	for err == nil {
-		var messages []pubsub.Message
-		messages, err = r.queue.Receive() // all that has gathered meanwhile
+	// endregion
+	if err != nil {
+		return err
+	}
+	return r.sendStream()
+}
+
+// sendStream sends what is put into the queue, for as long as the replica takes it.
+func (r *replica) sendStream() error {
+	for {
+		// Everything that has gathered while we were writing comes at once, and leaves at once.
+		messages, err := r.queue.Receive()
+		if err != nil {
+			return err
+		}
 		var b []byte
 		for _, m := range messages {
 			b = append(b, m.Payload...)
 		}
-		if err == nil {
-			_, err = r.conn.Write(b)
+		if _, err := r.conn.Write(b); err != nil {
+			return err
 		}
 	}
-	// endregion
-	return err
 }
 
 // beginSync takes the picture and adds the replica to those who get the stream.

@@ -114,8 +114,7 @@ func (c *client) run(args [][]byte) {
 	// region: frozen
 	if s.stopping {
 		// What has been saved must stay all there is. The client sees its connection end without
-		// a reply to this command, so it knows that it was not executed, or does not know; but it
-		// is never told OK for something that is not on the disk.
+		// a reply to this command; it is never told OK for something that is not on the disk.
 		c.closing = true
 		return
 	}
