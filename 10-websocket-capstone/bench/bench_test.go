@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -371,4 +372,34 @@ func TestFormatting(t *testing.T) {
 	require.Equal(t, []string{"0", "999ns", "1.50µs", "15.0ms", "2.00s"}, []string{brief(0), brief(999), brief(1500), brief(15e6), brief(2e9)})
 	require.InDelta(t, 2.5, median([]float64{4, 1, 3, 2}), 0)
 	require.InDelta(t, 3, median([]float64{4, 1, 3}), 0)
+}
+
+// Who writes to the disk less is faster, and that says nothing else.
+func TestUnlikePersistence(t *testing.T) {
+	with := func(log string) string {
+		addr, _ := fakeServer(t, func(args [][]byte) string {
+			if string(args[0]) != "CONFIG" {
+				return pong(args)
+			}
+			value := map[string]string{"appendonly": log, "appendfsync": "always"}[string(args[2])]
+			return fmt.Sprintf("*2\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", len(args[2]), args[2], len(value), value)
+		})
+		return addr
+	}
+	race := func(a, b string) (string, error) {
+		o, err := parse([]string{"-addr", a, "-versus", b, "-n", "10", "-warmup", "0", "-rounds", "1", "-c", "1", "-P", "1", "-mix", "ping"}, io.Discard)
+		require.NoError(t, err)
+		var out bytes.Buffer
+		err = bench(t.Context(), o, &out)
+		return out.String(), err
+	}
+	out, err := race(with("no"), with("yes"))
+	require.ErrorContains(t, err, "unlike persistence")
+	require.Contains(t, out, "append-only file: no, snapshots: never")
+	require.Contains(t, out, "append-only file: yes, fsync always, snapshots: never")
+	_, err = race(with("yes"), with("yes"))
+	require.NoError(t, err)
+	silent, _ := fakeServer(t, pong) // does not tell
+	_, err = race(silent, with("yes"))
+	require.NoError(t, err)
 }

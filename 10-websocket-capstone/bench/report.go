@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"byor/pkg/resp"
 )
 
 // report prints the results as they come: a line for each test and server, and
@@ -24,11 +26,18 @@ type report struct {
 func (r *report) head(ctx context.Context) error {
 	o := r.o
 	fmt.Fprintf(r.out, "%s/%s, %d CPUs, %s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
+	first := "" // what the first server keeps
 	for i, t := range r.targets {
 		if err := ping(ctx, t.addr); err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
-		fmt.Fprintf(r.out, "%s  %s at %s%s\n", string(rune('A'+i)), t.name, t.addr, r.version(ctx, t))
+		keeps := keeping(ctx, t.addr)
+		fmt.Fprintf(r.out, "%s  %s at %s%s%s\n", string(rune('A'+i)), t.name, t.addr, r.version(ctx, t), keeps)
+		if i == 0 {
+			first = keeps
+		} else if keeps != "" && first != "" && keeps != first {
+			r.faults = append(r.faults, "unlike persistence settings are compared: who writes to the disk less is faster, and that says nothing else")
+		}
 	}
 	kind := "closed loop"
 	if o.rate > 0 {
@@ -64,6 +73,40 @@ func (r *report) version(ctx context.Context, t *target) string {
 		}
 	}
 	return ""
+}
+
+// keeping asks the server what it writes to disk, and when; a server that does
+// not tell is taken as it is.
+func keeping(ctx context.Context, addr string) string {
+	c, err := dial(ctx, addr)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+	in := resp.NewReader(c)
+	ask := func(name string) (value string, known bool) {
+		if _, err := c.Write(resp.AppendCommandStrings(nil, "CONFIG", "GET", name)); err != nil {
+			return "", false
+		}
+		v, err := in.ReadValue()
+		if err != nil || len(v.Elems) != 2 {
+			return "", false
+		}
+		return string(v.Elems[1].Str), true
+	}
+	log, known := ask("appendonly")
+	if !known {
+		return ""
+	}
+	if fsync, ok := ask("appendfsync"); ok && log == "yes" {
+		log += ", fsync " + fsync
+	}
+	save, _ := ask("save")
+	if save == "" {
+		save = "never"
+	}
+	return fmt.Sprintf(", append-only file: %s, snapshots: %s", log, save)
 }
 
 // row prints one test.

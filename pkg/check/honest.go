@@ -1,0 +1,102 @@
+package check
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Step 10, second part: browsers that have gone without a word, and the honesty of the benchmark.
+
+func init() {
+	register(10, 0,
+		Check{Name: "silent-browser", What: "who answers pings stays, who has gone without a word is let go", Run: silentBrowser, Own: true, Slow: 2, NotRedis: noGateway,
+			Hint: "no ping, or no deadline for its answer: a browser whose machine was switched off says nothing, for ever; ping it, and give each read a deadline that only an answer prolongs"},
+		Check{Name: "open-loop", What: "the benchmark shows a stall to whom it concerns", Run: openLoop, Own: true, Slow: 6, NotRedis: "it is about the benchmark",
+			Hint: "coordinated omission: with a fixed rate, latency counts from when a command should have been sent, not from when the stalled server let it be sent"},
+		Check{Name: "like-with-like", What: "the benchmark refuses to compare unlike settings", Run: likeWithLike, Own: true, Slow: 6, NotRedis: "it is about the benchmark",
+			Hint: "unlike persistence settings compared: ask both servers what they write to disk, and say so where it differs"})
+}
+
+func silentBrowser(t *T) {
+	s, addr := t.withGateway("-ws-ping", "0.2", "-ws-read-timeout", "1")
+	silent, alive := t.webSocket(addr, ""), t.webSocket(addr, "")
+	silent.ask(1, `"op":"sub","channels":["room"]`)
+	alive.ask(1, `"op":"sub","channels":["room"]`)
+	go func() { // well beyond the read timeout, and nothing but pings meanwhile
+		time.Sleep(2500 * time.Millisecond)
+		if c, err := t.TryDial(s); err == nil {
+			c.TrySend("*3\r\n$7\r\nPUBLISH\r\n$4\r\nroom\r\n$2\r\nhi\r\n")
+		}
+	}()
+	limit := t.limit
+	t.limit += 3 * time.Second
+	alive.until("a message after 2.5 s of nothing but pings (limit 1 s)", func(m map[string]any) bool { return m["push"] == "message" })
+	t.limit = limit
+	// What was sent to the silent one is still in its socket; behind it must be the end.
+	silent.c.SetReadDeadline(t.deadline(t.limit))
+	b, err := io.ReadAll(silent.br)
+	var timeout net.Error
+	t.Require(!(errors.As(err, &timeout) && timeout.Timeout()), "the end of a connection that answers no ping", "%d bytes, and it is open", len(b))
+	t.Require(!bytes.Contains(b, []byte("message")), "no messages to who has gone", "%s", Visible(b, 200))
+}
+
+// bench builds the course's benchmark, with the target's changes, and runs it. It returns what it
+// printed and whether it was content.
+func (t *T) bench(args ...string) (out string, ok bool) {
+	src := t.target.Source
+	if src == nil {
+		t.Skip("it is about the benchmark of the course")
+	}
+	bin := filepath.Join(t.TempDir(), "bench")
+	if err := Build(src.Root, Folders[Last]+"/bench", bin, src.Overlay); err != nil {
+		t.Fail("the benchmark compiles", err.Error())
+	}
+	cmd := exec.CommandContext(t.ctx, bin, args...)
+	cmd.Env = append(os.Environ(), "NO_COLOR=1")
+	b, err := cmd.CombinedOutput()
+	return string(b), err == nil
+}
+
+func openLoop(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s).Ask("+PONG\r\n", "PING")
+	ended := make(chan bool)
+	go func() { // stalls for half of the time, again and again, whenever the measurement begins
+		for {
+			select {
+			case <-ended:
+				return
+			case <-time.After(400 * time.Millisecond):
+				c.TrySend("*3\r\n$6\r\nCLIENT\r\n$5\r\nPAUSE\r\n$3\r\n300\r\n")
+			}
+		}
+	}()
+	out, ok := t.bench("-addr", s.Addr, "-rate", "2000", "-t", "1500ms", "-warmup", "100ms", "-rounds", "1", "-P", "1", "-mix", "ping", "-c", "10")
+	close(ended)
+	t.Require(ok, "a measurement", "%s", out)
+	// The line of the test: mix, P, server, commands a second, p50, p95, …
+	for _, line := range strings.Split(out, "\n") {
+		if f := strings.Fields(line); len(f) > 6 && f[0] == "ping" {
+			p95, err := time.ParseDuration(f[5])
+			t.Require(err == nil && p95 > 100*time.Millisecond, "a p95 that tells of stalls of 300 ms", "%s", line)
+			return
+		}
+	}
+	t.Fail("a line for ping", out)
+}
+
+func likeWithLike(t *T) {
+	a, b := t.Start(Options{}), t.Start(Options{Fsync: "always"})
+	args := []string{"-t", "50ms", "-warmup", "0", "-rounds", "1", "-P", "1", "-mix", "ping", "-c", "2", "-addr", a.Addr, "-versus"}
+	out, ok := t.bench(append(args, b.Addr)...)
+	t.Require(!ok && strings.Contains(out, "persistence"), "a refusal to compare a server that syncs with one that does not", "%s", out)
+	out, ok = t.bench(append(args, t.Start(Options{}).Addr)...)
+	t.Require(ok, "a comparison of like with like", "%s", out)
+}
