@@ -32,6 +32,8 @@ type webSocket struct {
 	t  *T
 	c  net.Conn
 	br *bufio.Reader
+
+	lines [][]byte // JSON objects of a frame that until has not looked at yet
 }
 
 // tryWebSocket makes the handshake with a server's HTTP address and returns the response's status when it is not 101.
@@ -168,17 +170,9 @@ func (w *webSocket) readFrame() (op byte, fin bool, payload []byte, err error) {
 func (w *webSocket) until(want string, f func(m map[string]any) bool) map[string]any {
 	var seen []string
 	for {
-		op, b, err := w.read()
-		if err != nil || op == wsClose {
-			got := "nothing more"
-			if err == nil {
-				got = "a close frame with code " + fmt.Sprint(closeCode(b))
-			} else if !strings.Contains(err.Error(), "timeout") {
-				got = plainErr(err)
-			}
-			w.t.Fail(want, strings.Join(append(seen, got), "\n"))
-		}
-		for _, line := range bytes.Split(bytes.TrimSpace(b), []byte("\n")) {
+		for len(w.lines) > 0 {
+			line := w.lines[0]
+			w.lines = w.lines[1:]
 			m := map[string]any{}
 			if err := json.Unmarshal(line, &m); err != nil {
 				w.t.Fail("JSON objects, one a line", Visible(line, 200))
@@ -190,6 +184,17 @@ func (w *webSocket) until(want string, f func(m map[string]any) bool) map[string
 				seen = seen[1:]
 			}
 		}
+		op, b, err := w.read()
+		if err != nil || op == wsClose {
+			got := "nothing more"
+			if err == nil {
+				got = "a close frame with code " + fmt.Sprint(closeCode(b))
+			} else if !strings.Contains(err.Error(), "timeout") {
+				got = plainErr(err)
+			}
+			w.t.Fail(want, strings.Join(append(seen, got), "\n"))
+		}
+		w.lines = bytes.Split(bytes.TrimSpace(b), []byte("\n"))
 	}
 }
 
