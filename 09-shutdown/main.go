@@ -245,11 +245,18 @@ func (s *server) drain() {
 	// endregion
 }
 
-// watchSignals stops the server on SIGINT (Ctrl-C) and SIGTERM (kill, systemd, Docker, Kubernetes).
-func (s *server) watchSignals() {
-	// region: the first asks, the second forces
+// catchSignals returns a channel of SIGINT (Ctrl-C) and SIGTERM (kill, systemd, Docker, Kubernetes).
+func catchSignals() chan os.Signal {
 	signals := make(chan os.Signal, 2) // room for both, for who sends without waiting
+	// region: catch the signals
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	// endregion
+	return signals
+}
+
+// watchSignals stops the server when a signal comes.
+func (s *server) watchSignals(signals chan os.Signal) {
+	// region: the first asks, the second forces
 	asked := make(chan error, 1)
 	waiting := false
 	for {
@@ -396,7 +403,7 @@ func run(addr, dir string, useLog bool, policy, master string, trace bool) error
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go s.watchSignals()
+	go s.watchSignals(catchSignals()) // caught from here on, not from when the goroutine runs
 	go s.expireInBackground(ctx)
 	go s.tick(ctx)
 	_, port, _ := net.SplitHostPort(s.ln.Addr().String())

@@ -243,9 +243,14 @@ func TestABgsaveIsGivenUp(t *testing.T) {
 	require.Equal(t, "new", dial(t, addr).do("GET a"))
 }
 
+// lazily is text that is made when it is printed.
+type lazily func() string
+
+func (f lazily) String() string { return f() }
+
 // Clients in all kinds of sleep are woken, and every goroutine ends.
 func TestDrain(t *testing.T) {
-	before := runtime.NumGoroutine()
+	before := runtime.NumGoroutine() // and one more will be that which looks, in Eventually
 	s, addr, end := start(t, t.TempDir(), false, "")
 	var conns []*conn
 	for i := range 12 {
@@ -275,7 +280,9 @@ func TestDrain(t *testing.T) {
 		c.Close()
 	}
 	require.Empty(t, s.clients)
-	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before }, 10*time.Second, time.Millisecond, "a goroutine is left")
+	stacks := make([]byte, 1<<20)
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 }, 10*time.Second, time.Millisecond,
+		"a goroutine is left:\n%s", lazily(func() string { return string(stacks[:runtime.Stack(stacks, true)]) }))
 }
 
 // Under load: each client gets whole replies, then the end, and no acknowledged INCR is lost.

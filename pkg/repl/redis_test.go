@@ -237,6 +237,10 @@ func TestFollowsRedis(t *testing.T) {
 				master.do("EXEC")
 			}
 			require.Eventually(t, func() bool { return f.Status().State == repl.Connected && master.do("WAIT 1 1000") == "1" }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { // the GETACK of WAIT is counted after it was answered
+				_, offset := f.Position()
+				return master.info("replication", "master_repl_offset") == strconv.FormatInt(offset, 10)
+			}, 10*time.Second, time.Millisecond)
 			mu.Lock()
 			defer mu.Unlock()
 			require.Equal(t, 70, n)
@@ -244,9 +248,8 @@ func TestFollowsRedis(t *testing.T) {
 			require.Equal(t, c.diskless == "yes" && !c.needSize, size == -1)
 			require.Equal(t, strconv.Itoa(continued), master.info("stats", "sync_partial_ok"))
 			require.Positive(t, continued)
-			id, offset := f.Position()
+			id, _ := f.Position()
 			require.Equal(t, master.info("replication", "master_replid"), id)
-			require.Equal(t, master.info("replication", "master_repl_offset"), strconv.FormatInt(offset, 10))
 		})
 	}
 }
