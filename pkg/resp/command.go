@@ -101,6 +101,15 @@ func (r *CommandReader) Consumed() int64 { return r.read }
 // Size returns the bytes of memory that the buffer holds.
 func (r *CommandReader) Size() int { return cap(r.buf) }
 
+// Shrink gives the buffer back if all that was received has been returned as commands. Arguments
+// returned before stay valid, but keep the old buffer alive.
+func (r *CommandReader) Shrink() {
+	if r.start < len(r.buf) {
+		return
+	}
+	r.buf, r.start, r.pos, r.arena, r.roomy = nil, 0, 0, nil, false
+}
+
 // Fill reads once from the source. Arguments returned before are invalid after it. The buffer
 // grows with what has really come, never with what a length claims.
 func (r *CommandReader) Fill() error {
@@ -129,6 +138,7 @@ func (r *CommandReader) makeRoom() {
 		to := r.buf
 		if cap(to) > keepBuf && n <= keepBuf/8 {
 			to = make([]byte, readBuf)
+			r.arena = nil // which refers to the old one
 		}
 		copy(to, r.buf[r.start:])
 		r.buf = to[:n]

@@ -24,6 +24,7 @@ type blocking struct {
 	// poll is tried by pollBlocked, for clients that wait for replicas or the disk, not for keys.
 	poll   func(c *Client) bool
 	paused bool // by CLIENT PAUSE: the command was not run yet
+	mute   bool // CLIENT REPLY wants no reply
 
 	cmd  *Command
 	args [][]byte
@@ -43,11 +44,12 @@ func (c *Client) block(b blocking, keys [][]byte) {
 	b.cmd, b.args, b.from = c.cmd, copyArgs(c.args), s.clock().Sub(s.started)
 	for _, k := range keys {
 		wk := watchKey{c.db.ID(), string(k)}
-		if containsKey(b.keys, wk) {
-			continue
+		q := s.waiting[wk]
+		if n := len(q); n > 0 && q[n-1] == c {
+			continue // the key was named before
 		}
 		b.keys = append(b.keys, wk)
-		s.waiting[wk] = append(s.waiting[wk], c)
+		s.waiting[wk] = append(q, c)
 	}
 	c.blocked = &b
 	s.blocked[c] = struct{}{}
@@ -139,13 +141,30 @@ func (s *Server) serveKey(wk watchKey) {
 	}
 }
 
-// asClient runs fn as a unit on behalf of a blocked client.
+// asClient runs fn on behalf of a blocked client: as a unit, or inside the one of an EXEC whose command
+// ended the wait.
 func (s *Server) asClient(c *Client, b *blocking, fn func()) {
-	cmd, args := c.cmd, c.args
+	cmd, args, mark := c.cmd, c.args, len(c.w.Buf)
 	c.cmd, c.args, c.rewritten = b.cmd, b.args, false
 	fn()
 	c.cmd, c.args = cmd, args
+	if b.mute {
+		c.w.Buf = c.w.Buf[:mark]
+	}
+	if s.frozen > 0 || len(s.unit.ends) == 0 {
+		return
+	}
 	s.endUnit()
+	c.writtenTo = s.master.Offset()
+}
+
+// maxTimerDelay bounds the wait of a timer: a deadline may be farther away than a time.Duration reaches.
+const maxTimerDelay = time.Hour
+
+// timerDelay returns how long a timer shall wait for a deadline.
+func (s *Server) timerDelay(deadlineMs int64) time.Duration {
+	ms := min(max(0, deadlineMs-s.clock().UnixMilli()), maxTimerDelay.Milliseconds())
+	return time.Duration(ms+1) * time.Millisecond
 }
 
 // armBlockTimer sees to it that timeouts are looked at when the next one is due.
@@ -154,7 +173,7 @@ func (s *Server) armBlockTimer(deadlineMs int64) {
 		return
 	}
 	s.blockTimerMs = deadlineMs
-	d := time.Duration(max(0, deadlineMs-s.clock().UnixMilli())+1) * time.Millisecond
+	d := s.timerDelay(deadlineMs)
 	if s.blockTimer == nil {
 		s.blockTimer = time.AfterFunc(d, s.expireBlocked)
 	} else {

@@ -43,7 +43,8 @@ type Client struct {
 
 	subs     subscriptions
 	blocked  *blocking
-	muteOnce int // commands whose reply CLIENT REPLY SKIP drops: 2 at SKIP itself, 1 at the next
+	messages []byte // those among the output of a command that is muted
+	muteOnce int    // commands whose reply CLIENT REPLY SKIP drops: 2 at SKIP itself, 1 at the next
 
 	createdMs, activeMs int64
 	totalIn, totalOut   int64
@@ -70,6 +71,7 @@ type Client struct {
 	perr  error // the protocol error behind the batch
 
 	outMu     sync.Mutex
+	outIdle   *sync.Cond // signalled when writing ends
 	out       []byte
 	wbuf      []byte
 	writing   bool
@@ -109,6 +111,7 @@ func (s *Server) newClient(conn net.Conn) *Client {
 	s.nextID++
 	c := &Client{s: s, id: s.nextID, db: s.store.DB(0), conn: conn, user: "default"}
 	c.w.Proto = 2
+	c.outIdle = sync.NewCond(&c.outMu)
 	c.createdMs, c.activeMs = s.nowMs, s.nowMs
 	c.authed = s.cfg.RequirePass == ""
 	if conn != nil {
@@ -145,6 +148,10 @@ func (s *Server) removeClient(c *Client) {
 	s.removeMonitor(c)
 	s.replicaGone(c)
 	c.queue = nil
+	c.outMu.Lock()
+	s.stats.netOut += c.totalOut
+	c.outMu.Unlock()
+	s.stats.netIn += c.totalIn
 }
 
 // closeClient asks for a session to end: at once, or when what it was told so far is written. The
@@ -159,11 +166,19 @@ func (s *Server) closeClient(c *Client, mode closeMode) {
 }
 
 // push opens an out-of-band message of n values to the client, which may be another one than the
-// running command's. The engine's lock must be held.
-func (c *Client) push(n int) *resp.Writer {
+// running command's; end it with pushed and the mark. The engine's lock must be held.
+func (c *Client) push(n int) (w *resp.Writer, mark int) {
 	c.s.queueAsync(c)
+	mark = len(c.w.Buf)
 	c.w.Push(n)
-	return &c.w
+	return &c.w, mark
+}
+
+// pushed ends a message: CLIENT REPLY must not drop it with the reply of the command that it came with.
+func (c *Client) pushed(mark int) {
+	if c.s.muting == c {
+		c.messages = append(c.messages, c.w.Buf[mark:]...)
+	}
 }
 
 // queueAsync notes that c has output that its own goroutine does not know of.
@@ -192,7 +207,7 @@ func (c *Client) handOver() {
 	c.commitAt = c.s.aofEnd
 	size := int64(len(c.out) + len(c.wbuf))
 	c.outMu.Unlock()
-	c.checkOutputLimit(size)
+	c.checkOutputLimit(size, time.Now())
 }
 
 // outputClass returns the index of the client's class in client-output-buffer-limit.
@@ -206,12 +221,11 @@ func (c *Client) outputClass() int {
 	return classNormal
 }
 
-// checkOutputLimit closes a client that does not read what it is sent.
-func (c *Client) checkOutputLimit(size int64) {
+// checkOutputLimit closes a client that does not read what it is sent. size is what waits to be written.
+func (c *Client) checkOutputLimit(size int64, now time.Time) {
 	lim := c.s.cfg.OutputLimits[c.outputClass()]
 	over := lim.Hard > 0 && size > lim.Hard
 	if lim.Soft > 0 && size > lim.Soft {
-		now := time.Now()
 		if c.overSince.IsZero() {
 			c.overSince = now
 		}
@@ -223,6 +237,16 @@ func (c *Client) checkOutputLimit(size int64) {
 		c.s.logf(LevelWarning, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", c.describe())
 		c.s.stats.outputLimitDisconnections++
 		c.s.closeClient(c, closeNow)
+	}
+}
+
+// checkOutputLimits looks at those who are over the soft limit, or no longer, and at whom nothing new
+// was sent.
+func (s *Server) checkOutputLimits(now time.Time) {
+	for _, c := range s.clients {
+		if !c.overSince.IsZero() {
+			c.checkOutputLimit(c.outputBytes(), now)
+		}
 	}
 }
 
@@ -258,5 +282,17 @@ func (c *Client) flush() error {
 		c.wbuf = c.wbuf[:0]
 	}
 	c.writing = false
+	c.outIdle.Broadcast()
 	return c.outErr
+}
+
+// flushAll is flush that also waits for another goroutine that is writing: when it returns, what was
+// handed over before has been written.
+func (c *Client) flushAll() error {
+	c.outMu.Lock()
+	for c.writing {
+		c.outIdle.Wait()
+	}
+	c.outMu.Unlock()
+	return c.flush()
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"sort"
 	"strconv"
 
@@ -169,7 +170,7 @@ func cmdScan(c *Client) {
 	at, n := len(c.w.Buf), 0
 	var expired []string
 	visited := int64(0)
-	for tries := o.count * 10; tries > 0; tries-- {
+	for tries := 10 * min(o.count, math.MaxInt64/10); tries > 0; tries-- {
 		o.cursor = c.db.Scan(o.cursor, func(e *store.Entry) {
 			visited++
 			switch {

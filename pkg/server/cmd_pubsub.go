@@ -32,29 +32,35 @@ func (s subscriptions) count() int { return s.channels + s.sharded }
 // Deliver appends a published message to the client's output. It is called by the hub, under the
 // engine's lock.
 func (c *Client) Deliver(m pubsub.Message) {
+	if c.closing != staysOpen { // its last words are said
+		return
+	}
 	switch m.Kind {
 	case pubsub.Channel:
-		w := c.push(3)
+		w, mark := c.push(3)
 		w.BulkString("message")
 		w.Bulk(m.Channel)
 		w.Bulk(m.Payload)
+		c.pushed(mark)
 	case pubsub.Pattern:
-		w := c.push(4)
+		w, mark := c.push(4)
 		w.BulkString("pmessage")
 		w.Bulk(m.Pattern)
 		w.Bulk(m.Channel)
 		w.Bulk(m.Payload)
+		c.pushed(mark)
 	case pubsub.Sharded:
-		w := c.push(3)
+		w, mark := c.push(3)
 		w.BulkString("smessage")
 		w.Bulk(m.Channel)
 		w.Bulk(m.Payload)
+		c.pushed(mark)
 	}
 }
 
 // subscribed replies to one change of a subscription; a nil name is written as null.
 func (c *Client) subscribed(kind string, name []byte, count int) {
-	w := c.push(3)
+	w, mark := c.push(3)
 	w.BulkString(kind)
 	if name == nil {
 		w.Null()
@@ -62,6 +68,7 @@ func (c *Client) subscribed(kind string, name []byte, count int) {
 		w.Bulk(name)
 	}
 	w.Int(int64(count))
+	c.pushed(mark)
 }
 
 func (c *Client) recount() { c.subs.channels, c.subs.sharded = c.s.hub.Count(c) }

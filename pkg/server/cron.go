@@ -29,6 +29,7 @@ func (s *Server) cron() {
 		s.sampleOps()
 		s.sampleMemory()
 		s.closeIdle()
+		s.checkOutputLimits(time.Now())
 		s.endPause()
 		s.resizeTables()
 		s.replicationCron()

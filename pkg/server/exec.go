@@ -12,16 +12,25 @@ import (
 // command must be given again later, because clients are paused. The engine's lock must be held.
 func (s *Server) execute(c *Client, args [][]byte) bool {
 	mark := len(c.w.Buf)
+	if c.muted() {
+		s.muting = c
+	}
 	done := s.dispatch(c, args)
+	s.muting = nil
 	if c.has(flagReplica) && len(c.w.Buf) > mark { // a reply would get into the stream
 		s.logf(LevelWarning, "Replica generated a reply to command '%s', disconnecting it: %s", clip(args[0], 128), c.describe())
 		c.w.Buf = c.w.Buf[:mark]
 		s.closeClient(c, closeNow)
 	}
-	if c.muteOnce > 0 || c.flags&(flagReplyOff|flagMaster|flagFake) != 0 {
+	if done && c.muted() {
 		c.mute(mark)
 	}
 	return done
+}
+
+// muted reports whether the command that runs, or is about to, gets no reply.
+func (c *Client) muted() bool {
+	return c.muteOnce > 0 || c.flags&(flagReplyOff|flagMaster|flagFake) != 0
 }
 
 func (s *Server) dispatch(c *Client, args [][]byte) bool {
@@ -195,12 +204,17 @@ func (s *Server) call(c *Client, cmd *Command, args [][]byte, start time.Duratio
 	s.account(c, cmd, args, s.tick()-start)
 }
 
-// mute drops the reply of the command that just ran, for CLIENT REPLY and for links that get none.
+// mute drops the reply of the command that just ran, or of the one that waits, for CLIENT REPLY and for
+// links that get none. Messages are not replies: they stay.
 func (c *Client) mute(mark int) {
 	if c.muteOnce > 0 {
 		c.muteOnce--
 	}
-	c.w.Buf = c.w.Buf[:mark]
+	if c.blocked != nil {
+		c.blocked.mute = true
+	}
+	c.w.Buf = append(c.w.Buf[:mark], c.messages...)
+	c.messages = c.messages[:0]
 }
 
 // account adds the command to the statistics and to the slow log.

@@ -48,6 +48,9 @@ func (s *Server) feedMonitors(c *Client, args [][]byte) {
 	}
 	line = append(line, '\r', '\n')
 	for _, m := range s.monitors {
+		if m.closing != staysOpen {
+			continue
+		}
 		s.queueAsync(m)
 		m.w.Raw(line)
 	}

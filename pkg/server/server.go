@@ -47,6 +47,7 @@ type Server struct {
 
 	clients map[int64]*Client
 	nextID  int64
+	muting  *Client   // whose running command gets no reply
 	async   []*Client // those with output that their own goroutine does not know of
 
 	dirty    int64 // changes since the last save

@@ -1,8 +1,16 @@
 package server
 
 import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"byor/pkg/resp"
 
 	"github.com/stretchr/testify/require"
 )
@@ -61,5 +69,222 @@ func TestBlockedClientThatLeavesIsNoticed(t *testing.T) {
 			c.conn.Close()
 			waitBlocked(t, s, 0)
 		}
+	})
+}
+
+// A deadline that Go's durations cannot hold must not make the timer fire for ever.
+func TestFarDeadlineDoesNotSpin(t *testing.T) {
+	s, addr := startServer(t)
+	c := dial(t, addr)
+	c.send("BLPOP", "x", "10000000000")
+	waitBlocked(t, s, 1)
+	s.lock()
+	require.Positive(t, s.timerDelay(s.blockTimerMs))
+	s.unlock()
+	require.Equal(t, time.Millisecond, s.timerDelay(0))
+	dial(t, addr).want("RPUSH x 1", ":1")
+	require.Equal(t, `*["x" "1"]`, show(c.read()))
+}
+
+// CLIENT REPLY OFF and SKIP hold for a command that waited, too, and never for messages.
+func TestClientReplyOfWaitsAndMessages(t *testing.T) {
+	redis := startRedis(t)
+	bothTransports(t, func(t *testing.T, options ...string) {
+		_, addr := startServer(t, options...)
+		for _, addr := range []string{redis, addr} {
+			off, skip, sub, other := dial(t, addr), dial(t, addr), dial(t, addr), dial(t, addr)
+			other.do("DEL a b")
+			off.send("CLIENT", "REPLY", "OFF")
+			off.send("BLPOP", "a", "0")
+			skip.send("CLIENT", "REPLY", "SKIP")
+			skip.send("BLPOP", "b", "0")
+			watch := &side{addr: addr, conns: map[string]*testConn{"@watcher": other}}
+			require.Eventually(t, func() bool { return watch.blocked(t) == 2 }, 10*time.Second, time.Millisecond)
+			other.want("RPUSH a 1", ":1")
+			other.want("RPUSH b 1", ":1")
+			off.send("CLIENT", "REPLY", "ON")
+			require.Equal(t, "+OK", show(off.read()))
+			skip.want("PING", "+PONG")
+
+			sub.do("HELLO 3")
+			sub.send("CLIENT", "REPLY", "OFF")
+			sub.send("SUBSCRIBE", "ch")
+			sub.send("PUBLISH", "ch", "mine")
+			sub.send("PING")
+			require.Equal(t, `>["subscribe" "ch" :1]`, show(sub.read()))
+			require.Equal(t, `>["message" "ch" "mine"]`, show(sub.read()))
+			other.want("PUBLISH ch other", ":1")
+			require.Equal(t, `>["message" "ch" "other"]`, show(sub.read()))
+			sub.send("CLIENT", "REPLY", "ON")
+			require.Equal(t, "+OK", show(sub.read()))
+		}
+	})
+}
+
+// The last reply leaves, also when somebody else is just writing to the client.
+func TestQuitIsAnsweredBesideMessages(t *testing.T) {
+	bothTransports(t, func(t *testing.T, options ...string) {
+		_, addr := startServer(t, options...)
+		pub := dial(t, addr)
+		stop := make(chan struct{})
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			wire := bytes.Repeat(resp.AppendCommandStrings(nil, "PUBLISH", "ch", strings.Repeat("x", 1000)), 20)
+			go io.Copy(io.Discard, pub.conn)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					pub.conn.Write(wire)
+				}
+			}
+		}()
+		for range 30 {
+			c := dial(t, addr)
+			c.conn.Write([]byte("HELLO 3\r\nSUBSCRIBE ch\r\nPING\r\nQUIT\r\n"))
+			for {
+				v := c.read()
+				if show(v) == "+PONG" {
+					break
+				}
+			}
+			for {
+				v := c.read()
+				if show(v) == "+OK" {
+					break
+				}
+			}
+		}
+		close(stop)
+		<-done
+	})
+}
+
+// What a client's commands were is nobody else's to read once they are done: the buffer they stood in
+// is being filled with the next ones. The race detector judges this.
+func TestClientListWhileOthersRead(t *testing.T) {
+	bothTransports(t, func(t *testing.T, options ...string) {
+		_, addr := startServer(t, options...)
+		busy, c := dial(t, addr), dial(t, addr)
+		go func() {
+			for i := range 2000 {
+				busy.conn.Write(resp.AppendCommandStrings(nil, "SET", "k", strings.Repeat("v", i)))
+			}
+		}()
+		go io.Copy(io.Discard, busy.conn)
+		for range 100 {
+			require.Contains(t, string(c.do("CLIENT LIST").Str), "cmd=client|list")
+		}
+	})
+}
+
+// Bursts that were read in between do not add up to a soft limit.
+func TestSoftLimitCountsOnlyWhatWaits(t *testing.T) {
+	s, addr := startServer(t, "--client-output-buffer-limit", "normal", "0", "1000", "60")
+	a := dial(t, addr)
+	a.want("PING", "+PONG")
+	s.lock()
+	defer s.unlock()
+	var c *Client
+	for _, c = range s.clients {
+	}
+	now := time.Now()
+	c.checkOutputLimit(2000, now)
+	require.Equal(t, staysOpen, c.closing)
+	s.checkOutputLimits(now.Add(30 * time.Second)) // nothing waits any more
+	c.checkOutputLimit(2000, now.Add(61*time.Second))
+	require.Equal(t, staysOpen, c.closing)
+	c.checkOutputLimit(2000, now.Add(122*time.Second))
+	require.Equal(t, closeNow, c.closing)
+}
+
+// The effects of a transaction stay together whatever its commands do to waiting clients.
+func TestUnblockInsideExecDoesNotCutTheUnit(t *testing.T) {
+	dir := t.TempDir()
+	s, addr := startServer(t, "--dir", dir, "--appendonly", "yes")
+	c, w := dial(t, addr), dial(t, addr)
+	id := w.do("CLIENT ID").Int
+	w.send("BLPOP", "x", "0")
+	waitBlocked(t, s, 1)
+	c.want("MULTI", "+OK")
+	c.do("SET a 1")
+	c.do(fmt.Sprint("CLIENT UNBLOCK ", id))
+	c.do("SET b 2")
+	c.want("EXEC", `*[+OK :1 +OK]`)
+	files, err := filepath.Glob(filepath.Join(dir, "appendonlydir", "*.incr.aof"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	s.lock()
+	require.NoError(t, s.aof.Load().Flush())
+	s.unlock()
+	log, err := os.ReadFile(files[0])
+	require.NoError(t, err)
+	require.Equal(t, 1, strings.Count(string(log), "MULTI"))
+	require.Equal(t, 1, strings.Count(string(log), "EXEC"))
+}
+
+func TestScanWithTheLargestCount(t *testing.T) {
+	_, addr := startServer(t)
+	c := dial(t, addr)
+	c.do("MSET a 1 b 2")
+	require.Len(t, c.do("SCAN 0 COUNT 9223372036854775807").Elems[1].Elems, 2)
+	require.Len(t, c.do("SCAN 0 COUNT 1844674407370955162").Elems[1].Elems, 2)
+}
+
+// A client may name many keys; each wait is entered once, without comparing all with all.
+func TestBlockOnManyKeys(t *testing.T) {
+	s, addr := startServer(t)
+	c, other := dial(t, addr), dial(t, addr)
+	args := []string{"BLPOP"}
+	for i := range 50000 {
+		args = append(args, fmt.Sprint("k", i%40000))
+	}
+	c.send(append(args, "0")...)
+	waitBlocked(t, s, 1)
+	s.lock()
+	require.Len(t, s.waiting, 40000)
+	require.Len(t, s.waiting[watchKey{0, "k5"}], 1)
+	s.unlock()
+	other.want("RPUSH k39999 v", ":1")
+	require.Equal(t, `*["k39999" "v"]`, show(c.read()))
+	s.lock()
+	require.Empty(t, s.waiting)
+	s.unlock()
+}
+
+// A large command's memory is given back when it is done, not when the client speaks next.
+func TestLargeCommandLeavesNoBuffer(t *testing.T) {
+	bothTransports(t, func(t *testing.T, options ...string) {
+		s, addr := startServer(t, options...)
+		c, other := dial(t, addr), dial(t, addr)
+		c.send("SET", "k", strings.Repeat("x", 8<<20))
+		require.Equal(t, "+OK", show(c.read()))
+		other.do("PING")
+		s.lock()
+		defer s.unlock()
+		for _, c := range s.clients {
+			require.Less(t, c.querySize, 1<<20)
+		}
+	})
+}
+
+func TestNetworkBytesOfThoseWhoLeft(t *testing.T) {
+	bothTransports(t, func(t *testing.T, options ...string) {
+		s, addr := startServer(t, options...)
+		c := dial(t, addr)
+		c.do("ECHO " + strings.Repeat("x", 5000))
+		c.conn.Close()
+		require.Eventually(t, func() bool {
+			s.lock()
+			defer s.unlock()
+			return len(s.clients) == 0
+		}, 10*time.Second, time.Millisecond)
+		s.lock()
+		defer s.unlock()
+		in, out := s.netBytes()
+		require.Greater(t, in, int64(5000))
+		require.Greater(t, out, int64(5000))
 	})
 }

@@ -30,6 +30,7 @@ func (c *Client) parse() {
 	if c.next < len(c.batch) || c.perr != nil {
 		return
 	}
+	clear(c.batch) // or it would keep the buffer of large arguments alive
 	c.batch, c.next, c.kept = c.batch[:0], 0, false
 	limit := maxBatch
 	if c.rd.Limits.Unauthenticated {
@@ -79,8 +80,17 @@ func (c *Client) run() {
 	if c.next < len(c.batch) && c.blocked != nil && !c.kept {
 		c.keepRest()
 	}
+	c.args = nil // they stand in the buffer, which is about to be filled again
+	if c.next == len(c.batch) && c.rd.Size() > keepQuery {
+		clear(c.batch)
+		c.rd.Shrink()
+		c.querySize = c.rd.Size()
+	}
 	c.handOver()
 }
+
+// keepQuery is how large the input buffer of a client may stay when its commands are done.
+const keepQuery = 256 << 10
 
 // keepRest copies the commands that wait behind a blocked one, since reading on will overwrite
 // the buffer they point into.
@@ -168,7 +178,7 @@ func (c *Client) serve() bool {
 		c.handOff = nil
 		c.rd.Limits.Unauthenticated = !c.authed
 		c.s.unlock()
-		if closing == closeNow || c.flush() != nil || closing == closeAfterReply {
+		if closing == closeNow || c.flushAll() != nil || closing == closeAfterReply {
 			return false
 		}
 		if handOff != nil {
