@@ -118,9 +118,15 @@ func setClears(t *T) {
 
 func oldTimer(t *T) {
 	a, b, d, c := t.Key("a"), t.Key("b"), t.Key("d"), t.Dial()
-	c.Ask("+OK\r\n", "SET", a, "old", "PX", "150").Ask("+OK\r\n", "SET", a, "new")
-	c.Ask("+OK\r\n", "SET", b, "old", "PX", "150").Ask(":1\r\n", "DEL", b).Ask("+OK\r\n", "SET", b, "new")
-	c.Ask("+OK\r\n", "SET", d, "old", "PX", "150").Ask("+OK\r\n", "SET", d, "new", "EX", "100")
+	var in []byte // in one packet: on a busy machine the old deadline would come before the next command
+	for _, cmd := range [][]string{
+		{"SET", a, "old", "PX", "150"}, {"SET", a, "new"},
+		{"SET", b, "old", "PX", "150"}, {"DEL", b}, {"SET", b, "new"},
+		{"SET", d, "old", "PX", "150"}, {"SET", d, "new", "EX", "100"},
+	} {
+		in = resp.AppendCommandStrings(in, cmd...)
+	}
+	c.Exchange(string(in), "+OK\r\n+OK\r\n+OK\r\n:1\r\n+OK\r\n+OK\r\n+OK\r\n")
 	t.Sleep(soon + 2*margin)
 	c.Ask(Bulk("new"), "GET", a).Ask(Bulk("new"), "GET", b).Ask(Bulk("new"), "GET", d)
 }

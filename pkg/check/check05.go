@@ -270,9 +270,13 @@ func killUnderLoad(t *T) {
 	const clients = 10
 	var acked [clients]int
 	var total atomic.Int64
+	var conns [clients]*Conn
+	for i := range conns {
+		conns[i] = t.DialTo(s)
+	}
 	time.AfterFunc(400*time.Millisecond, s.Kill)
 	t.Parallel(clients, func(i int) {
-		c := t.DialTo(s)
+		c := conns[i]
 		for n := 1; ; n++ {
 			if !c.TrySend(string(resp.AppendCommandStrings(nil, "SET", fmt.Sprintf("c%d:%d", i, n), strconv.Itoa(n)))) {
 				return
