@@ -80,9 +80,19 @@ func launch(t *testing.T, bin, dir string, args ...string) *capstone {
 		if err == nil {
 			_ = nc.Close()
 		}
-		return err == nil
+		return err == nil && c.ready() == http.StatusOK
 	}, patience, 5*time.Millisecond, "no answer on the port")
 	return c
+}
+
+// ready asks /readyz and returns the status, 0 for none.
+func (c *capstone) ready() int {
+	r, err := http.Get(c.page + "readyz")
+	if err != nil {
+		return 0
+	}
+	_ = r.Body.Close()
+	return r.StatusCode
 }
 
 // Write takes what the process says.
@@ -255,14 +265,7 @@ func testSigint(t *testing.T, bin string) {
 	ws.say(`{"id":1,"op":"ping"}`)
 	require.Equal(t, `{"id":1,"result":"PONG"}`, ws.hear())
 	require.NoError(t, c.cmd.Process.Signal(syscall.SIGINT))
-	require.Eventually(t, func() bool {
-		r, err := http.Get(c.page + "readyz")
-		if err != nil {
-			return false
-		}
-		_ = r.Body.Close()
-		return r.StatusCode == 503
-	}, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return c.ready() == 503 }, patience, 5*time.Millisecond)
 	require.NoError(t, c.cmd.Process.Signal(syscall.SIGINT))
 	require.Equal(t, 1, c.exits())
 	require.Contains(t, c.said(), "A second signal")
@@ -304,14 +307,7 @@ func testShutdownFails(t *testing.T, bin string) {
 	}
 	require.NoError(t, c.cmd.Process.Signal(syscall.SIGTERM))
 	ws.expectClose(websocket.CloseGoingAway) // it was polite too early, and lets browsers in again
-	require.Eventually(t, func() bool {
-		r, err := http.Get(c.page + "readyz")
-		if err != nil {
-			return false
-		}
-		_ = r.Body.Close()
-		return r.StatusCode == 200
-	}, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return c.ready() == 200 }, patience, 5*time.Millisecond)
 	c.browser().expect(`{"id":1,"op":"cmd","args":["GET","k"]}`, `{"id":1,"result":"v"}`)
 	require.NoError(t, os.Mkdir(dir, 0o755))
 	require.NoError(t, c.cmd.Process.Signal(syscall.SIGTERM))
