@@ -188,7 +188,7 @@ func (st *stress) operate(c *stressClient, i int) {
 		"CONFIG SET hash-max-listpack-entries 512", "MEMORY STATS", "CLIENT PAUSE 1 ALL", "LATENCY HISTOGRAM"}
 	c.pipeline(lines[i%len(lines)], "WAIT 1 1")
 	if i%5 == 0 { // whoever that is; the caller's own connection stays
-		c.pipeline(fmt.Sprintf("CLIENT KILL ID %d SKIPME yes", 30+c.rng.IntN(2000)))
+		c.pipeline(fmt.Sprintf("CLIENT KILL ID %d SKIPME yes", 1+c.rng.IntN(60)))
 	}
 }
 
