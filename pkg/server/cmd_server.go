@@ -65,11 +65,16 @@ func cmdShutdown(c *Client) {
 		c.fail(errSyntax)
 		return
 	}
-	if abort {
+	s := c.s
+	switch {
+	case abort && (!s.down.begun || s.down.closed):
 		c.fail("ERR No shutdown in progress.")
 		return
+	case abort:
+		s.down.abort = true
+		c.w.OK()
+		return
 	}
-	s := c.s
 	c.block(blocking{expire: func(c *Client) { c.fail("ERR Errors trying to SHUTDOWN. Check logs.") }}, nil)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -25,6 +25,10 @@ func (s *Server) cron() {
 		}
 		s.expireCycle()
 		s.lock()
+		if s.down.closed { // the data are saved already
+			s.unlock()
+			return
+		}
 		s.tick()
 		s.sampleOps()
 		s.sampleMemory()
@@ -126,6 +130,11 @@ func (s *Server) endPause() {
 		return
 	}
 	s.paused = pause{}
+	s.resumePaused()
+}
+
+// resumePaused lets those who wait for the end of a pause try again.
+func (s *Server) resumePaused() {
 	for c := range s.blocked {
 		if c.blocked.paused {
 			s.unblock(c)

@@ -173,7 +173,7 @@ func (s *Server) awaitReplicas(ctx context.Context) {
 	s.paused = pause{untilMs: s.nowMs + s.cfg.ShutdownTimeoutSec*1000}
 	s.master.AskAcks()
 	deadline := s.clock().Add(time.Duration(s.cfg.ShutdownTimeoutSec) * time.Second)
-	for s.master.Acked(offset) < online() && s.clock().Before(deadline) && ctx.Err() == nil {
+	for s.master.Acked(offset) < online() && s.clock().Before(deadline) && ctx.Err() == nil && !s.down.abort {
 		s.unlock()
 		time.Sleep(5 * time.Millisecond)
 		s.lock()

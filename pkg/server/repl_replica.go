@@ -207,7 +207,7 @@ func (s *Server) continueHistory(fl *following, id string) error {
 // applyUnit executes what the master sent and hands it on to replicas of our own as it came.
 func (s *Server) applyUnit(fl *following, u repl.Unit) error {
 	s.lock()
-	if s.following != fl {
+	if s.following != fl || s.down.closed {
 		s.unlock()
 		return context.Canceled
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 )
@@ -9,6 +10,7 @@ import (
 // shutdownState is how far the server's end has come.
 type shutdownState struct {
 	begun  bool
+	abort  bool // SHUTDOWN ABORT came while replicas were waited for
 	closed bool // the listeners are, the sessions are told to end
 	done   chan struct{}
 	code   int
@@ -59,22 +61,17 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	}
 	s.down.begun = true
 	s.logf(LevelWarning, "User requested shutdown...")
-	if !mode.Now {
-		s.awaitReplicas(ctx)
-	}
-	if s.following != nil {
-		s.following.stop()
-	}
-	// From here on to the closing of the sessions the lock is held: a write that is acknowledged after
-	// the data was saved would be lost.
-	if err := s.finalSave(mode); err != nil && !mode.Force {
-		s.logf(LevelWarning, "Error trying to save the DB, can't exit.")
-		s.down.begun = false
+	if err := s.prepareEnd(ctx, mode); err != nil {
+		s.down.begun, s.down.abort = false, false
 		s.unlock()
 		return err
 	}
+	// The lock was held since the data were saved: a write that is acknowledged after that would be lost.
 	close(s.stop)
 	s.down.closed = true
+	if s.following != nil {
+		s.following.stop()
+	}
 	for _, ln := range s.listeners {
 		ln.Close()
 	}
@@ -95,6 +92,31 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	close(s.doneLocked())
 	s.unlock()
 	return nil
+}
+
+var errShutdownAborted = errors.New("the shutdown was aborted")
+
+// prepareEnd waits for the replicas and saves. When it returns an error, the server goes on as before.
+// The engine's lock must be held; it is let go while replicas are waited for.
+func (s *Server) prepareEnd(ctx context.Context, mode ShutdownMode) error {
+	before := s.paused
+	if !mode.Now {
+		s.awaitReplicas(ctx)
+	}
+	var err error
+	if s.down.abort {
+		err = errShutdownAborted
+		s.logf(LevelNotice, "Shutdown manually aborted.")
+	} else if err = s.finalSave(mode); err != nil && mode.Force {
+		err = nil
+	} else if err != nil {
+		s.logf(LevelWarning, "Error trying to save the DB, can't exit.")
+	}
+	if err != nil {
+		s.paused = before
+		s.resumePaused()
+	}
+	return err
 }
 
 // drain waits until every connection has been served to its end, or cuts off those that do not end
