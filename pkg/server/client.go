@@ -26,8 +26,9 @@ type Client struct {
 	// The command that is running.
 	cmd       *Command
 	args      [][]byte
-	failed    bool // it replied an error
-	rewritten bool // it said itself what to replicate
+	secrets   []int // its arguments that nobody may see
+	failed    bool  // it replied an error
+	rewritten bool  // it said itself what to replicate
 
 	flags   clientFlag
 	authed  bool

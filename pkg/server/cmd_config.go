@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -65,10 +66,14 @@ func cmdConfigSet(c *Client) {
 	}
 	s := c.s
 	before := *s.cfg
+	before.other = maps.Clone(before.other)
 	var set []*param
 	for i := 2; i < len(c.args); i += 2 {
 		name := string(c.args[i])
 		p := findParam(strings.ToLower(name))
+		if p != nil && p.secret() {
+			c.hide(i + 1)
+		}
 		msg := ""
 		switch {
 		case p == nil:

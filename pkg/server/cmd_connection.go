@@ -78,6 +78,7 @@ func cmdAuth(c *Client) {
 		c.fail(errSyntax)
 		return
 	}
+	c.hide(1)
 	if len(c.args) == 2 {
 		if c.s.cfg.RequirePass == "" {
 			c.fail("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
@@ -88,6 +89,7 @@ func cmdAuth(c *Client) {
 		}
 		return
 	}
+	c.hide(2)
 	if c.login(c.args[1], c.args[2]) {
 		c.w.OK()
 	}
@@ -113,6 +115,7 @@ func cmdHello(c *Client) {
 		more := len(c.args) - 1 - next
 		switch {
 		case c.is(next, "auth") && more >= 2:
+			c.hide(next+1, next+2)
 			if !c.login(c.args[next+1], c.args[next+2]) {
 				return
 			}

@@ -327,6 +327,11 @@ func outputLimitParam() param {
 		}}
 }
 
+// secret reports whether the value is nobody's to see.
+func (p *param) secret() bool {
+	return p.name == "requirepass" || p.name == "masterauth" || p.name == "masteruser"
+}
+
 func findParam(name string) *param {
 	for i := range params {
 		if p := &params[i]; p.name == name || p.alias == name && name != "" {

@@ -193,10 +193,11 @@ func (s *Server) call(c *Client, cmd *Command, args [][]byte, start time.Duratio
 	c.cmd, c.args = cmd, args
 	c.failed, c.rewritten = false, false
 	dirty, db := s.dirty, c.db.ID()
+	c.secrets = c.secrets[:0]
+	cmd.Handler(c)
 	if len(s.monitors) > 0 && cmd.Flags&(SkipMonitor|Admin) == 0 && !s.loading {
 		s.feedMonitors(c, args)
 	}
-	cmd.Handler(c)
 	if s.dirty != dirty && !c.rewritten && s.propagating() {
 		s.effect(db, toAOF|toReplicas, args)
 	}
@@ -231,7 +232,7 @@ func (s *Server) account(c *Client, cmd *Command, args [][]byte, took time.Durat
 	}
 	s.stats.commands++
 	if c.blocked == nil && int64(took) >= s.slowNs && s.slowNs >= 0 && cmd.Flags&SkipSlowlog == 0 && !c.trusted() {
-		s.slowlog.add(s, c, args, took)
+		s.slowlog.add(s, c, c.shown(args), took)
 	}
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 )
 
 func init() {
@@ -35,7 +36,7 @@ func (s *Server) removeMonitor(c *Client) {
 	}
 }
 
-// feedMonitors shows the command that is about to run to the clients that asked for it.
+// feedMonitors shows the command that has just run to the clients that asked for it.
 func (s *Server) feedMonitors(c *Client, args [][]byte) {
 	addr := c.addr
 	if c.unix {
@@ -43,7 +44,7 @@ func (s *Server) feedMonitors(c *Client, args [][]byte) {
 	}
 	now := s.clock()
 	line := fmt.Appendf(nil, "+%d.%06d [%d %s]", now.Unix(), now.Nanosecond()/1000, c.db.ID(), addr)
-	for _, a := range args {
+	for _, a := range c.shown(args) {
 		line = append(append(line, ' '), quote(a)...)
 	}
 	line = append(line, '\r', '\n')
@@ -54,6 +55,21 @@ func (s *Server) feedMonitors(c *Client, args [][]byte) {
 		s.queueAsync(m)
 		m.w.Raw(line)
 	}
+}
+
+// hide keeps arguments of the running command, such as passwords, out of MONITOR and the slow log.
+func (c *Client) hide(args ...int) { c.secrets = append(c.secrets, args...) }
+
+// shown returns the arguments without those that hide was told of.
+func (c *Client) shown(args [][]byte) [][]byte {
+	if len(c.secrets) == 0 {
+		return args
+	}
+	args = slices.Clone(args)
+	for _, i := range c.secrets {
+		args[i] = []byte("(redacted)")
+	}
+	return args
 }
 
 // quote prints bytes as redis-cli and Redis's logs do.

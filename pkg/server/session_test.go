@@ -288,3 +288,33 @@ func TestNetworkBytesOfThoseWhoLeft(t *testing.T) {
 		require.Greater(t, out, int64(5000))
 	})
 }
+
+// MONITOR and the slow log show what real Redis shows: EXEC behind its commands, no passwords.
+func TestMonitorAndSlowlogAsRedis(t *testing.T) {
+	_, addr := startServer(t)
+	var seen [2][]string
+	for i, addr := range []string{startRedis(t), addr} {
+		m, c := dial(t, addr), dial(t, addr)
+		c.do("CONFIG SET slowlog-log-slower-than 0")
+		c.do("SLOWLOG RESET")
+		m.want("MONITOR", "+OK")
+		for _, line := range []string{"MULTI", "SELECT 3", "SET a 1", "EXEC", "AUTH default secret", "AUTH secret", "HELLO 2 AUTH default secret",
+			"CONFIG SET masterauth secret", "CONFIG SET maxmemory 0 requirepass \"\"", "GET"} {
+			c.do(line)
+		}
+		c.do("ECHO end")
+		for {
+			line := string(m.read().Str)
+			_, what, _ := strings.Cut(line, "] ")
+			_, db, _ := strings.Cut(line, "[")
+			seen[i] = append(seen[i], db[:2]+what)
+			if what == `"ECHO" "end"` {
+				break
+			}
+		}
+		for _, e := range c.do("SLOWLOG GET 100").Elems {
+			seen[i] = append(seen[i], show(e.Elems[3]))
+		}
+	}
+	require.Equal(t, seen[0], seen[1])
+}
