@@ -153,12 +153,31 @@ func (s *Server) rdbFile(tempSuffix string) *rdbFile {
 func (f *rdbFile) path() string     { return filepath.Join(f.dir, f.name) }
 func (f *rdbFile) tempPath() string { return filepath.Join(f.dir, f.temp) }
 
+// create opens the temporary file, unless the writing was given up before it began.
+func (f *rdbFile) create() (*os.File, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.killed {
+		return nil, errSnapshotCancelled
+	}
+	return os.Create(f.tempPath())
+}
+
+// remove takes the temporary file away. After a kill it is gone, and what has its name is another's.
+func (f *rdbFile) remove() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.killed {
+		os.Remove(f.tempPath())
+	}
+}
+
 // kill makes sure that the file is not put in place after kill has returned: what is saved next is
 // newer.
 func (f *rdbFile) kill() {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.killed = true
-	f.mu.Unlock()
 	os.Remove(f.tempPath())
 }
 
@@ -166,7 +185,10 @@ func (f *rdbFile) kill() {
 // until the new one is whole and on the disk: a crash leaves one or the other. It logs what goes
 // wrong. The engine's lock is not needed.
 func (s *Server) replaceRDB(f *rdbFile, write func(io.Writer) error) error {
-	out, err := os.Create(f.tempPath())
+	out, err := f.create()
+	if errors.Is(err, errSnapshotCancelled) {
+		return err
+	}
 	if err != nil {
 		s.logf(LevelWarning, "Failed opening the temp RDB file %s (in server root dir %s) for saving: %s", f.temp, absDir(f.dir), errnoText(err))
 		return err
@@ -179,7 +201,7 @@ func (s *Server) replaceRDB(f *rdbFile, write func(io.Writer) error) error {
 		step, err = "fclose", closeErr
 	}
 	if err != nil {
-		os.Remove(f.tempPath())
+		f.remove()
 		if !errors.Is(err, errSnapshotCancelled) {
 			s.logf(LevelWarning, "Write error saving DB on disk(%s): %s", step, errnoText(err))
 		}
@@ -193,7 +215,6 @@ func (s *Server) installRDB(f *rdbFile) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.killed {
-		os.Remove(f.tempPath())
 		return errSnapshotCancelled
 	}
 	if err := os.Rename(f.tempPath(), f.path()); err != nil {

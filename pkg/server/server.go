@@ -83,6 +83,7 @@ type Server struct {
 	listening sync.WaitGroup
 	serving   sync.WaitGroup
 	stop      chan struct{}
+	loaded    chan struct{} // closed when the loading at start is over
 	down      shutdownState
 }
 
@@ -100,7 +101,7 @@ func New(cfg *Config, opt Options) *Server {
 		store: store.New(int(cfg.Databases)), hub: pubsub.NewHub(), commands: copyTable(),
 		clients: map[int64]*Client{}, watched: map[watchKey]map[*Client]struct{}{},
 		waiting: map[watchKey][]*Client{}, blocked: map[*Client]struct{}{},
-		stop: make(chan struct{}),
+		stop: make(chan struct{}), loaded: make(chan struct{}),
 	}
 	s.started = s.clock()
 	s.nowMs = s.started.UnixMilli()
@@ -186,6 +187,9 @@ func (s *Server) protectedRefusal(conn net.Conn) string {
 		"In this mode connections are only accepted from the loopback interface. To accept others, set a password with CONFIG SET requirepass, or turn protected mode off.\r\n"
 }
 
+// loadPatience is how long connections wait for the loading at start before they are told of it.
+const loadPatience = 200 * time.Millisecond
+
 // Serve accepts connections from ln until the server shuts down or ln is closed. Errors that pass,
 // such as too many open files, are waited out.
 func (s *Server) Serve(ln net.Listener) error {
@@ -199,6 +203,14 @@ func (s *Server) Serve(ln net.Listener) error {
 	s.listening.Add(1)
 	s.unlock()
 	defer s.listening.Done()
+	// Small files are loaded before anybody is let in: to be told -LOADING for some milliseconds helps
+	// nobody. Who connects meanwhile waits in the listener's queue.
+	select {
+	case <-s.loaded:
+	case <-time.After(loadPatience):
+	case <-s.stop:
+		return net.ErrClosed
+	}
 	var delay time.Duration
 	for {
 		conn, err := ln.Accept()
@@ -275,7 +287,9 @@ func (s *Server) Listen() error {
 // Start loads the data set that the configuration names and begins the background work. Serve may
 // be called before: until the data is loaded, commands are answered with -LOADING.
 func (s *Server) Start() error {
-	if err := s.load(); err != nil {
+	err := s.load()
+	close(s.loaded)
+	if err != nil {
 		return err
 	}
 	s.lock()

@@ -164,7 +164,7 @@ func startupCases(t testing.TB) []startupCase {
 		{name: "base missing", files: map[string]string{manifestFile: both, incr1: set}, refuses: true, logged: []string{"Unable to obtain the AOF file " + baseRDB + " length. stat: No such file or directory"}},
 		{name: "increment missing", files: map[string]string{manifestFile: both, baseRDB: rdb}, refuses: true, logged: []string{"Unable to obtain the AOF file " + incr1 + " length. stat: No such file or directory"}},
 		{name: "base cut", files: map[string]string{manifestFile: both, baseRDB: rdb[:len(rdb)-12], incr1: set}, refuses: true},
-		{name: "base with a wrong checksum", files: map[string]string{manifestFile: both, baseRDB: rdb[:len(rdb)-1] + "?", incr1: set}, refuses: true},
+		{name: "base with a wrong checksum", files: map[string]string{manifestFile: both, baseRDB: rdb[:len(rdb)-1] + string([]byte{rdb[len(rdb)-1] ^ 1}), incr1: set}, refuses: true},
 		{name: "empty manifest", files: map[string]string{manifestFile: ""}, refuses: true, logged: []string{"Found an empty AOF manifest"}},
 		{name: "bad manifest", files: map[string]string{manifestFile: "file x\n"}, refuses: true, logged: []string{"Invalid AOF manifest file format"}},
 		{name: "old file", files: map[string]string{"./appendonly.aof": set},
