@@ -34,7 +34,7 @@ func init() {
 		Check{Name: "bgsave", What: "BGSAVE answers at once and saves", Run: bgsave, Own: true, Guide: "Build it",
 			Hint: "+Background saving started, and the work goes on in a goroutine"},
 		Check{Name: "point-in-time", What: "a snapshot under writes shows one moment", Run: pointInTime, Own: true, Slow: 3,
-			Hint: "a picture must not mix before and after: take the copy of the keyspace under the lock, all at once, then write it without"},
+			Hint: "a picture must not mix before and after: BeginSnapshot draws the line under the lock, and each value is encoded in the function that gets it, not fetched later"},
 		Check{Name: "disk-is-slow", What: "commands are answered while BGSAVE waits for the disk", Run: diskIsSlow, Own: true, Slow: 3,
 			Hint: "lock held during disk I/O: hold it only while you copy, never while you write or sync"},
 		Check{Name: "old-file-stays", What: "the old dump is untouched until the new one is whole", Run: oldFileStays, Own: true,

@@ -42,6 +42,7 @@ func (p *Report) Result(r Result) {
 		p.field("sent", r.Sent)
 		p.field("expected", r.Expected)
 		p.field("got", r.Got)
+		p.field("hint", missing(r))
 		p.field("hint", r.Hint)
 		p.field("guide", r.Guide)
 	}
@@ -50,6 +51,18 @@ func (p *Report) Result(r Result) {
 			fmt.Fprintf(p.W, "        %s\n", p.paint("2", l))
 		}
 	}
+}
+
+// missing says which command the server does not have, if that is why r failed: the check's own hint
+// is about mistakes in a command that is there.
+func missing(r Result) string {
+	const text = "-ERR unknown command '"
+	_, after, found := strings.Cut(r.Got, text)
+	name, _, closed := strings.Cut(after, "'")
+	if !found || !closed || strings.Contains(r.Expected, text) {
+		return ""
+	}
+	return "the server does not know " + name + " yet: put it into the table of commands first"
 }
 
 func (p *Report) field(name, value string) {

@@ -1,0 +1,24 @@
+package check
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestReportNamesTheMissingCommand(t *testing.T) {
+	shown := func(r Result) string {
+		var out strings.Builder
+		(&Report{W: &out}).Result(r)
+		return out.String()
+	}
+	r := Result{Status: Failed, Expected: `"+OK\r\n"`, Got: `"-ERR unknown command 'SAVE', with args beginning with: \r\n"`, Hint: "its own"}
+	require.Contains(t, shown(r), "does not know SAVE yet")
+	require.Contains(t, shown(r), "its own")
+
+	r.Expected = r.Got // the check is about unknown commands
+	require.NotContains(t, shown(r), "does not know")
+	r.Expected, r.Got = `"+OK\r\n"`, `"$-1\r\n"`
+	require.NotContains(t, shown(r), "does not know")
+}
