@@ -78,6 +78,10 @@ test: ## all tests
 race: ## all tests under the race detector (slow)
 	@$(GO) test -race $(TESTFLAGS) $(PKGS)
 
+.PHONY: diff-redis
+diff-redis: ## all scripts and random commands on step 10 and on a real Redis (N=100000 a group, SEED=…)
+	$(GO) test -count=1 -timeout 60m -run 'TestDiff|TestEffects|TestCommandFacts|TestHits' ./pkg/server -v -diff.n $(or $(N),100000) $(if $(SEED),-diff.seed $(SEED))
+
 .PHONY: torture
 torture: ## kill -9 step 10 under load again and again, and look for lost transactions
 	$(GO) test -count=1 -timeout 60m -run TestTorture ./pkg/server -torture -v
