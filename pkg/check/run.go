@@ -197,6 +197,9 @@ func verdict(res Result, t *T, c Check, p any) Result {
 			res.Got += s.obituary()
 		}
 		res.Guide = fmt.Sprintf("%s/GUIDE.md, %q", Folders[c.Step], p.Guide)
+		if c.Ex > 0 {
+			res.Guide = fmt.Sprintf("%s/EXERCISES.md, exercise %d", Folders[c.Step], c.Ex)
+		}
 	case skipped:
 		return skip(res, string(p))
 	default:
