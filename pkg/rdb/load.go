@@ -56,7 +56,7 @@ func Into(s *store.Store, n *Loaded) Handler {
 			if e.ExpireMs != NoExpiry {
 				db.SetExpire(added, e.ExpireMs)
 			}
-			if e.IdleSec > 0 {
+			if e.IdleSec > 0 && !s.LFU.On {
 				added.SetAccessSec(uint32(s.Now()/1000 - e.IdleSec))
 			}
 			n.Keys++

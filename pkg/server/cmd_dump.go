@@ -114,7 +114,7 @@ func cmdRestore(c *Client) {
 			c.replicate(append(args, []byte("ABSTTL"))...)
 		}
 	}
-	if o.idleSec >= 0 {
+	if o.idleSec >= 0 && !c.s.store.LFU.On {
 		e.SetAccessSec(uint32(c.s.nowMs/1000 - o.idleSec))
 	}
 	c.w.OK()

@@ -414,7 +414,7 @@ func cmdObjectFreq(c *Client) {
 			c.fail("ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.")
 			return
 		}
-		c.w.Int(0)
+		c.w.Int(c.db.Freq(e))
 	}
 }
 

@@ -39,6 +39,8 @@ type Config struct {
 	MaxMemory           int64 // bytes, 0 for no limit
 	MaxMemoryPolicy     string
 	MaxMemorySamples    int64
+	LFULogFactor        int64
+	LFUDecayTime        int64 // minutes
 	ProtoMaxBulkLen     int64
 	QueryBufferLimit    int64
 	OutputLimits        [3]OutputLimit
@@ -364,6 +366,7 @@ func (s *Server) applyConfig() {
 	}
 	s.log.setLevel(s.cfg.level())
 	s.slowlog.trim(s.cfg.SlowlogMaxLen)
+	s.store.LFU = store.LFU{On: s.lfu(), LogFactor: s.cfg.LFULogFactor, DecayMinutes: s.cfg.LFUDecayTime}
 	e := &store.Encodings
 	e.HashMaxListpackEntries.Store(s.cfg.HashMaxListpackEntries)
 	e.HashMaxListpackValue.Store(s.cfg.HashMaxListpackValue)

@@ -170,6 +170,8 @@ func generalParams() []param {
 		enumParam("maxmemory-policy", "noeviction", func(c *Config) *string { return &c.MaxMemoryPolicy },
 			"volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"),
 		intParam("maxmemory-samples", 5, 1, maxInt, func(c *Config) *int64 { return &c.MaxMemorySamples }),
+		intParam("lfu-log-factor", 10, 0, maxInt, func(c *Config) *int64 { return &c.LFULogFactor }),
+		intParam("lfu-decay-time", 1, 0, maxInt, func(c *Config) *int64 { return &c.LFUDecayTime }),
 		intParam("slowlog-log-slower-than", 10000, -1, maxLong, func(c *Config) *int64 { return &c.SlowlogSlowerThanUs }),
 		intParam("slowlog-max-len", 128, 0, maxLong, func(c *Config) *int64 { return &c.SlowlogMaxLen }),
 		intParam("latency-monitor-threshold", 0, 0, maxLong, func(c *Config) *int64 { return &c.LatencyThresholdMs }),
@@ -268,8 +270,7 @@ func encodingParams() []param {
 func notedParams() []param {
 	return []param{
 		noted("always-show-logo", "no"), only("daemonize", "no"), noted("pidfile", ""), noted("supervised", "no"),
-		noted("io-threads-do-reads", "no"), noted("lfu-log-factor", "10"),
-		noted("lfu-decay-time", "1"), noted("activerehashing", "yes"), noted("activedefrag", "no"),
+		noted("io-threads-do-reads", "no"), noted("activerehashing", "yes"), noted("activedefrag", "no"),
 		noted("lazyfree-lazy-eviction", "no"), noted("lazyfree-lazy-expire", "no"), noted("lazyfree-lazy-server-del", "no"),
 		noted("lazyfree-lazy-user-del", "no"), noted("lazyfree-lazy-user-flush", "no"), noted("replica-lazy-flush", "no"),
 		noted("rdb-save-incremental-fsync", "yes"), noted("aof-rewrite-incremental-fsync", "yes"),

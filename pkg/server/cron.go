@@ -24,6 +24,7 @@ func (s *Server) cron() {
 		case <-t.C:
 		}
 		s.expireCycle()
+		s.evictCycle()
 		s.lock()
 		if s.down.closed { // the data are saved already
 			s.unlock()

@@ -154,7 +154,7 @@ func (s *Server) refusedByState(c *Client, cmd *Command, args [][]byte) string {
 			f |= q.cmd.Flags & (Write | DenyOOM | MayReplicate)
 		}
 	}
-	if s.cfg.MaxMemory > 0 && f&DenyOOM != 0 && s.store.MemBytes() > s.cfg.MaxMemory {
+	if s.overMemory() && !s.makeRoom() && f&DenyOOM != 0 {
 		return "OOM command not allowed when used memory > 'maxmemory'."
 	}
 	writes := f&(Write|MayReplicate) != 0 || cmd.full == "ping"
@@ -231,6 +231,13 @@ func (s *Server) account(c *Client, cmd *Command, args [][]byte, took time.Durat
 		st.failed++
 	}
 	s.stats.commands++
+	if s.cfg.LatencyThresholdMs > 0 {
+		event := "command"
+		if cmd.Flags&Fast != 0 {
+			event = "fast-command"
+		}
+		s.noteLatency(event, took)
+	}
 	if c.blocked == nil && int64(took) >= s.slowNs && s.slowNs >= 0 && cmd.Flags&SkipSlowlog == 0 && !c.trusted() {
 		s.slowlog.add(s, c, c.shown(args), took)
 	}

@@ -141,7 +141,7 @@ func (s *Server) rdbAux(info *rdbInfo, name, value string) {
 func (s *Server) newStoreLike(mode store.ExpiryMode) *store.Store {
 	st := store.New(s.store.Len())
 	st.SetNow(s.nowMs)
-	st.Expiry = mode
+	st.Expiry, st.LFU = mode, s.store.LFU
 	return st
 }
 

@@ -64,6 +64,7 @@ type Server struct {
 
 	calm           bool // see recalm
 	noActiveExpire bool
+	evictDB        int // the database that a random eviction took from last
 	cronPaused     bool
 	loading        bool
 	paused         pause

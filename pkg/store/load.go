@@ -11,7 +11,7 @@ func (db *DB) AddNew(key []byte, v Value) *Entry {
 	e := (*Entry)(n)
 	e.Val.epoch = db.s.epoch
 	e.Val.value = v
-	e.Val.access = uint32(db.s.nowMs / 1000)
+	e.Val.access = db.s.fresh()
 	db.account(e, v.MemBytes())
 	return e
 }

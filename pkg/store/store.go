@@ -21,6 +21,8 @@ type Store struct {
 	OnExpire func(db int, key string)
 	// Expiry says what look-ups do with expired entries.
 	Expiry ExpiryMode
+	// LFU makes entries count how often they are used, instead of noting when.
+	LFU LFU
 
 	dbs   []*DB
 	nowMs int64
@@ -117,7 +119,7 @@ type table struct {
 // record is what an entry holds besides its key.
 type record struct {
 	value    Value
-	access   uint32 // last access in seconds, modulo 2^32
+	access   uint32 // last access in seconds, modulo 2^32; under LFU see lfu.go
 	epoch    uint32 // of the snapshot that has it, see Store.epoch
 	deadline int32  // 1 + index into table.due, 0 for none
 	size     uint32 // what Store.mem counts for it, in 16 bytes
@@ -157,7 +159,7 @@ func (db *DB) Expires() int { return len(db.t.due) }
 func (db *DB) Lookup(key []byte) *Entry {
 	e := db.Peek(key)
 	if e != nil {
-		e.Val.access = uint32(db.s.nowMs / 1000)
+		db.use(e)
 	}
 	return e
 }
@@ -263,15 +265,16 @@ func (db *DB) SetKeepTTL(key []byte, v Value) *Entry {
 	e := db.Peek(key)
 	if e != nil {
 		db.keep(e)
+		db.used(e)
 	} else {
 		if old := (*Entry)(db.t.keys.Get(key)); old != nil { // expired, but kept for the master to delete
 			db.Remove(old)
 		}
 		e = (*Entry)(db.t.keys.Add(string(key)))
 		e.Val.epoch = db.s.epoch
+		e.Val.access = db.s.fresh()
 	}
 	e.Val.value = v
-	e.Val.access = uint32(db.s.nowMs / 1000)
 	db.account(e, v.MemBytes())
 	return e
 }
@@ -291,7 +294,7 @@ func (db *DB) SetString(key, b []byte, keepTTL bool) *Entry {
 	}
 	db.keep(e)
 	str.set(b)
-	e.Val.access = uint32(db.s.nowMs / 1000)
+	db.used(e)
 	db.account(e, str.MemBytes())
 	if !keepTTL && e.Val.deadline != 0 {
 		db.t.due.remove(e)
