@@ -113,7 +113,7 @@ func TestEffectsMeanTheSameLater(t *testing.T) {
 	first, second := store.New(1), store.New(1)
 	first.SetNow(nowMs)
 	second.SetNow(nowMs + 5000)
-	second.Expiry = store.KeepExpired // as when a log is loaded
+	second.Expiry = store.KeepExpired          // as when a log is loaded
 	for _, s := range script[:len(script)-2] { // without FLUSHALL
 		if _, effect := do(first.DB(0), s.line); effect != "" {
 			do(second.DB(0), effect)
