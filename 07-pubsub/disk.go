@@ -1,22 +1,18 @@
 package main
 
-// What steps 05 and 06 were about, now from pkg/aof and pkg/rdb: the log and the snapshots.
+// What steps 05 and 06 were about, the log and the snapshots, now from pkg/aof and pkg/rdb. What ties
+// them to a store of strings is in pkg/basics.
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
 
-	"byor/pkg/aof"
-	"byor/pkg/rdb"
+	"byor/pkg/basics"
 	"byor/pkg/resp"
-	"byor/pkg/store"
 )
 
 // propagate hands a change on to the log. The caller holds s.mu.
@@ -44,104 +40,46 @@ func (s *server) commit() {
 }
 
 // load brings the data back: from the log where it is switched on, else from dump.rdb.
-func (s *server) load(useLog bool, policy string) error {
+func (s *server) load(useLog bool, policy string) (err error) {
 	s.data.SetNow(time.Now().UnixMilli())
-	if useLog {
-		return s.openLog(policy)
+	if !useLog {
+		return basics.LoadDump(s.dir, s.data)
 	}
-	f, err := os.Open(filepath.Join(s.dir, "dump.rdb"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := s.loadRDB(rdb.NewReader(f)); err != nil {
-		return fmt.Errorf("%s: %w", f.Name(), err)
-	}
-	return nil
-}
-
-// loadRDB loads a snapshot. pkg/rdb knows all types of Redis, our commands only strings.
-func (s *server) loadRDB(in *rdb.Reader) error {
-	h := rdb.Into(s.data, new(rdb.Loaded))
-	add := h.Entry
-	h.Entry = func(e *rdb.Entry) error {
-		if t := e.Value.Type(); t != store.TypeString {
-			return fmt.Errorf("key %q is of type %s: this step only knows strings", e.Key, t)
-		}
-		return add(e)
-	}
-	return in.Read(h)
-}
-
-// openLog replays the log and opens it for appending.
-func (s *server) openLog(policy string) (err error) {
-	o := aof.Options{Dir: s.dir, Logf: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
-	if o.Policy, err = aof.ParsePolicy(policy); err != nil {
-		return err
-	}
-	s.data.Expiry = store.KeepExpired // the log says DEL when it is time
-	defer func() { s.data.Expiry = store.DeleteExpired }()
 	c := &client{srv: s, db: s.data.DB(0), w: resp.NewWriter(nil)}
-	_, err = aof.Load(o, aof.Handlers{
-		LoadBase: s.loadBase,
-		Apply: func(args [][]byte) error {
-			c.w.Buf = c.w.Buf[:0]
-			if c.execute(args); c.w.Buf[0] == '-' {
-				return errors.New(string(c.w.Buf[1 : len(c.w.Buf)-2]))
-			}
-			return nil
-		},
-	})
-	if err == nil {
-		s.logDB = -1
-		s.log, err = aof.Open(o, func(w io.Writer) error { return rdb.Save(w, s.data) })
-	}
+	s.log, err = basics.OpenLog(s.dir, policy, s.data, c.w, c.execute)
+	s.logDB = -1
 	return err
-}
-
-// loadBase loads the snapshot that a log begins with.
-func (s *server) loadBase(r *bufio.Reader, _ int64) error {
-	in := rdb.NewReader(r)
-	if err := s.loadRDB(in); err != nil {
-		return err
-	}
-	// The reader has read ahead. A log of Redis 6 goes on with commands in the same file, and they
-	// would be lost: better to say so. Redis 7 rewrites such a log when it starts on it.
-	if n, _ := io.CopyN(io.Discard, in.Rest(), 1); n > 0 {
-		return errors.New("commands follow the snapshot in the same file")
-	}
-	return nil
 }
 
 var errSaving = errors.New("ERR Background save already in progress")
 
 func save(c *client, _ [][]byte) ([][]byte, error) {
-	if c.srv.saving {
+	if c.srv.dump != nil {
 		return nil, errSaving
 	}
-	if err := c.srv.beginDump().save(noLock{}); err != nil {
+	if err := c.srv.saveNow(); err != nil {
 		return nil, fmt.Errorf("ERR %w", err)
 	}
 	c.w.OK()
 	return nil, nil
 }
 
+// saveNow writes dump.rdb. The caller holds s.mu, so nothing else happens meanwhile.
+func (s *server) saveNow() error {
+	d := basics.BeginDump(s.data)
+	defer d.Close()
+	return s.save(d, basics.NoLock{})
+}
+
 func bgsave(c *client, _ [][]byte) ([][]byte, error) {
 	s := c.srv
-	if s.saving {
+	if s.dump != nil {
 		return nil, errSaving
 	}
-	s.saving = true
 	d := s.beginDump()
 	go func() {
-		err := d.save(&s.mu)
-		s.mu.Lock()
-		s.saving = false
-		s.mu.Unlock()
-		if err != nil {
+		defer s.endDump(d)
+		if err := s.save(d, &s.mu); err != nil {
 			fmt.Fprintln(os.Stderr, "BGSAVE failed, the old dump.rdb is still there:", err)
 		}
 	}()
@@ -154,75 +92,29 @@ func lastSave(c *client, _ [][]byte) ([][]byte, error) {
 	return nil, nil
 }
 
-type noLock struct{}
-
-func (noLock) Lock()   {}
-func (noLock) Unlock() {}
-
-// dump is a picture of the data on its way to the disk, as in step 06.
-type dump struct {
-	s     *server
-	snap  *store.Snapshot
-	batch rdb.Batch // encoded and not yet written, protected by s.mu
+// beginDump begins a snapshot beside which the server goes on. The caller holds s.mu.
+func (s *server) beginDump() *basics.Dump {
+	s.dump = basics.BeginDump(s.data)
+	return s.dump
 }
 
-// beginDump draws the line. The caller holds s.mu.
-func (s *server) beginDump() *dump {
-	d := &dump{s: s}
-	d.snap = s.data.BeginSnapshot(func(e store.SnapshotEntry) {
-		d.batch.SelectDB(e.DB)
-		d.batch.Entry(e.Key, e.Value, e.ExpireMs)
-	})
-	return d
+// endDump ends it.
+func (s *server) endDump(d *basics.Dump) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d.Close()
+	if s.dump == d {
+		s.dump = nil
+	}
 }
 
-func (d *dump) close(mu sync.Locker) {
+// save writes d to dump.rdb and remembers when.
+func (s *server) save(d *basics.Dump, mu sync.Locker) error {
+	err := d.Save(s.dir, mu)
 	mu.Lock()
 	defer mu.Unlock()
-	d.snap.Close()
-}
-
-// save writes the picture to dump.rdb: temporary file, fsync, rename.
-func (d *dump) save(mu sync.Locker) error {
-	defer d.close(mu)
-	f, err := os.CreateTemp(d.s.dir, "temp-*.rdb")
-	if err != nil {
-		return err
+	if err == nil {
+		s.lastSave = time.Now().Unix()
 	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	if err := d.write(f, mu); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), filepath.Join(d.s.dir, "dump.rdb")); err != nil {
-		return err
-	}
-	if dir, err := os.Open(d.s.dir); err == nil {
-		dir.Sync()
-		dir.Close()
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	d.s.lastSave = time.Now().Unix()
-	return nil
-}
-
-// write encodes under the lock and writes outside of it.
-func (d *dump) write(w io.Writer, mu sync.Locker) error {
-	out := rdb.NewWriter(w)
-	var batch rdb.Batch
-	for more := true; more; {
-		batch.Reset()
-		mu.Lock()
-		more = d.snap.Next(500)
-		batch, d.batch = d.batch, batch
-		mu.Unlock()
-		if err := out.Write(&batch); err != nil {
-			return err
-		}
-	}
-	return out.Close()
+	return err
 }

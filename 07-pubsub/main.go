@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"byor/pkg/aof"
+	"byor/pkg/basics"
 	"byor/pkg/resp"
 	"byor/pkg/store"
 )
@@ -72,10 +73,10 @@ type server struct {
 
 	mu       sync.Mutex // protects what follows, and the order of what is in the log
 	data     *store.Store
-	log      *aof.Log // nil with -appendonly no, and while loading
-	logDB    int      // the database that the log has selected at its end
-	saving   bool     // a BGSAVE is under way
-	lastSave int64    // Unix seconds
+	log      *aof.Log     // nil with -appendonly no, and while loading
+	logDB    int          // the database that the log has selected at its end
+	dump     *basics.Dump // a snapshot that is under way, or nil
+	lastSave int64        // Unix seconds
 	// listeners are the subscribers by name, of each kind. A name without any is not in the map,
 	// or every channel that anybody ever subscribed to would stay for ever.
 	listeners [2]map[string]map[*client]bool

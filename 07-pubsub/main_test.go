@@ -39,7 +39,7 @@ func start(t *testing.T, dir string, useLog bool) (s *server, addr string, stop 
 		require.Eventually(t, func() bool {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return !s.saving
+			return s.dump == nil
 		}, 10*time.Second, time.Millisecond)
 		if s.log != nil {
 			require.NoError(t, s.log.Close())

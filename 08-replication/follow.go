@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"byor/pkg/basics"
 	"byor/pkg/rdb"
 	"byor/pkg/resp"
 	"byor/pkg/store"
@@ -103,7 +104,7 @@ func (s *server) receiveSnapshot(r *resp.CommandReader) (*store.Store, error) {
 	}
 	// region: exactly so many bytes
 	in := io.LimitReader(r, size)
-	if err := loadRDB(rdb.NewReader(in), fresh); err != nil {
+	if err := basics.LoadRDB(rdb.NewReader(in), fresh); err != nil {
 		return nil, err
 	}
 	_, err = io.Copy(io.Discard, in) // what is left of them, or it would be taken for the stream

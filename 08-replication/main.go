@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"byor/pkg/aof"
+	"byor/pkg/basics"
 	"byor/pkg/pubsub"
 	"byor/pkg/resp"
 	"byor/pkg/store"
@@ -66,9 +67,9 @@ type server struct {
 
 	mu       sync.Mutex // protects what follows, and the order of log and stream
 	data     *store.Store
-	log      *aof.Log // nil with -appendonly no, and while loading
-	saving   bool     // a snapshot is under way
-	lastSave int64    // Unix seconds
+	log      *aof.Log     // nil with -appendonly no, and while loading
+	dump     *basics.Dump // a snapshot that is under way, or nil
+	lastSave int64        // Unix seconds
 
 	replID   string // names this history of changes; an offset means nothing without it
 	offset   int64  // bytes of the stream so far

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/basics"
 	"byor/pkg/pubsub"
 	"byor/pkg/resp"
 )
@@ -130,10 +131,10 @@ func (r *replica) sendStream() error {
 }
 
 // beginSync takes the picture and adds the replica to those who get the stream.
-func (s *server) beginSync(r *replica) (d *dump, header string, err error) {
+func (s *server) beginSync(r *replica) (d *basics.Dump, header string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.saving { // one picture at a time
+	for s.dump != nil { // one picture at a time
 		s.mu.Unlock()
 		time.Sleep(100 * time.Millisecond)
 		_, err := io.WriteString(r.conn, "\n") // an empty line says: still there, be patient
@@ -142,7 +143,6 @@ func (s *server) beginSync(r *replica) (d *dump, header string, err error) {
 			return nil, "", err
 		}
 	}
-	s.saving = true
 	// region: no gap
 	// Under one lock: what was executed before is in the picture, what is executed afterwards is in
 	// the queue, and nothing is in both or in neither.
@@ -155,18 +155,13 @@ func (s *server) beginSync(r *replica) (d *dump, header string, err error) {
 }
 
 // snapshotFile writes the picture to a temporary file, since its length must be known first.
-func (s *server) snapshotFile(d *dump) (*os.File, error) {
-	defer func() {
-		s.mu.Lock()
-		d.snap.Close()
-		s.saving = false
-		s.mu.Unlock()
-	}()
+func (s *server) snapshotFile(d *basics.Dump) (*os.File, error) {
+	defer s.endDump(d)
 	f, err := os.CreateTemp(s.dir, "temp-repl-*.rdb")
 	if err != nil {
 		return nil, err
 	}
-	return f, d.write(f, &s.mu)
+	return f, d.Write(f, &s.mu)
 }
 
 // pingReplicas lets the replicas know every ten seconds that we are there, though nothing changes.

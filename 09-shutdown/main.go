@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"byor/pkg/aof"
+	"byor/pkg/basics"
 	"byor/pkg/pubsub"
 	"byor/pkg/repl"
 	"byor/pkg/resp"
@@ -74,10 +75,10 @@ type server struct {
 
 	mu       sync.Mutex // protects what follows, and the order of log and stream
 	data     *store.Store
-	log      *aof.Log // nil with -appendonly no, and while loading
-	dump     *dump    // a snapshot that is under way, or nil
-	lastSave int64    // Unix seconds
-	streamDB int      // the database that log and stream have selected at their end, -1 for none
+	log      *aof.Log     // nil with -appendonly no, and while loading
+	dump     *basics.Dump // a snapshot that is under way, or nil
+	lastSave int64        // Unix seconds
+	streamDB int          // the database that log and stream have selected at their end, -1 for none
 
 	ln       net.Listener
 	clients  map[*client]bool // to wake them when it is time to go
@@ -181,8 +182,6 @@ func shutdown(c *client, args [][]byte) ([][]byte, error) {
 	return nil, nil
 }
 
-var errStopping = errors.New("the server is shutting down")
-
 // stop saves everything and makes run come to its end. how is SAVE, NOSAVE, or "": save a snapshot
 // unless there is a log. If the data cannot be saved, nothing has changed and the server goes on. The
 // caller holds s.mu, so no command runs, and none will after stop has succeeded.
@@ -198,8 +197,7 @@ func (s *server) stop(how string) error {
 		err = s.log.Flush()
 	}
 	if s.dump != nil { // a BGSAVE shows an older moment: give it up
-		s.dump.ended = true
-		s.dump.snap.Close()
+		s.dump.Close()
 		s.dump = nil
 	}
 	if err == nil && (how == "SAVE" || how == "" && s.log == nil) {

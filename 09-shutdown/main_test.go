@@ -21,6 +21,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/basics"
 	"byor/pkg/resp"
 )
 
@@ -231,11 +232,10 @@ func TestABgsaveIsGivenUp(t *testing.T) {
 	c.do("SET a old")
 	s.mu.Lock()
 	d := s.beginDump()
-	s.dump = d
 	s.mu.Unlock()
 	c.do("SET a new")
 	require.NoError(t, end())
-	require.ErrorIs(t, d.save(&s.mu), errStopping)
+	require.ErrorIs(t, s.save(d, &s.mu), basics.ErrEnded)
 	names, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Len(t, names, 1, "and leaves no temporary file")

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"byor/pkg/basics"
 	"byor/pkg/rdb"
 	"byor/pkg/repl"
 	"byor/pkg/resp"
@@ -51,6 +52,9 @@ func (c *client) asReplica() *repl.Replica {
 	return c.replica
 }
 
+// errStopping is what ends the link to the master when we end.
+var errStopping = errors.New("the server is shutting down")
+
 func psync(c *client, args [][]byte) ([][]byte, error) {
 	if c.w.Len() > 0 || c.queue != nil {
 		return nil, errors.New("ERR SYNC and PSYNC are invalid with pending output")
@@ -81,18 +85,17 @@ func (s *server) serveReplica(rep *repl.Replica, id string, offset int64) error 
 		s.mu.Lock()
 	}
 	finish := func() {}
-	var d *dump
+	var d *basics.Dump
 	if s.repl.PSync(rep, id, offset) {
 		d = s.beginDump()
-		s.dump = d
 		s.streamDB = -1
-		finish = sync.OnceFunc(func() { d.close(&s.mu) })
+		finish = sync.OnceFunc(func() { s.endDump(d) })
 	}
 	s.mu.Unlock()
 	defer finish() // if the replica is gone before it has got the picture
 	return rep.Run(func(w io.Writer) error {
 		defer finish()
-		return d.write(w, &s.mu)
+		return d.Write(w, &s.mu)
 	})
 }
 
@@ -117,7 +120,7 @@ func (s *server) follow(ctx context.Context, port string) {
 		Load: func(r io.Reader, _ int64, _ string, _ int64) error {
 			fresh := store.New(s.data.Len())
 			fresh.Expiry = store.KeepExpired
-			if err := loadRDB(rdb.NewReader(r), fresh); err != nil {
+			if err := basics.LoadRDB(rdb.NewReader(r), fresh); err != nil {
 				return err
 			}
 			c.db = s.data.DB(0)
