@@ -37,7 +37,7 @@ func ping(c *client, args [][]byte) ([][]byte, error) {
 	switch {
 	case len(args) > 2:
 		return nil, wrongArity("ping")
-	case c.subscriptions() > 0:
+	case c.sub.Count() > 0:
 		c.w.Array(2)
 		c.w.BulkString("pong")
 		c.w.Bulk(bytes.Join(args[1:], nil))

@@ -59,7 +59,7 @@ func replconf(c *client, args [][]byte) ([][]byte, error) {
 // psync answers PSYNC replid offset. The replica says what it has, "?" and -1 for nothing, and may
 // hope to get only what it missed; we keep no past, so it gets everything.
 func psync(c *client, _ [][]byte) ([][]byte, error) {
-	if c.w.Len() > 0 || c.queue != nil {
+	if c.w.Len() > 0 || c.sub.Active() {
 		// It must have read all answers first: the snapshot is no RESP, so both sides have to
 		// agree on the byte at which it begins.
 		return nil, errors.New("ERR SYNC and PSYNC are invalid with pending output")

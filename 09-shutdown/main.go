@@ -89,11 +89,10 @@ type server struct {
 type client struct {
 	srv     *server
 	conn    net.Conn
-	db      *store.DB     // what SELECT chose
-	w       *resp.Writer  // replies are appended here and leave when the batch is done
-	closing bool          // set by QUIT, and when the server stops
-	queue   *pubsub.Queue // from the first SUBSCRIBE on, else nil
-	drained chan struct{} // closed when the queue's writer has ended
+	db      *store.DB          // what SELECT chose
+	w       *resp.Writer       // replies are appended here and leave when the batch is done
+	closing bool               // set by QUIT, and when the server stops
+	sub     *basics.Subscriber // its subscriptions, as in step 07; nil for the link to the master
 
 	isMaster bool          // its commands are our master's: obeyed, and never answered
 	replica  *repl.Replica // from the first REPLCONF on
@@ -105,8 +104,8 @@ func (c *client) execute(args [][]byte) {
 	c.srv.mu.Lock()
 	defer c.srv.mu.Unlock()
 	c.run(args)
-	if c.queue != nil {
-		c.enqueueReply()
+	if c.sub.Active() {
+		c.sub.Reply(c.w)
 	}
 }
 
@@ -129,7 +128,7 @@ func (c *client) run(args [][]byte) {
 	case n != cmd.arity && (cmd.arity >= 0 || n < -cmd.arity):
 		c.w.Error(wrongArity(name).Error())
 		return
-	case c.subscriptions() > 0 && !strings.Contains(cmd.flags, "s"):
+	case c.sub.Count() > 0 && !strings.Contains(cmd.flags, "s"):
 		c.w.Error("ERR Can't execute '" + name + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
 		return
 	case s.master != "" && !c.isMaster && strings.Contains(cmd.flags, "w"):
@@ -283,7 +282,7 @@ func (s *server) handle(conn net.Conn) {
 	if s.trace {
 		conn = resp.Trace(conn, os.Stdout, fmt.Sprintf("#%d", s.lastID.Add(1)))
 	}
-	c := &client{srv: s, conn: conn, db: s.data.DB(0), w: resp.NewWriter(conn)}
+	c := &client{srv: s, conn: conn, db: s.data.DB(0), w: resp.NewWriter(conn), sub: basics.NewSubscriber(s.hub, conn, s.commit)}
 	defer s.leave(c)
 	if !s.join(c) {
 		return
@@ -311,10 +310,10 @@ func (s *server) handle(conn net.Conn) {
 
 // reply sends the replies gathered so far, once the log has all that they promise.
 func (c *client) reply() error {
-	if c.queue != nil {
+	if c.sub.Active() {
 		c.srv.mu.Lock()
 		defer c.srv.mu.Unlock()
-		c.enqueueReply()
+		c.sub.Reply(c.w)
 		return nil
 	}
 	c.srv.commit()

@@ -56,7 +56,7 @@ func (c *client) asReplica() *repl.Replica {
 var errStopping = errors.New("the server is shutting down")
 
 func psync(c *client, args [][]byte) ([][]byte, error) {
-	if c.w.Len() > 0 || c.queue != nil {
+	if c.w.Len() > 0 || c.sub.Active() {
 		return nil, errors.New("ERR SYNC and PSYNC are invalid with pending output")
 	}
 	offset, ok := resp.ParseInt(args[2])
