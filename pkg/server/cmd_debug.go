@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -16,26 +17,34 @@ func init() {
 
 // debugSubcommands are what Redis's own tests lean on. They do not stand in the command table, as
 // in Redis: DEBUG is one command.
-var debugSubcommands = map[string]struct {
+var debugSubcommands map[string]debugSubcommand
+
+type debugSubcommand struct {
 	args int // with DEBUG and the subcommand; negative: at least
 	run  func(c *Client)
-}{
-	"sleep":                      {3, debugSleep},
-	"set-active-expire":          {3, debugSetActiveExpire},
-	"object":                     {-3, debugObject},
-	"log":                        {3, func(c *Client) { c.s.logf(LevelWarning, "DEBUG LOG: %s", c.args[2]); c.w.OK() }},
-	"error":                      {3, func(c *Client) { c.fail(strings.TrimSpace(string(c.args[2]))) }},
-	"protocol":                   {3, debugProtocol},
-	"jmap":                       {2, func(c *Client) { c.w.OK() }},
-	"set-disable-deny-scripts":   {3, func(c *Client) { c.w.OK() }},
-	"change-repl-id":             {2, debugChangeReplID},
-	"pause-cron":                 {3, debugPauseCron},
-	"quicklist-packed-threshold": {3, debugQuicklistThreshold},
-	"htstats":                    {-3, debugHtstats},
-	"reload":                     {-2, debugReload},
-	"loadaof":                    {2, debugLoadAOF},
-	"digest":                     {2, debugDigest},
-	"digest-value":               {-2, debugDigestValue},
+}
+
+func init() {
+	debugSubcommands = map[string]debugSubcommand{
+		"sleep":                      {3, debugSleep},
+		"set-active-expire":          {3, debugSetActiveExpire},
+		"object":                     {-3, debugObject},
+		"log":                        {3, func(c *Client) { c.s.logf(LevelWarning, "DEBUG LOG: %s", c.args[2]); c.w.OK() }},
+		"error":                      {3, func(c *Client) { c.fail(strings.TrimSpace(string(c.args[2]))) }},
+		"protocol":                   {3, debugProtocol},
+		"jmap":                       {2, func(c *Client) { c.w.OK() }},
+		"set-disable-deny-scripts":   {3, func(c *Client) { c.w.OK() }},
+		"change-repl-id":             {2, debugChangeReplID},
+		"pause-cron":                 {3, debugPauseCron},
+		"quicklist-packed-threshold": {3, debugQuicklistThreshold},
+		"htstats":                    {-3, debugHtstats},
+		"reload":                     {-2, debugReload},
+		"loadaof":                    {2, debugLoadAOF},
+		"digest":                     {2, debugDigest},
+		"digest-value":               {-2, debugDigestValue},
+		"populate":                   {-3, debugPopulate},
+		"help":                       {2, debugHelp},
+	}
 }
 
 func cmdDebug(c *Client) {
@@ -75,6 +84,58 @@ func debugSleep(c *Client) {
 func debugSetActiveExpire(c *Client) {
 	c.s.noActiveExpire = string(c.args[2]) == "0"
 	c.w.OK()
+}
+
+// debugPopulate makes string keys, which are not propagated.
+func debugPopulate(c *Client) {
+	n, ok := c.rangeArg(2, 0, math.MaxInt64, errNotPositive)
+	if !ok {
+		return
+	}
+	prefix, size := "key", 0
+	if len(c.args) > 3 {
+		prefix = string(c.args[3])
+	}
+	if len(c.args) > 4 {
+		if size, ok = c.rangeArg(4, 0, 512<<20, errNotPositive); !ok {
+			return
+		}
+	}
+	for i := range n {
+		key := []byte(prefix + ":" + itoa(i))
+		if c.db.Peek(key) != nil {
+			continue
+		}
+		value := []byte("value:" + itoa(i))
+		if size > 0 {
+			value = append(value, make([]byte, size)...)[:size]
+		}
+		c.set(key, store.NewString(value))
+	}
+	c.w.OK()
+}
+
+func debugHelp(c *Client) {
+	c.help(
+		"CHANGE-REPL-ID", "    Change the replication IDs of the instance.",
+		"DIGEST", "    Output a hex signature representing the current DB content.",
+		"DIGEST-VALUE <key> [<key> ...]", "    Output a hex signature of the values of all the specified keys.",
+		"ERROR <string>", "    Return a protocol error with <string> as message.",
+		"HTSTATS <dbid>", "    Return statistics of the databases.",
+		"LOADAOF", "    Flush the AOF buffers on disk and reload the AOF in memory.",
+		"LOG <message>", "    Write <message> to the server log.",
+		"OBJECT <key>", "    Show low level info about `key` and associated value.",
+		"PAUSE-CRON <0|1>", "    Stop periodic cron job processing.",
+		"POPULATE <count> [<prefix>] [<size>]", "    Create <count> string keys named key:<num>. If <prefix> is specified then",
+		"    it is used instead of the 'key' prefix. These are not propagated to", "    replicas.",
+		"PROTOCOL <type>", "    Reply with a test value of the specified type. <type> can be: string,",
+		"    integer, double, bignum, null, array, set, map, attrib, push, verbatim,", "    true, false.",
+		"QUICKLIST-PACKED-THRESHOLD <size>", "    Sets the threshold for elements to be inserted as plain vs packed nodes",
+		"RELOAD [option ...]", "    Save the RDB on disk and reload it back to memory.",
+		"SET-ACTIVE-EXPIRE <0|1>", "    Setting it to 0 disables expiring keys in background when they are not",
+		"    accessed (otherwise the Redis behavior). Setting it to 1 reenables back the", "    default.",
+		"SLEEP <seconds>", "    Stop the server for <seconds>. Decimals allowed.",
+	)
 }
 
 func debugPauseCron(c *Client) {

@@ -49,6 +49,18 @@ func memParam(name, def string, field func(c *Config) *int64) param {
 		}}
 }
 
+// atLeast bounds a memory parameter from below.
+func atLeast(lo int64, p param) param {
+	set := p.set
+	p.set = func(c *Config, v string) error {
+		if n, err := parseMemory(v); err == nil && n < lo {
+			return fmt.Errorf("argument must be between %d and %d inclusive", lo, maxLong)
+		}
+		return set(c, v)
+	}
+	return p
+}
+
 func boolParam(name string, def bool, field func(c *Config) *bool) param {
 	return param{name: name, def: yesNo(def),
 		get: func(c *Config) string { return yesNo(*field(c)) },
@@ -153,8 +165,8 @@ func networkParams() []param {
 		boolParam("protected-mode", true, func(c *Config) *bool { return &c.ProtectedMode }),
 		intParam("maxclients", 10000, 1, 1<<32-1, func(c *Config) *int64 { return &c.MaxClients }),
 		stringParam("requirepass", "", func(c *Config) *string { return &c.RequirePass }),
-		memParam("proto-max-bulk-len", "512mb", func(c *Config) *int64 { return &c.ProtoMaxBulkLen }),
-		memParam("client-query-buffer-limit", "1gb", func(c *Config) *int64 { return &c.QueryBufferLimit }),
+		atLeast(1<<20, memParam("proto-max-bulk-len", "512mb", func(c *Config) *int64 { return &c.ProtoMaxBulkLen })),
+		atLeast(1<<20, memParam("client-query-buffer-limit", "1gb", func(c *Config) *int64 { return &c.QueryBufferLimit })),
 		outputLimitParam(),
 	}
 }

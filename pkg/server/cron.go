@@ -23,6 +23,9 @@ func (s *Server) cron() {
 			return
 		case <-t.C:
 		}
+		if s.cronIsPaused() {
+			continue
+		}
 		s.expireCycle()
 		s.evictCycle()
 		s.lock()
@@ -41,6 +44,13 @@ func (s *Server) cron() {
 		s.persistCron()
 		s.unlock()
 	}
+}
+
+// cronIsPaused reports whether DEBUG PAUSE-CRON holds the background work up.
+func (s *Server) cronIsPaused() bool {
+	s.lock()
+	defer s.unlock()
+	return s.cronPaused
 }
 
 // expireCycle deletes expired keys in slices, letting commands in between.

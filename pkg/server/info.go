@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"byor/pkg/repl"
 )
 
 // infoSections are INFO's sections in order. The last field says whether INFO without arguments
@@ -80,7 +82,7 @@ func (s *Server) infoClients(b *strings.Builder) {
 	for _, c := range s.clients {
 		maxIn, maxOut = max(maxIn, int64(c.queryLen)), max(maxOut, c.outputBytes())
 	}
-	fields(b, "connected_clients", len(s.clients), "cluster_connections", 0, "maxclients", s.cfg.MaxClients,
+	fields(b, "connected_clients", len(s.clients)-len(s.master.Replicas()), "cluster_connections", 0, "maxclients", s.cfg.MaxClients,
 		"client_recent_max_input_buffer", maxIn, "client_recent_max_output_buffer", maxOut,
 		"blocked_clients", len(s.blocked), "tracking_clients", 0, "clients_in_timeout_table", s.timedWaits())
 }
@@ -110,7 +112,27 @@ func (s *Server) infoMemory(b *strings.Builder) {
 		"total_system_memory", systemMemory(), "total_system_memory_human", human(systemMemory()),
 		"maxmemory", s.cfg.MaxMemory, "maxmemory_human", human(s.cfg.MaxMemory), "maxmemory_policy", s.cfg.MaxMemoryPolicy,
 		"mem_fragmentation_ratio", fmt.Sprintf("%.2f", ratio), "mem_clients_normal", s.clientBytes(),
+		"mem_fragmentation_bytes", rss-used, "mem_not_counted_for_evict", max(0, used-data), "mem_replication_backlog", s.backlogBytes(),
+		"mem_total_replication_buffers", s.backlogBytes(), "mem_cluster_links", 0, "mem_aof_buffer", s.aofBufferBytes(),
+		"number_of_cached_scripts", 0, "number_of_functions", 0, "number_of_libraries", 0,
+		"allocator_allocated", used, "allocator_active", used, "allocator_resident", rss,
 		"mem_allocator", "go", "active_defrag_running", 0, "lazyfree_pending_objects", 0)
+}
+
+func (s *Server) backlogBytes() (n int64) {
+	s.master.History(func(h *repl.History) {
+		if active, size, _, _ := h.Kept(); active {
+			n = size
+		}
+	})
+	return n
+}
+
+func (s *Server) aofBufferBytes() int64 {
+	if log := s.aof.Load(); log != nil {
+		return int64(log.Status().Pending)
+	}
+	return 0
 }
 
 // human prints bytes as Redis does: 1.50M.
@@ -148,6 +170,9 @@ func (s *Server) infoStats(b *strings.Builder) {
 		"evicted_keys", st.evictedKeys, "keyspace_hits", st.hits, "keyspace_misses", st.misses,
 		"pubsub_channels", len(s.hub.Channels(nil)), "pubsub_patterns", s.hub.NumPat(),
 		"pubsubshard_channels", len(s.hub.ShardChannels(nil)), "latest_fork_usec", 0,
+		"migrate_cached_sockets", 0, "slave_expires_tracked_keys", 0, "tracking_total_keys", 0, "tracking_total_items", 0,
+		"tracking_total_prefixes", 0, "unexpected_error_replies", 0, "evicted_clients", 0, "total_forks", 0,
+		"total_eviction_exceeded_time", 0, "current_eviction_exceeded_time", 0,
 		"total_error_replies", st.totalErrors, "client_output_buffer_limit_disconnections", st.outputLimitDisconnections)
 }
 
