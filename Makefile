@@ -47,20 +47,23 @@ check: ## check all steps and show the progress
 
 .PHONY: docs-check
 docs-check: ## execute the texts' transcripts; look after quotes, links, targets
-	$(GO) test -count=1 -run TestDocs ./pkg/check
+	@cd pkg/check && $(GO) test -count=1 -run TestDocs # there and not from here, or what was skipped would not be shown
 
 .PHONY: $(NUMS:%=start-%)
 $(NUMS:%=start-%): start-%: ## put step NN's server, the new pieces missing, into work/NN
 	@$(GO) run ./pkg/check/cmd/start -step $(patsubst 0%,%,$*)
 
+# What stands in a step's folder beside the server.
+NOTCODE := -x '*_test.go' -x '*.md' -x solutions -x bench -x testdata
+
 .PHONY: $(NUMS:%=compare-%)
 $(NUMS:%=compare-%): compare-%: ## your work/NN beside the finished step
-	@diff -ru -x '*_test.go' -x '*.md' -x solutions -x bench -x testdata work/$* $(filter $*-%,$(STEPS)) || true
+	@diff -ru $(NOTCODE) work/$* $(filter $*-%,$(STEPS)) || true
 
 DIFFS := 01-02 02-03 03-04 04-05 05-06 06-07 07-08 08-09 09-10
 .PHONY: $(DIFFS:%=diff-%)
 $(DIFFS:%=diff-%): diff-%: ## what changed from step to step, e.g. diff-03-04
-	@diff -u $(foreach n,$(subst -, ,$*),$(filter $(n)-%,$(STEPS))/main.go) || true
+	@diff -ruN $(NOTCODE) $(foreach n,$(subst -, ,$*),$(filter $(n)-%,$(STEPS))) || true
 
 .PHONY: trace
 trace: ## a proxy that shows every frame, beside real Redis's answers (ADDR=host:port)

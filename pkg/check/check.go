@@ -50,6 +50,9 @@ type Check struct {
 	Before string
 	// Own says that the check starts servers of its own, so it cannot run against ADDR=.
 	Own bool
+	// Net says that the check is about the network and not about commands: a server written from an
+	// empty file is asked for it at every later step, too.
+	Net bool
 	// Slow checks get this many times the usual limit; 0 means 1.
 	Slow int
 }
@@ -88,6 +91,21 @@ func Applying(step int) []Check {
 	var out []Check
 	for _, c := range all {
 		if c.Ex == 0 && c.Step <= step && (c.Until == 0 || step <= c.Until) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Asked returns what `make check-NN` asks: the checks of step (or of its exercise ex), and behind a
+// step's own those of earlier ones that are about a hostile network.
+func Asked(step, ex int) []Check {
+	out := Of(step, ex)
+	if ex > 0 {
+		return out
+	}
+	for _, c := range Applying(step) {
+		if c.Net && c.Step < step {
 			out = append(out, c)
 		}
 	}

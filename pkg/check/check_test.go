@@ -20,7 +20,8 @@ import (
 
 func TestVisible(t *testing.T) {
 	require.Equal(t, `"*1\r\n\"\\\x00\xff\tz"`, Visible([]byte("*1\r\n\"\\\x00\xff\tz"), 0))
-	require.Equal(t, `"abc" …5 bytes… "i"`, Visible([]byte("abcdefghi"), 4))
+	require.Equal(t, `"abc" …21 bytes… "y"`, Visible([]byte("abcdefghijklmnopqrstuvwxy"), 4))
+	require.Equal(t, `"abcdefghi"`, Visible([]byte("abcdefghi"), 4)) // the note would be longer than what it stands for
 }
 
 func TestAnnotateCoversAllBytes(t *testing.T) {
@@ -125,6 +126,80 @@ func TestServerThatHangs(t *testing.T) {
 		require.NotEqual(t, Passed, res.Status, res.Name)
 	}
 	require.Less(t, time.Since(begin), 30*time.Second)
+}
+
+// A server written from an empty file, in another language, is judged by its bytes; and since it has a
+// parser of its own, the hostile network of step 02 is asked of it at later steps, too.
+func TestAnyLanguage(t *testing.T) {
+	needTools(t, "python3")
+	file, err := filepath.Abs(filepath.Join("testdata", "any.py"))
+	require.NoError(t, err)
+	requirePassed(t, runChecks(t, CmdTarget(3, "exec python3 "+file), patient, Asked(3, 0)))
+	var failed []string
+	for _, r := range runChecks(t, CmdTarget(3, "MISTAKE=split exec python3 "+file), impatient, Asked(3, 0)) {
+		if r.Status == Failed {
+			failed = append(failed, r.Name)
+		}
+	}
+	require.Subset(t, failed, []string{"every-split", "one-byte-writes"})
+}
+
+// Every step asks for what a hostile network does.
+func TestNetIsAskedOfAll(t *testing.T) {
+	for step := 3; step <= Last; step++ {
+		var names []string
+		for _, c := range Asked(step, 0) {
+			names = append(names, c.Name)
+		}
+		require.Subset(t, names, []string{"pipeline", "every-split", "one-byte-writes", "half-close", "stalled-reader", "fifty-clients"}, "step %02d", step)
+	}
+	require.Len(t, Asked(3, 1), len(Of(3, 1)))
+}
+
+// Nobody at ADDR= is told once, and not as a list of mistakes.
+func TestNobodyThere(t *testing.T) {
+	port, err := freePort()
+	require.NoError(t, err)
+	r := Runner{Limit: 50 * time.Millisecond}
+	_, err = r.Run(context.Background(), AddrTarget(3, fmt.Sprintf("127.0.0.1:%d", port)), Of(3, 0))
+	require.ErrorContains(t, err, "nobody accepts a connection")
+}
+
+// A server that ends during a check, and cannot be started again, fails the others, too. With ADDR=
+// checks that need a server of their own are skipped, and the run is no proof.
+func TestServerThatEnds(t *testing.T) {
+	needTools(t, "python3")
+	dir := t.TempDir()
+	// It ends with the first connection on which something is said, and does not start twice.
+	cmd := "cd " + dir + ` && mkdir once && exec python3 -c 'import os, socket
+s = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+while not s.accept()[0].recv(100): pass'`
+	r := Runner{Limit: time.Second}
+	results, err := r.Run(context.Background(), CmdTarget(3, cmd), Of(3, 0)[:6])
+	require.NoError(t, err)
+	for i, res := range results {
+		require.Equal(t, Failed, res.Status, "%d %s", i, res.Why)
+	}
+	require.LessOrEqual(t, strings.Count(results[3].Got, "the server has ended"), 1)
+	require.Contains(t, results[5].Hint, "ended during an earlier check")
+
+	results, err = r.Run(context.Background(), AddrTarget(5, answering(t, "+OK\r\n")), Of(5, 0)[:2])
+	require.NoError(t, err)
+	require.Equal(t, Skipped, results[0].Status)
+	require.True(t, results[0].Unasked)
+}
+
+// Who interrupts a run does not get a list of failures that are none.
+func TestInterrupted(t *testing.T) {
+	ctx, stop := context.WithCancel(context.Background())
+	r := Runner{Limit: 10 * time.Second}
+	silent := Check{Name: "silent", Hint: "none", Run: func(t *T) { time.AfterFunc(20*time.Millisecond, stop); t.Dial().Send("x").Expect("y") }}
+	results, err := r.Run(ctx, AddrTarget(3, answering(t, "")), []Check{silent, silent})
+	require.NoError(t, err)
+	for _, res := range results {
+		require.Equal(t, Skipped, res.Status)
+		require.True(t, res.Unasked)
+	}
 }
 
 // A server that nobody can connect to is an error, not a hang.

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 )
 
@@ -11,6 +12,7 @@ type Report struct {
 	W       io.Writer
 	Color   bool
 	Verbose bool
+	Step    int // the step that is checked; what belongs to another says so
 }
 
 func (p *Report) paint(code, s string) string {
@@ -28,6 +30,8 @@ func (p *Report) Result(r Result) {
 	name := r.Name
 	if r.Ex > 0 {
 		name = fmt.Sprintf("exercise %d: %s", r.Ex, name)
+	} else if p.Step > 0 && r.Step != p.Step {
+		name = fmt.Sprintf("%02d/%s", r.Step, name)
 	}
 	switch r.Status {
 	case Passed:
@@ -36,6 +40,9 @@ func (p *Report) Result(r Result) {
 			fmt.Fprintf(p.W, "        %s\n", p.paint("2", r.Sent+" → "+r.Got))
 		}
 	case Skipped:
+		if r.Why == interrupted {
+			return
+		}
 		fmt.Fprintf(p.W, "  %s  %-26s %s\n", p.paint("33", "skip"), name, r.Why)
 	case Failed:
 		fmt.Fprintf(p.W, "  %s  %-26s %s\n", p.paint("31", "FAIL"), name, r.What)
@@ -53,13 +60,16 @@ func (p *Report) Result(r Result) {
 	}
 }
 
+// commandName tells a command from a piece of the stream that was taken for one.
+var commandName = regexp.MustCompile(`^[A-Za-z]+$`)
+
 // missing says which command the server does not have, if that is why r failed: the check's own hint
 // is about mistakes in a command that is there.
 func missing(r Result) string {
 	const text = "-ERR unknown command '"
 	_, after, found := strings.Cut(r.Got, text)
 	name, _, closed := strings.Cut(after, "'")
-	if !found || !closed || strings.Contains(r.Expected, text) {
+	if !found || !closed || strings.Contains(r.Expected, text) || !commandName.MatchString(name) {
 		return ""
 	}
 	return "the server does not know " + name + " yet: put it into the table of commands first"

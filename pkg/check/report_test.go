@@ -17,6 +17,11 @@ func TestReportNamesTheMissingCommand(t *testing.T) {
 	require.Contains(t, shown(r), "does not know SAVE yet")
 	require.Contains(t, shown(r), "its own")
 
+	whole := r.Got
+	r.Got = `"-ERR unknown command '$4', with args beginning with: \r\n"` // no command, but a piece of one
+	require.NotContains(t, shown(r), "does not know")
+
+	r.Got = whole
 	r.Expected = r.Got // the check is about unknown commands
 	require.NotContains(t, shown(r), "does not know")
 	r.Expected, r.Got = `"+OK\r\n"`, `"$-1\r\n"`

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -24,6 +25,10 @@ type Result struct {
 	Guide    string   `json:"guide,omitempty"`
 	Ms       int64    `json:"ms"`
 	Traffic  []string `json:"traffic,omitempty"`
+
+	// Unasked says of a skipped check that the server was not asked, although it could be in another
+	// run: with CMD= instead of ADDR=, or without an interruption. Such a run proves nothing as a whole.
+	Unasked bool `json:"-"`
 }
 
 // Status is passed, failed or skipped.
@@ -93,6 +98,14 @@ func (h *sharedServer) ensure(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.target.kind == kindAddr {
+		if h.s != nil {
+			return nil
+		}
+		c, err := (&net.Dialer{Timeout: startLimit}).DialContext(ctx, "tcp", h.target.addr)
+		if err != nil {
+			return fmt.Errorf("nobody accepts a connection on %s: %s", h.target.addr, plainErr(err))
+		}
+		c.Close()
 		h.s = &Server{Addr: h.target.addr, ctx: ctx, target: h.target}
 		return nil
 	}
@@ -134,15 +147,21 @@ func (r *Runner) one(ctx context.Context, shared *sharedServer, c Check) Result 
 	if limit == 0 {
 		limit = 3 * time.Second
 	}
+	all := ctx
 	ctx, cancel := context.WithTimeout(ctx, 5*limit*time.Duration(max(1, c.Slow)))
 	defer cancel()
 	res := Result{Step: c.Step, Ex: c.Ex, Name: c.Name, What: c.What, Status: Passed}
 	begin := time.Now()
-	if c.Own && shared.target.kind == kindAddr {
-		return skip(res, "needs a server that the checker can start: use CMD= or DIR= instead of ADDR=")
+	switch {
+	case all.Err() != nil:
+		return unasked(res, interrupted)
+	case c.Own && shared.target.kind == kindAddr:
+		return unasked(res, notByAddr)
 	}
-	if err := shared.ensure(ctx); err != nil {
-		return skip(res, err.Error())
+	if err := shared.ensure(ctx); err != nil { // it ran before: the check in front of this one has ended it
+		res.Status, res.Expected, res.Got = Failed, "the server runs, or can be started again", err.Error()
+		res.Hint = "the server has ended during an earlier check: look there first"
+		return res
 	}
 	t := &T{ctx: ctx, target: shared.target, shared: shared.s, limit: limit, log: &traffic{on: r.Traffic},
 		hint: c.Hint, guide: c.Guide}
@@ -168,7 +187,22 @@ func (r *Runner) one(ctx context.Context, shared *sharedServer, c Check) Result 
 	}
 	t.close()
 	res.Ms = time.Since(begin).Milliseconds()
+	if _, failed := p.(failure); failed && all.Err() != nil {
+		return unasked(res, interrupted) // by Ctrl-C, and not by a fault of the server
+	}
 	return verdict(res, t, c, p)
+}
+
+// Why a check is skipped that another run would make.
+const (
+	notByAddr   = "needs a server that the checker can start: use CMD= or DIR= instead of ADDR="
+	interrupted = "interrupted"
+)
+
+// unasked is a skip for a reason of this run.
+func unasked(res Result, why string) Result {
+	res.Unasked = true
+	return skip(res, why)
 }
 
 func skip(res Result, why string) Result {
@@ -201,6 +235,9 @@ func verdict(res Result, t *T, c Check, p any) Result {
 			res.Guide = fmt.Sprintf("%s/EXERCISES.md, exercise %d", Folders[c.Step], c.Ex)
 		}
 	case skipped:
+		if p == notByAddr {
+			return unasked(res, notByAddr)
+		}
 		return skip(res, string(p))
 	default:
 		res.Status = Failed

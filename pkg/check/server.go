@@ -196,6 +196,14 @@ func (s *Server) said() string {
 	return "; it said:\n" + strings.Join(lines, "\n")
 }
 
+// lastWords gives a process that refuses connections, and so is about to end, a moment to do so: then
+// obituary can tell, and the next check gets a new one.
+func (s *Server) lastWords() {
+	if s.cmd != nil {
+		s.Exit(300 * time.Millisecond)
+	}
+}
+
 // obituary says how the process ended, if it did.
 func (s *Server) obituary() string {
 	if s.cmd == nil || s.Alive() {

@@ -118,8 +118,12 @@ func (t *T) Dial() *Conn { return t.DialTo(t.shared) }
 func (t *T) DialTo(s *Server) *Conn {
 	c, err := t.TryDial(s)
 	if err != nil {
-		t.fail(failure{Want: "the server accepts a connection on " + s.Addr,
-			Got: plainErr(err) + s.obituary()})
+		s.lastWords()
+		got := plainErr(err)
+		if s != t.shared { // whose end the verdict tells
+			got += s.obituary()
+		}
+		t.fail(failure{Want: "the server accepts a connection on " + s.Addr, Got: got})
 	}
 	return c
 }
@@ -161,7 +165,7 @@ func (t *T) Alone() *Server {
 // TryStart is Start for a server that may rightly refuse to start.
 func (t *T) TryStart(o Options) (*Server, error) {
 	if t.target.kind == kindAddr {
-		t.Skip("needs a server that the checker can start: use CMD= or DIR= instead of ADDR=")
+		t.Skip(notByAddr)
 	}
 	return t.startOf(t.target, o)
 }

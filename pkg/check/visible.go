@@ -7,9 +7,9 @@ import (
 
 // Visible writes bytes so that each can be seen: \r \n \t, quotes and backslashes escaped as in a
 // Go string, other bytes that are not printable ASCII as \xNN. The result stands in double quotes.
-// Beyond limit bytes (0 is no limit) the middle is replaced by a note of how much was left out.
+// Well beyond limit bytes (0 is no limit) the middle is replaced by a note of how much was left out.
 func Visible(b []byte, limit int) string {
-	if limit > 0 && len(b) > limit {
+	if limit > 0 && len(b) > limit+len(" …10 bytes… ") {
 		head, tail := limit*3/4, limit/4
 		return fmt.Sprintf("%s …%d bytes… %s", Visible(b[:head], 0), len(b)-head-tail, Visible(b[len(b)-tail:], 0))
 	}

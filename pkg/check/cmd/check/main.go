@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -98,11 +99,11 @@ func checkOnce(ctx context.Context, o options) (bool, error) {
 		fmt.Println()
 		return ok, showProgress(o.root)
 	}
-	return ok, nil
+	return ok && ctx.Err() == nil, nil // what was interrupted has proved nothing
 }
 
 func checkStep(ctx context.Context, o options, step int) (bool, error) {
-	checks := check.Of(step, o.ex)
+	checks := check.Asked(step, o.ex)
 	if len(checks) == 0 {
 		return false, fmt.Errorf("step %02d has no exercise %d with a check", step, o.ex)
 	}
@@ -111,7 +112,7 @@ func checkStep(ctx context.Context, o options, step int) (bool, error) {
 		return false, err
 	}
 	defer clean()
-	report := &check.Report{W: os.Stdout, Verbose: o.verbose, Color: isTerminal(os.Stdout)}
+	report := &check.Report{W: os.Stdout, Step: step, Verbose: o.verbose, Color: isTerminal(os.Stdout)}
 	enc := json.NewEncoder(os.Stdout)
 	runner := check.Runner{Limit: o.limit, Traffic: o.verbose, Each: func(r check.Result) {
 		if o.json {
@@ -151,6 +152,12 @@ func passed(results []check.Result) int {
 // remember keeps the progress of a learner's own server; the course's finished step proves nothing.
 func remember(o options, step int, results []check.Result, say bool) error {
 	if o.dir+o.addr+o.cmd == "" || o.root == "" || passed(results) < 1 {
+		return nil
+	}
+	if i := slices.IndexFunc(results, func(r check.Result) bool { return r.Unasked }); i >= 0 {
+		if say {
+			fmt.Println("Not counted as done: there are checks that were not made:", results[i].Why)
+		}
 		return nil
 	}
 	p, err := check.LoadProgress(o.root)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"byor/pkg/check"
@@ -28,7 +29,7 @@ func watch(ctx context.Context, o options) error {
 	}
 	var last uint64
 	for ctx.Err() == nil {
-		if now := fingerprint(dir); now != last {
+		if now := fingerprint(append(namedFiles(o.cmd), dir)...); now != last {
 			last = now
 			fmt.Printf("\n--- %s ---\n", time.Now().Format("15:04:05"))
 			if _, err := checkOnce(ctx, o); err != nil {
@@ -44,26 +45,40 @@ func watch(ctx context.Context, o options) error {
 	return nil
 }
 
-// fingerprint sums up names, sizes and times of the files below dir.
-func fingerprint(dir string) uint64 {
-	h := fnv.New64a()
-	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil
+// namedFiles returns the files that a command names, wherever they are.
+func namedFiles(command string) []string {
+	var files []string
+	for _, word := range strings.Fields(command) {
+		word = strings.Trim(word, `"'`)
+		if st, err := os.Stat(word); err == nil && st.Mode().IsRegular() {
+			files = append(files, word)
 		}
-		if d.IsDir() {
-			if name := d.Name(); path != dir && (name[0] == '.' || name == "bin" || name == "node_modules") {
-				return filepath.SkipDir
+	}
+	return files
+}
+
+// fingerprint sums up names, sizes and times of files, and of the files below directories.
+func fingerprint(paths ...string) uint64 {
+	h := fnv.New64a()
+	for _, top := range paths {
+		filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return nil
+			}
+			if d.IsDir() {
+				if name := d.Name(); path != top && (name[0] == '.' || name == "bin" || name == "node_modules") {
+					return filepath.SkipDir
+				}
+				return nil
+			}
+			if name := d.Name(); name == check.ProgressFile || filepath.Ext(name) == ".tmp" {
+				return nil
+			}
+			if st, err := os.Stat(path); err == nil {
+				fmt.Fprintln(h, path, st.Size(), st.ModTime().UnixNano())
 			}
 			return nil
-		}
-		if name := d.Name(); name == check.ProgressFile || filepath.Ext(name) == ".tmp" {
-			return nil
-		}
-		if st, err := os.Stat(path); err == nil {
-			fmt.Fprintln(h, path, st.Size(), st.ModTime().UnixNano())
-		}
-		return nil
-	})
+		})
+	}
 	return h.Sum64() | 1
 }

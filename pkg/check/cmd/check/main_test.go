@@ -1,0 +1,150 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"byor/pkg/check"
+)
+
+// The program as a learner uses it: what it prints, remembers, and leaves behind.
+
+// lines collects what a process prints.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// program builds the checker and returns how to start it in a tree of its own, whose only file is go.mod.
+func program(t *testing.T) (dir string, start func(args ...string) (*exec.Cmd, *lines)) {
+	root, err := check.Root()
+	require.NoError(t, err)
+	dir = t.TempDir()
+	bin := filepath.Join(dir, "bin", "check")
+	require.NoError(t, check.Build(root, "pkg/check/cmd/check", bin, ""))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module byor\n"), 0o644))
+	return dir, func(args ...string) (*exec.Cmd, *lines) {
+		cmd, out := exec.Command(bin, args...), &lines{}
+		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
+		require.NoError(t, cmd.Start())
+		t.Cleanup(func() { cmd.Process.Kill() })
+		return cmd, out
+	}
+}
+
+func eventually(t *testing.T, out *lines, n int, what string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return strings.Count(out.String(), what) >= n }, 20*time.Second, 5*time.Millisecond, "%s", what)
+}
+
+// echo is a server for step 01 that leaves a child behind.
+const echo = `sleep 1000 & echo $! > child; exec python3 -c 'import os, socket, threading
+def serve(c):
+    while b := c.recv(1 << 16): c.sendall(b)
+    c.close()
+s = socket.create_server(("127.0.0.1", int(os.environ["PORT"])), backlog=100)
+while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()'`
+
+func needPython(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("python3 is not installed")
+		}
+		t.Skip("python3 is not installed: no server in another language to check")
+	}
+}
+
+func TestWatchChecksAgainAndEndsAll(t *testing.T) {
+	needPython(t)
+	dir, start := program(t)
+	elsewhere := filepath.Join(t.TempDir(), "server.sh") // not below the working directory
+	require.NoError(t, os.WriteFile(elsewhere, []byte("echo not yet; exit 1\n"), 0o644))
+	cmd, out := start("-watch", "-step", "1", "-cmd", "sh "+elsewhere)
+	eventually(t, out, 1, "not yet")
+	eventually(t, out, 1, "waiting for a change")
+	require.NoError(t, os.WriteFile(elsewhere, []byte(echo), 0o644))
+	eventually(t, out, 1, "passed, ")
+	eventually(t, out, 2, "waiting for a change")
+	require.Equal(t, 1, strings.Count(out.String(), "passed, "), "its own progress file is no change")
+	cmd.Process.Signal(os.Interrupt)
+	require.NoError(t, cmd.Wait())
+	child, err := os.ReadFile(filepath.Join(dir, "child"))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return gone(strings.TrimSpace(string(child))) }, 5*time.Second, 5*time.Millisecond)
+}
+
+// gone says whether the process has ended (a zombie has).
+func gone(pid string) bool {
+	out, err := exec.Command("ps", "-o", "stat=", "-p", pid).Output()
+	return err != nil || strings.HasPrefix(strings.TrimSpace(string(out)), "Z")
+}
+
+// Ctrl-C in the middle of a check: everything ends at once, nothing is called a failure or done.
+func TestInterruptEndsAll(t *testing.T) {
+	needPython(t)
+	dir, start := program(t)
+	silent := strings.Replace(echo, "c.sendall(b)", "pass", 1)
+	cmd, out := start("-step", "1", "-limit", "1m", "-cmd", silent)
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(filepath.Join(dir, "child"))
+		return err == nil && strings.Contains(out.String(), "checking")
+	}, 20*time.Second, 5*time.Millisecond)
+	begin := time.Now()
+	time.AfterFunc(50*time.Millisecond, func() { cmd.Process.Signal(syscall.SIGINT) })
+	var exit *exec.ExitError
+	require.ErrorAs(t, cmd.Wait(), &exit)
+	require.Less(t, time.Since(begin), 30*time.Second)
+	require.NotContains(t, out.String(), "FAIL")
+	require.NoFileExists(t, filepath.Join(dir, check.ProgressFile))
+	child, err := os.ReadFile(filepath.Join(dir, "child"))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return gone(strings.TrimSpace(string(child))) }, 5*time.Second, 5*time.Millisecond)
+}
+
+// JSON is a line a check, for scripts; progress is remembered, and shows what comes next.
+func TestJSONAndProgress(t *testing.T) {
+	needPython(t)
+	dir, start := program(t)
+	whole := strings.Replace(echo, "c.sendall(b)", "k = (k + b).rpartition(b\"\\n\"); c.sendall(k[0] + k[1]); k = k[2]", 1)
+	whole = strings.Replace(whole, "def serve(c):", "def serve(c):\n    k = b\"\"", 1)
+	cmd, out := start("-json", "-step", "1", "-cmd", whole)
+	cmd.Wait()
+	passed := 0
+	for _, line := range strings.Split(strings.TrimSpace(out.String()), "\n") {
+		var r check.Result
+		require.NoError(t, json.Unmarshal([]byte(line), &r), "%s", line)
+		if r.Status == check.Passed {
+			passed++
+		}
+	}
+	require.Equal(t, len(check.Of(1, 0)), passed, "%s", out)
+	cmd, out = start("-progress")
+	require.NoError(t, cmd.Wait())
+	require.Contains(t, out.String(), "[x] 01-tcp-echo")
+	require.Contains(t, out.String(), "Next: read 02-resp-parser/README.md")
+	require.FileExists(t, filepath.Join(dir, check.ProgressFile))
+}
