@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -40,6 +42,12 @@ func init() {
 			Hint: "flush what the log still buffers before you exit"},
 		Check{Name: "save-fails", What: "when the data cannot be saved, SHUTDOWN says so and the server stays", Run: saveFails, Own: true,
 			Hint: "an exit that loses the data is worse than none: answer -ERR Errors trying to SHUTDOWN. Check logs. and go on; NOSAVE is the way out"},
+		Check{Name: "second-signal", What: "a second Ctrl-C does not wait for the drain", Run: secondSignal, Own: true, Slow: 3, Guide: "Build it",
+			NotRedis: "a real redis-server does not drain, so there is nothing to cut short",
+			Hint:     "no forced exit on a second signal: who asks twice does not want to wait. Stay awake for it while the first is obeyed, and exit with 1"},
+		Check{Name: "vet", What: "go vet finds nothing to say", Run: vetted, Own: true, Slow: 6, Until: 9, NotRedis: "it looks at Go code",
+			Before: "step 08 waits for nobody",
+			Hint:   "WaitGroup.Add racing Wait: count before the go statement; in the goroutine it may come after Wait has found nobody"},
 	)
 }
 
@@ -111,6 +119,39 @@ func stalledClient(t *T) {
 	t.exits(s, 15*time.Second)
 	t.again(s)
 	t.DialTo(s).Ask(":1\r\n", "EXISTS", "big")
+}
+
+func secondSignal(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s).SmallWindow()
+	c.Ask("+OK\r\n", "SET", "big", strings.Repeat("x", 1<<20))
+	c.Send(strings.Repeat(string(resp.AppendCommandStrings(nil, "GET", "big")), 30)) // and reads nothing
+	t.Sleep(200 * time.Millisecond)
+	s.Signal(sigTerm)
+	if code, ended := s.Exit(500 * time.Millisecond); ended { // it lets nobody hold it up
+		t.Require(code == 0, "exit code 0 after the first signal", "%s%s", s.state, s.said())
+		return
+	}
+	s.Signal(sigInt)
+	code, ended := s.Exit(3 * time.Second)
+	t.Require(ended, "the process ends within 3s of the second signal", "it still runs%s", s.said())
+	t.Require(code == 1, "exit code 1 after the second signal: not all went well", "%s%s", s.state, s.said())
+}
+
+// vetted asks go vet, which sees what no client can: a race that is lost once in a million.
+func vetted(t *T) {
+	src := t.target.Source
+	if src == nil {
+		t.Skip("it looks at Go code: use DIR=")
+	}
+	args := []string{"vet"}
+	if src.Overlay != "" {
+		args = append(args, "-overlay", src.Overlay)
+	}
+	cmd := exec.CommandContext(t.ctx, "go", append(args, "./"+filepath.ToSlash(src.Dir))...)
+	cmd.Dir = src.Root
+	out, err := cmd.CombinedOutput()
+	t.Require(err == nil, "go vet ./"+src.Dir+" says nothing", "%s", out)
 }
 
 // load has clients send bursts of INCR, each to a key of its own, until the server closes. It
