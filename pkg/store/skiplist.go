@@ -3,6 +3,7 @@ package store
 import (
 	"math/bits"
 	"math/rand/v2"
+	"unsafe"
 )
 
 // skipList keeps members ordered by score, then by bytes. It is Redis's zskiplist: a linked list
@@ -20,6 +21,8 @@ type skipList struct {
 	mem   int64
 }
 
+// A search is a chain of cache misses, so a node is one allocation, with its links and the bytes of
+// its member in it, as long as neither is unusually many (see towers).
 type skipNode struct {
 	member string
 	score  float64
@@ -35,32 +38,46 @@ type skipLink struct {
 const skipLevels = 32
 
 func newSkipList() *skipList {
-	return &skipList{head: newSkipNode(skipLevels), level: 1}
+	return &skipList{head: &skipNode{next: make([]skipLink, skipLevels)}, level: 1}
 }
 
-// newSkipNode returns a node with links in level lanes. Nearly all have one or two: for those the
-// links stand in the same allocation.
-func newSkipNode(level int) *skipNode {
-	switch level {
-	case 1:
-		n := &struct {
-			skipNode
-			links [1]skipLink
-		}{}
-		n.next = n.links[:]
-		return &n.skipNode
-	case 2:
-		n := &struct {
-			skipNode
-			links [2]skipLink
-		}{}
-		n.next = n.links[:]
-		return &n.skipNode
+// tower is a node together with what it points to: L is an array of links, B one of bytes.
+type tower[L, B any] struct {
+	skipNode
+	links L
+	bytes B
+}
+
+// raise returns a new node and the memory behind it.
+func raise[L, B any]() (*skipNode, *skipLink, *byte) {
+	t := new(tower[L, B])
+	return &t.skipNode, (*skipLink)(unsafe.Pointer(&t.links)), (*byte)(unsafe.Pointer(&t.bytes))
+}
+
+// towers makes the usual nodes: of 1 to 4 links (all but one in 256), and members of up to
+// towerBytes bytes. The sizes of the last index fill Go's size classes.
+var towers = [...][4]func() (*skipNode, *skipLink, *byte){
+	{raise[[1]skipLink, [8]byte], raise[[1]skipLink, [24]byte], raise[[1]skipLink, [40]byte], raise[[1]skipLink, [56]byte]},
+	{raise[[2]skipLink, [8]byte], raise[[2]skipLink, [24]byte], raise[[2]skipLink, [40]byte], raise[[2]skipLink, [56]byte]},
+	{raise[[3]skipLink, [8]byte], raise[[3]skipLink, [24]byte], raise[[3]skipLink, [40]byte], raise[[3]skipLink, [56]byte]},
+	{raise[[4]skipLink, [8]byte], raise[[4]skipLink, [24]byte], raise[[4]skipLink, [40]byte], raise[[4]skipLink, [56]byte]},
+}
+
+const towerBytes = 56
+
+// newSkipNode returns a node with links in level lanes and a copy of member.
+func newSkipNode(level int, member []byte) *skipNode {
+	if level > len(towers) || len(member) > towerBytes {
+		return &skipNode{member: string(member), next: make([]skipLink, level)}
 	}
-	return &skipNode{next: make([]skipLink, level)}
+	n, links, b := towers[level-1][(len(member)+7)/16]()
+	n.next = unsafe.Slice(links, level)
+	copy(unsafe.Slice(b, len(member)), member)
+	n.member = unsafe.String(b, len(member)) // written once, here
+	return n
 }
 
-func (n *skipNode) memBytes() int64 { return 64 + 16*int64(len(n.next)) }
+func (n *skipNode) memBytes() int64 { return 64 + 16*int64(len(n.next)) + int64(len(n.member)) }
 
 // randomLevel draws the number of lanes: 1 with a chance of 3/4, 2 with 3/16, and so on.
 func randomLevel() int {
@@ -82,26 +99,36 @@ type skipPath struct {
 // path fills in the way to the place of (score, member).
 func (s *skipList) path(p *skipPath, score float64, member string) {
 	x, rank := s.head, 0
+	var end *skipNode // where the lane above ended: it is known to lie behind
 	for i := s.level - 1; i >= 0; i-- {
-		for next := x.next[i].node; next != nil && next.less(score, member); next = x.next[i].node {
-			rank += x.next[i].span
-			x = next
+		l := &x.next[i]
+		for l.node != end && l.node.less(score, member) {
+			rank += l.span
+			x = l.node
+			l = &x.next[i]
 		}
+		end = l.node
 		p.node[i], p.rank[i] = x, rank
 	}
 }
 
 // insert adds an element that must not be there yet.
-func (s *skipList) insert(score float64, member string) *skipNode {
+func (s *skipList) insert(score float64, member []byte) *skipNode {
+	n := newSkipNode(randomLevel(), member)
+	n.score = score
+	s.link(n)
+	return n
+}
+
+// link puts a node in its place.
+func (s *skipList) link(n *skipNode) {
 	var p skipPath
-	s.path(&p, score, member)
-	level := randomLevel()
+	s.path(&p, n.score, n.member)
+	level := len(n.next)
 	for ; s.level < level; s.level++ {
 		p.node[s.level], p.rank[s.level] = s.head, 0
 		s.head.next[s.level].span = s.len
 	}
-	n := newSkipNode(level)
-	n.score, n.member = score, member
 	for i := range n.next {
 		prev := &p.node[i].next[i]
 		passed := p.rank[0] - p.rank[i]
@@ -111,6 +138,7 @@ func (s *skipList) insert(score float64, member string) *skipNode {
 	for i := level; i < s.level; i++ {
 		p.node[i].next[i].span++
 	}
+	n.back = nil
 	if p.node[0] != s.head {
 		n.back = p.node[0]
 	}
@@ -121,7 +149,6 @@ func (s *skipList) insert(score float64, member string) *skipNode {
 	}
 	s.len++
 	s.mem += n.memBytes()
-	return n
 }
 
 // remove takes the node out to which p leads.
@@ -153,15 +180,17 @@ func (s *skipList) delete(n *skipNode) {
 	s.remove(n, &p)
 }
 
-// update gives the element of n another score and returns its node, a new one if it had to move.
-func (s *skipList) update(n *skipNode, score float64) *skipNode {
+// update gives the element of n another score. The node stays the same: its number of lanes was
+// drawn without regard to its place.
+func (s *skipList) update(n *skipNode, score float64) {
 	if (n.back == nil || n.back.less(score, n.member)) &&
 		(n.next[0].node == nil || !n.next[0].node.less(score, n.member)) {
 		n.score = score
-		return n
+		return
 	}
 	s.delete(n)
-	return s.insert(score, n.member)
+	n.score = score
+	s.link(n)
 }
 
 // rank returns the rank of the element of n.

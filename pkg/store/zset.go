@@ -11,11 +11,10 @@ type ZSet struct {
 	lp   Listpack
 	skip *skipList // nil while the listpack is used
 	d    *Dict[*skipNode]
-	mem  int64 // of the members in d
 }
 
-// zsetMemberBytes is what a member costs in the Dict, besides its bytes and the skip list's node.
-const zsetMemberBytes = 48 + 8 + 8
+// zsetMemberBytes is what a member costs in the Dict, besides the skip list's node.
+const zsetMemberBytes = 48 + 8
 
 // NewZSet returns an empty sorted set.
 func NewZSet() *ZSet { return &ZSet{lp: NewListpack()} }
@@ -56,7 +55,7 @@ func (z *ZSet) MemBytes() int64 {
 		return 64 + z.lp.memBytes()
 	}
 	const head = 64 + 16*skipLevels
-	return 64 + dictBytes + head + z.skip.mem + z.mem
+	return 64 + dictBytes + head + z.skip.mem + zsetMemberBytes*int64(z.skip.len)
 }
 
 // Len returns the number of members.
@@ -75,7 +74,7 @@ func (z *ZSet) Clone() Value {
 	c := new(ZSet)
 	c.empty(z.Len())
 	for n := z.skip.tail; n != nil; n = n.back { // from the end: each is inserted at the head
-		c.link(n.member, n.score)
+		c.link(view(n.member), n.score)
 	}
 	return c
 }
@@ -156,26 +155,23 @@ func (z *ZSet) Put(m []byte, score float64) (old float64, had bool) {
 	}
 	n := z.d.Get(m)
 	if n == nil {
-		z.link(string(m), score)
+		z.link(m, score)
 		return 0, false
 	}
 	if old = n.Val.score; old != score {
-		n.Val = z.skip.update(n.Val, score)
+		z.skip.update(n.Val, score)
 	}
 	return old, true
 }
 
 // link adds a new member to skip list and Dict.
-func (z *ZSet) link(m string, score float64) {
-	z.d.Add(m).Val = z.skip.insert(score, m)
-	z.mem += zsetMemberBytes + int64(len(m))
+func (z *ZSet) link(m []byte, score float64) {
+	n := z.skip.insert(score, m)
+	z.d.Add(n.member).Val = n
 }
 
 // unlink removes a member from the Dict after it was removed from the skip list.
-func (z *ZSet) unlink(n *skipNode) {
-	z.d.DeleteString(n.member)
-	z.mem -= zsetMemberBytes + int64(len(n.member))
-}
+func (z *ZSet) unlink(n *skipNode) { z.d.DeleteString(n.member) }
 
 // Remove removes m and reports whether it was there.
 func (z *ZSet) Remove(m []byte) bool {
@@ -207,7 +203,7 @@ func (z *ZSet) convert(n int) {
 	lp := z.lp
 	z.empty(n)
 	lp.eachPair(func(m, score Elem) bool {
-		z.link(string(m.Bytes()), score.score())
+		z.link(m.Bytes(), score.score())
 		return true
 	})
 }
