@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"byor/pkg/redistest"
 )
 
 // start serves on a free port until the test ends and returns the address.
@@ -105,30 +107,10 @@ func TestConversations(t *testing.T) {
 }
 
 func TestRealRedisAnswersTheSame(t *testing.T) {
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("redis-server is not installed, and CI must have it")
-		}
-		t.Skip("redis-server is not installed: nothing to compare with")
-	}
-	sock := filepath.Join(t.TempDir(), "s")
-	cmd := exec.Command("redis-server", "--port", "0", "--unixsocket", sock, "--save", "")
-	require.NoError(t, cmd.Start())
-	defer func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	}()
-	dial := func() (net.Conn, error) { return net.Dial("unix", sock) }
-	require.Eventually(t, func() bool {
-		conn, err := dial()
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	}, 10*time.Second, 10*time.Millisecond)
+	sock := redistest.StartSocket(t)
 	for name, c := range conversations {
 		t.Run(name, func(t *testing.T) {
-			conn, err := dial()
+			conn, err := net.Dial("unix", sock)
 			require.NoError(t, err)
 			defer conn.Close()
 			require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))

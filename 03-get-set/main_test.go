@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 )
 
@@ -35,57 +35,6 @@ func start(t testing.TB) string {
 		<-done
 	})
 	return ln.Addr().String()
-}
-
-// needRedis skips where a tool of Redis is missing, except in CI.
-func needRedis(t *testing.T, tool string) {
-	t.Helper()
-	if _, err := exec.LookPath(tool); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(tool + " is not installed, and CI must have it")
-		}
-		t.Skip(tool + " is not installed: nothing to compare with")
-	}
-}
-
-// startRedis starts a real server and returns the path of its socket.
-func startRedis(t *testing.T) string {
-	t.Helper()
-	needRedis(t, "redis-server")
-	sock := filepath.Join(t.TempDir(), "s")
-	cmd := exec.Command("redis-server", "--port", "0", "--unixsocket", sock, "--save", "")
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	require.Eventually(t, func() bool {
-		conn, err := net.Dial("unix", sock)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	}, 10*time.Second, 10*time.Millisecond)
-	return sock
-}
-
-// script sends lines as inline commands on one connection and returns what came back, a reply
-// under each line.
-func script(t *testing.T, network, addr string, lines []string) string {
-	t.Helper()
-	conn, err := net.Dial(network, addr)
-	require.NoError(t, err)
-	defer conn.Close()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
-	_, err = io.WriteString(conn, strings.Join(lines, "\r\n")+"\r\n")
-	require.NoError(t, err)
-	var wire bytes.Buffer
-	r := resp.NewReader(io.TeeReader(conn, &wire))
-	for _, line := range lines {
-		_, err := r.ReadValue()
-		require.NoError(t, err, line)
-	}
-	return wire.String()
 }
 
 // session was played to redis-server 7.0.15; TestRealRedisAnswersTheSame repeats it.
@@ -129,12 +78,12 @@ func sessionTexts() (lines []string, want string) {
 
 func TestSession(t *testing.T) {
 	lines, want := sessionTexts()
-	require.Equal(t, want, script(t, "tcp", start(t), lines))
+	require.Equal(t, want, redistest.Script(t, start(t), lines))
 }
 
 func TestRealRedisAnswersTheSame(t *testing.T) {
 	lines, want := sessionTexts()
-	require.Equal(t, want, script(t, "unix", startRedis(t), lines))
+	require.Equal(t, want, redistest.Script(t, redistest.StartSocket(t), lines))
 }
 
 func TestQuitAnswersAndCloses(t *testing.T) {
@@ -207,7 +156,7 @@ func TestIncrIsAtomic(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.Equal(t, "$5\r\n10000\r\n", script(t, "tcp", addr, []string{"GET counter"}))
+	require.Equal(t, "$5\r\n10000\r\n", redistest.Script(t, addr, []string{"GET counter"}))
 }
 
 // What is stored must be a copy: the read buffer is used again for the next commands.
@@ -217,17 +166,17 @@ func TestStoredValuesAreCopies(t *testing.T) {
 	for i := range 3000 {
 		lines = append(lines, fmt.Sprintf("SET key:%d value:%d", i, i))
 	}
-	script(t, "tcp", addr, lines)
+	redistest.Script(t, addr, lines)
 	for i := 0; i < 3000; i += 100 {
 		want := fmt.Sprintf("value:%d", i)
 		require.Equal(t, fmt.Sprintf("$%d\r\n%s\r\n", len(want), want),
-			script(t, "tcp", addr, []string{fmt.Sprintf("GET key:%d", i)}))
+			redistest.Script(t, addr, []string{fmt.Sprintf("GET key:%d", i)}))
 	}
 }
 
 func TestRealClients(t *testing.T) {
-	needRedis(t, "redis-cli")
-	needRedis(t, "redis-benchmark")
+	redistest.Need(t, "redis-cli")
+	redistest.Need(t, "redis-benchmark")
 	_, port, _ := net.SplitHostPort(start(t))
 	cli := exec.Command("redis-cli", "--no-raw", "-p", port)
 	cli.Stdin = strings.NewReader("set k v\nget k\nincr n\nget none\nfoo\n")
@@ -257,7 +206,7 @@ func TestProgram(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, greeting, "redis-cli -p ")
 	addr := strings.TrimSuffix(strings.Fields(greeting)[3], ".")
-	require.Equal(t, "+OK\r\n", script(t, "tcp", addr, []string{"SET a b"}))
+	require.Equal(t, "+OK\r\n", redistest.Script(t, addr, []string{"SET a b"}))
 	traced, err := lines.ReadString('\n')
 	require.NoError(t, err)
 	require.Equal(t, "#1 in   \"SET a b\\r\\n\"              a line\n", traced)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 )
 
@@ -49,57 +50,6 @@ func start(t testing.TB, now func() int64) string {
 		<-done
 	})
 	return ln.Addr().String()
-}
-
-// needRedis skips where a tool of Redis is missing, except in CI.
-func needRedis(t *testing.T, tool string) {
-	t.Helper()
-	if _, err := exec.LookPath(tool); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(tool + " is not installed, and CI must have it")
-		}
-		t.Skip(tool + " is not installed: nothing to compare with")
-	}
-}
-
-// startRedis starts a real server and returns the path of its socket.
-func startRedis(t *testing.T) string {
-	t.Helper()
-	needRedis(t, "redis-server")
-	sock := filepath.Join(t.TempDir(), "s")
-	cmd := exec.Command("redis-server", "--port", "0", "--unixsocket", sock, "--save", "")
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	require.Eventually(t, func() bool {
-		conn, err := net.Dial("unix", sock)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	}, 10*time.Second, 10*time.Millisecond)
-	return sock
-}
-
-// script sends lines as inline commands on one connection and returns what came back, a reply
-// under each line.
-func script(t *testing.T, network, addr string, lines []string) string {
-	t.Helper()
-	conn, err := net.Dial(network, addr)
-	require.NoError(t, err)
-	defer conn.Close()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
-	_, err = io.WriteString(conn, strings.Join(lines, "\r\n")+"\r\n")
-	require.NoError(t, err)
-	var wire bytes.Buffer
-	r := resp.NewReader(io.TeeReader(conn, &wire))
-	for _, line := range lines {
-		_, err := r.ReadValue()
-		require.NoError(t, err, line)
-	}
-	return wire.String()
 }
 
 // session was played to redis-server 7.0.15; TestRealRedisAnswersTheSame repeats it.
@@ -152,12 +102,12 @@ func sessionTexts() (lines []string, want string) {
 
 func TestSession(t *testing.T) {
 	lines, want := sessionTexts()
-	require.Equal(t, want, script(t, "tcp", start(t, newClock().now), lines))
+	require.Equal(t, want, redistest.Script(t, start(t, newClock().now), lines))
 }
 
 func TestRealRedisAnswersTheSame(t *testing.T) {
 	lines, want := sessionTexts()
-	require.Equal(t, want, script(t, "unix", startRedis(t), lines))
+	require.Equal(t, want, redistest.Script(t, redistest.StartSocket(t), lines))
 }
 
 func TestProtocolErrorCloses(t *testing.T) {
@@ -180,11 +130,11 @@ func TestEveryCommandSeesDeath(t *testing.T) {
 	} {
 		c := newClock()
 		addr := start(t, c.now)
-		script(t, "tcp", addr, []string{"SET k 5 PX 1000"})
+		redistest.Script(t, addr, []string{"SET k 5 PX 1000"})
 		c.advance(time.Second)
-		require.Equal(t, "$1\r\n5\r\n:0\r\n", script(t, "tcp", addr, []string{"GET k", "PTTL k"}), "the millisecond of the deadline is life")
+		require.Equal(t, "$1\r\n5\r\n:0\r\n", redistest.Script(t, addr, []string{"GET k", "PTTL k"}), "the millisecond of the deadline is life")
 		c.advance(time.Millisecond)
-		require.Equal(t, want+"\r\n", script(t, "tcp", addr, []string{send}), send)
+		require.Equal(t, want+"\r\n", redistest.Script(t, addr, []string{send}), send)
 	}
 }
 
@@ -193,18 +143,18 @@ func TestOldDeadlineSparesNewValue(t *testing.T) {
 	for _, replace := range [][]string{{"SET k new"}, {"DEL k", "SET k new"}, {"DEL k", "INCR k"}, {"SET k new EX 100"}, {"EXPIRE k 0", "SET k new"}} {
 		c := newClock()
 		addr := start(t, c.now)
-		script(t, "tcp", addr, append([]string{"SET k old PX 1000"}, replace...))
+		redistest.Script(t, addr, append([]string{"SET k old PX 1000"}, replace...))
 		c.advance(2 * time.Second)
-		require.Equal(t, ":1\r\n", script(t, "tcp", addr, []string{"EXISTS k"}), "%v", replace)
+		require.Equal(t, ":1\r\n", redistest.Script(t, addr, []string{"EXISTS k"}), "%v", replace)
 	}
 }
 
 func TestTTLCountsDown(t *testing.T) {
 	c := newClock()
 	addr := start(t, c.now)
-	script(t, "tcp", addr, []string{"SET k v EX 10"})
+	redistest.Script(t, addr, []string{"SET k v EX 10"})
 	c.advance(3400 * time.Millisecond)
-	require.Equal(t, ":7\r\n:6600\r\n", script(t, "tcp", addr, []string{"TTL k", "PTTL k"}))
+	require.Equal(t, ":7\r\n:6600\r\n", redistest.Script(t, addr, []string{"TTL k", "PTTL k"}))
 }
 
 // do runs one command without a socket.
@@ -277,7 +227,7 @@ func TestDyingUnderReaders(t *testing.T) {
 			for j := range 200 {
 				lines = append(lines, fmt.Sprintf("SET k:%d v PX %d", j, 1+i), fmt.Sprintf("GET k:%d", (j+i)%200), fmt.Sprintf("TTL k:%d", j))
 			}
-			script(t, "tcp", ln.Addr().String(), lines)
+			redistest.Script(t, ln.Addr().String(), lines)
 		})
 	}
 	for range 50 {
@@ -285,7 +235,7 @@ func TestDyingUnderReaders(t *testing.T) {
 	}
 	wg.Wait()
 	now.Add(1000)
-	require.Equal(t, strings.Repeat(":0\r\n", 200), script(t, "tcp", ln.Addr().String(), func() (lines []string) {
+	require.Equal(t, strings.Repeat(":0\r\n", 200), redistest.Script(t, ln.Addr().String(), func() (lines []string) {
 		for j := range 200 {
 			lines = append(lines, fmt.Sprintf("EXISTS k:%d", j))
 		}
@@ -294,8 +244,8 @@ func TestDyingUnderReaders(t *testing.T) {
 }
 
 func TestRealClients(t *testing.T) {
-	needRedis(t, "redis-cli")
-	needRedis(t, "redis-benchmark")
+	redistest.Need(t, "redis-cli")
+	redistest.Need(t, "redis-benchmark")
 	_, port, _ := net.SplitHostPort(start(t, newClock().now))
 	cli := exec.Command("redis-cli", "--no-raw", "-p", port)
 	cli.Stdin = strings.NewReader("set k v ex 100\nttl k\nget k\npersist k\nttl k\n")
@@ -325,11 +275,11 @@ func TestProgram(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, greeting, "redis-cli -p ")
 	addr := strings.TrimSuffix(strings.Fields(greeting)[3], ".")
-	require.Equal(t, "+OK\r\n", script(t, "tcp", addr, []string{"SET a b PX 1"}))
+	require.Equal(t, "+OK\r\n", redistest.Script(t, addr, []string{"SET a b PX 1"}))
 	traced, err := lines.ReadString('\n')
 	require.NoError(t, err)
 	require.Equal(t, "#1 in   \"SET a b PX 1\\r\\n\"         a line\n", traced)
-	require.Eventually(t, func() bool { return script(t, "tcp", addr, []string{"DBSIZE"}) == ":0\r\n" },
+	require.Eventually(t, func() bool { return redistest.Script(t, addr, []string{"DBSIZE"}) == ":0\r\n" },
 		10*time.Second, 20*time.Millisecond, "the sweeper runs")
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
 	require.NoError(t, cmd.Wait(), "Ctrl-C ends it with exit code 0")

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 )
 
@@ -43,45 +44,6 @@ func start(t *testing.T, dir, policy string) (addr string, stop func()) {
 	return ln.Addr().String(), stop
 }
 
-type conn struct {
-	t *testing.T
-	net.Conn
-	r *resp.Reader
-}
-
-// dial connects with a deadline, so that a server that says nothing fails a test and never hangs it.
-func dial(t *testing.T, addr string) *conn {
-	t.Helper()
-	c, err := net.Dial("tcp", addr)
-	require.NoError(t, err)
-	t.Cleanup(func() { c.Close() })
-	require.NoError(t, c.SetDeadline(time.Now().Add(20*time.Second)))
-	return &conn{t, c, resp.NewReader(c)}
-}
-
-// do sends one command, given as words, and returns the reply as text.
-func (c *conn) do(command string) string {
-	c.t.Helper()
-	_, err := c.Write(resp.AppendCommandStrings(nil, strings.Fields(command)...))
-	require.NoError(c.t, err)
-	return c.reply()
-}
-
-func (c *conn) reply() string {
-	c.t.Helper()
-	v, err := c.r.ReadValue()
-	require.NoError(c.t, err)
-	switch {
-	case v.Null:
-		return "(nil)"
-	case v.Kind == resp.Integer:
-		return strconv.FormatInt(v.Int, 10)
-	case v.IsError():
-		return "-" + string(v.Str)
-	}
-	return string(v.Str)
-}
-
 func logOf(dir string) string { return filepath.Join(dir, "appendonlydir", logName) }
 
 func readLog(t *testing.T, dir string) string {
@@ -102,38 +64,6 @@ func commandsIn(t *testing.T, log string) []string {
 		}
 		lines = append(lines, string(bytes.Join(args, []byte(" "))))
 	}
-}
-
-// redis starts a real redis-server on dir with its append-only file switched on.
-func redis(t *testing.T, dir string) string {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("redis-server is not installed, and this is CI")
-		}
-		t.Skip("redis-server is not installed: not compared with the real one")
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	ln.Close()
-	cmd := exec.Command("redis-server", "--port", port, "--dir", dir, "--appendonly", "yes", "--save", "")
-	var out bytes.Buffer
-	cmd.Stdout = &out
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	addr := "127.0.0.1:" + port
-	require.Eventually(t, func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			return false
-		}
-		defer c.Close()
-		fmt.Fprint(c, "PING\r\n")
-		line, _ := bufio.NewReader(c).ReadString('\n')
-		return line == "+PONG\r\n"
-	}, 10*time.Second, 10*time.Millisecond, "%s", &out)
-	return addr
 }
 
 // script is a bit of everything, with the replies of a real Redis.
@@ -157,25 +87,25 @@ var script = [][2]string{
 
 func TestCommands(t *testing.T) {
 	addr, _ := start(t, t.TempDir(), "no")
-	c := dial(t, addr)
+	c := redistest.Dial(t, addr)
 	for _, line := range script {
-		require.Equal(t, line[1], c.do(line[0]), line[0])
+		require.Equal(t, line[1], c.Do(line[0]), line[0])
 	}
 }
 
 func TestCommandsAsRedis(t *testing.T) {
-	c := dial(t, redis(t, t.TempDir()))
+	c := redistest.Dial(t, redistest.Start(t, t.TempDir()))
 	for _, line := range script {
-		require.Equal(t, line[1], c.do(line[0]), line[0])
+		require.Equal(t, line[1], c.Do(line[0]), line[0])
 	}
 }
 
 func TestLogHoldsTheEffects(t *testing.T) {
 	dir := t.TempDir()
 	addr, _ := start(t, dir, "always")
-	c := dial(t, addr)
+	c := redistest.Dial(t, addr)
 	for _, line := range script {
-		c.do(line[0])
+		c.Do(line[0])
 	}
 	log := readLog(t, dir)
 	require.True(t, strings.HasPrefix(log, "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n"), "%q", log)
@@ -192,24 +122,24 @@ func TestLogHoldsTheEffects(t *testing.T) {
 func TestRestartBringsEverythingBack(t *testing.T) {
 	dir := t.TempDir()
 	addr, stop := start(t, dir, "everysec")
-	c := dial(t, addr)
-	c.do("SET name byor")
-	c.do("SET session x EX 1000")
-	c.do("INCR n")
-	c.do("INCR n")
-	c.do("SELECT 3")
-	c.do("SET other db")
+	c := redistest.Dial(t, addr)
+	c.Do("SET name byor")
+	c.Do("SET session x EX 1000")
+	c.Do("INCR n")
+	c.Do("INCR n")
+	c.Do("SELECT 3")
+	c.Do("SET other db")
 	before := readLog(t, dir)
 	stop()
 	addr, _ = start(t, dir, "everysec")
-	c = dial(t, addr)
+	c = redistest.Dial(t, addr)
 	require.Equal(t, before, readLog(t, dir), "a replay appends nothing")
-	require.Equal(t, "byor", c.do("GET name"))
-	require.Equal(t, "2", c.do("GET n"))
-	require.Equal(t, "1000", c.do("TTL session"))
-	c.do("SELECT 3")
-	require.Equal(t, "db", c.do("GET other"))
-	c.do("SET more db")
+	require.Equal(t, "byor", c.Do("GET name"))
+	require.Equal(t, "2", c.Do("GET n"))
+	require.Equal(t, "1000", c.Do("TTL session"))
+	c.Do("SELECT 3")
+	require.Equal(t, "db", c.Do("GET other"))
+	c.Do("SET more db")
 	require.Equal(t, before+"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n*3\r\n$3\r\nSET\r\n$4\r\nmore\r\n$2\r\ndb\r\n", readLog(t, dir),
 		"it goes on where it ended, and says again which database it means")
 }
@@ -277,15 +207,15 @@ func TestDamagedFilesAreRefused(t *testing.T) {
 func TestExpiryIsLoggedAsDel(t *testing.T) {
 	dir := t.TempDir()
 	addr, stop := start(t, dir, "no")
-	c := dial(t, addr)
-	c.do("SET gone x PX 1")
-	c.do("SET stays x")
+	c := redistest.Dial(t, addr)
+	c.Do("SET gone x PX 1")
+	c.Do("SET stays x")
 	require.Eventually(t, func() bool {
 		return strings.HasSuffix(readLog(t, dir), "*2\r\n$3\r\nDEL\r\n$4\r\ngone\r\n")
 	}, 10*time.Second, 5*time.Millisecond, "nobody asked for the key, the sweeper deletes it and says so")
 	stop()
 	addr, _ = start(t, dir, "no")
-	require.Equal(t, "1", dial(t, addr).do("DBSIZE"))
+	require.Equal(t, "1", redistest.Dial(t, addr).Do("DBSIZE"))
 }
 
 // The key is changed by commands whose order matters. If two of them stood in the log in another
@@ -295,14 +225,14 @@ func TestLogHasTheOrderOfExecution(t *testing.T) {
 	addr, stop := start(t, dir, "everysec")
 	var wg sync.WaitGroup
 	for i := range 8 {
-		c := dial(t, addr)
+		c := redistest.Dial(t, addr)
 		wg.Go(func() {
 			for j := range 200 {
 				c.Write(resp.AppendCommandStrings(nil, "SET", "k", strconv.Itoa(1000*i+j)))
 				c.Write(resp.AppendCommandStrings(nil, "INCR", "k"))
 			}
 			for range 400 {
-				if _, err := c.r.ReadValue(); err != nil {
+				if _, err := c.R.ReadValue(); err != nil {
 					t.Error(err)
 					return
 				}
@@ -310,41 +240,41 @@ func TestLogHasTheOrderOfExecution(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	want := dial(t, addr).do("GET k")
+	want := redistest.Dial(t, addr).Do("GET k")
 	stop()
 	addr, _ = start(t, dir, "everysec")
-	require.Equal(t, want, dial(t, addr).do("GET k"))
+	require.Equal(t, want, redistest.Dial(t, addr).Do("GET k"))
 }
 
 func TestRedisTakesTurnsOnTheSameDirectory(t *testing.T) {
 	dir := t.TempDir()
 	addr, stop := start(t, dir, "always")
-	c := dial(t, addr)
+	c := redistest.Dial(t, addr)
 	for _, line := range script {
-		c.do(line[0])
+		c.Do(line[0])
 	}
 	stop()
 	if _, err := exec.LookPath("redis-check-aof"); err == nil {
 		out, err := exec.Command("redis-check-aof", filepath.Join(dir, "appendonlydir", manifestName)).CombinedOutput()
 		require.NoError(t, err, string(out))
 	}
-	r := dial(t, redis(t, dir))
-	require.Equal(t, "5", r.do("GET a"))
-	require.Equal(t, "70", r.do("TTL e"))
-	require.Equal(t, "1", r.do("GET f"))
-	require.Equal(t, "32503680001", r.do("EXPIRETIME f2"))
-	require.Equal(t, "5", r.do("DBSIZE"))
-	r.do("SET from redis EX 500")
-	r.do("SELECT 5")
-	require.Equal(t, "5", r.do("GET five"))
+	r := redistest.Dial(t, redistest.Start(t, dir, "--appendonly", "yes"))
+	require.Equal(t, "5", r.Do("GET a"))
+	require.Equal(t, "70", r.Do("TTL e"))
+	require.Equal(t, "1", r.Do("GET f"))
+	require.Equal(t, "32503680001", r.Do("EXPIRETIME f2"))
+	require.Equal(t, "5", r.Do("DBSIZE"))
+	r.Do("SET from redis EX 500")
+	r.Do("SELECT 5")
+	require.Equal(t, "5", r.Do("GET five"))
 	fmt.Fprint(r, "SHUTDOWN\r\n")
-	_, err := r.r.ReadValue()
+	_, err := r.R.ReadValue()
 	require.Error(t, err, "Redis is gone")
 	addr, _ = start(t, dir, "always")
-	c = dial(t, addr)
-	require.Equal(t, "redis", c.do("GET from"))
-	require.Equal(t, "500", c.do("TTL from"))
-	require.Equal(t, "6", c.do("DBSIZE"))
+	c = redistest.Dial(t, addr)
+	require.Equal(t, "redis", c.Do("GET from"))
+	require.Equal(t, "500", c.Do("TTL from"))
+	require.Equal(t, "6", c.Do("DBSIZE"))
 }
 
 // The program under load, killed: what was acknowledged is there afterwards.
@@ -372,11 +302,11 @@ func TestProgramIsKilledUnderLoad(t *testing.T) {
 	acked := make([]int, 4)
 	var wg sync.WaitGroup
 	for i := range acked {
-		c := dial(t, addr)
+		c := redistest.Dial(t, addr)
 		wg.Go(func() {
 			for n := 1; ; n++ {
 				c.Write(resp.AppendCommandStrings(nil, "SET", fmt.Sprint("k", i), fmt.Sprint(n)))
-				if v, err := c.r.ReadValue(); err != nil || string(v.Str) != "OK" {
+				if v, err := c.R.ReadValue(); err != nil || string(v.Str) != "OK" {
 					return
 				}
 				if acked[i] = n; n == 50 && i == 0 {
@@ -388,9 +318,9 @@ func TestProgramIsKilledUnderLoad(t *testing.T) {
 	wg.Wait()
 	cmd.Wait()
 	cmd, addr = run()
-	c := dial(t, addr)
+	c := redistest.Dial(t, addr)
 	for i, n := range acked {
-		got, _ := strconv.Atoi(c.do(fmt.Sprint("GET k", i)))
+		got, _ := strconv.Atoi(c.Do(fmt.Sprint("GET k", i)))
 		require.GreaterOrEqual(t, got, n, "k%d", i)
 		require.LessOrEqual(t, got, n+1, "k%d", i)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 	"byor/pkg/store"
 )
@@ -50,88 +51,16 @@ func start(t *testing.T, dir string, useLog bool) (addr string, stop func()) {
 	return ln.Addr().String(), stop
 }
 
-type conn struct {
-	t *testing.T
-	net.Conn
-	r *resp.Reader
-}
-
-// dial connects with a deadline, so that a server that says nothing fails a test and never hangs it.
-func dial(t *testing.T, addr string) *conn {
-	t.Helper()
-	c, err := net.Dial("tcp", addr)
-	require.NoError(t, err)
-	t.Cleanup(func() { c.Close() })
-	require.NoError(t, c.SetDeadline(time.Now().Add(20*time.Second)))
-	return &conn{t, c, resp.NewReader(c)}
-}
-
-// do sends one command, given as words, and returns the reply as text.
-func (c *conn) do(command string) string {
-	c.t.Helper()
-	_, err := c.Write(resp.AppendCommandStrings(nil, strings.Fields(command)...))
-	require.NoError(c.t, err)
-	return c.reply()
-}
-
-func (c *conn) reply() string {
-	c.t.Helper()
-	v, err := c.r.ReadValue()
-	require.NoError(c.t, err)
-	switch {
-	case v.Null:
-		return "(nil)"
-	case v.Kind == resp.Integer:
-		return strconv.FormatInt(v.Int, 10)
-	case v.IsError():
-		return "-" + string(v.Str)
-	}
-	return string(v.Str)
-}
-
-// redis starts a real redis-server on dir, with args behind its command line.
-func redis(t *testing.T, dir string, args ...string) string {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("redis-server is not installed, and this is CI")
-		}
-		t.Skip("redis-server is not installed: not compared with the real one")
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	ln.Close()
-	cmd := exec.Command("redis-server", "--port", port, "--dir", dir, "--save", "")
-	cmd.Args = append(cmd.Args, args...)
-	var out bytes.Buffer
-	cmd.Stdout = &out
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	addr := "127.0.0.1:" + port
-	require.Eventually(t, func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			return false
-		}
-		defer c.Close()
-		fmt.Fprint(c, "PING\r\n")
-		line, _ := bufio.NewReader(c).ReadString('\n')
-		return line == "+PONG\r\n"
-	}, 10*time.Second, 10*time.Millisecond, "%s", &out)
-	return addr
-}
-
 // fill gives every kind of value that the format treats differently: numbers that fit in one, two
 // and four bytes and those that do not, texts that only look like numbers, lengths of 6, 14 and 32 bits.
-func fill(t *testing.T, c *conn) map[string]string {
+func fill(t *testing.T, c *redistest.Conn) map[string]string {
 	t.Helper()
 	want := map[string]string{}
 	set := func(key, value string) {
 		want[key] = value
 		_, err := c.Write(resp.AppendCommandStrings(nil, "SET", key, value))
 		require.NoError(t, err)
-		require.Equal(t, "OK", c.reply())
+		require.Equal(t, "OK", c.Reply())
 	}
 	for _, v := range []string{"", "0", "-1", "127", "128", "-128", "-129", "32767", "32768", "-32769", "2147483647", "2147483648",
 		"-2147483648", "-2147483649", "9223372036854775807", "007", "-0", "+1", " 1", "1.5", "bin\x00\r\n\xff"} {
@@ -150,12 +79,12 @@ func fill(t *testing.T, c *conn) map[string]string {
 	return want
 }
 
-func expectAll(t *testing.T, c *conn, want map[string]string) {
+func expectAll(t *testing.T, c *redistest.Conn, want map[string]string) {
 	t.Helper()
-	require.Equal(t, strconv.Itoa(len(want)), c.do("DBSIZE"))
+	require.Equal(t, strconv.Itoa(len(want)), c.Do("DBSIZE"))
 	for key, value := range want {
 		c.Write(resp.AppendCommandStrings(nil, "GET", key))
-		require.Equal(t, value, c.reply(), "%q", key)
+		require.Equal(t, value, c.Reply(), "%q", key)
 	}
 }
 
@@ -169,10 +98,10 @@ func dumpOf(t *testing.T, dir string) []byte {
 func TestBytesOfADump(t *testing.T) {
 	dir := t.TempDir()
 	addr, _ := start(t, dir, false)
-	c := dial(t, addr)
-	c.do("SELECT 3")
-	c.do("SET key value PXAT 32503680000000")
-	require.Equal(t, "OK", c.do("SAVE"))
+	c := redistest.Dial(t, addr)
+	c.Do("SELECT 3")
+	c.Do("SET key value PXAT 32503680000000")
+	require.Equal(t, "OK", c.Do("SAVE"))
 	want := []byte("REDIS0010\xfe\x03\xfc\x00\x94\x63\xd1\x8f\x1d\x00\x00\x00\x03key\x05value\xff")
 	binary.LittleEndian.PutUint64(want[12:], 32503680000000)
 	want = binary.LittleEndian.AppendUint64(want, checksum(0, want))
@@ -185,19 +114,19 @@ func TestSaveAndLoad(t *testing.T) {
 		t.Run(command, func(t *testing.T) {
 			dir := t.TempDir()
 			addr, stop := start(t, dir, false)
-			c := dial(t, addr)
+			c := redistest.Dial(t, addr)
 			want := fill(t, c)
-			c.do("SELECT 9")
-			c.do("SET ttl x EX 1000")
-			c.do("SET soon x PX 1")
-			c.do(command)
+			c.Do("SELECT 9")
+			c.Do("SET ttl x EX 1000")
+			c.Do("SET soon x PX 1")
+			c.Do(command)
 			stop()
 			addr, _ = start(t, dir, false)
-			c = dial(t, addr)
+			c = redistest.Dial(t, addr)
 			expectAll(t, c, want)
-			c.do("SELECT 9")
-			require.Equal(t, "1000", c.do("TTL ttl"))
-			require.Equal(t, "(nil)", c.do("GET soon"))
+			c.Do("SELECT 9")
+			require.Equal(t, "1000", c.Do("TTL ttl"))
+			require.Equal(t, "(nil)", c.Do("GET soon"))
 			names, err := os.ReadDir(dir)
 			require.NoError(t, err)
 			require.Len(t, names, 1, "no temporary file is left")
@@ -208,17 +137,17 @@ func TestSaveAndLoad(t *testing.T) {
 func TestErrorsOfSave(t *testing.T) {
 	dir := t.TempDir()
 	addr, _ := start(t, dir, false)
-	c := dial(t, addr)
-	c.do("SET a old")
-	require.Equal(t, "OK", c.do("SAVE"))
+	c := redistest.Dial(t, addr)
+	c.Do("SET a old")
+	require.Equal(t, "OK", c.Do("SAVE"))
 	old := dumpOf(t, dir)
 	require.NoError(t, os.Rename(dir, dir+"-away"))
-	require.Contains(t, c.do("SAVE"), "-ERR open ")
-	require.Equal(t, "Background saving started", c.do("BGSAVE"))
+	require.Contains(t, c.Do("SAVE"), "-ERR open ")
+	require.Equal(t, "Background saving started", c.Do("BGSAVE"))
 	require.NoError(t, os.Rename(dir+"-away", dir))
-	require.Eventually(t, func() bool { return c.do("SAVE") == "OK" }, 5*time.Second, time.Millisecond, "a save that failed is no obstacle")
+	require.Eventually(t, func() bool { return c.Do("SAVE") == "OK" }, 5*time.Second, time.Millisecond, "a save that failed is no obstacle")
 	require.Equal(t, old, dumpOf(t, dir))
-	last, _ := strconv.ParseInt(c.do("LASTSAVE"), 10, 64)
+	last, _ := strconv.ParseInt(c.Do("LASTSAVE"), 10, 64)
 	require.InDelta(t, time.Now().Unix(), last, 60)
 }
 
@@ -345,35 +274,35 @@ func TestUnpackLZF(t *testing.T) {
 func TestRedisLoadsOurs(t *testing.T) {
 	dir := t.TempDir()
 	addr, stop := start(t, dir, false)
-	c := dial(t, addr)
+	c := redistest.Dial(t, addr)
 	want := fill(t, c)
-	c.do("SELECT 2")
-	c.do("SET ttl x PXAT 32503680000000")
-	require.Equal(t, "OK", c.do("SAVE"))
+	c.Do("SELECT 2")
+	c.Do("SET ttl x PXAT 32503680000000")
+	require.Equal(t, "OK", c.Do("SAVE"))
 	stop()
-	r := dial(t, redis(t, dir))
+	r := redistest.Dial(t, redistest.Start(t, dir))
 	expectAll(t, r, want)
-	r.do("SELECT 2")
-	require.Equal(t, "32503680000000", r.do("PEXPIRETIME ttl"))
+	r.Do("SELECT 2")
+	require.Equal(t, "32503680000000", r.Do("PEXPIRETIME ttl"))
 	out, err := exec.Command("redis-check-rdb", filepath.Join(dir, "dump.rdb")).CombinedOutput()
 	require.NoError(t, err, string(out))
 }
 
 func TestWeLoadThoseOfRedis(t *testing.T) {
 	dir := t.TempDir()
-	r := dial(t, redis(t, dir))
+	r := redistest.Dial(t, redistest.Start(t, dir))
 	want := fill(t, r)
-	r.do("SELECT 2")
-	r.do("SET ttl x PXAT 32503680000000")
-	require.Equal(t, "OK", r.do("SAVE"))
+	r.Do("SELECT 2")
+	r.Do("SET ttl x PXAT 32503680000000")
+	require.Equal(t, "OK", r.Do("SAVE"))
 	addr, _ := start(t, dir, false)
-	c := dial(t, addr)
+	c := redistest.Dial(t, addr)
 	expectAll(t, c, want)
-	c.do("SELECT 2")
-	require.Equal(t, "1", c.do("DBSIZE"))
-	require.Equal(t, "x", c.do("GET ttl"))
-	r.do("RPUSH mylist x")
-	require.Equal(t, "OK", r.do("SAVE"))
+	c.Do("SELECT 2")
+	require.Equal(t, "1", c.Do("DBSIZE"))
+	require.Equal(t, "x", c.Do("GET ttl"))
+	r.Do("RPUSH mylist x")
+	require.Equal(t, "OK", r.Do("SAVE"))
 	_, err := newServer(dir, false, "", false)
 	require.ErrorContains(t, err, `key "mylist" is of type 18, a list`)
 }
@@ -382,26 +311,26 @@ func TestWeLoadThoseOfRedis(t *testing.T) {
 func TestLogWithABaseBothWays(t *testing.T) {
 	dir := t.TempDir()
 	addr, stop := start(t, dir, true)
-	c := dial(t, addr)
+	c := redistest.Dial(t, addr)
 	want := fill(t, c)
 	stop()
-	r := dial(t, redis(t, dir, "--appendonly", "yes"))
+	r := redistest.Dial(t, redistest.Start(t, dir, "--appendonly", "yes"))
 	expectAll(t, r, want)
-	require.Contains(t, r.do("BGREWRITEAOF"), "started")
-	require.Eventually(t, func() bool { return strings.Contains(r.do("INFO persistence"), "aof_rewrite_in_progress:0") }, 10*time.Second, 10*time.Millisecond)
-	r.do("SET later x")
+	require.Contains(t, r.Do("BGREWRITEAOF"), "started")
+	require.Eventually(t, func() bool { return strings.Contains(r.Do("INFO persistence"), "aof_rewrite_in_progress:0") }, 10*time.Second, 10*time.Millisecond)
+	r.Do("SET later x")
 	want["later"] = "x"
 	fmt.Fprint(r, "SHUTDOWN\r\n")
-	_, err := r.r.ReadValue()
+	_, err := r.R.ReadValue()
 	require.Error(t, err, "Redis is gone")
 	addr, stop = start(t, dir, true)
-	c = dial(t, addr)
+	c = redistest.Dial(t, addr)
 	expectAll(t, c, want)
-	require.Equal(t, "OK", c.do("SET last x"))
+	require.Equal(t, "OK", c.Do("SET last x"))
 	want["last"] = "x"
 	stop()
 	addr, _ = start(t, dir, true)
-	expectAll(t, dial(t, addr), want)
+	expectAll(t, redistest.Dial(t, addr), want)
 }
 
 func TestProgram(t *testing.T) {
@@ -416,8 +345,8 @@ func TestProgram(t *testing.T) {
 	lines := bufio.NewScanner(stdout)
 	require.True(t, lines.Scan())
 	require.Contains(t, lines.Text(), "redis-cli -p ")
-	c := dial(t, strings.TrimSuffix(strings.Fields(lines.Text())[3], "."))
-	require.Equal(t, "PONG", c.do("PING"))
+	c := redistest.Dial(t, strings.TrimSuffix(strings.Fields(lines.Text())[3], "."))
+	require.Equal(t, "PONG", c.Do("PING"))
 	require.True(t, lines.Scan())
 	require.Contains(t, lines.Text(), "array of 1")
 	go func() {

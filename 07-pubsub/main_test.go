@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 )
 
@@ -49,100 +49,6 @@ func start(t *testing.T, dir string, useLog bool) (s *server, addr string, stop 
 	return s, ln.Addr().String(), stop
 }
 
-type conn struct {
-	t *testing.T
-	net.Conn
-	r *resp.Reader
-}
-
-// dial connects with a deadline, so that a server that says nothing fails a test and never hangs it.
-func dial(t *testing.T, addr string) *conn {
-	t.Helper()
-	c, err := net.Dial("tcp", addr)
-	require.NoError(t, err)
-	t.Cleanup(func() { c.Close() })
-	require.NoError(t, c.SetDeadline(time.Now().Add(20*time.Second)))
-	return &conn{t, c, resp.NewReader(c)}
-}
-
-// do sends one command, given as words, and returns the reply as text.
-func (c *conn) do(command string) string {
-	c.t.Helper()
-	_, err := c.Write(resp.AppendCommandStrings(nil, strings.Fields(command)...))
-	require.NoError(c.t, err)
-	return c.reply()
-}
-
-// reply reads one reply or message. Arrays come back as their elements with spaces between.
-func (c *conn) reply() string {
-	c.t.Helper()
-	v, err := c.r.ReadValue()
-	require.NoError(c.t, err)
-	return text(v)
-}
-
-func text(v resp.Value) string {
-	switch {
-	case v.Null:
-		return "(nil)"
-	case v.Kind == resp.Integer:
-		return fmt.Sprint(v.Int)
-	case v.Kind == resp.Array:
-		var words []string
-		for _, e := range v.Elems {
-			words = append(words, text(e))
-		}
-		return strings.Join(words, " ")
-	case v.IsError():
-		return "-" + string(v.Str)
-	}
-	return string(v.Str)
-}
-
-// closed waits until the server has closed the connection, reading what it still sends.
-func (c *conn) closed() {
-	c.t.Helper()
-	for {
-		if _, err := c.r.ReadValue(); err != nil {
-			require.NotErrorIs(c.t, err, os.ErrDeadlineExceeded)
-			return
-		}
-	}
-}
-
-// redis starts a real redis-server on dir, with args behind its command line.
-func redis(t *testing.T, dir string, args ...string) string {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("redis-server is not installed, and this is CI")
-		}
-		t.Skip("redis-server is not installed: not compared with the real one")
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	ln.Close()
-	cmd := exec.Command("redis-server", "--port", port, "--dir", dir, "--save", "")
-	cmd.Args = append(cmd.Args, args...)
-	var out bytes.Buffer
-	cmd.Stdout = &out
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	addr := "127.0.0.1:" + port
-	require.Eventually(t, func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			return false
-		}
-		defer c.Close()
-		fmt.Fprint(c, "PING\r\n")
-		line, _ := bufio.NewReader(c).ReadString('\n')
-		return line == "+PONG\r\n"
-	}, 10*time.Second, 10*time.Millisecond, "%s", &out)
-	return addr
-}
-
 // script is what a subscriber (s), and a publisher (p) do, with the replies of a real Redis. A step
 // without a command only reads the next message.
 var script = []struct{ who, command, want string }{
@@ -162,19 +68,19 @@ var script = []struct{ who, command, want string }{
 
 func play(t *testing.T, addr string) {
 	t.Helper()
-	who := map[string]*conn{"s": dial(t, addr), "p": dial(t, addr)}
+	who := map[string]*redistest.Conn{"s": redistest.Dial(t, addr), "p": redistest.Dial(t, addr)}
 	for _, line := range script {
 		c := who[line.who]
 		got := ""
 		if line.command == "" {
-			got = c.reply()
+			got = c.Reply()
 		} else {
-			got = c.do(line.command)
+			got = c.Do(line.command)
 		}
 		require.Equal(t, line.want, got, "%s: %s", line.who, line.command)
 	}
-	who["s"].closed()
-	require.Eventually(t, func() bool { return who["p"].do("PUBLISH z x") == "0" }, 5*time.Second, time.Millisecond)
+	who["s"].Closed()
+	require.Eventually(t, func() bool { return who["p"].Do("PUBLISH z x") == "0" }, 5*time.Second, time.Millisecond)
 }
 
 func TestScript(t *testing.T) {
@@ -182,32 +88,32 @@ func TestScript(t *testing.T) {
 	play(t, addr)
 }
 
-func TestScriptAsRedis(t *testing.T) { play(t, redis(t, t.TempDir())) }
+func TestScriptAsRedis(t *testing.T) { play(t, redistest.Start(t, t.TempDir())) }
 
 func TestAMessageMayHoldAnyBytes(t *testing.T) {
 	_, addr, _ := start(t, t.TempDir(), false)
-	s, p := dial(t, addr), dial(t, addr)
-	s.do("SUBSCRIBE ch")
+	s, p := redistest.Dial(t, addr), redistest.Dial(t, addr)
+	s.Do("SUBSCRIBE ch")
 	for _, payload := range []string{"", "a\r\nb", "\x00\xff", strings.Repeat("long ", 100_000)} {
 		p.Write(resp.AppendCommandStrings(nil, "PUBLISH", "ch", payload))
-		require.Equal(t, "1", p.reply())
-		require.Equal(t, "message ch "+payload, s.reply())
+		require.Equal(t, "1", p.Reply())
+		require.Equal(t, "message ch "+payload, s.Reply())
 	}
 }
 
 // The one thing that must never happen: somebody waits for the one who does not read.
 func TestAStalledSubscriberIsEndedAndDelaysNobody(t *testing.T) {
 	s, addr, _ := start(t, t.TempDir(), false)
-	stalled, live, p := dial(t, addr), dial(t, addr), dial(t, addr)
+	stalled, live, p := redistest.Dial(t, addr), redistest.Dial(t, addr), redistest.Dial(t, addr)
 	require.NoError(t, stalled.Conn.(*net.TCPConn).SetReadBuffer(4096))
-	stalled.do("SUBSCRIBE ch")
-	live.do("SUBSCRIBE ch")
+	stalled.Do("SUBSCRIBE ch")
+	live.Do("SUBSCRIBE ch")
 	payload := strings.Repeat("x", 256<<10)
 	for i := 0; ; i++ {
 		require.Less(t, i, 4*maxQueuedBytes/len(payload), "the stalled subscriber is never ended")
 		p.Write(resp.AppendCommandStrings(nil, "PUBLISH", "ch", payload))
-		n := p.reply()
-		require.Equal(t, "message ch "+payload, live.reply())
+		n := p.Reply()
+		require.Equal(t, "message ch "+payload, live.Reply())
 		if n == "1" {
 			break
 		}
@@ -239,7 +145,7 @@ func TestComeAndGo(t *testing.T) {
 	var wg sync.WaitGroup
 	quit := make(chan struct{})
 	for range 2 {
-		p := dial(t, addr)
+		p := redistest.Dial(t, addr)
 		wg.Go(func() {
 			defer p.Close()
 			for {
@@ -248,7 +154,7 @@ func TestComeAndGo(t *testing.T) {
 					return
 				default:
 					p.Write(resp.AppendCommandStrings(nil, "PUBLISH", "ch", "x"))
-					p.r.ReadValue()
+					p.R.ReadValue()
 				}
 			}
 		})
@@ -291,16 +197,16 @@ func TestComeAndGo(t *testing.T) {
 // A connection that gets messages while it gets replies must never see one inside the other.
 func TestFramesStayWhole(t *testing.T) {
 	_, addr, _ := start(t, t.TempDir(), false)
-	s := dial(t, addr)
-	s.do("SUBSCRIBE ch")
+	s := redistest.Dial(t, addr)
+	s.Do("SUBSCRIBE ch")
 	payload := strings.Repeat("payload ", 50)
 	var wg sync.WaitGroup
 	for range 3 {
-		p := dial(t, addr)
+		p := redistest.Dial(t, addr)
 		wg.Go(func() {
 			for range 100 {
 				p.Write(resp.AppendCommandStrings(nil, "PUBLISH", "ch", payload))
-				p.r.ReadValue()
+				p.R.ReadValue()
 			}
 		})
 	}
@@ -309,7 +215,7 @@ func TestFramesStayWhole(t *testing.T) {
 	}
 	got := map[string]int{}
 	for range 400 {
-		got[s.reply()]++
+		got[s.Reply()]++
 	}
 	require.Equal(t, map[string]int{"message ch " + payload: 300, "pong x": 100}, got)
 	wg.Wait()
@@ -325,7 +231,7 @@ func TestMatchAsRedis(t *testing.T) {
 		require.Equal(t, c.want, match(c.pattern, c.s), "%q %q", c.pattern, c.s)
 	}
 	require.False(t, match(strings.Repeat("a*", 500)+"b", strings.Repeat("a", 2000)), "and it is over quickly")
-	c := dial(t, redis(t, t.TempDir()))
+	c := redistest.Dial(t, redistest.Start(t, t.TempDir()))
 	rng := rand.New(rand.NewPCG(1, 2))
 	random := func(n int) string {
 		b := make([]byte, 1+rng.IntN(n))
@@ -337,11 +243,11 @@ func TestMatchAsRedis(t *testing.T) {
 	var keys []string
 	for range 100 {
 		keys = append(keys, random(5))
-		c.do("SET " + keys[len(keys)-1] + " x")
+		c.Do("SET " + keys[len(keys)-1] + " x")
 	}
 	for range 2000 {
 		pattern := random(7)
-		want := " " + c.do("KEYS "+pattern) + " "
+		want := " " + c.Do("KEYS "+pattern) + " "
 		for _, key := range keys {
 			require.Equal(t, strings.Contains(want, " "+key+" "), match(pattern, key), "%q %q", pattern, key)
 		}
@@ -353,12 +259,12 @@ func TestDataSurvives(t *testing.T) {
 	for _, useLog := range []bool{true, false} {
 		dir := t.TempDir()
 		_, addr, stop := start(t, dir, useLog)
-		c := dial(t, addr)
-		c.do("SET a 1")
-		c.do("SELECT 3")
-		c.do("SET b 2 EX 1000")
-		c.do("PUBLISH ch x")
-		c.do("BGSAVE")
+		c := redistest.Dial(t, addr)
+		c.Do("SET a 1")
+		c.Do("SELECT 3")
+		c.Do("SET b 2 EX 1000")
+		c.Do("PUBLISH ch x")
+		c.Do("BGSAVE")
 		stop()
 		if useLog {
 			b, err := os.ReadFile(filepath.Join(dir, "appendonlydir", "appendonly.aof.1.incr.aof"))
@@ -366,19 +272,19 @@ func TestDataSurvives(t *testing.T) {
 			require.NotContains(t, string(b), "PUBLISH")
 		}
 		_, addr, _ = start(t, dir, useLog)
-		c = dial(t, addr)
-		require.Equal(t, "1", c.do("GET a"))
-		c.do("SELECT 3")
-		require.Equal(t, "1000", c.do("TTL b"))
+		c = redistest.Dial(t, addr)
+		require.Equal(t, "1", c.Do("GET a"))
+		c.Do("SELECT 3")
+		require.Equal(t, "1000", c.Do("TTL b"))
 	}
 	dir := t.TempDir()
-	r := dial(t, redis(t, dir))
-	r.do("SET a 12345")
-	require.Equal(t, "OK", r.do("SAVE"))
+	r := redistest.Dial(t, redistest.Start(t, dir))
+	r.Do("SET a 12345")
+	require.Equal(t, "OK", r.Do("SAVE"))
 	_, addr, _ := start(t, dir, false)
-	require.Equal(t, "12345", dial(t, addr).do("GET a"))
-	r.do("RPUSH mylist x")
-	require.Equal(t, "OK", r.do("SAVE"))
+	require.Equal(t, "12345", redistest.Dial(t, addr).Do("GET a"))
+	r.Do("RPUSH mylist x")
+	require.Equal(t, "OK", r.Do("SAVE"))
 	_, err := newServer(dir, false, "", false)
 	require.ErrorContains(t, err, `key "mylist" is of type list: this step only knows strings`)
 }
@@ -395,8 +301,8 @@ func TestProgram(t *testing.T) {
 	lines := bufio.NewScanner(stdout)
 	require.True(t, lines.Scan())
 	require.Contains(t, lines.Text(), "redis-cli -p ")
-	c := dial(t, strings.TrimSuffix(strings.Fields(lines.Text())[3], "."))
-	require.Equal(t, "PONG", c.do("PING"))
+	c := redistest.Dial(t, strings.TrimSuffix(strings.Fields(lines.Text())[3], "."))
+	require.Equal(t, "PONG", c.Do("PING"))
 	require.True(t, lines.Scan())
 	require.Contains(t, lines.Text(), "array of 1")
 	go func() {

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"byor/pkg/pubsub"
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 )
 
@@ -49,104 +50,13 @@ func start(t *testing.T, dir string, useLog bool, master string) (s *server, add
 	return s, ln.Addr().String(), stop
 }
 
-type conn struct {
-	t *testing.T
-	net.Conn
-	r *resp.Reader
-}
-
-// dial connects with a deadline, so that a server that says nothing fails a test and never hangs it.
-func dial(t *testing.T, addr string) *conn {
-	t.Helper()
-	c, err := net.Dial("tcp", addr)
-	require.NoError(t, err)
-	t.Cleanup(func() { c.Close() })
-	require.NoError(t, c.SetDeadline(time.Now().Add(20*time.Second)))
-	return &conn{t, c, resp.NewReader(c)}
-}
-
-// do sends one command, given as words, and returns the reply as text.
-func (c *conn) do(command string) string {
-	c.t.Helper()
-	_, err := c.Write(resp.AppendCommandStrings(nil, strings.Fields(command)...))
-	require.NoError(c.t, err)
-	return c.reply()
-}
-
-// reply reads one reply or message. Arrays come back as their elements with spaces between.
-func (c *conn) reply() string {
-	c.t.Helper()
-	v, err := c.r.ReadValue()
-	require.NoError(c.t, err)
-	return text(v)
-}
-
-func text(v resp.Value) string {
-	switch {
-	case v.Null:
-		return "(nil)"
-	case v.Kind == resp.Integer:
-		return fmt.Sprint(v.Int)
-	case v.Kind == resp.Array:
-		var words []string
-		for _, e := range v.Elems {
-			words = append(words, text(e))
-		}
-		return strings.Join(words, " ")
-	case v.IsError():
-		return "-" + string(v.Str)
-	}
-	return string(v.Str)
-}
-
-// redis starts a real redis-server on dir, with args behind its command line.
-func redis(t *testing.T, dir string, args ...string) string {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("redis-server is not installed, and this is CI")
-		}
-		t.Skip("redis-server is not installed: not compared with the real one")
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	ln.Close()
-	cmd := exec.Command("redis-server", "--port", port, "--dir", dir, "--save", "")
-	cmd.Args = append(cmd.Args, args...)
-	var out bytes.Buffer
-	cmd.Stdout = &out
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	addr := "127.0.0.1:" + port
-	require.Eventually(t, func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			return false
-		}
-		defer c.Close()
-		fmt.Fprint(c, "PING\r\n")
-		line, _ := bufio.NewReader(c).ReadString('\n')
-		return line == "+PONG\r\n"
-	}, 10*time.Second, 10*time.Millisecond, "%s", &out)
-	return addr
-}
-
-// eventually asks until the answer is as wanted, or ten seconds have passed.
-func (c *conn) eventually(want, command string) {
-	c.t.Helper()
-	got := ""
-	require.Eventually(c.t, func() bool { got = c.do(command); return got == want }, 10*time.Second, 2*time.Millisecond,
-		"%s shall be %q", command, want)
-}
-
 // write changes 50 keys in every way we know, until f returns.
 func write(t *testing.T, addr string, f func()) {
 	t.Helper()
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for w := range 3 {
-		c := dial(t, addr)
+		c := redistest.Dial(t, addr)
 		wg.Go(func() {
 			for i := w; ; i++ {
 				select {
@@ -155,7 +65,7 @@ func write(t *testing.T, addr string, f func()) {
 				default:
 				}
 				k := "k" + strconv.Itoa(i%50)
-				c.do([]string{"SET " + k + " text", "SET " + k + " 5 EX 1000", "INCR n" + k, "DEL " + k, "EXPIRE " + k + " 500",
+				c.Do([]string{"SET " + k + " text", "SET " + k + " 5 EX 1000", "INCR n" + k, "DEL " + k, "EXPIRE " + k + " 500",
 					"PERSIST " + k, "SELECT " + strconv.Itoa(i%3)}[i%7])
 			}
 		})
@@ -169,14 +79,14 @@ func write(t *testing.T, addr string, f func()) {
 func same(t *testing.T, master, replica string) {
 	t.Helper()
 	all := func(addr string) []string {
-		c := dial(t, addr)
+		c := redistest.Dial(t, addr)
 		var got []string
 		for db := range 3 {
-			c.do("SELECT " + strconv.Itoa(db))
-			got = append(got, c.do("DBSIZE"))
+			c.Do("SELECT " + strconv.Itoa(db))
+			got = append(got, c.Do("DBSIZE"))
 			for i := range 50 {
 				k := "k" + strconv.Itoa(i)
-				got = append(got, c.do("GET "+k), c.do("GET n"+k), strconv.FormatBool(len(c.do("TTL "+k)) > 2))
+				got = append(got, c.Do("GET "+k), c.Do("GET n"+k), strconv.FormatBool(len(c.Do("TTL "+k)) > 2))
 			}
 		}
 		return got
@@ -192,16 +102,16 @@ func TestAPair(t *testing.T) {
 	var stop func()
 	write(t, master, func() {
 		_, replica, stop = start(t, dir, true, master)
-		dial(t, replica).eventually("1", "EXISTS nk0")
+		redistest.Dial(t, replica).Eventually("1", "EXISTS nk0")
 	})
 	same(t, master, replica)
-	c, m := dial(t, replica), dial(t, master)
+	c, m := redistest.Dial(t, replica), redistest.Dial(t, master)
 	for _, command := range []string{"SET a 1", "DEL a", "INCR a", "EXPIRE a 5", "FLUSHALL"} {
-		require.Equal(t, "-READONLY You can't write against a read only replica.", c.do(command))
+		require.Equal(t, "-READONLY You can't write against a read only replica.", c.Do(command))
 	}
-	c.do("SUBSCRIBE news")
-	m.do("PUBLISH news hello")
-	require.Equal(t, "message news hello", c.reply(), "a message travels to the replica's subscribers")
+	c.Do("SUBSCRIBE news")
+	m.Do("PUBLISH news hello")
+	require.Equal(t, "message news hello", c.Reply(), "a message travels to the replica's subscribers")
 	stop()
 	// The replica keeps a log. Started again as a server of its own it has the same data.
 	_, alone, _ := start(t, dir, true, "")
@@ -212,10 +122,10 @@ func TestAChain(t *testing.T) {
 	_, first, _ := start(t, t.TempDir(), false, "")
 	_, second, _ := start(t, t.TempDir(), false, first)
 	_, third, _ := start(t, t.TempDir(), false, second)
-	c := dial(t, first)
-	c.do("SET a 1 EX 1000")
-	dial(t, third).eventually("1", "GET a")
-	dial(t, third).eventually("1000", "TTL a")
+	c := redistest.Dial(t, first)
+	c.Do("SET a 1 EX 1000")
+	redistest.Dial(t, third).Eventually("1", "GET a")
+	redistest.Dial(t, third).Eventually("1000", "TTL a")
 }
 
 func TestRedisFollowsUs(t *testing.T) {
@@ -223,9 +133,9 @@ func TestRedisFollowsUs(t *testing.T) {
 	host, port, _ := net.SplitHostPort(master)
 	var replica string
 	write(t, master, func() {
-		replica = redis(t, t.TempDir(), "--replicaof", host, port)
-		c := dial(t, replica)
-		require.Eventually(t, func() bool { return strings.Contains(c.do("INFO replication"), "master_link_status:up") }, 15*time.Second, 10*time.Millisecond)
+		replica = redistest.Start(t, t.TempDir(), "--replicaof", host, port)
+		c := redistest.Dial(t, replica)
+		require.Eventually(t, func() bool { return strings.Contains(c.Do("INFO replication"), "master_link_status:up") }, 15*time.Second, 10*time.Millisecond)
 	})
 	same(t, master, replica)
 	require.Eventually(t, func() bool {
@@ -241,21 +151,21 @@ func TestRedisFollowsUs(t *testing.T) {
 func TestWeFollowRedis(t *testing.T) {
 	for _, diskless := range []string{"yes", "no"} {
 		t.Run("diskless "+diskless, func(t *testing.T) {
-			master := redis(t, t.TempDir(), "--repl-diskless-sync", diskless, "--repl-diskless-sync-delay", "0")
+			master := redistest.Start(t, t.TempDir(), "--repl-diskless-sync", diskless, "--repl-diskless-sync-delay", "0")
 			var replica string
 			write(t, master, func() {
 				_, replica, _ = start(t, t.TempDir(), false, master)
-				dial(t, replica).eventually("1", "EXISTS nk0")
+				redistest.Dial(t, replica).Eventually("1", "EXISTS nk0")
 			})
 			same(t, master, replica)
-			m := dial(t, master)
+			m := redistest.Dial(t, master)
 			for _, command := range []string{"MULTI", "SET tx 1", "INCR tx", "EXEC"} {
-				m.do(command)
+				m.Do(command)
 			}
-			require.Equal(t, "1", m.do("WAIT 1 10000"), "the replica answers GETACK")
-			require.Equal(t, "2", dial(t, replica).do("GET tx"))
+			require.Equal(t, "1", m.Do("WAIT 1 10000"), "the replica answers GETACK")
+			require.Equal(t, "2", redistest.Dial(t, replica).Do("GET tx"))
 			require.Eventually(t, func() bool {
-				info := m.do("INFO replication")
+				info := m.Do("INFO replication")
 				confirmed := regexp.MustCompile(`,offset=(\d+),`).FindStringSubmatch(info)
 				return confirmed[1] == regexp.MustCompile(`master_repl_offset:(\d+)`).FindStringSubmatch(info)[1]
 			}, 10*time.Second, 50*time.Millisecond, "and has counted every byte")
@@ -267,12 +177,12 @@ func TestWeFollowRedis(t *testing.T) {
 func TestHandshakeAndStream(t *testing.T) {
 	s, addr, _ := start(t, t.TempDir(), false, "")
 	s.offset = 1000
-	m := dial(t, addr)
-	m.do("SELECT 2")
-	m.do("SET before x")
-	c := dial(t, addr)
-	require.Equal(t, "PONG", c.do("PING"))
-	require.Equal(t, "OK", c.do("REPLCONF listening-port 7777"))
+	m := redistest.Dial(t, addr)
+	m.Do("SELECT 2")
+	m.Do("SET before x")
+	c := redistest.Dial(t, addr)
+	require.Equal(t, "PONG", c.Do("PING"))
+	require.Equal(t, "OK", c.Do("REPLCONF listening-port 7777"))
 	fmt.Fprint(c, "PSYNC ? -1\r\n")
 	var offset, size int
 	r := bufio.NewReader(c)
@@ -289,9 +199,9 @@ func TestHandshakeAndStream(t *testing.T) {
 	_, err = io.ReadFull(r, snapshot)
 	require.NoError(t, err)
 	require.True(t, bytes.HasPrefix(snapshot, []byte("REDIS0010")) && bytes.Contains(snapshot, []byte("\x06before\x01x")), "%q", snapshot)
-	m.do("SET after EX 1") // fails
-	m.do("DEL nothing")
-	m.do("SET after x EX 100")
+	m.Do("SET after EX 1") // fails
+	m.Do("DEL nothing")
+	m.Do("SET after x EX 100")
 	want := "*2\r\n$6\r\nSELECT\r\n$1\r\n2\r\n*5\r\n$3\r\nSET\r\n$5\r\nafter\r\n$1\r\nx\r\n$4\r\nPXAT\r\n$13\r\n"
 	got := make([]byte, len(want))
 	_, err = io.ReadFull(r, got)
@@ -314,10 +224,10 @@ func TestHandshakeAndStream(t *testing.T) {
 
 func TestPsyncMustWaitForItsAnswers(t *testing.T) {
 	_, addr, _ := start(t, t.TempDir(), false, "")
-	c := dial(t, addr)
+	c := redistest.Dial(t, addr)
 	fmt.Fprint(c, "PING\r\nPSYNC ? -1\r\n")
-	require.Equal(t, "PONG", c.reply())
-	require.Equal(t, "-ERR SYNC and PSYNC are invalid with pending output", c.reply())
+	require.Equal(t, "PONG", c.Reply())
+	require.Equal(t, "-ERR SYNC and PSYNC are invalid with pending output", c.Reply())
 }
 
 func TestAReplicaTooFarBehindIsEnded(t *testing.T) {
@@ -363,13 +273,13 @@ func TestReplicaOnTheWire(t *testing.T) {
 	command := func(words string) string { return string(resp.AppendCommandStrings(nil, strings.Fields(words)...)) }
 	const past = "1000000000000"
 	conn, r := accept(50, command("SELECT 0")+command("SET k v PXAT "+past)+command("LPUSH l x")+command("SET a 1"))
-	c := dial(t, addr)
-	c.eventually("1", "GET a") // sent in one piece with the snapshot
-	require.Equal(t, "shot", c.do("GET snap"))
-	require.Equal(t, "(nil)", c.do("GET k"), "what has expired is hidden")
-	require.Equal(t, "3", c.do("DBSIZE"), "but deleted by nobody")
+	c := redistest.Dial(t, addr)
+	c.Eventually("1", "GET a") // sent in one piece with the snapshot
+	require.Equal(t, "shot", c.Do("GET snap"))
+	require.Equal(t, "(nil)", c.Do("GET k"), "what has expired is hidden")
+	require.Equal(t, "3", c.Do("DBSIZE"), "but deleted by nobody")
 	fmt.Fprint(conn, command("PERSIST k")+command("REPLCONF GETACK *"))
-	c.eventually("v", "GET k")
+	c.Eventually("v", "GET k")
 	want := 50 + len(command("SELECT 0")+command("SET k v PXAT "+past)+command("LPUSH l x")+command("SET a 1")+command("PERSIST k"))
 	for {
 		args, err := r.ReadCommand()
@@ -383,7 +293,7 @@ func TestReplicaOnTheWire(t *testing.T) {
 	conn.Close()
 	conn, _ = accept(0, "") // it comes back
 	defer conn.Close()
-	c.eventually("1", "DBSIZE")
+	c.Eventually("1", "DBSIZE")
 }
 
 func TestProgram(t *testing.T) {
@@ -410,6 +320,6 @@ func TestProgram(t *testing.T) {
 	}
 	master := run()
 	replica := run("-replicaof", master)
-	dial(t, master).do("SET a 1")
-	dial(t, replica).eventually("1", "GET a")
+	redistest.Dial(t, master).Do("SET a 1")
+	redistest.Dial(t, replica).Eventually("1", "GET a")
 }

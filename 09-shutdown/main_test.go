@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"byor/pkg/basics"
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 )
 
@@ -62,185 +63,80 @@ func start(t *testing.T, dir string, useLog bool, master string) (s *server, add
 	return s, s.ln.Addr().String(), end
 }
 
-type conn struct {
-	t *testing.T
-	net.Conn
-	r *resp.Reader
-}
-
-// dial connects with a deadline, so that a server that says nothing fails a test and never hangs it.
-func dial(t *testing.T, addr string) *conn {
-	t.Helper()
-	c, err := net.Dial("tcp", addr)
-	require.NoError(t, err)
-	t.Cleanup(func() { c.Close() })
-	require.NoError(t, c.SetDeadline(time.Now().Add(20*time.Second)))
-	return &conn{t, c, resp.NewReader(c)}
-}
-
-// do sends one command, given as words, and returns the reply as text.
-func (c *conn) do(command string) string {
-	c.t.Helper()
-	_, err := c.Write(resp.AppendCommandStrings(nil, strings.Fields(command)...))
-	require.NoError(c.t, err)
-	return c.reply()
-}
-
-// reply reads one reply or message. Arrays come back as their elements with spaces between.
-func (c *conn) reply() string {
-	c.t.Helper()
-	v, err := c.r.ReadValue()
-	require.NoError(c.t, err)
-	return text(v)
-}
-
-func text(v resp.Value) string {
-	switch {
-	case v.Null:
-		return "(nil)"
-	case v.Kind == resp.Integer:
-		return fmt.Sprint(v.Int)
-	case v.Kind == resp.Array:
-		var words []string
-		for _, e := range v.Elems {
-			words = append(words, text(e))
-		}
-		return strings.Join(words, " ")
-	case v.IsError():
-		return "-" + string(v.Str)
-	}
-	return string(v.Str)
-}
-
-// closed reads what the server still sends, which must be whole replies, and waits for the end.
-func (c *conn) closed() (replies []string) {
-	c.t.Helper()
-	for {
-		v, err := c.r.ReadValue()
-		if err != nil {
-			require.NotErrorIs(c.t, err, os.ErrDeadlineExceeded)
-			require.NotErrorIs(c.t, err, io.ErrUnexpectedEOF, "half a reply")
-			return replies
-		}
-		replies = append(replies, text(v))
-	}
-}
-
-// redis starts a real redis-server on dir, with args behind its command line.
-func redis(t *testing.T, dir string, args ...string) string {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("redis-server is not installed, and this is CI")
-		}
-		t.Skip("redis-server is not installed: not compared with the real one")
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	ln.Close()
-	cmd := exec.Command("redis-server", "--port", port, "--dir", dir, "--save", "")
-	cmd.Args = append(cmd.Args, args...)
-	var out bytes.Buffer
-	cmd.Stdout = &out
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	addr := "127.0.0.1:" + port
-	require.Eventually(t, func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			return false
-		}
-		defer c.Close()
-		fmt.Fprint(c, "PING\r\n")
-		line, _ := bufio.NewReader(c).ReadString('\n')
-		return line == "+PONG\r\n"
-	}, 10*time.Second, 10*time.Millisecond, "%s", &out)
-	return addr
-}
-
-// eventually asks until the answer is as wanted, or ten seconds have passed.
-func (c *conn) eventually(want, command string) {
-	c.t.Helper()
-	got := ""
-	require.Eventually(c.t, func() bool { got = c.do(command); return got == want }, 10*time.Second, 2*time.Millisecond,
-		"%s shall be %q", command, want)
-}
-
 func TestEverythingIsThereAfterwards(t *testing.T) {
 	for _, useLog := range []bool{false, true} {
 		dir := t.TempDir()
 		_, addr, end := start(t, dir, useLog, "")
-		c := dial(t, addr)
-		c.do("SET a 1")
-		c.do("SELECT 5")
-		c.do("SET b 2 EX 1000")
+		c := redistest.Dial(t, addr)
+		c.Do("SET a 1")
+		c.Do("SELECT 5")
+		c.Do("SET b 2 EX 1000")
 		require.NoError(t, end())
-		require.Empty(t, c.closed())
+		require.Empty(t, c.Closed())
 		_, err := net.Dial("tcp", addr)
 		require.Error(t, err)
 		_, err = os.Stat(filepath.Join(dir, "dump.rdb"))
 		require.Equal(t, useLog, err != nil, "with a log there is nothing more to save")
 		_, addr, _ = start(t, dir, useLog, "")
-		c = dial(t, addr)
-		require.Equal(t, "1", c.do("GET a"))
-		c.do("SELECT 5")
-		require.Equal(t, "1000", c.do("TTL b"))
+		c = redistest.Dial(t, addr)
+		require.Equal(t, "1", c.Do("GET a"))
+		c.Do("SELECT 5")
+		require.Equal(t, "1000", c.Do("TTL b"))
 	}
 }
 
 func TestShutdown(t *testing.T) {
 	dir := t.TempDir()
 	_, addr, _ := start(t, dir, false, "")
-	c := dial(t, addr)
-	c.do("SET a saved")
+	c := redistest.Dial(t, addr)
+	c.Do("SET a saved")
 	for _, command := range []string{"SHUTDOWN maybe", "SHUTDOWN SAVE NOSAVE"} {
-		require.Equal(t, "-ERR syntax error", c.do(command))
+		require.Equal(t, "-ERR syntax error", c.Do(command))
 	}
 	fmt.Fprint(c, "SHUTDOWN save\r\n")
-	require.Empty(t, c.closed())
+	require.Empty(t, c.Closed())
 	_, addr, _ = start(t, dir, false, "")
-	c = dial(t, addr)
-	require.Equal(t, "saved", c.do("GET a"))
-	c.do("SET a lost")
+	c = redistest.Dial(t, addr)
+	require.Equal(t, "saved", c.Do("GET a"))
+	c.Do("SET a lost")
 	fmt.Fprint(c, "SHUTDOWN NOSAVE\r\nSET b 1\r\n")
-	require.Empty(t, c.closed(), "what follows is not executed")
+	require.Empty(t, c.Closed(), "what follows is not executed")
 	_, addr, _ = start(t, dir, false, "")
-	require.Equal(t, "saved", dial(t, addr).do("GET a"))
+	require.Equal(t, "saved", redistest.Dial(t, addr).Do("GET a"))
 }
 
 func TestAFailedSaveIsNoEnd(t *testing.T) {
 	dir := t.TempDir()
 	_, addr, end := start(t, dir, false, "")
-	c := dial(t, addr)
-	c.do("SET a 1")
+	c := redistest.Dial(t, addr)
+	c.Do("SET a 1")
 	require.NoError(t, os.Rename(dir, dir+"-away"))
-	require.Equal(t, "-ERR Errors trying to SHUTDOWN. Check logs.", c.do("SHUTDOWN"))
+	require.Equal(t, "-ERR Errors trying to SHUTDOWN. Check logs.", c.Do("SHUTDOWN"))
 	require.Error(t, end())
-	require.Equal(t, "1", c.do("GET a"))
-	require.Equal(t, "OK", dial(t, addr).do("SET b 2"), "and newcomers are welcome")
+	require.Equal(t, "1", c.Do("GET a"))
+	require.Equal(t, "OK", redistest.Dial(t, addr).Do("SET b 2"), "and newcomers are welcome")
 	require.NoError(t, os.Rename(dir+"-away", dir))
 	require.NoError(t, end())
-	c.closed()
+	c.Closed()
 }
 
 // The data at the end are the data on the disk, not those of a BGSAVE that was still running.
 func TestABgsaveIsGivenUp(t *testing.T) {
 	dir := t.TempDir()
 	s, addr, end := start(t, dir, false, "")
-	c := dial(t, addr)
-	c.do("SET a old")
+	c := redistest.Dial(t, addr)
+	c.Do("SET a old")
 	s.mu.Lock()
 	d := s.beginDump()
 	s.mu.Unlock()
-	c.do("SET a new")
+	c.Do("SET a new")
 	require.NoError(t, end())
 	require.ErrorIs(t, s.save(d, &s.mu), basics.ErrEnded)
 	names, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Len(t, names, 1, "and leaves no temporary file")
 	_, addr, _ = start(t, dir, false, "")
-	require.Equal(t, "new", dial(t, addr).do("GET a"))
+	require.Equal(t, "new", redistest.Dial(t, addr).Do("GET a"))
 }
 
 // lazily is text that is made when it is printed.
@@ -252,17 +148,17 @@ func (f lazily) String() string { return f() }
 func TestDrain(t *testing.T) {
 	before := runtime.NumGoroutine() // and one more will be that which looks, in Eventually
 	s, addr, end := start(t, t.TempDir(), false, "")
-	var conns []*conn
+	var conns []*redistest.Conn
 	for i := range 12 {
-		c := dial(t, addr)
+		c := redistest.Dial(t, addr)
 		conns = append(conns, c)
 		switch i % 4 {
 		case 0:
-			c.do("PING")
+			c.Do("PING")
 		case 1:
 			fmt.Fprint(c, "*2\r\n$3\r\nGET\r\n$100\r\nhalf of a key")
 		case 2:
-			c.do("SUBSCRIBE ch")
+			c.Do("SUBSCRIBE ch")
 		case 3:
 			fmt.Fprint(c, "PSYNC ? -1\r\n")
 			_, err := io.ReadFull(c, make([]byte, 10))
@@ -275,7 +171,7 @@ func TestDrain(t *testing.T) {
 	require.Less(t, time.Since(began), drainTime, "nobody had to be cut")
 	for i, c := range conns {
 		if i%4 != 3 {
-			require.Empty(t, c.closed())
+			require.Empty(t, c.Closed())
 		}
 		c.Close()
 	}
@@ -294,7 +190,7 @@ func TestPipelinesInFlight(t *testing.T) {
 		var wg sync.WaitGroup
 		running := make(chan struct{}, 1000)
 		for i := range acked {
-			c := dial(t, addr)
+			c := redistest.Dial(t, addr)
 			wg.Go(func() {
 				burst := bytes.Repeat(resp.AppendCommandStrings(nil, "INCR", fmt.Sprint("n", i)), 50)
 				for {
@@ -302,14 +198,14 @@ func TestPipelinesInFlight(t *testing.T) {
 						return
 					}
 					for range 50 {
-						v, err := c.r.ReadValue()
+						v, err := c.R.ReadValue()
 						if err != nil {
 							if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) {
 								t.Error(err)
 							}
 							return
 						}
-						acked[i] = text(v)
+						acked[i] = redistest.Text(v)
 					}
 					select {
 					case running <- struct{}{}:
@@ -324,9 +220,9 @@ func TestPipelinesInFlight(t *testing.T) {
 		require.NoError(t, end())
 		wg.Wait()
 		_, addr, _ = start(t, dir, useLog, "")
-		c := dial(t, addr)
+		c := redistest.Dial(t, addr)
 		for i, want := range acked {
-			got, err := strconv.Atoi(c.do(fmt.Sprint("GET n", i)))
+			got, err := strconv.Atoi(c.Do(fmt.Sprint("GET n", i)))
 			require.NoError(t, err)
 			n, _ := strconv.Atoi(want)
 			require.GreaterOrEqual(t, got, n)
@@ -339,35 +235,35 @@ func TestReplication(t *testing.T) {
 	m, master, _ := start(t, t.TempDir(), false, "")
 	_, replica, _ := start(t, t.TempDir(), false, master)
 	host, port, _ := net.SplitHostPort(replica)
-	third := redis(t, t.TempDir(), "--replicaof", host, port)
-	dial(t, master).do("SET a 1 EX 1000")
-	dial(t, replica).eventually("1", "GET a")
-	dial(t, third).eventually("1", "GET a")
-	dial(t, replica).eventually("-READONLY You can't write against a read only replica.", "SET a 2")
+	third := redistest.Start(t, t.TempDir(), "--replicaof", host, port)
+	redistest.Dial(t, master).Do("SET a 1 EX 1000")
+	redistest.Dial(t, replica).Eventually("1", "GET a")
+	redistest.Dial(t, third).Eventually("1", "GET a")
+	redistest.Dial(t, replica).Eventually("-READONLY You can't write against a read only replica.", "SET a 2")
 	m.repl.EndAll()
-	dial(t, master).do("INCR a")
-	dial(t, replica).eventually("2", "GET a")
-	dial(t, third).eventually("2", "GET a")
-	c := dial(t, third)
-	c.do("SUBSCRIBE news")
-	dial(t, master).do("PUBLISH news hello")
-	require.Equal(t, "message news hello", c.reply())
+	redistest.Dial(t, master).Do("INCR a")
+	redistest.Dial(t, replica).Eventually("2", "GET a")
+	redistest.Dial(t, third).Eventually("2", "GET a")
+	c := redistest.Dial(t, third)
+	c.Do("SUBSCRIBE news")
+	redistest.Dial(t, master).Do("PUBLISH news hello")
+	require.Equal(t, "message news hello", c.Reply())
 }
 
 func TestWeFollowRedis(t *testing.T) {
-	master := redis(t, t.TempDir(), "--repl-diskless-sync-delay", "0")
-	m := dial(t, master)
-	m.do("SET a 1")
+	master := redistest.Start(t, t.TempDir(), "--repl-diskless-sync-delay", "0")
+	m := redistest.Dial(t, master)
+	m.Do("SET a 1")
 	dir := t.TempDir()
 	_, replica, end := start(t, dir, false, master)
-	c := dial(t, replica)
-	c.eventually("1", "GET a")
-	m.do("INCR a")
-	require.Equal(t, "1", m.do("WAIT 1 10000"))
-	require.Equal(t, "2", c.do("GET a"))
+	c := redistest.Dial(t, replica)
+	c.Eventually("1", "GET a")
+	m.Do("INCR a")
+	require.Equal(t, "1", m.Do("WAIT 1 10000"))
+	require.Equal(t, "2", c.Do("GET a"))
 	require.NoError(t, end())
 	_, alone, _ := start(t, dir, false, "")
-	require.Equal(t, "2", dial(t, alone).do("GET a"), "a replica saves, too")
+	require.Equal(t, "2", redistest.Dial(t, alone).Do("GET a"), "a replica saves, too")
 }
 
 // program builds and starts the step in dir.
@@ -394,8 +290,8 @@ func TestSignals(t *testing.T) {
 	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		dir := t.TempDir()
 		cmd, addr := program(t, dir)
-		c := dial(t, addr)
-		c.do("SET a 1")
+		c := redistest.Dial(t, addr)
+		c.Do("SET a 1")
 		require.NoError(t, cmd.Process.Signal(sig))
 		require.NoError(t, cmd.Wait(), "exit code 0")
 		_, err := os.Stat(filepath.Join(dir, "dump.rdb"))
@@ -405,10 +301,10 @@ func TestSignals(t *testing.T) {
 
 func TestASecondSignalForces(t *testing.T) {
 	cmd, addr := program(t, t.TempDir())
-	c := dial(t, addr)
+	c := redistest.Dial(t, addr)
 	require.NoError(t, c.Conn.(*net.TCPConn).SetReadBuffer(4096))
 	c.Write(resp.AppendCommandStrings(nil, "SET", "big", strings.Repeat("x", 1<<25)))
-	require.Equal(t, "OK", c.reply())
+	require.Equal(t, "OK", c.Reply())
 	c.Write(resp.AppendCommandStrings(nil, "GET", "big")) // a reply that no buffer can hold, and nobody reads
 	b := make([]byte, 1)
 	_, err := c.Read(b)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+
+	"byor/pkg/redistest"
 )
 
 // A real browser, driven over the DevTools protocol: itself JSON over a WebSocket.
@@ -27,17 +29,11 @@ type tab struct {
 // openTab starts a Chromium and opens url in it.
 func openTab(t *testing.T, url string) *tab {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("chromium is not installed, and in CI it must be")
-		}
-		t.Skip("chromium is not installed: the page is not tried in a browser")
-	}
+	redistest.Need(t, "chromium")
 	// Chromium's helpers may write to their profile a moment longer than it lives itself.
 	profile, err := os.MkdirTemp("", "chromium")
 	require.NoError(t, err)
-	cmd := exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+	cmd := exec.Command("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
 		"--no-first-run", "--remote-debugging-port=0", "--user-data-dir="+profile, "about:blank")
 	stderr, err := cmd.StderrPipe()
 	require.NoError(t, err)

@@ -10,9 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +17,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 	"byor/pkg/server"
 )
@@ -45,31 +43,8 @@ func startOwn(t *testing.T, args ...string) dialFunc {
 // thing is the strictest engine there is.
 func startRedis(t *testing.T, args ...string) dialFunc {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("redis-server is not installed, and in CI it must be")
-		}
-		t.Skip("redis-server is not installed: the gateway's tests against it are left out")
-	}
-	dir, err := os.MkdirTemp("", "gateway")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	sock := filepath.Join(dir, "s")
-	cmd := exec.Command("redis-server", append([]string{"--port", "0", "--unixsocket", sock, "--dir", dir, "--save", "", "--appendonly", "no"}, args...)...)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	dial := func(net.Addr) (net.Conn, error) { return net.Dial("unix", sock) }
-	require.Eventually(t, func() bool {
-		c, err := dial(nil)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	}, patience, 5*time.Millisecond)
-	return dial
+	sock := redistest.StartSocket(t, args...)
+	return func(net.Addr) (net.Conn, error) { return net.Dial("unix", sock) }
 }
 
 // testGateway is a gateway behind an HTTP server.

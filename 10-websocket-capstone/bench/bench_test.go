@@ -9,8 +9,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"net"
-	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -20,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 )
 
@@ -349,12 +348,7 @@ func TestSaysThatRedisIsMissing(t *testing.T) {
 }
 
 func TestRealRedis(t *testing.T) {
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("redis-server is not installed, and in CI it must be")
-		}
-		t.Skip("redis-server is not installed: the load on the real server is left out")
-	}
+	redistest.Need(t, "redis-server")
 	every := make([]string, 0, len(templates))
 	for name := range templates {
 		every = append(every, name)

@@ -13,21 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 
 	"github.com/stretchr/testify/require"
 )
-
-// need skips a test where a program of Redis's is missing, except in CI.
-func need(t *testing.T, program string) {
-	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("%s is not installed: %v", program, err)
-		}
-		t.Skipf("%s is not installed: %v", program, err)
-	}
-}
 
 // redis is a real redis-server with its append-only file in a directory.
 type redis struct {
@@ -40,7 +30,7 @@ type redis struct {
 
 func startRedis(t *testing.T, dir string, args ...string) *redis {
 	t.Helper()
-	need(t, "redis-server")
+	redistest.Need(t, "redis-server")
 	// A socket file, not a port: a port may be taken between choosing and using it.
 	run, err := os.MkdirTemp("", "aof")
 	require.NoError(t, err)
@@ -88,7 +78,7 @@ func (s *redis) kill() {
 
 func checkAOF(t *testing.T, dir string) string {
 	t.Helper()
-	need(t, "redis-check-aof")
+	redistest.Need(t, "redis-check-aof")
 	out, err := exec.Command("redis-check-aof", filepath.Join(dir, defaultDirName, man)).CombinedOutput()
 	require.NoError(t, err, string(out))
 	return string(out)
@@ -164,7 +154,7 @@ func refusal(t *testing.T, dir string, args ...string) string {
 
 // TestManifestErrorsAsRedisSays asks redis-server about each kind of bad manifest.
 func TestManifestErrorsAsRedisSays(t *testing.T) {
-	need(t, "redis-server")
+	redistest.Need(t, "redis-server")
 	for _, text := range []string{"", "\n", "file a seq 1\n", "file a seq 1 type b", base1Line + "\n" + base1Line + "\n",
 		"file a seq 2 type i\nfile b seq 1 type i\n", "file a/b seq 1 type i\n", "file a seq 0 type i\n", "file a seq 1 type x\n"} {
 		d := newDir(t)
@@ -178,7 +168,7 @@ func TestManifestErrorsAsRedisSays(t *testing.T) {
 
 // TestLoadErrorsAsRedisSays compares the last line of the log before the exit.
 func TestLoadErrorsAsRedisSays(t *testing.T) {
-	need(t, "redis-server")
+	redistest.Need(t, "redis-server")
 	set := string(cmd("SET a 1"))
 	for name, c := range map[string]struct {
 		incr, next string

@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"byor/pkg/redistest"
 )
 
 // The checks are checked: what must pass passes, what must fail fails, with the right words.
@@ -20,19 +21,6 @@ const (
 	patient   = 10 * time.Second        // limit for what must pass, on a busy machine
 	impatient = 1500 * time.Millisecond // limit for what must fail
 )
-
-// needTools skips where a real tool is not installed, except in CI, which installs all.
-func needTools(t *testing.T, tools ...string) {
-	t.Helper()
-	for _, tool := range tools {
-		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("CI") != "" {
-				t.Fatalf("%s is not installed", tool)
-			}
-			t.Skipf("%s is not installed: the checks are not calibrated against it", tool)
-		}
-	}
-}
 
 // runChecks runs checks against target and returns the results.
 func runChecks(t *testing.T, target *Target, limit time.Duration, checks []Check) []Result {
@@ -58,7 +46,7 @@ func requirePassed(t *testing.T, results []Result) {
 // (a) A real redis-server passes every check that is about the protocol, the files or replication:
 // then a check that fails is right to do so.
 func TestRealRedisPasses(t *testing.T) {
-	needTools(t, "redis-server", "redis-cli", "redis-check-rdb", "redis-check-aof")
+	redistest.Need(t, "redis-server", "redis-cli", "redis-check-rdb", "redis-check-aof")
 	target, err := RedisTarget()
 	require.NoError(t, err)
 	for step := 2; step <= Last; step++ {
@@ -162,7 +150,7 @@ func TestMutants(t *testing.T) {
 			}
 			require.Len(t, checks, 1, "step %02d has no check %q", m.step, m.check)
 			if strings.Contains(m.hint, "strace") {
-				needTools(t, "strace")
+				redistest.Need(t, "strace")
 			}
 			var r Result
 			for range 12 { // a race may go well a few times

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"byor/pkg/redistest"
 )
 
 // Every transcript in the texts is executed and compared. In a block of ```console a line `$ cmd` is
@@ -38,7 +40,7 @@ type stage struct {
 var docPorts = regexp.MustCompile(`\b(638[0-9]|8080)\b`)
 
 func TestDocsTranscripts(t *testing.T) {
-	needTools(t, "bash")
+	redistest.Need(t, "bash")
 	for _, d := range docs(t) {
 		var consoles []block
 		for _, b := range d.blocks {

@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,29 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"byor/pkg/pubsub"
+	"byor/pkg/redistest"
 )
-
-// startRedis starts a real redis-server on a unix socket and returns its path.
-func startRedis(t *testing.T) string {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("redis-server is not installed, and in CI it must be")
-		}
-		t.Skip("redis-server is not installed: the comparison with real Redis is left out")
-	}
-	dir, err := os.MkdirTemp("", "pubsub") // t.TempDir can be too long for a socket's path
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	sock := filepath.Join(dir, "r.sock")
-	cmd := exec.Command("redis-server", "--port", "0", "--unixsocket", sock, "--dir", dir, "--save", "", "--appendonly", "no")
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	return sock
-}
 
 type redisConn struct {
 	net.Conn
@@ -58,7 +34,7 @@ func dialUnix(t *testing.T, sock string) *redisConn {
 	return &redisConn{conn, bufio.NewReader(conn)}
 }
 
-func dialRedis(t *testing.T) *redisConn { return dialUnix(t, startRedis(t)) }
+func dialRedis(t *testing.T) *redisConn { return dialUnix(t, redistest.StartSocket(t)) }
 
 func (c *redisConn) do(t *testing.T, args ...string) any {
 	t.Helper()
@@ -103,7 +79,7 @@ func (c *redisConn) read(t *testing.T) any {
 // introspection must agree. (One matching pattern at most in each publish:
 // Redis keeps patterns in a hash table, their order among each other is chance.)
 func TestLikeRedis(t *testing.T) {
-	sock := startRedis(t)
+	sock := redistest.StartSocket(t)
 	sub, pub := dialUnix(t, sock), dialUnix(t, sock)
 	h := pubsub.NewHub()
 	var log []string

@@ -9,10 +9,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 )
 
@@ -24,47 +24,14 @@ type redisServer struct {
 	dir  string
 }
 
-func requireTool(t *testing.T, name string) {
-	if _, err := exec.LookPath(name); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skipf("%s is not installed: nothing to compare with", name)
-	}
-}
-
 // startRedis runs a redis-server on the snapshot, or on nothing when that is nil.
 func startRedis(t *testing.T, snapshot []byte, args ...string) *redisServer {
-	requireTool(t, "redis-server")
 	dir := t.TempDir()
 	if snapshot != nil {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "dump.rdb"), snapshot, 0o644))
 	}
-	sock := filepath.Join(dir, "s")
-	logFile := filepath.Join(dir, "log")
-	cmd := exec.Command("redis-server", append([]string{"--port", "0", "--unixsocket", sock, "--dir", dir, "--save", "",
-		"--logfile", logFile, "--enable-debug-command", "yes", "--sanitize-dump-payload", "yes"}, args...)...)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	s := &redisServer{t: t, dir: dir}
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		conn, err := net.Dial("unix", sock)
-		if err == nil {
-			s.conn, s.r = conn, resp.NewReader(conn)
-			t.Cleanup(func() { _ = conn.Close() })
-			if s.do("PING") == "PONG" {
-				return s
-			}
-		}
-		if time.Now().After(deadline) {
-			log, _ := os.ReadFile(logFile)
-			t.Fatalf("redis-server does not start: %v\n%s", err, log)
-		}
-		time.Sleep(2 * time.Millisecond) // polling for a socket that another process is to create
-	}
+	c := redistest.Dial(t, redistest.StartSocket(t, append([]string{"--dir", dir, "--enable-debug-command", "yes", "--sanitize-dump-payload", "yes"}, args...)...))
+	return &redisServer{t: t, dir: dir, conn: c, r: c.R}
 }
 
 // do sends a command and returns the reply with arrays flattened and everything as strings.
@@ -119,7 +86,7 @@ func (s *redisServer) state() map[string]string {
 
 // checkRDB runs redis-check-rdb on a snapshot.
 func checkRDB(t *testing.T, snapshot []byte) {
-	requireTool(t, "redis-check-rdb")
+	redistest.Need(t, "redis-check-rdb")
 	path := filepath.Join(t.TempDir(), "dump.rdb")
 	require.NoError(t, os.WriteFile(path, snapshot, 0o644))
 	out, err := exec.Command("redis-check-rdb", path).CombinedOutput()

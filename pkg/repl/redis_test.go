@@ -1,14 +1,11 @@
 package repl_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
@@ -18,66 +15,27 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/redistest"
 	"byor/pkg/repl"
 	"byor/pkg/resp"
 )
 
 // redis is a real redis-server.
 type redis struct {
+	*redistest.Conn
 	t    *testing.T
 	addr string
-	conn net.Conn
-	r    *resp.Reader
 }
 
 func startRedis(t *testing.T, args ...string) *redis {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("redis-server is not installed, and this is CI")
-		}
-		t.Skip("redis-server is not installed: not compared with the real one")
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := ln.Addr().String()
-	_, port, _ := net.SplitHostPort(addr)
-	ln.Close()
-	cmd := exec.Command("redis-server", append([]string{"--port", port, "--dir", t.TempDir(), "--save", "", "--repl-diskless-sync-delay", "0"}, args...)...)
-	var out bytes.Buffer
-	cmd.Stdout = &out
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	r := &redis{t: t, addr: addr}
-	require.Eventually(t, func() bool {
-		if r.conn, err = net.Dial("tcp", addr); err != nil {
-			return false
-		}
-		fmt.Fprint(r.conn, "PING\r\n")
-		line, _ := bufio.NewReader(r.conn).ReadString('\n')
-		return line == "+PONG\r\n"
-	}, 10*time.Second, 10*time.Millisecond, "%s", &out)
-	t.Cleanup(func() { r.conn.Close() })
-	r.r = resp.NewReader(r.conn)
-	return r
-}
-
-func (r *redis) do(words string) string {
-	r.t.Helper()
-	r.conn.SetDeadline(time.Now().Add(20 * time.Second))
-	_, err := r.conn.Write(resp.AppendCommandStrings(nil, strings.Fields(words)...))
-	require.NoError(r.t, err)
-	v, err := r.r.ReadValue()
-	require.NoError(r.t, err)
-	if v.Kind == resp.Integer {
-		return strconv.FormatInt(v.Int, 10)
-	}
-	return string(v.Str)
+	addr := redistest.Start(t, t.TempDir(), append([]string{"--repl-diskless-sync-delay", "0"}, args...)...)
+	return &redis{redistest.Dial(t, addr), t, addr}
 }
 
 func (r *redis) info(section, field string) string {
 	r.t.Helper()
-	m := regexp.MustCompile(field + `:([^\r\n]*)`).FindStringSubmatch(r.do("INFO " + section))
+	m := regexp.MustCompile(field + `:([^\r\n]*)`).FindStringSubmatch(r.Do("INFO " + section))
 	if m == nil {
 		return ""
 	}
@@ -174,7 +132,7 @@ func TestRedisFollows(t *testing.T) {
 			close(stop)
 			wg.Wait()
 			s.m.AskAcks()
-			require.Eventually(t, func() bool { return r.do("GET n") == strconv.Itoa(s.n) }, 10*time.Second, 5*time.Millisecond,
+			require.Eventually(t, func() bool { return r.Do("GET n") == strconv.Itoa(s.n) }, 10*time.Second, 5*time.Millisecond,
 				"neither a gap nor anything twice")
 			want := strconv.FormatInt(s.m.Offset(), 10)
 			require.Eventually(t, func() bool { return r.info("replication", "slave_repl_offset") == want }, 10*time.Second, 5*time.Millisecond)
@@ -194,7 +152,7 @@ func TestFollowsRedis(t *testing.T) {
 		t.Run(fmt.Sprint("diskless ", c.diskless, " size ", c.needSize), func(t *testing.T) {
 			master := startRedis(t, "--repl-diskless-sync", c.diskless)
 			for range 10 {
-				master.do("INCR n")
+				master.Do("INCR n")
 			}
 			var mu sync.Mutex
 			n, loads, continued, size := 0, 0, 0, int64(0)
@@ -231,12 +189,12 @@ func TestFollowsRedis(t *testing.T) {
 				if i == 10 || i == 20 {
 					f.Drop()
 				}
-				require.Equal(t, "OK", master.do("MULTI"))
-				master.do("INCR n")
-				master.do("INCR n")
-				master.do("EXEC")
+				require.Equal(t, "OK", master.Do("MULTI"))
+				master.Do("INCR n")
+				master.Do("INCR n")
+				master.Do("EXEC")
 			}
-			require.Eventually(t, func() bool { return f.Status().State == repl.Connected && master.do("WAIT 1 1000") == "1" }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return f.Status().State == repl.Connected && master.Do("WAIT 1 1000") == "1" }, 10*time.Second, time.Millisecond)
 			require.Eventually(t, func() bool { // the GETACK of WAIT is counted after it was answered
 				_, offset := f.Position()
 				return master.info("replication", "master_repl_offset") == strconv.FormatInt(offset, 10)
@@ -265,10 +223,10 @@ func TestReplconfAsRedis(t *testing.T) {
 		}
 		want := "OK"
 		if reply, err := rep.Conf(args); err != nil {
-			want = err.Error()
+			want = "-" + err.Error()
 		} else {
 			require.True(t, reply)
 		}
-		require.Equal(t, want, r.do("REPLCONF "+words), words)
+		require.Equal(t, want, r.Do("REPLCONF "+words), words)
 	}
 }

@@ -5,46 +5,15 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 )
-
-// startRedis starts a real redis-server on a unix socket and returns its path.
-func startRedis(t *testing.T) string {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("redis-server is not installed, and in CI it must be")
-		}
-		t.Skip("redis-server is not installed: the comparison with real Redis is left out")
-	}
-	dir, err := os.MkdirTemp("", "resp") // t.TempDir can be too long for a socket's path
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	sock := filepath.Join(dir, "r.sock")
-	cmd := exec.Command("redis-server", "--port", "0", "--unixsocket", sock, "--dir", dir, "--save", "", "--appendonly", "no")
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	require.Eventually(t, func() bool {
-		c, err := net.Dial("unix", sock)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	}, 10*time.Second, 5*time.Millisecond)
-	return sock
-}
 
 // ask sends in, then the end of the stream, and returns all that comes back.
 func ask(t *testing.T, sock string, in []byte) string {
@@ -169,7 +138,7 @@ func TestProtocolErrors(t *testing.T) {
 }
 
 func TestConversationsAsRealRedis(t *testing.T) {
-	sock := startRedis(t)
+	sock := redistest.StartSocket(t)
 	for _, c := range conversations {
 		require.Equal(t, ask(t, sock, []byte(c.in)), answer([]byte(c.in), resp.Limits{}), "%.80q", c.in)
 	}
@@ -187,7 +156,7 @@ var unauthenticated = []string{
 }
 
 func TestUnauthenticatedLimitsAsRealRedis(t *testing.T) {
-	sock := startRedis(t)
+	sock := redistest.StartSocket(t)
 	require.Equal(t, "+OK\r\n", ask(t, sock, []byte("CONFIG SET requirepass secret\r\n")))
 	for _, in := range unauthenticated {
 		got := answer([]byte(in), resp.Limits{Unauthenticated: true})

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"byor/pkg/redistest"
 	"byor/pkg/store"
 
 	"github.com/stretchr/testify/require"
@@ -98,7 +99,7 @@ func idleTime(reply string) string {
 // A log that we have written, base and increment, is what a real Redis starts with; what Redis makes
 // of it we start with again.
 func TestLogBothWays(t *testing.T) {
-	need(t, "redis-server")
+	redistest.Need(t, "redis-server")
 	for _, preamble := range []string{"yes", "no"} {
 		t.Run("aof-use-rdb-preamble "+preamble, func(t *testing.T) {
 			t.Parallel()
@@ -136,7 +137,7 @@ func TestLogBothWays(t *testing.T) {
 
 func checkAOF(t testing.TB, dir string) string {
 	t.Helper()
-	need(t, "redis-check-aof")
+	redistest.Need(t, "redis-check-aof")
 	out, err := execOutput("redis-check-aof", filepath.Join(dir, "appendonlydir", manifestFile))
 	require.NoError(t, err, out)
 	return out

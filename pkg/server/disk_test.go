@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"byor/pkg/redistest"
 )
 
 // What a failing disk does to clients, with a real one: a tmpfs that is full, and system calls that
@@ -117,7 +119,7 @@ func TestFullDiskUnderAlways(t *testing.T) {
 // straced starts step 10 under strace.
 func straced(t *testing.T, dir string, strace []string, options ...string) (p *process, trace string) {
 	t.Helper()
-	need(t, "strace")
+	redistest.Need(t, "strace")
 	if out, err := exec.Command("strace", "-o", os.DevNull, "true").CombinedOutput(); err != nil {
 		if os.Getenv("CI") != "" {
 			t.Fatalf("strace may not trace, and CI must not skip: %s", out)

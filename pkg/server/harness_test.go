@@ -6,11 +6,11 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 
 	"github.com/stretchr/testify/require"
@@ -51,33 +51,7 @@ func testLog(t testing.TB) io.Writer {
 // skipped, except in CI.
 func startRedis(t testing.TB, options ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("redis-server is not installed, and CI must not skip")
-		}
-		t.Skip("redis-server is not installed: this test compares with it")
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := ln.Addr().String()
-	ln.Close()
-	_, port, _ := net.SplitHostPort(addr)
-	cmd := exec.Command("redis-server", append([]string{"--port", port, "--save", "", "--enable-debug-command", "yes",
-		"--dir", t.TempDir()}, options...)...)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	require.Eventually(t, func() bool {
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			return false
-		}
-		defer conn.Close()
-		fmt.Fprint(conn, "PING\r\n")
-		line := make([]byte, 7)
-		_, err = io.ReadFull(conn, line)
-		return err == nil && string(line) == "+PONG\r\n"
-	}, 10*time.Second, 10*time.Millisecond)
-	return addr
+	return redistest.Start(t, t.TempDir(), append([]string{"--enable-debug-command", "yes"}, options...)...)
 }
 
 // testConn is a client that sends commands and reads replies as they come on the wire.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 
 	"github.com/stretchr/testify/require"
@@ -62,17 +63,6 @@ func listenTCP(t testing.TB) net.Listener {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	return ln
-}
-
-// need skips a test where a program is missing, except in CI.
-func need(t testing.TB, program string) {
-	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("%s is not installed, and CI must not skip: %v", program, err)
-		}
-		t.Skipf("%s is not installed: %v", program, err)
-	}
 }
 
 // process is a server in a process of its own, ours or a real one, that listens on a socket file.
@@ -129,7 +119,7 @@ func launchOurs(t testing.TB, dir string, options ...string) *process {
 
 func launchRedis(t testing.TB, dir string, options ...string) *process {
 	t.Helper()
-	need(t, "redis-server")
+	redistest.Need(t, "redis-server")
 	p := launch(t, []string{"redis-server"}, dir, options...)
 	p.ready()
 	return p

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 
 	"github.com/stretchr/testify/require"
@@ -178,7 +179,7 @@ func startupCases(t testing.TB) []startupCase {
 // TestStartup puts every kind of directory before us and before a real Redis: both start with the same
 // data, and again, with the files that they leave, or both refuse for the same reason.
 func TestStartup(t *testing.T) {
-	need(t, "redis-server")
+	redistest.Need(t, "redis-server")
 	for _, tc := range startupCases(t) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
