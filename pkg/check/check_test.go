@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"byor/pkg/redistest"
 )
 
 func TestVisible(t *testing.T) {
@@ -131,7 +133,7 @@ func TestServerThatHangs(t *testing.T) {
 // A server written from an empty file, in another language, is judged by its bytes; and since it has a
 // parser of its own, the hostile network of step 02 is asked of it at later steps, too.
 func TestAnyLanguage(t *testing.T) {
-	needTools(t, "python3")
+	redistest.Need(t, "python3")
 	file, err := filepath.Abs(filepath.Join("testdata", "any.py"))
 	require.NoError(t, err)
 	requirePassed(t, runChecks(t, CmdTarget(3, "exec python3 "+file), patient, Asked(3, 0)))
@@ -168,7 +170,7 @@ func TestNobodyThere(t *testing.T) {
 // A server that ends during a check, and cannot be started again, fails the others, too. With ADDR=
 // checks that need a server of their own are skipped, and the run is no proof.
 func TestServerThatEnds(t *testing.T) {
-	needTools(t, "python3")
+	redistest.Need(t, "python3")
 	dir := t.TempDir()
 	// It ends with the first connection on which something is said, and does not start twice.
 	cmd := "cd " + dir + ` && mkdir once && exec python3 -c 'import os, socket
