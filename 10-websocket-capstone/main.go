@@ -2,19 +2,23 @@
 // together, and opened to browsers. This file only wires: the engine is pkg/server, the WebSocket
 // gateway stands beside it in this folder.
 //
-//	go run ./10-websocket-capstone [redis.conf] [--port 6380] [--dir D] [--appendonly yes] …
+//	go run ./10-websocket-capstone [redis.conf] [--port 6380] [--dir D] [--appendonly yes] … [-trace]
 //
-// The options are redis-server's; those that begin with --http and --ws are the gateway's.
+// The options are redis-server's; those that begin with --http and --ws are the gateway's, and -trace
+// shows every byte, as in the steps before.
 package main
 
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"byor/pkg/resp"
 	"byor/pkg/server"
 )
 
@@ -22,17 +26,17 @@ func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
 	opts := defaultGatewayOptions()
+	args, eyes := takeTrace(args)
 	args, err := opts.takeArgs(args)
+	cfg := server.DefaultConfig()
+	if err == nil {
+		err = cfg.ParseArgs(args)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	cfg := server.DefaultConfig()
-	if err := cfg.ParseArgs(args); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	srv := server.New(cfg, server.Options{})
+	srv := server.New(cfg, server.Options{Wrap: eyes})
 	opts.Dial, opts.Password, opts.Stopping = dialInMemory(srv.ServeConn), srv.Password, srv.Stopping
 	opts.Logf = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	gw, page, err := openGateway(opts)
@@ -70,6 +74,20 @@ func run(args []string) int {
 			}
 		}
 	}
+}
+
+// takeTrace takes -trace out of a command line. Where it was given, eyes gives each connection eyes;
+// else it is nil. A browser's is its session's, behind the gateway: RESP, like all others.
+func takeTrace(args []string) (rest []string, eyes func(net.Conn) net.Conn) {
+	for _, a := range args {
+		if a != "-trace" && a != "--trace" {
+			rest = append(rest, a)
+			continue
+		}
+		var id atomic.Int64
+		eyes = func(conn net.Conn) net.Conn { return resp.Trace(conn, os.Stdout, fmt.Sprintf("#%d", id.Add(1))) }
+	}
+	return rest, eyes
 }
 
 // leave ends the process's work once the server has shut down. After a signal the browsers have

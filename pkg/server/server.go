@@ -28,6 +28,11 @@ import (
 type Options struct {
 	Clock func() time.Time // the wall clock; nil means time.Now
 	Log   *Logger          // nil means the one that the configuration describes
+
+	// Wrap is given every connection that is served, and returns what is served in its place, as
+	// resp.Trace does; nil means the connection itself. An event loop takes sockets and nothing that
+	// looks like one, so with Wrap each connection has a goroutine.
+	Wrap func(net.Conn) net.Conn
 }
 
 // Server is a Redis server. Its exported methods are safe for concurrent use.
@@ -39,6 +44,7 @@ type Server struct {
 	hub      *pubsub.Hub
 	commands map[string]*Command
 	clock    func() time.Time
+	wrap     func(net.Conn) net.Conn // never nil; see Options
 	started  time.Time
 	nowMs    int64 // Unix milliseconds, as frozen by tick
 	frozen   int   // depth of units in which time stands still
@@ -97,8 +103,11 @@ func New(cfg *Config, opt Options) *Server {
 	if opt.Log == nil {
 		opt.Log = NewLogger(cfg)
 	}
+	if opt.Wrap == nil {
+		opt.Wrap = func(conn net.Conn) net.Conn { return conn }
+	}
 	s := &Server{
-		cfg: cfg, clock: opt.Clock, log: opt.Log, runID: randomHex(40),
+		cfg: cfg, clock: opt.Clock, wrap: opt.Wrap, log: opt.Log, runID: randomHex(40),
 		store: store.New(int(cfg.Databases)), hub: pubsub.NewHub(), commands: copyTable(),
 		clients: map[int64]*Client{}, watched: map[watchKey]map[*Client]struct{}{},
 		waiting: map[watchKey][]*Client{}, blocked: map[*Client]struct{}{},
@@ -230,13 +239,14 @@ func (s *Server) Serve(ln net.Listener) error {
 		}
 		delay = 0
 		s.tune(conn)
+		conn = s.wrap(conn)
 		if l := s.pickLoop(); l != nil && l.take(conn) {
 			continue
 		}
 		s.serving.Add(1)
 		go func() {
 			defer s.serving.Done()
-			s.ServeConn(conn)
+			s.serveConn(conn)
 		}()
 	}
 }

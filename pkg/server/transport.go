@@ -127,7 +127,9 @@ type goroutines struct {
 
 // ServeConn serves a connection until it ends. The session is like any other, whatever carries it:
 // a TCP or unix socket, or one end of a pipe inside the process.
-func (s *Server) ServeConn(conn net.Conn) {
+func (s *Server) ServeConn(conn net.Conn) { s.serveConn(s.wrap(conn)) }
+
+func (s *Server) serveConn(conn net.Conn) {
 	defer conn.Close()
 	g := newGoroutines()
 	s.lock()

@@ -1,0 +1,55 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"testing"
+
+	"byor/pkg/resp"
+
+	"github.com/stretchr/testify/require"
+)
+
+// lockedBuffer is a bytes.Buffer for several goroutines.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+// Wrap sees every byte of sockets and of pipes, also where an event loop would have taken the socket.
+func TestWrapSeesEveryByte(t *testing.T) {
+	cfg, out := DefaultConfig(), &lockedBuffer{}
+	require.NoError(t, cfg.ParseArgs([]string{"--port", "0", "--save", "", "--io-threads", "1", "--dir", t.TempDir()}))
+	s := New(cfg, Options{Log: LogTo(testLog(t)), Wrap: func(c net.Conn) net.Conn { return resp.Trace(c, out, "eyes") }})
+	require.NoError(t, s.startLoops(int(cfg.IOThreads)))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	go s.Serve(ln)
+	require.NoError(t, s.Start())
+	t.Cleanup(func() { stopServer(t, s) })
+	socket, err := net.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	ours, theirs := net.Pipe()
+	go s.ServeConn(theirs)
+	for name, conn := range map[string]net.Conn{"socket": socket, "pipe": ours} {
+		fmt.Fprintf(conn, "*2\r\n$4\r\nECHO\r\n$%d\r\n%s\r\n", len(name), name)
+		reply := make([]byte, len(name)+6)
+		_, err := io.ReadFull(conn, reply)
+		require.NoError(t, err)
+		conn.Close()
+	}
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	for _, want := range []string{`eyes in   "$6\r\nsocket\r\n"`, `eyes out  "$6\r\nsocket\r\n"`, `eyes in   "$4\r\npipe\r\n"`, `eyes out  "$4\r\npipe\r\n"`} {
+		require.Contains(t, out.b.String(), want)
+	}
+}
