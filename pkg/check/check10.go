@@ -226,9 +226,26 @@ func rawRESP(t *T) {
 }
 
 func manyAtOnce(t *T) {
-	s, addr := t.withGateway("-ws-ops-rate", "0")
+	s, addr := t.withGateway("-ws-ops-rate", "0", "-ws-queue", "64mb")
 	w := t.webSocket(addr, "")
 	w.ask(1, `"op":"sub","channels":["busy"]`)
+	// A message that no socket's buffer takes whole: while we do not read, it is being written, and
+	// whoever writes beside it writes into its middle.
+	const huge = 24 << 20
+	p := t.DialTo(s).Ask(":1\r\n", "PUBLISH", "busy", strings.Repeat("x", huge))
+	for n := range 3 {
+		w.send(`{"id":%d,"op":"cmd","args":["INCR","before"]}`, 10+n)
+	}
+	t.Until(t.limit, "3 for GET before, while the browser does not read", func() (bool, string) {
+		v := p.Do("GET", "before")
+		return string(v.Str) == "3", string(v.Str)
+	})
+	w.until("the message, and behind it the replies in order", func(m map[string]any) bool {
+		if m["push"] == "message" {
+			return false
+		}
+		return m["id"] == float64(12) && m["result"] == float64(3)
+	})
 	const each = 300
 	t.Parallel(3, func(i int) {
 		if i > 0 {
