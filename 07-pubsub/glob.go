@@ -2,9 +2,12 @@ package main
 
 // match reports whether s matches pattern, in the language of Redis (util.c, stringmatchlen):
 //
-//   - any bytes, also none        [abc] [a-z]  one of these bytes
-//     ?        one byte                    [^abc]       one byte that is none of these
-//     \x       x itself
+//	?        one byte
+//	*        any bytes, also none
+//	[abc]    one of these bytes
+//	[a-z]    one byte of this range
+//	[^abc]   one byte that is none of these
+//	\x       x itself
 //
 // Where a star was too greedy, only the latest one needs to be widened, since whatever an earlier
 // one could take, the later one can take as well. So there are two nested walks at worst, and no

@@ -7,7 +7,8 @@
 // stop them all. So a message is put into the subscriber's queue, which takes no time; the queue has
 // an end; and who is that far behind is disconnected. Nothing is kept for those who are away.
 //
-// Snapshots are now imported from pkg/rdb; with the log they stand in disk.go.
+// The commands of steps 03 to 05 are now imported from pkg/basics and stand in commands.go; snapshots,
+// imported from pkg/rdb, stand with the log in disk.go.
 package main
 
 import (

@@ -1,10 +1,12 @@
-// Package basics holds once what steps 03 to 05 built by hand and the later steps only carry along:
-// the commands on strings, counters and deadlines, over pkg/store.
+// Package basics holds once what earlier steps built by hand and the later ones only carry along: the
+// commands of 03 to 05 on strings, counters and deadlines, over pkg/store (basics.go, commands.go);
+// from 05 and 06 what ties pkg/aof and pkg/rdb to such a store (disk.go); and, for steps 08 and 09, the
+// subscriber's end of step 07 (subscriber.go).
 //
 // A handler knows its database, the reply and its arguments, and nothing of connections, logs or
-// replicas; so each step can put it into its own dispatch table, beside what is new there. Nothing
-// here is safe for concurrent use, except Sweep: the caller holds the lock that protects the store,
-// has set the store's clock (SetNow), and has looked at the number of arguments.
+// replicas; so each step can put it into its own dispatch table, beside what is new there. It is not
+// safe for concurrent use: the caller holds the lock that protects the store, has set the store's clock
+// (SetNow), and has looked at the number of arguments.
 package basics
 
 import (

@@ -18,7 +18,7 @@ func init() {
 	register(7, 3, Check{Name: "reset", What: "RESET ends all subscriptions and selects database 0", Run: exReset,
 		Hint: "allowed while subscribed, one reply: +RESET"})
 	register(7, 4, Check{Name: "sharded", What: "SSUBSCRIBE, SUNSUBSCRIBE and SPUBLISH are a kind of their own", Run: exSharded,
-		Hint: "three kinds of names; a confirmation counts its own kind, but any subscription makes a subscriber"})
+		Hint: "three kinds of names; sharded channels are counted apart from the two others, but any subscription makes a subscriber"})
 	register(7, 5, Check{Name: "pubsub-limit", What: "-pubsub-limit ends a slow subscriber, INFO counts it once", Run: exPubsubLimit, Own: true, Slow: 3,
 		NotRedis: "its limit has another name", Hint: "an ended connection stays in the map until its goroutine has noticed: count it once"})
 }
