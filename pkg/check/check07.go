@@ -161,8 +161,9 @@ func subscribedMode(t *T) {
 
 func noHistory(t *T) {
 	ch, p := t.Key("ch"), t.Dial()
+	t.listen(t.Key("other")).Close()
 	p.Ask(":0\r\n", "PUBLISH", ch, "early")
-	s := t.listen(ch)
+	s := t.Dial().Ask(push("subscribe", ch, 1), "SUBSCRIBE", ch)
 	p.Ask(":1\r\n", "PUBLISH", ch, "late")
 	s.Expect(message(ch, "late"))
 }
