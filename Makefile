@@ -42,7 +42,7 @@ $(NUMS:%=check-%): check-%: ## check step NN (EX=k; DIR=work/NN, ADDR=host:port,
 	@$(CHECK) -step $(patsubst 0%,%,$*)
 
 .PHONY: check
-check: ## check all steps and show the progress
+check: ## check all steps and show the progress (DIR=work: all of yours)
 	@$(CHECK)
 
 .PHONY: docs-check

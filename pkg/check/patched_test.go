@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	flag.Set("test.parallel", "8") // they wait for sockets and clocks more than for a processor
 	code := m.Run()
+	notExecuted.print()
 	os.RemoveAll(dir)
 	os.Exit(code)
 }

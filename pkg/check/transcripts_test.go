@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -134,7 +137,7 @@ func (s *stage) play(b block) {
 		if os.Getenv("CI") != "" {
 			s.t.Fatalf("%s:%d: %s is not installed", s.doc.path, b.line, missing)
 		}
-		s.t.Logf("%s:%d: not executed: %s is not installed", s.doc.path, b.line, missing)
+		notExecuted.add(missing)
 		return
 	}
 	if b.has("fresh") {
@@ -146,6 +149,29 @@ func (s *stage) play(b block) {
 	}
 	s.compare(b)
 	s.ports["6380"] = main
+}
+
+// notExecuted counts the transcripts that were not executed, by the tool that is missing.
+var notExecuted = tally{n: map[string]int{}}
+
+type tally struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (c *tally) add(tool string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n[tool]++
+}
+
+// print says what was not executed; `make docs-check` shows it.
+func (c *tally) print() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, tool := range slices.Sorted(maps.Keys(c.n)) {
+		fmt.Printf("not executed: %d transcripts that need %s, which is not installed\n", c.n[tool], tool)
+	}
 }
 
 var tools = regexp.MustCompile(`\b(redis-cli|redis-server|redis-benchmark|redis-check-rdb|redis-check-aof|nc|strace|python3|xxd|curl|jq)\b`)

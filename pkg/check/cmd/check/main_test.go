@@ -148,3 +148,31 @@ func TestJSONAndProgress(t *testing.T) {
 	require.Contains(t, out.String(), "Next: read 02-resp-parser/README.md")
 	require.FileExists(t, filepath.Join(dir, check.ProgressFile))
 }
+
+// Without a step, all of a learner's servers are checked, those that do not compile, too.
+func TestAllOfOnes(t *testing.T) {
+	dir, start := program(t)
+	server := `package main
+
+import ("flag"; "io"; "net")
+
+func main() {
+	addr := flag.String("addr", "", "")
+	flag.Parse()
+	ln, _ := net.Listen("tcp", *addr)
+	for {
+		c, _ := ln.Accept()
+		go func() { io.Copy(c, c); c.Close() }()
+	}
+}`
+	for name, text := range map[string]string{"01": server, "02": "package main // and no more", "03": server} {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, "work", name), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "work", name, "main.go"), []byte(text), 0o644))
+	}
+	cmd, out := start("-dir", "work", "-limit", "100ms")
+	require.Error(t, cmd.Wait())
+	for _, want := range []string{"checking work/01", "echo-line", "work/02 does not compile", "checking work/03", "[>] 01-tcp-echo"} {
+		require.Contains(t, out.String(), want)
+	}
+	require.NotContains(t, out.String(), "work/04")
+}
