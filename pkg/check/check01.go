@@ -14,7 +14,7 @@ const notEcho = "a RESP server answers commands and does not echo"
 func init() {
 	checks := []Check{
 		{Name: "echo-line", What: "a line comes back as it was sent", Run: echoLine,
-			Hint: "send back exactly the bytes that Read reported, buf[:n], up to and with the line end"},
+			Hint: "send back exactly the bytes that Read reported, buf[:n], up to and with the line end", Guide: "Build it"},
 		{Name: "line-in-pieces", What: "a line that arrives in pieces is answered once it is whole", Run: echoPieces,
 			Hint: "one Read is not one message: keep what came until there is a line end, then answer"},
 		{Name: "lines-together", What: "several lines in one segment are all answered", Run: echoTogether,
@@ -25,12 +25,16 @@ func init() {
 			Hint: "the buffer was not cut to [:n]: what lies behind it is left over from earlier reads"},
 		{Name: "binary-1mib", What: "1 MiB of all byte values comes back unchanged", Run: echoBinary, Slow: 3,
 			Hint: "bytes are not text: zero bytes, \\r and bytes above 0x7f must pass as they are, and Write must get all of them"},
+		{Name: "endless-line", What: "a line longer than any buffer is passed on in pieces", Run: echoEndless, Slow: 3,
+			Hint: "a buffer that is full without a line end must be answered as it is, or there is no room left for Read", Guide: "Build it"},
 		{Name: "second-client", What: "a second client is served while the first is silent", Run: echoSecond,
 			Hint: "the accept loop is blocked by one client: serve each connection in its own goroutine (go handle(conn))"},
 		{Name: "fifty-clients", What: "fifty clients at once get their own lines back", Run: echoFifty,
 			Hint: "each connection needs its own buffer and its own goroutine"},
 		{Name: "client-leaves", What: "the server outlives clients that leave, even rudely", Run: echoLeaves,
 			Hint: "the end of one client's stream (io.EOF, or a reset) was treated as fatal: end that connection, not the server"},
+		{Name: "no-line-end", What: "a last line without a line end is echoed, too", Run: echoTail,
+			Hint: "at the end of the stream what is left in the buffer has still to be answered: Read's bytes first, then its error", Guide: "Build it"},
 		{Name: "closes-after-eof", What: "when the client has said all, the server answers and closes", Run: echoCloses,
 			Hint: "the connection is never closed: defer conn.Close() where you accepted it, or its descriptor leaks"},
 		{Name: "stalled-reader", What: "a client that does not read its answers delays nobody else", Run: echoStalled,
@@ -79,6 +83,11 @@ func echoBinary(t *T) {
 	t.Dial().Exchange(string(b), string(b))
 }
 
+func echoEndless(t *T) {
+	long := strings.Repeat("no line end ", 10_000)
+	t.Dial().Exchange(long+"\n", long+"\n")
+}
+
 func echoSecond(t *T) {
 	t.Dial()
 	first := t.Dial().Send("half a li")
@@ -107,7 +116,13 @@ func echoLeaves(t *T) {
 }
 
 func echoCloses(t *T) {
-	t.Dial().Send("last words\n").CloseWrite().Expect("last words\n").ExpectClose()
+	c := t.Dial()
+	c.Hint("the connection was closed before the last line was answered").Send("last words\n").CloseWrite().Expect("last words\n")
+	c.Hint("the connection is never closed: defer conn.Close() where you accepted it, or its descriptor leaks").ExpectClose()
+}
+
+func echoTail(t *T) {
+	t.Dial().Send("one\nno line end").CloseWrite().Expect("one\nno line end")
 }
 
 func echoStalled(t *T) {

@@ -14,13 +14,15 @@ import (
 func init() {
 	register(2, 0,
 		Check{Name: "ping-array", What: "PING as an array of one bulk string", Run: pingArray,
-			Hint: "*1\\r\\n$4\\r\\nPING\\r\\n is an array of one string of four bytes; the answer is the simple string +PONG\\r\\n", Guide: "On the wire"},
+			Hint: "*1\\r\\n$4\\r\\nPING\\r\\n is an array of one string of four bytes; the answer is the simple string +PONG\\r\\n", Guide: "Build it"},
 		Check{Name: "ping-inline", What: "PING typed as a line", Run: pingInline,
 			Hint: "a command that does not open with * is an inline command: words in a line", Guide: "On the wire"},
 		Check{Name: "echo-array", What: "ECHO answers its argument as a bulk string", Run: echoArray,
 			Hint: "a bulk string carries its length: $3\\r\\nhey\\r\\n", Guide: "On the wire"},
 		Check{Name: "any-case", What: "command names are not case-sensitive", Run: anyCase02,
 			Hint: "compare command names without regard to case (strings.EqualFold, or upper-case them first)"},
+		Check{Name: "command-errors", What: "a wrong command is answered with Redis's words, and the conversation goes on", Run: commandErrors,
+			Hint: "a command that was understood as bytes is answered with an error, and the connection lives on", Guide: "On the wire"},
 		Check{Name: "binary-argument", What: "an argument may hold any bytes, CRLF too", Run: binaryArgument,
 			Hint: "splitting on CRLF breaks binary values: read the length, then exactly that many bytes"},
 		Check{Name: "empty-argument", What: "an empty string is not a null", Run: emptyArgument,
@@ -69,6 +71,15 @@ func echoArray(t *T) {
 }
 
 func anyCase02(t *T) { t.Dial().Ask("+PONG\r\n", "pInG").Ask(Bulk("Hey"), "echo", "Hey") }
+
+func commandErrors(t *T) {
+	c := t.Dial().Ask("-ERR unknown command 'FOO', with args beginning with: 'bar' \r\n", "FOO", "bar")
+	c.Hint("PING takes one message at most and ECHO exactly one; the error names the command in lower case")
+	for _, words := range [][]string{{"ECHO"}, {"ECHO", "a", "b"}, {"PING", "a", "b"}} {
+		c.Ask("-ERR wrong number of arguments for '"+strings.ToLower(words[0])+"' command\r\n", words...)
+	}
+	c.Ask("+PONG\r\n", "PING")
+}
 
 func binaryArgument(t *T) {
 	c := t.Dial()

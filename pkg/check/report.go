@@ -72,7 +72,7 @@ func missing(r Result) string {
 	if !found || !closed || strings.Contains(r.Expected, text) || !commandName.MatchString(name) {
 		return ""
 	}
-	return "the server does not know " + name + " yet: put it into the table of commands first"
+	return "the server does not know " + name + " yet: write that command first"
 }
 
 func (p *Report) field(name, value string) {
