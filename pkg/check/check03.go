@@ -155,7 +155,8 @@ func incrAtomic(t *T) {
 		for range 4 { // bursts, so that clients meet
 			c.Send(strings.Repeat(one, 25))
 			for range 25 {
-				c.Reply()
+				v := c.Reply()
+				t.Require(v.Kind == resp.Integer, "an integer for each INCR", "%s", str(v))
 			}
 		}
 	})

@@ -128,6 +128,49 @@ func TestServerThatHangs(t *testing.T) {
 		require.NotEqual(t, Passed, res.Status, res.Name)
 	}
 	require.Less(t, time.Since(begin), 30*time.Second)
+
+	// One check after the other, it says so three times and leaves the rest out.
+	r.Workers = 1
+	results, err = r.Run(context.Background(), AddrTarget(4, ln.Addr().String()), Of(4, 0))
+	require.NoError(t, err)
+	var out strings.Builder
+	report := Report{W: &out}
+	for i, res := range results {
+		report.Result(res)
+		require.True(t, res.Mute, res.Name)
+		if i < muteEnough {
+			require.Equal(t, Failed, res.Status)
+		} else {
+			require.Equal(t, muteRest, res.Why)
+			require.True(t, res.Unasked)
+		}
+	}
+	require.False(t, report.Summary(results))
+	require.Equal(t, muteEnough, strings.Count(out.String(), "not even to PING"))
+	require.Equal(t, 1, strings.Count(out.String(), muteRest))
+}
+
+// A check that blocks a server for good does not make those after it fail: they get a fresh one.
+func TestBlockedServerIsStartedAgain(t *testing.T) {
+	redistest.Need(t, "python3")
+	// It answers until somebody says "stop", and then nobody any more.
+	cmd := `exec python3 -c 'import os, socket, time
+s = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+while True:
+    c = s.accept()[0]
+    b = c.recv(100)
+    while b"stop" in b: time.sleep(1)
+    if b: c.send(b"+OK\r\n")'`
+	ask := func(what string) Check {
+		return Check{Step: 3, Name: what, Hint: "its own", Run: func(t *T) { t.Dial().Send(what + "\r\n").Expect("+OK\r\n") }}
+	}
+	r := Runner{Limit: time.Second}
+	results, err := r.Run(context.Background(), CmdTarget(3, cmd), []Check{ask("go"), ask("stop"), ask("go")})
+	require.NoError(t, err)
+	require.Equal(t, Passed, results[0].Status)
+	require.Equal(t, Failed, results[1].Status)
+	require.True(t, results[1].Mute)
+	require.Equal(t, Passed, results[2].Status, results[2].Got)
 }
 
 // A server written from an empty file, in another language, is judged by its bytes; and since it has a

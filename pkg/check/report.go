@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -40,7 +41,7 @@ func (p *Report) Result(r Result) {
 			fmt.Fprintf(p.W, "        %s\n", p.paint("2", r.Sent+" → "+r.Got))
 		}
 	case Skipped:
-		if r.Why == interrupted {
+		if r.Why == interrupted || r.Why == muteRest {
 			return
 		}
 		fmt.Fprintf(p.W, "  %s  %-26s %s\n", p.paint("33", "skip"), name, r.Why)
@@ -49,6 +50,9 @@ func (p *Report) Result(r Result) {
 		p.field("sent", r.Sent)
 		p.field("expected", r.Expected)
 		p.field("got", r.Got)
+		if r.Mute {
+			p.field("hint", muteHint)
+		}
 		p.field("hint", missing(r))
 		p.field("hint", r.Hint)
 		p.field("guide", r.Guide)
@@ -63,10 +67,14 @@ func (p *Report) Result(r Result) {
 // commandName tells a command from a piece of the stream that was taken for one.
 var commandName = regexp.MustCompile(`^[A-Za-z]+$`)
 
-// missing says which command the server does not have, if that is why r failed: the check's own hint
+// missing says which command or flag the server does not have, if that is why r failed: the check's own hint
 // is about mistakes in a command that is there.
 func missing(r Result) string {
-	const text = "-ERR unknown command '"
+	const text = "ERR unknown command '"
+	if _, flag, found := strings.Cut(r.Got, "flag provided but not defined: "); found {
+		flag, _, _ = strings.Cut(flag, "\n")
+		return "the server has no flag " + flag + " yet"
+	}
 	_, after, found := strings.Cut(r.Got, text)
 	name, _, closed := strings.Cut(after, "'")
 	if !found || !closed || strings.Contains(r.Expected, text) || !commandName.MatchString(name) {
@@ -99,6 +107,9 @@ func (p *Report) Summary(results []Result) bool {
 	line := fmt.Sprintf("%d passed, %d failed", n[0], n[1])
 	if n[2] > 0 {
 		line += fmt.Sprintf(", %d skipped", n[2])
+	}
+	if slices.ContainsFunc(results, func(r Result) bool { return r.Why == muteRest }) {
+		line += " (" + muteRest + ")"
 	}
 	color := "32"
 	if n[1] > 0 {

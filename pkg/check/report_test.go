@@ -18,6 +18,11 @@ func TestReportNamesTheMissingCommand(t *testing.T) {
 	require.Contains(t, shown(r), "its own")
 
 	whole := r.Got
+	r.Got = "ERR unknown command 'SAVE', with args beginning with: " // as a check says it that expects a number
+	require.Contains(t, shown(r), "does not know SAVE yet")
+	r.Got = "it ended (exit status 2) before it accepted a connection; it said:\nflag provided but not defined: -shards\nUsage of x"
+	require.Contains(t, shown(r), "the server has no flag -shards yet\n")
+
 	r.Got = `"-ERR unknown command '$4', with args beginning with: \r\n"` // no command, but a piece of one
 	require.NotContains(t, shown(r), "does not know")
 

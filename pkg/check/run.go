@@ -25,6 +25,7 @@ type Result struct {
 	Guide    string   `json:"guide,omitempty"`
 	Ms       int64    `json:"ms"`
 	Traffic  []string `json:"traffic,omitempty"`
+	Mute     bool     `json:"mute,omitempty"` // when it failed, no client got an answer any more
 
 	// Unasked says of a skipped check that the server was not asked, although it could be in another
 	// run: with CMD= instead of ADDR=, or without an interruption. Such a run proves nothing as a whole.
@@ -67,8 +68,12 @@ func (r *Runner) Run(ctx context.Context, target *Target, checks []Check) ([]Res
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
+			silent := 0 // checks in a row that left the server mute
 			for i := range next {
-				results[i] = r.one(ctx, shared, checks[i])
+				results[i] = r.next(ctx, shared, checks[i], silent)
+				if silent++; !results[i].Mute {
+					silent = 0
+				}
 				mu.Lock()
 				if r.Each != nil {
 					r.Each(results[i])
@@ -141,12 +146,35 @@ func (h *sharedServer) end() {
 	}
 }
 
+// next runs a check, unless the server was mute too often. A mute one is started again, but not below
+// the feet of checks that run at the same time.
+func (r *Runner) next(ctx context.Context, shared *sharedServer, c Check, silent int) Result {
+	alone := r.Workers <= 1
+	if alone && silent >= muteEnough {
+		res := unasked(Result{Step: c.Step, Ex: c.Ex, Name: c.Name, What: c.What}, muteRest)
+		res.Mute = true // as far as one knows
+		return res
+	}
+	res := r.one(ctx, shared, c)
+	if res.Status == Failed && res.Ms >= r.limit().Milliseconds() && shared.mute(ctx, r.limit()) {
+		res.Mute = true
+		if alone {
+			shared.drop()
+		}
+	}
+	return res
+}
+
+func (r *Runner) limit() time.Duration {
+	if r.Limit == 0 {
+		return 3 * time.Second
+	}
+	return r.Limit
+}
+
 // one runs a check in a goroutine of its own and gives up on it when its time is over.
 func (r *Runner) one(ctx context.Context, shared *sharedServer, c Check) Result {
-	limit := r.Limit
-	if limit == 0 {
-		limit = 3 * time.Second
-	}
+	limit := r.limit()
 	all := ctx
 	ctx, cancel := context.WithTimeout(ctx, 5*limit*time.Duration(max(1, c.Slow)))
 	defer cancel()

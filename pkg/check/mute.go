@@ -1,0 +1,54 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+// A server that answers nobody any more (an unwritten execute, a lock that is taken twice) fails every
+// check in the same way, and each check's own hint is about something else. So it is said
+// once what is wrong, and after a few such checks the rest is left out.
+
+const (
+	muteHint = "no client gets an answer, not even to PING. In a fresh skeleton, begin with the first piece of \"Build it\". " +
+		"Else somebody waits for ever, and all others for him: a lock taken twice by one goroutine (RLock, then Lock, too), a Write to a client that does not read"
+	muteEnough = 3 // checks in a row
+	muteRest   = "not asked, since the last three checks left nobody an answer: mend that first"
+)
+
+// mute says whether a fresh client of the server gets no answer to PING within limit. A server that refuses, closes or
+// has ended is not mute.
+func (h *sharedServer) mute(ctx context.Context, limit time.Duration) bool {
+	h.mu.Lock()
+	s := h.s
+	h.mu.Unlock()
+	if s == nil {
+		return false
+	}
+	d := net.Dialer{Timeout: limit}
+	c, err := d.DialContext(ctx, "tcp", s.Addr)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(limit))
+	if _, err := io.WriteString(c, "PING\r\n"); err != nil {
+		return false
+	}
+	_, err = c.Read(make([]byte, 1))
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// drop ends a server that the checker started, so that the next check gets a fresh one.
+func (h *sharedServer) drop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.s != nil && h.target.kind != kindAddr {
+		h.s.end()
+		h.s = nil
+	}
+}
