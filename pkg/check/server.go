@@ -108,6 +108,10 @@ func (s *Server) waitReady(done chan struct{}) error {
 	}
 }
 
+// Endings are the signals that end a program of this package. It has to catch them, or what it started
+// would outlive it: Ctrl-C, kill, a closed terminal, and a reader that has gone (`make check-04 | head`).
+var Endings = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE}
+
 const (
 	sigInt  = syscall.SIGINT
 	sigTerm = syscall.SIGTERM

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"syscall"
 	"time"
 
 	"byor/pkg/check"
@@ -41,7 +40,7 @@ func main() {
 	flag.BoolVar(&o.progress, "progress", false, "only show the progress and what comes next")
 	flag.DurationVar(&o.limit, "limit", 3*time.Second, "how long an answer may take")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), check.Endings...)
 	defer stop()
 	code, err := run(ctx, o)
 	if err != nil {

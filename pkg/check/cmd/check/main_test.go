@@ -125,6 +125,27 @@ func TestInterruptEndsAll(t *testing.T) {
 	require.Eventually(t, func() bool { return gone(strings.TrimSpace(string(child))) }, 5*time.Second, 5*time.Millisecond)
 }
 
+// A reader that goes away, as head does, ends the checker, which ends the server.
+func TestReaderGoesAway(t *testing.T) {
+	needPython(t)
+	dir, _ := program(t)
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	cmd := exec.Command(filepath.Join(dir, "bin", "check"), "-step", "1", "-cmd", echo)
+	cmd.Dir, cmd.Stdout = dir, w
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { cmd.Process.Kill() })
+	w.Close()
+	_, err = r.Read(make([]byte, 1)) // the title
+	require.NoError(t, err)
+	r.Close()
+	require.Error(t, cmd.Wait())
+	require.Eventually(t, func() bool {
+		child, err := os.ReadFile(filepath.Join(dir, "child"))
+		return err == nil && gone(strings.TrimSpace(string(child)))
+	}, 5*time.Second, 5*time.Millisecond)
+}
+
 // JSON is a line a check, for scripts; progress is remembered, and shows what comes next.
 func TestJSONAndProgress(t *testing.T) {
 	needPython(t)

@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"syscall"
 
 	"byor/pkg/check"
 )
@@ -20,7 +19,7 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:6380", "the server")
 	alone := flag.Bool("alone", false, "do not compare with a real redis-server")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), check.Endings...)
 	defer stop()
 	if err := run(ctx, *listen, *addr, *alone); err != nil {
 		fmt.Fprintln(os.Stderr, "trace:", err)
