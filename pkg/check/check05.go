@@ -221,6 +221,10 @@ func (t *T) refusesToStart(s *Server) {
 	code, ended := s.Exit(t.limit)
 	t.Require(ended && code != 0, "the server ends at once, with a message and an exit code other than 0",
 		"ended=%v, exit code %d%s", ended, code, s.said())
+	if out := s.Output(); strings.Contains(out, "panic: runtime error") || strings.Contains(out, "fatal error: ") {
+		t.fail(failure{Want: "the server says what is wrong with the file, and ends", Got: fmt.Sprintf("a crash, exit code %d%s", code, s.said()),
+			Hint: "a crash is no refusal: what a read returns after an error is used as if it had come from the file"})
+	}
 }
 
 func garbageRefused(t *T) {

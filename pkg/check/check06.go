@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,7 +23,7 @@ import (
 func init() {
 	register(6, 0,
 		Check{Name: "save-file", What: "SAVE writes dump.rdb with header, end mark and checksum", Run: saveFile, Own: true, Guide: "On the wire",
-			Hint: "REDIS0010 at the start, FF and 8 bytes of CRC64 (little endian, over all bytes before it, FF too) at the end"},
+			Hint: saveHint},
 		Check{Name: "reload", What: "a restart loads what SAVE saved", Run: rdbReload, Own: true, Guide: "Build it",
 			Hint: "load dump.rdb from the data directory before the first connection is accepted"},
 		Check{Name: "lengths", What: "strings of every length encoding survive", Run: rdbLengths, Own: true,
@@ -31,6 +32,8 @@ func init() {
 			Hint: "length against string encoding: a first byte of 11xxxxxx is no length but an encoding, and 007 is not 7"},
 		Check{Name: "expiry-saved", What: "deadlines survive, past ones do not come back", Run: rdbExpiry, Own: true,
 			Hint: "FC and 8 bytes, little endian, Unix milliseconds, before the type byte; a key whose time has passed is dropped at load"},
+		Check{Name: "databases", What: "each key comes back in its own database", Run: rdbDatabases, Own: true,
+			Hint: "FE and the number go in front of the first key of each database; a reader that meets them puts what follows there"},
 		Check{Name: "bgsave", What: "BGSAVE answers at once and saves", Run: bgsave, Own: true, Guide: "Build it",
 			Hint: "+Background saving started, and the work goes on in a goroutine"},
 		Check{Name: "point-in-time", What: "a snapshot under writes shows one moment", Run: pointInTime, Own: true, Slow: 3,
@@ -53,6 +56,8 @@ func init() {
 	)
 }
 
+const saveHint = "REDIS0010 at the start, FF and 8 bytes of CRC64 (little endian, over all bytes before it, FF too) at the end"
+
 func dump(s *Server) string { return filepath.Join(s.Opt.Dir, "dump.rdb") }
 
 // dumpBytes returns the contents of s's dump.rdb.
@@ -71,7 +76,10 @@ func rdbChecksum(b []byte) uint64 { return ^crc64.Update(^uint64(0), jones, b) }
 
 func saveFile(t *T) {
 	s := t.Start(Options{})
-	t.DialTo(s).Ask("+OK\r\n", "SET", "key", "value").Ask("+OK\r\n", "SAVE")
+	begin := time.Now().Unix()
+	t.DialTo(s).Ask("+OK\r\n", "SET", "key", "value").Ask("+OK\r\n", "SAVE").
+		Hint("LASTSAVE is the time of the last save that went well, in seconds since 1970").between(begin, begin+600, "LASTSAVE")
+	t.Hint("%s", saveHint)
 	b := t.dumpBytes(s)
 	t.Require(len(b) > 18 && string(b[:7]) == "REDIS00", `"REDIS00…" and more`, "%s", Visible(b, 200))
 	body, sum := b[:len(b)-8], binary.LittleEndian.Uint64(b[len(b)-8:])
@@ -106,7 +114,7 @@ func rdbLengths(t *T) {
 		c.Ask("+OK\r\n", "SET", fmt.Sprint("len:", n, strings.Repeat("k", n%300)), text(n))
 	}
 	c.Ask("+OK\r\n", "SAVE")
-	c = t.restart(s)
+	c = t.reloaded(s)
 	for _, n := range sizes {
 		c.Ask(Bulk(text(n)), "GET", fmt.Sprint("len:", n, strings.Repeat("k", n%300)))
 	}
@@ -122,7 +130,7 @@ func rdbNumbers(t *T) {
 		c.Ask("+OK\r\n", "SET", "k"+v, v).Ask("+OK\r\n", "SET", v, "v")
 	}
 	c.Ask("+OK\r\n", "SAVE")
-	c = t.restart(s)
+	c = t.reloaded(s)
 	for _, v := range numberLike {
 		c.Ask(Bulk(v), "GET", "k"+v).Ask(Bulk("v"), "GET", v)
 	}
@@ -130,12 +138,44 @@ func rdbNumbers(t *T) {
 
 func rdbExpiry(t *T) {
 	s := t.Start(Options{})
-	t.DialTo(s).Ask("+OK\r\n", "SET", "long", "v", "PX", "60000").Ask("+OK\r\n", "SET", "short", "v", "PX", "300").
-		Ask("+OK\r\n", "SET", "ever", "v").Ask("+OK\r\n", "SAVE")
-	s.Kill()
+	c := t.DialTo(s).Ask("+OK\r\n", "SET", "long", "v", "PX", "60000").Ask("+OK\r\n", "SET", "short", "v", "PX", "300")
+	for i := range 30 { // a walk has no order: some of them come behind long
+		c.Ask("+OK\r\n", "SET", fmt.Sprint("ever", i), "v")
+	}
+	c.Ask("+OK\r\n", "SAVE")
 	t.Sleep(400 * time.Millisecond)
-	t.again(s)
-	t.DialTo(s).between(30_000, 59_700, "PTTL", "long").Ask("$-1\r\n", "GET", "short").Ask(":-1\r\n", "TTL", "ever")
+	c = t.reloaded(s).between(30_000, 59_700, "PTTL", "long").Ask("$-1\r\n", "GET", "short")
+	for i := range 30 {
+		c.Hint("a deadline is for the next key only: forget it behind that key").Ask(":-1\r\n", "TTL", fmt.Sprint("ever", i))
+	}
+}
+
+// rdbDatabases saves keys in three databases, of which two have a key in common.
+func rdbDatabases(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s)
+	for _, db := range []string{"0", "3", "15"} {
+		c.Ask("+OK\r\n", "SELECT", db).Ask("+OK\r\n", "SET", "common", "of "+db).Ask("+OK\r\n", "SET", "only"+db, "v")
+	}
+	c.Ask("+OK\r\n", "SAVE")
+	c = t.reloaded(s)
+	for _, db := range []string{"15", "0", "3"} {
+		c.Ask("+OK\r\n", "SELECT", db).Ask(Bulk("of "+db), "GET", "common").Ask(Bulk("v"), "GET", "only"+db).Ask(":2\r\n", "DBSIZE")
+	}
+}
+
+// reloaded restarts s on what it has saved. Whoever does not load yet is told so, and not that
+// something is wrong with a value.
+func (t *T) reloaded(s *Server) *Conn {
+	if _, err := os.Stat(dump(s)); err != nil {
+		t.fail(failure{Want: "a file dump.rdb", Got: err.Error(), Hint: "nothing was saved: see save-file first", Guide: "Build it"})
+	}
+	c := t.restart(s)
+	if n := c.Do("DBSIZE"); n.Int == 0 {
+		t.fail(failure{Sent: resp.AppendCommandStrings(nil, "DBSIZE"), Want: "keys in database 0 after the restart", Got: str(n),
+			Hint: "the server came back empty, so dump.rdb was not loaded: see reload first", Guide: "Build it"})
+	}
+	return c
 }
 
 func bgsave(t *T) {
@@ -146,7 +186,7 @@ func bgsave(t *T) {
 		return err == nil, fmt.Sprint(err)
 	})
 	c.Ask("+PONG\r\n", "PING")
-	t.restart(s).Ask(Bulk("1"), "GET", "a")
+	t.reloaded(s).Ask(Bulk("1"), "GET", "a")
 }
 
 // pointInTime writes a counter to one key after another. A picture of one moment holds n in the
@@ -195,7 +235,7 @@ func pointInTime(t *T) {
 	if failed != nil {
 		panic(failed)
 	}
-	t.oneMoment(t.restart(s), keys)
+	t.oneMoment(t.reloaded(s), keys)
 }
 
 // oneMoment expects n in the first of pointInTime's keys and n-1 in all the others.
@@ -254,17 +294,12 @@ func syncThenRename(t *T) {
 	s, calls := t.startTraced(Options{}, "fsync,fdatasync,rename,renameat,renameat2")
 	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+OK\r\n", "SAVE")
 	lines := calls()
-	synced := false
-	for _, l := range lines {
-		if strings.Contains(l, "sync(") {
-			synced = true
-		}
-		if strings.Contains(l, "rename") && strings.Contains(l, "dump.rdb") {
-			t.Require(synced, "fsync, then rename", "%s", strings.Join(lines, "\n"))
-			return
-		}
-	}
-	t.Fail("a rename to dump.rdb", strings.Join(lines, "\n"))
+	renamed := slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, "rename") && strings.Contains(l, "dump.rdb") })
+	t.Require(renamed >= 0, "a rename to dump.rdb", "%s", strings.Join(lines, "\n"))
+	syncs := func(l string) bool { return strings.Contains(l, "sync(") }
+	t.Require(slices.ContainsFunc(lines[:renamed], syncs), "fsync, then rename", "%s", strings.Join(lines, "\n"))
+	t.Hint("the name is in the directory, which has to be synced too, behind the rename").
+		Require(t.Real() || slices.ContainsFunc(lines[renamed:], syncs), "fsync of the directory behind the rename", "%s", strings.Join(lines, "\n"))
 }
 
 func rdbDamage(t *T) {
@@ -276,10 +311,19 @@ func rdbDamage(t *T) {
 	flipped := append([]byte{}, good...)
 	flipped[max(at, 0)] ^= 0x20
 	huge := append([]byte("REDIS0010\xfe\x00\x00\x80\x7f\xff\xff\xff"), good[9:]...)
-	for what, b := range map[string][]byte{"one bit of a value flipped": flipped, "the second half missing": good[:len(good)/2+4],
-		"the checksum missing": good[:len(good)-8], "a length of 2 GB": huge, "not an RDB at all": []byte("hello, this is no RDB file\n")} {
-		t.Hint("%s: compare the checksum, check every length against what is left, and refuse with the offset and what was expected", what)
-		t.cutFile(dump(s), b, len(b))
+	for _, damage := range []struct {
+		what string
+		file []byte
+	}{
+		{"not an RDB at all", []byte("hello, this is no RDB file\n")},
+		{"the second half missing", good[:len(good)/2+4]},
+		{"the checksum missing", good[:len(good)-8]},
+		{"half of the checksum missing", good[:len(good)-4]},
+		{"a length of 2 GB", huge},
+		{"one bit of a value flipped", flipped},
+	} {
+		t.Hint("%s: compare the checksum, check every length against what is left, and refuse with the offset and what was expected", damage.what)
+		t.cutFile(dump(s), damage.file, len(damage.file))
 		t.refusesToStart(s)
 		t.Require(strings.TrimSpace(s.Output()) != "", "a message that says what is wrong", "silence")
 	}

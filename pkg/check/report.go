@@ -54,6 +54,7 @@ func (p *Report) Result(r Result) {
 			p.field("hint", muteHint)
 		}
 		p.field("hint", missing(r))
+		p.field("hint", crashHint(r))
 		p.field("hint", r.Hint)
 		p.field("guide", r.Guide)
 	}
@@ -81,6 +82,14 @@ func missing(r Result) string {
 		return ""
 	}
 	return "the server does not know " + name + " yet: write that command first"
+}
+
+// crashHint says that the server crashed, if it did: the check's own hint is about servers that go on.
+func crashHint(r Result) string {
+	if _, words, found := strings.Cut(r.Got, said); !found || !crashed(words) {
+		return ""
+	}
+	return "the server has crashed: its first words say why, and the first of your files below them says where"
 }
 
 func (p *Report) field(name, value string) {

@@ -32,3 +32,14 @@ func TestReportNamesTheMissingCommand(t *testing.T) {
 	r.Expected, r.Got = `"+OK\r\n"`, `"$-1\r\n"`
 	require.NotContains(t, shown(r), "does not know")
 }
+
+func TestReportNamesTheCrash(t *testing.T) {
+	shown := func(got string) string {
+		var out strings.Builder
+		(&Report{W: &out}).Result(Result{Status: Failed, Expected: `"+OK\r\n"`, Got: got})
+		return out.String()
+	}
+	require.Contains(t, shown("the server closed the connection (end of stream); the server has ended (exit status 2)"+said+"panic: runtime error"), "has crashed")
+	require.NotContains(t, shown("the server closed the connection (end of stream)"), "crashed")
+	require.NotContains(t, shown("; the server has ended (exit status 1)"+said+"no such file"), "crashed")
+}

@@ -213,6 +213,10 @@ func (r *Runner) one(ctx context.Context, shared *sharedServer, c Check) Result 
 		case <-time.After(time.Second):
 		}
 	}
+	if f, failed := p.(failure); failed {
+		f.Got += t.crash(f.Got)
+		p = f
+	}
 	t.close()
 	res.Ms = time.Since(begin).Milliseconds()
 	if _, failed := p.(failure); failed && all.Err() != nil {

@@ -197,8 +197,11 @@ func (s *Server) said() string {
 			lines = lines[len(lines)-8:]
 		}
 	}
-	return "; it said:\n" + strings.Join(lines, "\n")
+	return said + strings.Join(lines, "\n")
 }
+
+// said stands before the last words of a process.
+const said = "; it said:\n"
 
 // lastWords gives a process that refuses connections, and so is about to end, a moment to do so: then
 // obituary can tell, and the next check gets a new one.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -261,6 +262,24 @@ func (t *T) Key(name string) string {
 	defer t.mu.Unlock()
 	t.nextID++
 	return fmt.Sprintf("check:%d:%d:%s", time.Now().UnixNano()%1e9, t.nextID, name)
+}
+
+// crash returns the last words of a server of this check that crashed, unless got has them already:
+// a connection that it closed looks like a choice, and was none.
+func (t *T) crash(got string) string {
+	t.mu.Lock()
+	servers := t.servers
+	t.mu.Unlock()
+	for _, s := range servers {
+		if s.cmd == nil {
+			continue
+		}
+		s.Exit(50 * time.Millisecond) // its last words may come a little after the end of its connections
+		if last := s.obituary(); crashed(strings.TrimSpace(s.Output())) && !strings.Contains(got, said) {
+			return last
+		}
+	}
+	return ""
 }
 
 // close ends everything that the check opened.
