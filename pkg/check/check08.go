@@ -35,6 +35,8 @@ func init() {
 			Hint: "PING, REPLCONF listening-port, REPLCONF capa …, PSYNC ? -1, as arrays; a real master refuses PSYNC with answers pending"},
 		Check{Name: "stream-in-one-read", What: "stream bytes that arrive together with the snapshot are applied", Run: streamInOneRead, Own: true,
 			Hint: "a new bufio.Reader after the handshake loses what the old one had read ahead: one reader for the link's whole life"},
+		Check{Name: "link-in-pieces", What: "answers, snapshot and stream that come one byte at a time are understood", Run: linkInPieces, Own: true, Slow: 2,
+			Hint: "one Read is not one answer, and not the snapshot: read whole lines, then exactly $<length> bytes, then commands, all through one reader"},
 		Check{Name: "silent-replica", What: "a replica sends no replies to what it is sent", Run: silentReplica, Own: true,
 			Hint: "replying to propagated writes: a command from the master gets no answer; only REPLCONF ACK goes back"},
 		Check{Name: "getack", What: "GETACK is answered with the offset before it", Run: getAck, Own: true, Slow: 2,
@@ -404,6 +406,17 @@ func streamInOneRead(t *T) {
 	c.Hint("the snapshot behind $<length> must be loaded").eventually("shot", "GET", "snap")
 	c.Hint("a new bufio.Reader after the handshake loses what the old one had read ahead: one reader for the link's whole life").
 		eventually("2", "GET", "streamed")
+}
+
+func linkInPieces(t *T) {
+	m := t.fakeMaster()
+	m.slow = true
+	s := t.startFollower(m)
+	l := m.accept(0, rdbWith("snap", "shot"), "")
+	l.send(cmds("SELECT 0", "SET streamed 1", "INCR streamed"))
+	c := t.DialTo(s)
+	c.eventually("shot", "GET", "snap")
+	c.eventually("2", "GET", "streamed")
 }
 
 func silentReplica(t *T) {

@@ -213,7 +213,7 @@ func rawRESP(t *T) {
 	w.frame(true, wsBinary, []byte(stream))
 	got := collect(len(want))
 	t.Require(got == want, Visible([]byte(want), 0), "%s", Visible([]byte(got), 0))
-	for _, at := range []int{1, 5, 13, len(stream) - 1} { // frames and fragments
+	for at := 1; at < len(stream)-1; at++ { // frames and fragments
 		w.frame(true, wsBinary, []byte(stream[:at]))
 		w.frame(false, wsBinary, []byte(stream[at:at+1]))
 		w.frame(true, 0, []byte(stream[at+1:]))

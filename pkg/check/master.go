@@ -16,6 +16,7 @@ type fakeMaster struct {
 	t    *T
 	ln   net.Listener
 	Addr string
+	slow bool // every byte in a segment of its own
 }
 
 // emptyRDB is the smallest snapshot: no keys, no checksum.
@@ -47,6 +48,7 @@ type link struct {
 	t   *T
 	c   net.Conn
 	cmd *resp.CommandReader
+	cut int        // bytes of a segment; 0 is all in one
 	all [][]string // commands of the handshake
 }
 
@@ -59,6 +61,9 @@ func (m *fakeMaster) accept(offset int, rdb, stream string) *link {
 		m.t.Fail("the replica connects to its master", plainErr(err))
 	}
 	l := &link{t: m.t, c: c, cmd: resp.NewCommandReader(c)}
+	if m.slow {
+		l.cut = 1
+	}
 	m.t.mu.Lock()
 	m.t.conns = append(m.t.conns, &Conn{t: m.t, c: c, name: "the replica"})
 	m.t.mu.Unlock()
@@ -86,8 +91,16 @@ func (m *fakeMaster) accept(offset int, rdb, stream string) *link {
 func (l *link) send(s string) {
 	l.t.log.add("to the replica", true, []byte(s))
 	l.c.SetWriteDeadline(l.t.deadline(l.t.limit))
-	if _, err := io.WriteString(l.c, s); err != nil {
-		l.t.Fail("the replica keeps its connection to the master", plainErr(err))
+	for len(s) > 0 {
+		n := len(s)
+		if l.cut > 0 {
+			n = min(n, l.cut)
+			time.Sleep(200 * time.Microsecond) // lets the segment leave alone
+		}
+		if _, err := io.WriteString(l.c, s[:n]); err != nil {
+			l.t.Fail("the replica keeps its connection to the master", plainErr(err))
+		}
+		s = s[n:]
 	}
 }
 
