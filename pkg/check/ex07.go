@@ -24,11 +24,12 @@ func init() {
 }
 
 func exNumSub(t *T) {
-	a, b, none, c := t.Key("a"), t.Key("b"), t.Key("none"), t.Dial()
+	srv := t.Alone() // NUMPAT counts everybody's patterns
+	a, b, none, c := t.Key("a"), t.Key("b"), t.Key("none"), t.DialTo(srv)
 	before := c.Do("PUBSUB", "NUMPAT").Int
-	one := t.Dial().Ask(push("subscribe", a, 1)+push("subscribe", b, 2), "SUBSCRIBE", a, b)
-	two := t.Dial().Ask(push("subscribe", a, 1), "SUBSCRIBE", a).Ask(push("psubscribe", a+"*", 2), "PSUBSCRIBE", a+"*")
-	t.Dial().Ask(push("psubscribe", a+"*", 1), "PSUBSCRIBE", a+"*")
+	one := t.DialTo(srv).Ask(push("subscribe", a, 1)+push("subscribe", b, 2), "SUBSCRIBE", a, b)
+	two := t.DialTo(srv).Ask(push("subscribe", a, 1), "SUBSCRIBE", a).Ask(push("psubscribe", a+"*", 2), "PSUBSCRIBE", a+"*")
+	t.DialTo(srv).Ask(push("psubscribe", a+"*", 1), "PSUBSCRIBE", a+"*")
 	count := func(name string, n int) string { return Bulk(name) + fmt.Sprintf(":%d\r\n", n) }
 	c.Ask("*6\r\n"+count(a, 2)+count(none, 0)+count(b, 1), "PUBSUB", "NUMSUB", a, none, b).Ask("*0\r\n", "PUBSUB", "NUMSUB").
 		Ask("*4\r\n"+count(a, 2)+count(a, 2), "pubsub", "numsub", a, a).Ask(fmt.Sprintf(":%d\r\n", before+1), "PUBSUB", "NUMPAT")
