@@ -14,7 +14,7 @@ const notEcho = "a RESP server answers commands and does not echo"
 func init() {
 	checks := []Check{
 		{Name: "echo-line", What: "a line comes back as it was sent", Run: echoLine,
-			Hint: "send back exactly the bytes that Read reported, buf[:n], up to and with the line end", Guide: "Build it"},
+			Hint: "nothing comes back until sections 3 to 5 are written; then send back exactly the bytes that Read reported, buf[:n], up to and with the line end", Guide: "Build it"},
 		{Name: "line-in-pieces", What: "a line that arrives in pieces is answered once it is whole", Run: echoPieces,
 			Hint: "one Read is not one message: keep what came until there is a line end, then answer"},
 		{Name: "lines-together", What: "several lines in one segment are all answered", Run: echoTogether,

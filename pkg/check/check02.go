@@ -14,7 +14,7 @@ import (
 func init() {
 	register(2, 0,
 		Check{Name: "ping-array", What: "PING as an array of one bulk string", Run: pingArray,
-			Hint: "*1\\r\\n$4\\r\\nPING\\r\\n is an array of one string of four bytes; the answer is the simple string +PONG\\r\\n", Guide: "Build it"},
+			Hint: "nothing comes back until sections 1 to 3 and 5 are written; *1\\r\\n$4\\r\\nPING\\r\\n is an array of one string of four bytes; the answer is the simple string +PONG\\r\\n", Guide: "Build it"},
 		Check{Name: "ping-inline", What: "PING typed as a line", Run: pingInline,
 			Hint: "a command that does not open with * is an inline command: words in a line", Guide: "On the wire"},
 		Check{Name: "echo-array", What: "ECHO answers its argument as a bulk string", Run: echoArray,
