@@ -39,6 +39,8 @@ func init() {
 			Hint: "0 or a negative number of seconds is in the past: the key is deleted, and the answer is 1"},
 		Check{Name: "expire-errors", What: "expire times that make no sense are refused", Run: expireErrors, Guide: "On the wire",
 			Hint: "SET refuses 0 and negative times (invalid expire time in 'set' command); not a number and both EX and PX are errors, too. The old value stays"},
+		Check{Name: "expire-options", What: "EXPIRE refuses options that it does not know", Run: expireOptions, Guide: "Build it", Until: 4,
+			Hint: "the arity of EXPIRE is -3, at least three; its options are looked at before its number"},
 		Check{Name: "expired-under-readers", What: "many clients look up keys as they expire", Run: expiredReaders, Slow: 3,
 			Hint: "lock re-entered by lazy delete waits for itself; delete under a read lock crashes (fatal error: concurrent map writes). Take the write lock where you may delete"},
 		Check{Name: "reclaimed", What: "100,000 expired keys that nobody touches are reclaimed", Run: reclaimed, Own: true, Slow: 6,
@@ -160,6 +162,17 @@ func expireErrors(t *T) {
 		Ask(Err("ERR syntax error"), "SET", k, "v", "NOPE").
 		Ask(Err("ERR value is not an integer or out of range"), "EXPIRE", k, "soon").
 		Ask(Bulk("kept"), "GET", k).Ask(":-1\r\n", "TTL", k)
+	t.Hint("in seconds, a number may fit into 64 bits and its milliseconds not: ask before you multiply and add; the error has the command's own name").Guide("Build it")
+	c.Ask(Err("ERR invalid expire time in 'set' command"), "SET", k, "v", "EX", "9223372036854775807").
+		Ask(Err("ERR invalid expire time in 'expire' command"), "EXPIRE", k, "9223372036854775807").
+		Ask(Err("ERR invalid expire time in 'pexpire' command"), "PEXPIRE", k, "9223372036854775807").
+		Ask(Bulk("kept"), "GET", k).Ask(":-1\r\n", "TTL", k)
+}
+
+func expireOptions(t *T) {
+	k := t.Key("k")
+	t.Dial().Ask("+OK\r\n", "SET", k, "v").Ask(Err("ERR Unsupported option NOPE"), "EXPIRE", k, "100", "NOPE").
+		Ask(Err("ERR Unsupported option NOPE"), "PEXPIRE", k, "soon", "NOPE").Ask(":-1\r\n", "TTL", k)
 }
 
 // expiredReaders lets many keys expire at one moment, and then all clients ask for each of them.
@@ -199,7 +212,7 @@ func expiredReaders(t *T) {
 func reclaimed(t *T) {
 	const keys, batch = 100_000, 1000
 	s := t.Start(Options{})
-	c := t.DialTo(s).Ask("+OK\r\n", "SET", "stays", "v")
+	c := t.DialTo(s).Ask("+OK\r\n", "SET", "stays", "v").Ask(":1\r\n", "DBSIZE")
 	for n := 0; n < keys; n += batch {
 		var in []byte
 		for i := range batch {
