@@ -195,7 +195,7 @@ func TestExercises(t *testing.T) {
 				requirePassed(t, runChecks(t, built.target(t, step, patch), patient, checks))
 				failed := 0
 				for _, r := range runChecks(t, built.target(t, step, ""), impatient, checks) {
-					if r.Status != Passed {
+					if r.Status == Failed || r.Status == Skipped && os.Getenv("CI") == "" {
 						failed++
 					}
 				}

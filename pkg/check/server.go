@@ -97,7 +97,11 @@ func (s *Server) waitReady(done chan struct{}) error {
 		}
 		select {
 		case <-done:
-			return fmt.Errorf("it ended (%s) before it accepted a connection on %s%s", s.state, s.Addr, s.said())
+			err := fmt.Errorf("it ended (%s) before it accepted a connection on %s%s", s.state, s.Addr, s.said())
+			if s.state.Success() {
+				err = fmt.Errorf("%w (a server that goes into the background cannot be watched: let it stay in front)", err)
+			}
+			return err
 		case <-s.ctx.Done():
 			return s.ctx.Err()
 		case <-time.After(5 * time.Millisecond):
