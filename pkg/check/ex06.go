@@ -25,6 +25,8 @@ func init() {
 		Hint: "parse, print again, compare: only what is printed the same is a number; then the shortest of 1, 2 and 4 bytes, little endian"})
 	ex(3, Check{Name: "save-points", What: "-save begins a BGSAVE after so many changes and seconds", Run: exSavePoints, Slow: 3,
 		NotRedis: "its cron and delays are its own", Hint: "count effects in the one place they pass through; after a save take away what its picture held, not all"})
+	ex(3, Check{Name: "save-points-meanwhile", What: "changes made while a save is running count for the next one", Run: exSaveMeanwhile, Slow: 3,
+		NotRedis: "its cron and delays are its own", Hint: "when a save is over, take away from the counter what it was when the picture was taken; do not set it to 0"})
 	ex(4, Check{Name: "lzf", What: "values are packed where that saves four bytes", Run: exLZF, Slow: 2,
 		Hint: "C3, packed length, length, bytes; a run is at most 264 long and 8192 away, a row of literals 32"})
 	ex(5, Check{Name: "pause", What: "INFO tells the longest pause of a save", Run: exPause,
@@ -104,6 +106,28 @@ func exSavePoints(t *T) {
 	t.Sleep(200 * time.Millisecond)
 	_, err = os.Stat(dump(s2))
 	t.Hint("without the flag nothing is saved by itself").Require(err != nil, "no dump.rdb", "there is one")
+}
+
+// exSaveMeanwhile makes ten changes, and ten more while the save that they caused waits for the disk.
+func exSaveMeanwhile(t *T) {
+	const delay = 700 * time.Millisecond
+	s, _ := t.startTraced(Options{Extra: []string{"-save", "1 10"}}, "fsync,fdatasync", fmt.Sprintf("fsync,fdatasync:delay_enter=%d", delay.Microseconds()))
+	c := t.DialTo(s)
+	ten := func() {
+		for range 10 {
+			c.Do("INCR", "n")
+		}
+	}
+	ten()
+	t.Until(3*t.limit, "a save begins after ten changes (a file in the directory)", func() (bool, string) {
+		files, err := os.ReadDir(s.Opt.Dir)
+		return len(files) > 0, fmt.Sprintf("none, %v", err)
+	})
+	ten()
+	t.Until(5*t.limit, "a second save, which has the ten changes made during the first: n is 20 in dump.rdb", func() (bool, string) {
+		b, err := os.ReadFile(dump(s))
+		return bytes.Contains(b, []byte("\x01n\x0220")) || bytes.Contains(b, []byte("\x01n\xc0\x14")), fmt.Sprintf("%s, %v", Visible(b, 200), err)
+	})
 }
 
 func exLZF(t *T) {
