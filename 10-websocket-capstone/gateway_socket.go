@@ -283,22 +283,22 @@ func (s *socket) deadline() time.Time { return time.Now().Add(s.g.opts.WriteTime
 func (s *socket) flush() (over bool, err error) {
 	// region: the queue, then the close
 	for {
+		code, reason, closing := s.out.closing() // asked before take: what was queued before a close is seen by it
 		batch := s.out.take()
-		if len(batch) == 0 {
-			break
+		if len(batch) > 0 {
+			if err := s.writeFrame(batch); err != nil {
+				return false, err
+			}
+			s.out.wrote()
+			continue
 		}
-		if err := s.writeFrame(batch); err != nil {
-			return false, err
+		if !closing {
+			return false, nil
 		}
-		s.out.wrote()
+		// The peer answers with a close of its own, which ends read; if not, time does.
+		time.AfterFunc(s.g.opts.CloseTimeout, s.teardown)
+		return true, s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), s.deadline())
 	}
-	code, reason, closing := s.out.closing()
-	if !closing {
-		return false, nil
-	}
-	// The peer answers with a close of its own, which ends read; if not, time does.
-	time.AfterFunc(s.g.opts.CloseTimeout, s.teardown)
-	return true, s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), s.deadline())
 	// endregion
 }
 

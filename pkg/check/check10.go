@@ -28,11 +28,11 @@ func init() {
 			Hint: "a browser that was tricked into POSTing to the RESP port must not get commands executed: POST and Host: close"})
 	gateway := []Check{
 		{Name: "page", What: "the page, /healthz, /readyz and /metrics answer", Run: page,
-			Hint: "embed the page, from no other host; /readyz says 200 when commands are served"},
+			Hint: "embed the page, from no other host; /readyz says 200 when commands are served", Guide: "Build it"},
 		{Name: "browser-commands", What: "a browser's commands reach the engine that TCP reaches", Run: browserCommands,
-			Hint: "one execution path: the gateway hands commands to the same session code as TCP"},
+			Hint: "one execution path: the gateway hands commands to the same session code as TCP", Guide: "Build it"},
 		{Name: "pubsub-across", What: "redis-cli PUBLISH reaches the browser, and the other way round", Run: pubsubAcross,
-			Hint: "one hub for both protocols; the reply to sub comes before its first message"},
+			Hint: "one hub for both protocols; the reply to sub comes before its first message", Guide: "Build it"},
 		{Name: "raw-resp", What: "byor.resp.v1 carries a RESP stream, cut anywhere", Run: rawRESP,
 			Hint: "frames are no command boundaries: feed their bytes to the parser, and answer all commands of a frame"},
 		{Name: "many-at-once", What: "replies and pushes of a busy browser come whole", Run: manyAtOnce, Slow: 2,
@@ -44,7 +44,7 @@ func init() {
 		{Name: "admin-denied", What: "administrative commands are denied to browsers", Run: adminDenied,
 			Hint: "SHUTDOWN, CONFIG, DEBUG and their like need a list of what a browser may not do"},
 		{Name: "bad-json", What: "nonsense gets an error and the connection lives", Run: badJSON,
-			Hint: "an unknown operation or bad JSON is the client's mistake, not the end"},
+			Hint: "an unknown operation or bad JSON is the client's mistake, not the end", Guide: "Build it"},
 		{Name: "slow-browser", What: "a browser that reads nothing is ended and delays nobody", Run: slowBrowser, Slow: 4,
 			Hint: "one slow browser stalls all when the publisher waits for it: bound its queue, and close it (4008) when that is full"},
 		{Name: "goodbye", What: "SIGTERM says goodbye to browsers (1001) and exits with 0", Run: goodbye, Slow: 2,
@@ -138,6 +138,9 @@ func page(t *T) {
 		}
 		defer res.Body.Close()
 		b, _ := io.ReadAll(res.Body)
+		if res.StatusCode == http.StatusForbidden {
+			t.Hint("the lock refuses a Host that is a plain address (Build it, 2)").Guide("Build it")
+		}
 		t.Require(res.StatusCode == 200, "200 for "+path, "%s", res.Status)
 		return string(b), res.Header.Get("Content-Type")
 	}
@@ -306,6 +309,14 @@ func adminDenied(t *T) {
 		m := w.ask(i+1, `"op":"cmd","args":`+args)
 		t.Require(m["error"] != nil, "an error for "+args, "%v", m)
 	}
+	t.Hint("names of presence: nobody but the gateway may publish to a channel that begins with __presence__: (Build it, 2)")
+	m := w.ask(20, `"op":"cmd","args":["publish","__presence__:room","forged"]`)
+	t.Require(m["error"] != nil, "an error for PUBLISH __presence__:room", "%v", m)
+	t.Hint("what a browser may not do, it may not do in byor.resp.v1, either: ask the guard there, too")
+	raw := t.webSocket(addr, "byor.resp.v1")
+	raw.frame(true, wsBinary, []byte(cmds("FLUSHALL")))
+	op, b, err := raw.read()
+	t.Require(err == nil && op == wsBinary && strings.HasPrefix(string(b), "-"), "an error for FLUSHALL in byor.resp.v1", "%s %v", Visible(b, 0), err)
 	c.Ask(Bulk("v"), "GET", "k")
 }
 
@@ -333,7 +344,11 @@ func slowBrowser(t *T) {
 		live.until("each message at the browser that reads", func(m map[string]any) bool { return m["push"] == "message" })
 		ended = v.Int == 1
 	}
+	t.Hint("bound its queue; when that is full close with 4008, and end the session at once: the writer may hang in a write, but a subscriber must not stay (Build it, 5)")
 	t.Require(ended, "the browser that reads nothing is ended before it is 48 MB behind", "PUBLISH still counts two")
+	code := slow.closed()
+	t.Hint("say why: the close code of a browser that is too slow is 4008").
+		Require(code == 4008, "close code 4008, once it reads again", "%d", code)
 	live.result(2, `"op":"cmd","args":["ECHO","alive"]`, `"alive"`)
 }
 

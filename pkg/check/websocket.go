@@ -34,6 +34,7 @@ type webSocket struct {
 	br *bufio.Reader
 
 	lines [][]byte // JSON objects of a frame that until has not looked at yet
+	heard bool     // it has got something
 }
 
 // tryWebSocket makes the handshake with a server's HTTP address and returns the response's status when it is not 101.
@@ -78,8 +79,18 @@ func (t *T) tryWebSocket(addr, protocol string, header map[string]string) (*webS
 // webSocket is tryWebSocket that must succeed.
 func (t *T) webSocket(addr, protocol string) *webSocket {
 	w, status := t.tryWebSocket(addr, protocol, nil)
-	t.Require(w != nil, "101 Switching Protocols", "%d", status)
-	return w
+	switch {
+	case w != nil:
+		return w
+	case status == http.StatusForbidden:
+		t.Hint("the lock refuses everybody: a Host that is a plain address and no Origin at all must come in (Build it, 2)")
+	case status == http.StatusServiceUnavailable:
+		t.Hint("no place or no session: is the session over a pipe there (Build it, 1), and is every reserved place given back (3)?")
+	default:
+		t.Hint("GET /ws is not upgraded to a WebSocket yet (Build it, 3)")
+	}
+	t.Guide("Build it").Fail("101 Switching Protocols", fmt.Sprint(status))
+	return nil
 }
 
 // frame writes one frame, masked as a client's must be.
@@ -192,8 +203,14 @@ func (w *webSocket) until(want string, f func(m map[string]any) bool) map[string
 			} else if !strings.Contains(err.Error(), "timeout") {
 				got = plainErr(err)
 			}
+			if !w.heard {
+				w.t.Hint("this browser never got a word. On the way are read and one, ask and cmd (what comes in), reply (what goes out), put, take, write and flush (the queue): " +
+					"which is not written yet? (Build it, 4 to 7)")
+				w.t.Guide("Build it")
+			}
 			w.t.Fail(want, strings.Join(append(seen, got), "\n"))
 		}
+		w.heard = true
 		w.lines = bytes.Split(bytes.TrimSpace(b), []byte("\n"))
 	}
 }
