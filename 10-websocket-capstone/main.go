@@ -36,17 +36,18 @@ func run(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	srv := server.New(cfg, server.Options{Wrap: eyes})
+	page := ""
+	srv := server.New(cfg, server.Options{Wrap: eyes, Listening: func() { fmt.Println(greeting(cfg.Port, page)) }})
 	opts.Dial, opts.Password, opts.Stopping = dialInMemory(srv.ServeConn), srv.Password, srv.Stopping
 	opts.Logf = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
-	gw, page, err := openGateway(opts)
+	gw, at, err := openGateway(opts)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	fmt.Println(greeting(cfg.Port, page))
+	page = at
 	failed, goesOn := make(chan error, 1), make(chan error)
 	go func() { failed <- srv.Run(context.Background()) }()
 	asked := signals // nil while the first signal is being obeyed: stop listens to the second

@@ -33,6 +33,9 @@ type Options struct {
 	// resp.Trace does; nil means the connection itself. An event loop takes sockets and nothing that
 	// looks like one, so with Wrap each connection has a goroutine.
 	Wrap func(net.Conn) net.Conn
+
+	// Listening is called by Run once its sockets are open; nil means nobody is told.
+	Listening func()
 }
 
 // Server is a Redis server. Its exported methods are safe for concurrent use.
@@ -45,6 +48,7 @@ type Server struct {
 	commands map[string]*Command
 	clock    func() time.Time
 	wrap     func(net.Conn) net.Conn // never nil; see Options
+	announce func()                  // called when the sockets are open; may be nil
 	started  time.Time
 	nowMs    int64 // Unix milliseconds, as frozen by tick
 	frozen   int   // depth of units in which time stands still
@@ -107,7 +111,7 @@ func New(cfg *Config, opt Options) *Server {
 		opt.Wrap = func(conn net.Conn) net.Conn { return conn }
 	}
 	s := &Server{
-		cfg: cfg, clock: opt.Clock, wrap: opt.Wrap, log: opt.Log, runID: randomHex(40),
+		cfg: cfg, clock: opt.Clock, wrap: opt.Wrap, announce: opt.Listening, log: opt.Log, runID: randomHex(40),
 		store: store.New(int(cfg.Databases)), hub: pubsub.NewHub(), commands: copyTable(),
 		clients: map[int64]*Client{}, watched: map[watchKey]map[*Client]struct{}{},
 		waiting: map[watchKey][]*Client{}, blocked: map[*Client]struct{}{},
@@ -315,6 +319,9 @@ func (s *Server) Start() error {
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
 		return err
+	}
+	if s.announce != nil {
+		s.announce()
 	}
 	if err := s.Start(); err != nil {
 		return err
