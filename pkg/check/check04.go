@@ -30,7 +30,7 @@ func init() {
 		Check{Name: "set-clears-ttl", What: "SET of a key with a time to live removes it", Run: setClears,
 			Hint: "SET that keeps the old TTL: a new value has no deadline unless EX or PX says so"},
 		Check{Name: "old-timer", What: "an old deadline does not end a new value", Run: oldTimer, Slow: 2,
-			Hint: "a timer a key: the old timer fires later and deletes the new value. Store the deadline with the value and compare, or stop the timer"},
+			Hint: "a timer a key: the old timer fires later and deletes the new value. Store the deadline with the value and compare, or stop the timer. A SET that keeps the old deadline does the same"},
 		Check{Name: "incr-keeps-ttl", What: "INCR changes the value and keeps the deadline", Run: incrKeeps,
 			Hint: "a command that modifies a value keeps its deadline; only one that replaces it (SET) clears it"},
 		Check{Name: "persist", What: "PERSIST removes the time to live", Run: persist, Guide: "Build it",

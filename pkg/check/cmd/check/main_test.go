@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"byor/pkg/check"
+	"byor/pkg/redistest"
 )
 
 // The program as a learner uses it: what it prints, remembers, and leaves behind.
@@ -174,6 +175,21 @@ func TestJSONAndProgress(t *testing.T) {
 	require.Contains(t, out.String(), "[x] 01-tcp-echo")
 	require.Contains(t, out.String(), "Next: read 02-resp-parser/README.md")
 	require.FileExists(t, filepath.Join(dir, check.ProgressFile))
+}
+
+// The texts have people judge a real Redis, too; that is no step done.
+func TestRedisIsNoStepDone(t *testing.T) {
+	redistest.Need(t, "redis-server")
+	_, start := program(t)
+	for _, args := range [][]string{{"-addr", redistest.Start(t, t.TempDir())}, {"-cmd", "exec redis-server --port $PORT --save ''"}} {
+		cmd, out := start(append(args, "-step", "3", "-limit", "10s")...)
+		require.NoError(t, cmd.Wait(), "%s", out)
+		require.Contains(t, out.String(), "Not counted as done: that was a real Redis")
+		require.NotContains(t, out.String(), "[x]")
+	}
+	cmd, out := start("-progress")
+	require.NoError(t, cmd.Wait())
+	require.Contains(t, out.String(), "[ ] 03-get-set")
 }
 
 // Without a step, all of a learner's servers are checked, those that do not compile, too.
