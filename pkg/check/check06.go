@@ -193,21 +193,28 @@ func bgsave(t *T) {
 }
 
 // pointInTime writes a counter to one key after another. A picture of one moment holds n in the
-// first few and n-1 in the rest; one that mixes moments holds something else.
+// first few and n-1 in the rest; one that mixes moments holds something else. The zeroes in front make
+// each bite large, so that some key is handed over while it is being written.
 func pointInTime(t *T) {
 	s := t.Start(Options{})
 	c := t.DialTo(s)
 	const keys = 2000
-	round := func(n int) string {
+	round := func(n, from, to int) string {
 		var in []byte
-		for k := range keys {
-			in = resp.AppendCommandStrings(in, "SET", fmt.Sprintf("pit:%04d", k), strconv.Itoa(n))
+		for k := from; k < to; k++ {
+			in = resp.AppendCommandStrings(in, "SET", fmt.Sprintf("pit:%04d", k), fmt.Sprintf("%0600d", n))
 		}
 		return string(in)
 	}
 	oks := strings.Repeat("+OK\r\n", keys)
-	c.Exchange(round(0), oks)
-	stop, started := make(chan bool), make(chan bool)
+	for n := range 3 {
+		c.Exchange(round(n, 0, keys), oks)
+	}
+	// The BGSAVE comes in the midst of a round, so that the server is busy from the moment of the picture on.
+	const ok, first = len("+OK\r\n"), 200
+	c.Exchange(round(3, 0, first)+string(resp.AppendCommandStrings(nil, "BGSAVE"))+round(3, first, keys),
+		oks[:first*ok]+"+Background saving started\r\n"+oks[first*ok:])
+	stop := make(chan bool)
 	var wg sync.WaitGroup
 	wg.Add(1)
 	var failed any
@@ -215,11 +222,8 @@ func pointInTime(t *T) {
 		defer wg.Done()
 		defer func() { failed = recover() }()
 		w := t.DialTo(s)
-		for n := 1; ; n++ {
-			w.Exchange(round(n), oks)
-			if n == 3 {
-				close(started)
-			}
+		for n := 4; ; n++ {
+			w.Exchange(round(n, 0, keys), oks)
 			select {
 			case <-stop:
 				return
@@ -227,8 +231,6 @@ func pointInTime(t *T) {
 			}
 		}
 	}()
-	<-started
-	c.Ask("+Background saving started\r\n", "BGSAVE")
 	t.Until(8*time.Second, "dump.rdb appears", func() (bool, string) {
 		_, err := os.Stat(dump(s))
 		return err == nil, fmt.Sprint(err)
@@ -238,15 +240,24 @@ func pointInTime(t *T) {
 	if failed != nil {
 		panic(failed)
 	}
-	t.oneMoment(t.reloaded(s), keys)
+	t.Hint("%s", sharedBuffer)
+	again := t.reloaded(s)
+	t.Hint("a picture must not mix before and after: BeginSnapshot draws the line under the lock, and each value is encoded in the function that gets it, not fetched later").
+		oneMoment(again, keys)
 }
+
+const sharedBuffer = "the picture is damaged when clients write meanwhile: what is being written outside of the lock must not share its buffer with what is encoded next, so begin a new one (nil, not [:0])"
 
 // oneMoment expects n in the first of pointInTime's keys and n-1 in all the others.
 func (t *T) oneMoment(c *Conn, keys int) {
 	first, drops := -1, 0
 	for k, prev := 0, 0; k < keys; k++ {
-		n, err := strconv.Atoi(str(c.Do("GET", fmt.Sprintf("pit:%04d", k))))
-		t.Require(err == nil, "a counter in every key", "%v", err)
+		key := fmt.Sprintf("pit:%04d", k)
+		v := c.Do("GET", key)
+		n, err := strconv.Atoi(str(v))
+		if err != nil {
+			t.fail(failure{Want: "a counter in every key", Got: Visible([]byte(str(v)), 100) + " in " + key, Hint: sharedBuffer})
+		}
 		if k == 0 {
 			first = n
 		} else if n != prev {
