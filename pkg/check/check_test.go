@@ -106,6 +106,61 @@ func TestSkeletons(t *testing.T) {
 	}
 }
 
+// A server that talks nonsense for ever, claims what never comes, or hangs up fails every check, in
+// bounded time and memory.
+func TestServersOutOfOrder(t *testing.T) {
+	endless := func(text string) func(net.Conn) {
+		return func(c net.Conn) {
+			for {
+				if _, err := io.WriteString(c, text); err != nil {
+					return
+				}
+			}
+		}
+	}
+	for name, serve := range map[string]func(net.Conn){
+		"garbage":    endless(strings.Repeat("\x00\xff garbage $5 *3 :x", 100)),
+		"line ends":  endless(strings.Repeat("\n", 4096)),
+		"arrays":     endless(strings.Repeat("*1\r\n", 1000)),
+		"big claims": func(c net.Conn) { io.WriteString(c, "$2000000000\r\nabc"); io.Copy(io.Discard, c) },
+		"hangs up":   func(c net.Conn) {},
+		"only OK": func(c net.Conn) {
+			for b := make([]byte, 1000); ; {
+				if _, err := c.Read(b); err != nil {
+					return
+				}
+				io.WriteString(c, "+OK\r\n")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			defer ln.Close()
+			go func() {
+				for {
+					c, err := ln.Accept()
+					if err != nil {
+						return
+					}
+					go func() { defer c.Close(); serve(c) }()
+				}
+			}()
+			begin := time.Now()
+			r := Runner{Limit: 50 * time.Millisecond, Workers: 4}
+			checks := append(append(Of(1, 0), Asked(3, 0)...), append(Of(7, 0), Of(8, 0)...)...)
+			results, err := r.Run(context.Background(), AddrTarget(8, ln.Addr().String()), checks)
+			require.NoError(t, err)
+			for _, res := range results {
+				require.NotEqual(t, Passed, res.Status, res.Name)
+				require.NotContains(t, res.Got, "a fault of the checker itself", res.Name)
+			}
+			require.Less(t, time.Since(begin), 60*time.Second)
+		})
+	}
+}
+
 // A server that accepts and never says a word fails every check, in bounded time.
 func TestServerThatHangs(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
