@@ -38,6 +38,8 @@ type stage struct {
 	dir     string            // the copy of the tree
 	ports   map[string]string // what stands in the text, what it is here
 	servers map[string]*Server
+	pace    int // what times are multiplied with
+	wrong   []string
 }
 
 var docPorts = regexp.MustCompile(`\b(638[0-9]|8080)\b`)
@@ -56,14 +58,26 @@ func TestDocsTranscripts(t *testing.T) {
 		}
 		t.Run(d.path, func(t *testing.T) {
 			t.Parallel()
-			s := &stage{t: t, doc: d, servers: map[string]*Server{}}
-			s.reset()
-			defer s.stop()
-			for _, b := range consoles {
-				s.play(b)
+			if len(playAll(t, d, consoles, 1)) == 0 {
+				return
+			}
+			for _, p := range playAll(t, d, consoles, 4) {
+				t.Error(p)
 			}
 		})
 	}
+}
+
+// playAll executes a file's transcripts and returns what was wrong. They wait for servers with sleep,
+// as a person would; on a machine that is too busy for that, pace 4 makes every wait four times as long.
+func playAll(t *testing.T, d doc, consoles []block, pace int) []string {
+	s := &stage{t: t, doc: d, pace: pace, servers: map[string]*Server{}}
+	s.reset()
+	defer s.stop()
+	for _, b := range consoles {
+		s.play(b)
+	}
+	return s.wrong
 }
 
 // reset gives the stage a fresh copy of the tree, and no servers.
@@ -253,6 +267,11 @@ func (s *stage) compare(b block) {
 	// bash's own printf writes a line at a time, /usr/bin/printf all at once: what a server reads in
 	// one piece must not depend on how busy this machine is.
 	script.WriteString("enable -n printf\n")
+	if s.pace > 1 {
+		fmt.Fprintf(&script, `sleep() { command sleep "$(awk "BEGIN { print $1 * %[1]d }")"; }
+timeout() { local d=$1; shift; command timeout "$(awk "BEGIN { print $d * %[1]d }")" "$@"; }
+`, s.pace)
+	}
 	for _, c := range cmds {
 		fmt.Fprintf(&script, "%s\necho '%s'\n", s.local(c), mark)
 	}
@@ -265,8 +284,8 @@ func (s *stage) compare(b block) {
 		}
 		pattern := linesPattern(s.local(strings.Join(want[i], "\n")))
 		if !pattern.MatchString(got) {
-			s.t.Errorf("%s:%d:\n$ %s\n--- expected\n%s\n--- got\n%s\n---", s.doc.path, b.line, s.local(cmds[i]),
-				s.local(strings.Join(want[i], "\n")), got)
+			s.wrong = append(s.wrong, fmt.Sprintf("%s:%d:\n$ %s\n--- expected\n%s\n--- got\n%s\n---", s.doc.path, b.line,
+				s.local(cmds[i]), s.local(strings.Join(want[i], "\n")), got))
 		}
 	}
 }
@@ -304,7 +323,7 @@ func (s *stage) bash(b block, script string) string {
 	select {
 	case <-done:
 	case <-time.After(2 * time.Minute):
-		s.t.Errorf("%s:%d: not over after two minutes", s.doc.path, b.line)
+		s.wrong = append(s.wrong, fmt.Sprintf("%s:%d: not over after two minutes", s.doc.path, b.line))
 	}
 	signalGroup(cmd, syscall.SIGKILL)
 	out, err := os.ReadFile(file.Name())
