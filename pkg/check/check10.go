@@ -207,9 +207,12 @@ func rawRESP(t *T) {
 		for len(got) < n {
 			op, b, err := w.read()
 			if err != nil || op != wsBinary {
+				if got == "" && !w.heard {
+					t.Hint("nothing came back: is message in gateway_resp.go written (Build it, 9), and all on the way there and back (4 and 5)?").Guide("Build it")
+				}
 				t.Fail(Visible([]byte(want), 0)+" in binary frames", fmt.Sprintf("%s, then type %d, %v", Visible([]byte(got), 0), op, err))
 			}
-			got += string(b)
+			got, w.heard = got+string(b), true
 		}
 		return got
 	}
