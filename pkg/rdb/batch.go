@@ -65,6 +65,45 @@ func (b *Batch) Resize(keys, expires int) {
 // NoExpiry. The key must not have been written to this database before, and a collection must not
 // be empty: Redis does not load such a file.
 func (b *Batch) Entry(key string, v store.Value, expireMs int64, hints ...Hint) {
+	typeAt := b.header(key, expireMs, hints)
+	b.buf[typeAt] = byte(b.value(v))
+}
+
+// Begin announces a key and a collection of n elements that does not come whole: exactly n calls
+// of Pair (TypeHash), Member (TypeSet) or Scored (TypeZSet), each with an element that has not come
+// before, must follow, in this batch and those written next. Otherwise it is as Entry.
+func (b *Batch) Begin(key string, t store.Type, n int, expireMs int64, hints ...Hint) {
+	typeAt := b.header(key, expireMs, hints)
+	switch t {
+	case store.TypeHash:
+		b.buf[typeAt] = byte(typeHash)
+	case store.TypeSet:
+		b.buf[typeAt] = byte(typeSet)
+	case store.TypeZSet:
+		b.buf[typeAt] = byte(typeZSet2)
+	default:
+		panic("rdb: a type of value that must come whole")
+	}
+	b.length(n)
+}
+
+// Pair encodes a field of a hash and its value.
+func (b *Batch) Pair(field, value string) {
+	b.text(field)
+	b.text(value)
+}
+
+// Member encodes a member of a set.
+func (b *Batch) Member(m string) { b.text(m) }
+
+// Scored encodes a member of a sorted set. A reader is quickest when the highest score comes first.
+func (b *Batch) Scored(m string, score float64) {
+	b.text(m)
+	b.float(score)
+}
+
+// header encodes what stands before a value and returns where the type goes.
+func (b *Batch) header(key string, expireMs int64, hints []Hint) (typeAt int) {
 	if expireMs != NoExpiry {
 		b.buf = binary.LittleEndian.AppendUint64(append(b.buf, opExpireMs), uint64(expireMs))
 	}
@@ -76,10 +115,10 @@ func (b *Batch) Entry(key string, v store.Value, expireMs int64, hints ...Hint) 
 			b.buf = appendLength(b.buf, uint64(h.idleSec))
 		}
 	}
-	typeAt := len(b.buf)
+	typeAt = len(b.buf)
 	b.buf = append(b.buf, 0)
 	b.text(key)
-	b.buf[typeAt] = byte(b.value(v))
+	return typeAt
 }
 
 func (b *Batch) aux(name, value string) {

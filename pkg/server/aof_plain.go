@@ -36,10 +36,7 @@ func (k *plainSink) flush() error {
 }
 
 func (k *plainSink) add(e store.SnapshotEntry) {
-	if k.db != e.DB+1 {
-		k.db = e.DB + 1
-		k.strings("SELECT", itoa(e.DB))
-	}
+	k.selectDB(e.DB)
 	key := []byte(e.Key)
 	switch v := e.Value.(type) {
 	case *store.String:
@@ -65,6 +62,41 @@ func (k *plainSink) add(e store.SnapshotEntry) {
 	}
 	if e.ExpireMs >= 0 {
 		k.strings("PEXPIREAT", e.Key, itoa(e.ExpireMs))
+	}
+}
+
+func (k *plainSink) selectDB(db int) {
+	if k.db != db+1 {
+		k.db = db + 1
+		k.strings("SELECT", itoa(db))
+	}
+}
+
+func (k *plainSink) addPiece(p store.SnapshotPiece) {
+	k.selectDB(p.DB)
+	key := []byte(p.Key)
+	switch p.Value.Type() {
+	case store.TypeSet:
+		k.collection("SADD", key, 1, func(add func(...[]byte)) {
+			for _, e := range p.Elements {
+				add([]byte(e.Member))
+			}
+		})
+	case store.TypeZSet:
+		k.collection("ZADD", key, 2, func(add func(...[]byte)) {
+			for _, e := range p.Elements {
+				add(resp.AppendDouble(nil, e.Score), []byte(e.Member))
+			}
+		})
+	case store.TypeHash:
+		k.collection("HMSET", key, 2, func(add func(...[]byte)) {
+			for _, e := range p.Elements {
+				add([]byte(e.Member), []byte(e.Value))
+			}
+		})
+	}
+	if p.Last && p.ExpireMs >= 0 {
+		k.strings("PEXPIREAT", p.Key, itoa(p.ExpireMs))
 	}
 }
 

@@ -108,6 +108,7 @@ func TestLogBothWays(t *testing.T) {
 			ours := launchOurs(t, dir, options...)
 			c := ours.dial()
 			c.all(everyType())
+			c.all(collectionsInPieces())
 			c.want("BGREWRITEAOF", "+Background append only file rewriting started")
 			c.becomes("aof_rewrite_in_progress", "0")
 			require.Equal(t, "ok", c.info("aof_last_bgrewrite_status"))
@@ -133,6 +134,17 @@ func TestLogBothWays(t *testing.T) {
 			require.Equal(t, want, launchRedis(t, dir, options...).dial().describe())
 		})
 	}
+}
+
+// collectionsInPieces are commands that make collections so big that they are rewritten in pieces.
+func collectionsInPieces() []string {
+	hash, set, zset := "HSET pieces:hash", "SADD pieces:set", "ZADD pieces:zset"
+	for i := range 1500 {
+		hash += fmt.Sprintf(" f%d v%d", i, i)
+		set += fmt.Sprintf(" m%d", i)
+		zset += fmt.Sprintf(" %d.5 m%d", i%70, i)
+	}
+	return []string{hash, set, zset, "ZADD pieces:zset inf top -inf bottom", "PEXPIREAT pieces:set 4000000000123"}
 }
 
 func checkAOF(t testing.TB, dir string) string {
@@ -216,11 +228,12 @@ func TestAppendonlyThatCannotBeTurnedOn(t *testing.T) {
 // stuckSink is a snapshot that takes as long as the test likes.
 type stuckSink struct{}
 
-func (stuckSink) begin([]store.SnapshotDB) {}
-func (stuckSink) add(store.SnapshotEntry)  {}
-func (stuckSink) pending() int             { return 0 }
-func (stuckSink) take()                    {}
-func (stuckSink) flush() error             { return nil }
+func (stuckSink) begin([]store.SnapshotDB)     {}
+func (stuckSink) add(store.SnapshotEntry)      {}
+func (stuckSink) addPiece(store.SnapshotPiece) {}
+func (stuckSink) pending() int                 { return 0 }
+func (stuckSink) take()                        {}
+func (stuckSink) flush() error                 { return nil }
 
 // A rewrite waits for a snapshot and the other way round.
 func TestRewriteWaitsItsTurn(t *testing.T) {

@@ -107,6 +107,27 @@ func (k *rdbSink) add(e store.SnapshotEntry) {
 	}
 }
 
+func (k *rdbSink) addPiece(p store.SnapshotPiece) {
+	if p.First {
+		k.current.SelectDB(p.DB)
+		if k.idle {
+			k.current.Begin(p.Key, p.Value.Type(), p.Len, p.ExpireMs, rdb.Idle(p.IdleSec))
+		} else {
+			k.current.Begin(p.Key, p.Value.Type(), p.Len, p.ExpireMs)
+		}
+	}
+	for _, e := range p.Elements {
+		switch p.Value.Type() {
+		case store.TypeHash:
+			k.current.Pair(e.Member, e.Value)
+		case store.TypeSet:
+			k.current.Member(e.Member)
+		case store.TypeZSet:
+			k.current.Scored(e.Member, e.Score)
+		}
+	}
+}
+
 func (k *rdbSink) pending() int { return k.current.Len() }
 
 func (k *rdbSink) take() {

@@ -118,9 +118,15 @@ func TestBgsaveIsOfOneMoment(t *testing.T) {
 			batch = resp.AppendCommandStrings(batch, "SET", k, "v", "PX", "100000000")
 		}
 	}
+	for i := range 9000 {
+		batch = resp.AppendCommandStrings(batch, "HSET", bigKeys[0], itoa(i), "value")
+		batch = resp.AppendCommandStrings(batch, "SADD", bigKeys[1], "m"+itoa(i))
+		batch = resp.AppendCommandStrings(batch, "ZADD", bigKeys[2], itoa(i%100), itoa(i))
+	}
+	keys = append(keys, bigKeys...)
 	for round := range 3 {
 		go func() { _, _ = c.conn.Write(batch) }()
-		for range len(keys) + 1 {
+		for range len(keys) - len(bigKeys) + 1 + 3*9000 {
 			if v := c.read(); v.IsError() {
 				t.Log(string(v.Str))
 			}
@@ -179,10 +185,26 @@ func digests(s *store.Store) map[string]string {
 	return m
 }
 
+// bigKeys are of collections that are saved in pieces.
+var bigKeys = []string{"big:hash", "big:set", "big:zset"}
+
 // disturb changes something.
 func (c *testConn) disturb(r *rand.Rand, keys []string, n int) {
 	k := keys[r.IntN(len(keys))]
-	switch r.IntN(8) {
+	m := itoa(r.IntN(9000))
+	switch r.IntN(14) {
+	case 8:
+		c.send("HSET", bigKeys[0], m, "changed")
+	case 9:
+		c.send("HDEL", bigKeys[0], m)
+	case 10:
+		c.send("SREM", bigKeys[1], "m"+m)
+	case 11:
+		c.send("SADD", bigKeys[1], "new"+m)
+	case 12:
+		c.send("ZINCRBY", bigKeys[2], "-3", m)
+	case 13:
+		c.send("ZPOPMAX", bigKeys[2])
 	case 0:
 		c.send("DEL", k)
 	case 1:

@@ -30,10 +30,11 @@ type snapshot struct {
 
 // snapshotSink is where a snapshot goes.
 type snapshotSink interface {
-	// begin is told what follows; add takes an entry, which is valid during the call only. Both run
-	// under the engine's lock: they encode into memory and do nothing else.
+	// begin is told what follows; add takes an entry and addPiece a piece of one, which are valid
+	// during the call only. They run under the engine's lock, encode into memory and do nothing else.
 	begin(dbs []store.SnapshotDB)
 	add(e store.SnapshotEntry)
+	addPiece(p store.SnapshotPiece)
 	// pending returns how many bytes were added since take, which sets them aside for flush. Both
 	// run under the engine's lock.
 	pending() int
@@ -63,6 +64,12 @@ func (s *Server) beginSnapshot(sink snapshotSink) *snapshot {
 	sn.walk = s.store.BeginSnapshot(func(e store.SnapshotEntry) {
 		sn.done++
 		sink.add(e)
+	})
+	sn.walk.InPieces(func(p store.SnapshotPiece) {
+		if p.Last {
+			sn.done++
+		}
+		sink.addPiece(p)
 	})
 	dbs := sn.walk.DBs()
 	for _, db := range dbs {

@@ -22,6 +22,9 @@ type Dict[V any] struct {
 	used   [2]int
 	moved  int // buckets of tab[0] below this one are empty already
 	paused int // a walk is going on: no bucket may move
+	// touch is called before an element is changed or deleted, and after a new one was added, whose
+	// Val may not be set yet. It is nil unless a snapshot walks this Dict, see slowWalk.
+	touch func(n *Node[V], isNew bool)
 }
 
 // Node is one element of a Dict. It stays the same, at the same address, until it is deleted.
@@ -101,6 +104,9 @@ func (d *Dict[V]) Add(key string) *Node[V] {
 		t = 1
 	}
 	d.link(t, n)
+	if d.touch != nil {
+		d.touch(n, true)
+	}
 	return n
 }
 
@@ -146,6 +152,7 @@ func (d *Dict[V]) remove(key string, h uint32) *Node[V] {
 		}
 		for p := &tab[h&uint32(len(tab)-1)]; *p != nil; p = &(*p).next {
 			if n := *p; n.hash == h && n.key == key {
+				d.changing(n)
 				*p = n.next
 				d.used[t]--
 				d.shrink()
@@ -154,6 +161,14 @@ func (d *Dict[V]) remove(key string, h uint32) *Node[V] {
 		}
 	}
 	return nil
+}
+
+// changing must be called before the Val of an element is changed that a snapshot may be about to
+// hand out.
+func (d *Dict[V]) changing(n *Node[V]) {
+	if d.touch != nil {
+		d.touch(n, false)
+	}
 }
 
 // Reserve prepares for n elements at once, so that loading many does not resize on the way.

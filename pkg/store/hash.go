@@ -155,6 +155,8 @@ func (h *Hash) Set(field, value []byte) (isNew bool) {
 		n, isNew := h.d.Put(field)
 		if isNew {
 			h.mem += hashPairBytes + int64(len(field))
+		} else {
+			h.d.changing(n)
 		}
 		h.mem += int64(len(value)) - int64(len(n.Val))
 		n.Val = string(value)

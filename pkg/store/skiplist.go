@@ -240,3 +240,13 @@ func (s *skipList) deleteRange(rank, n int, fn func(*skipNode)) {
 		x = next
 	}
 }
+
+// before returns the last node before (score, member), or nil.
+func (s *skipList) before(score float64, member string) *skipNode {
+	var p skipPath
+	s.path(&p, score, member)
+	if p.node[0] == s.head {
+		return nil
+	}
+	return p.node[0]
+}

@@ -8,7 +8,9 @@ type Snapshot struct {
 	emit   func(SnapshotEntry)
 	tables []*table
 	cursor uint64
-	left   int // entries of the walk still to hand out in this call
+	left   int                 // entries of the walk still to hand out in this call
+	pieces func(SnapshotPiece) // nil: collections are handed out whole
+	slow   []*slowWalk         // collections to hand out in pieces, after all other entries
 }
 
 // SnapshotEntry is one key as it was at the moment of the snapshot. The value is valid only
@@ -64,7 +66,7 @@ func (sn *Snapshot) Next(n int) bool {
 		sn.left--
 		sn.cursor = t.keys.Scan(sn.cursor, func(n *Node[record]) {
 			if e := (*Entry)(n); e.Val.epoch != sn.epoch {
-				sn.emitFrom(t, e)
+				sn.keep(t, e)
 				e.Val.epoch = sn.epoch
 				sn.left--
 			}
@@ -73,12 +75,26 @@ func (sn *Snapshot) Next(n int) bool {
 			sn.tables = sn.tables[1:]
 		}
 	}
-	return len(sn.tables) > 0
+	for len(sn.slow) > 0 && sn.left > 0 {
+		sn.left -= pieceEntries
+		if w := sn.slow[0]; !w.handOut(sn.pieces) {
+			sn.slow = sn.slow[1:]
+		}
+	}
+	return len(sn.tables)+len(sn.slow) > 0
 }
 
-func (sn *Snapshot) emitFrom(t *table, e *Entry) {
+// keep hands out the entry, or sees to it that its value is handed out later as it is now.
+func (sn *Snapshot) keep(t *table, e *Entry) {
 	idle := int64(uint32(sn.s.nowMs/1000) - e.Val.access)
-	sn.emit(SnapshotEntry{t.id, e.key, e.Val.value, t.expireAt(e), idle})
+	entry := SnapshotEntry{t.id, e.key, e.Val.value, t.expireAt(e), idle}
+	if sn.pieces != nil {
+		if w := newSlowWalk(entry); w != nil {
+			sn.slow = append(sn.slow, w)
+			return
+		}
+	}
+	sn.emit(entry)
 }
 
 // Close ends the snapshot, whether it is complete or not.
@@ -86,5 +102,8 @@ func (sn *Snapshot) Close() {
 	if sn.s.snap == sn {
 		sn.s.snap = nil
 	}
-	sn.tables = nil
+	for _, w := range sn.slow {
+		w.stop()
+	}
+	sn.tables, sn.slow = nil, nil
 }

@@ -12,7 +12,7 @@
 // A snapshot needs no copy of the memory: BeginSnapshot marks a moment, Next hands out entries in
 // slices, and a write to an entry that was not handed out yet hands it over first (Edit, Delete,
 // SetExpire do it). That is what fork and copy-on-write do for Redis, at the size of an entry
-// instead of a page.
+// instead of a page, or at that of an element where a collection is handed out in pieces (InPieces).
 package store
 
 // Store is a set of databases. It is not safe for concurrent use.
@@ -226,7 +226,7 @@ func Edit[T Value](db *DB, key []byte) (T, *Entry, error) {
 func (db *DB) keep(e *Entry) {
 	if e.Val.epoch != db.s.epoch {
 		if sn := db.s.snap; sn != nil && db.t.snap == sn {
-			sn.emitFrom(db.t, e)
+			sn.keep(db.t, e)
 		}
 		e.Val.epoch = db.s.epoch
 	}

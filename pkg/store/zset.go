@@ -159,6 +159,7 @@ func (z *ZSet) Put(m []byte, score float64) (old float64, had bool) {
 		return 0, false
 	}
 	if old = n.Val.score; old != score {
+		z.d.changing(n)
 		z.skip.update(n.Val, score)
 	}
 	return old, true
