@@ -193,6 +193,9 @@ func set(c *client, args [][]byte) ([][]byte, error) {
 
 // expire answers EXPIRE key s, PEXPIRE key ms, EXPIREAT key s and PEXPIREAT key ms.
 func expire(c *client, args [][]byte) ([][]byte, error) {
+	if len(args) > 3 {
+		return nil, fmt.Errorf("ERR Unsupported option %s", args[3])
+	}
 	name := strings.ToLower(string(args[0]))
 	unit := map[string]string{"expire": "EX", "pexpire": "PX", "expireat": "EXAT", "pexpireat": "PXAT"}[name]
 	at, err := deadline(c.srv.data.Now(), unit, args[2], name)

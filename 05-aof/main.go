@@ -43,7 +43,7 @@ var commands = map[string]struct {
 	"ping": {-1, ping}, "echo": {2, echo}, "quit": {-1, quit}, "command": {-1, commandDocs},
 	"select": {2, selectDB}, "dbsize": {1, dbsize}, "flushall": {-1, flushAll},
 	"get": {2, get}, "set": {-3, set}, "del": {-2, del}, "exists": {-2, exists}, "incr": {2, incr},
-	"expire": {3, expire}, "pexpire": {3, expire}, "expireat": {3, expire}, "pexpireat": {3, expire},
+	"expire": {-3, expire}, "pexpire": {-3, expire}, "expireat": {-3, expire}, "pexpireat": {-3, expire},
 	"ttl": {2, ttl}, "pttl": {2, ttl}, "persist": {2, persist},
 }
 

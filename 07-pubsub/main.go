@@ -49,7 +49,7 @@ var commands = map[string]struct {
 	"ping": {-1, ping, true}, "echo": {2, echo, false}, "quit": {-1, quit, true}, "command": {-1, commandDocs, false},
 	"select": {2, selectDB, false}, "dbsize": {1, dbsize, false}, "flushall": {-1, flushAll, false},
 	"get": {2, get, false}, "set": {-3, set, false}, "del": {-2, del, false}, "exists": {-2, exists, false}, "incr": {2, incr, false},
-	"expire": {3, expire, false}, "pexpire": {3, expire, false}, "expireat": {3, expire, false}, "pexpireat": {3, expire, false},
+	"expire": {-3, expire, false}, "pexpire": {-3, expire, false}, "expireat": {-3, expire, false}, "pexpireat": {-3, expire, false},
 	"ttl": {2, ttl, false}, "pttl": {2, ttl, false}, "persist": {2, persist, false},
 	"save": {1, save, false}, "bgsave": {1, bgsave, false}, "lastsave": {1, lastSave, false},
 	// region: the new commands

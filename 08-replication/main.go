@@ -47,7 +47,7 @@ var commands = map[string]struct {
 	"ping": {-1, ping, "s"}, "echo": {2, echo, ""}, "quit": {-1, quit, "s"}, "command": {-1, commandDocs, ""},
 	"select": {2, selectDB, ""}, "dbsize": {1, dbsize, ""}, "flushall": {-1, flushAll, "w"},
 	"get": {2, get, ""}, "set": {-3, set, "w"}, "del": {-2, del, "w"}, "exists": {-2, exists, ""}, "incr": {2, incr, "w"},
-	"expire": {3, expire, "w"}, "pexpire": {3, expire, "w"}, "expireat": {3, expire, "w"}, "pexpireat": {3, expire, "w"},
+	"expire": {-3, expire, "w"}, "pexpire": {-3, expire, "w"}, "expireat": {-3, expire, "w"}, "pexpireat": {-3, expire, "w"},
 	"ttl": {2, ttl, ""}, "pttl": {2, ttl, ""}, "persist": {2, persist, "w"},
 	"save": {1, save, ""}, "bgsave": {1, bgsave, ""}, "lastsave": {1, lastSave, ""},
 	"subscribe": {-2, subscribe, "s"}, "unsubscribe": {-1, unsubscribe, "s"},

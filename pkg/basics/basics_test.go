@@ -84,6 +84,7 @@ var script = []struct{ line, reply, effect string }{
 	{"PERSIST none", ":0", ""},
 	{"EXPIRE none 5", ":0", ""},
 	{"EXPIRE e x", notInteger, ""},
+	{"EXPIRE e x NX", "-ERR Unsupported option NX", ""},
 	{"EXPIRE e 9223372036854775807", "-ERR invalid expire time in 'expire' command", ""},
 	{"PEXPIRE e 9223372036854775807", "-ERR invalid expire time in 'pexpire' command", ""},
 	{"SET f 1 EXAT 32503680000", "+OK", "SET f 1 PXAT 32503680000000"},

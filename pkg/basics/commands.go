@@ -123,6 +123,9 @@ func Set(db *store.DB, w *resp.Writer, args [][]byte) ([][]byte, error) {
 
 // Expire answers EXPIRE key s, PEXPIRE key ms, EXPIREAT key s and PEXPIREAT key ms.
 func Expire(db *store.DB, w *resp.Writer, args [][]byte) ([][]byte, error) {
+	if len(args) > 3 {
+		return nil, fmt.Errorf("ERR Unsupported option %s", args[3])
+	}
 	name := strings.ToLower(string(args[0]))
 	unit := map[string]string{"expire": "EX", "pexpire": "PX", "expireat": "EXAT", "pexpireat": "PXAT"}[name]
 	at, err := deadline(db.Store().Now(), unit, args[2], name)
