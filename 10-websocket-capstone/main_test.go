@@ -336,6 +336,7 @@ func testArguments(t *testing.T, bin string) {
 		"nosuchsetting":                    {"--nosuchsetting", "1"},
 		"http-bind is not a loopback":      {"--port", strconv.Itoa(freePort(t)), "--http-bind", "0.0.0.0", "--http-port", "0", "--http-port", strconv.Itoa(freePort(t))},
 		"address already in use":           {"--port", strconv.Itoa(freePort(t)), "--http-port", strconv.Itoa(taken(t))},
+		"Could not create server TCP":      {"--port", strconv.Itoa(taken(t)), "--http-port", "0"},
 		"is no number from 0 to 65535":     {"--http-port", "70000"},
 		"ws-queue: \"much\" is no size su": {"--ws-queue", "much"},
 	} {
@@ -344,6 +345,7 @@ func testArguments(t *testing.T, bin string) {
 		out, err := cmd.CombinedOutput()
 		require.Error(t, err, "%v", args)
 		require.Contains(t, string(out), want, "%v", args)
+		require.NotContains(t, string(out), "is listening", "%v", args)
 	}
 }
 
