@@ -219,3 +219,29 @@ func main() {
 	}
 	require.NotContains(t, out.String(), "work/04")
 }
+
+// What counts as done: a learner's own, and an exercise wherever it was solved; not the finished step, not what
+// failed, and not a run that left checks out.
+func TestRemember(t *testing.T) {
+	passed := check.Result{Status: check.Passed}
+	for name, c := range map[string]struct {
+		o       options
+		results []check.Result
+		done    bool
+	}{
+		"work":          {options{dir: "work/03"}, []check.Result{passed}, true},
+		"command":       {options{cmd: "x"}, []check.Result{passed}, true},
+		"finished step": {options{}, []check.Result{passed}, false},
+		"exercise":      {options{ex: 1}, []check.Result{passed}, true},
+		"failed":        {options{dir: "work/03"}, []check.Result{passed, {Status: check.Failed}}, false},
+		"no tool":       {options{dir: "work/03"}, []check.Result{passed, {Status: check.Skipped}}, true},
+		"left out":      {options{addr: "x"}, []check.Result{passed, {Status: check.Skipped, Unasked: true}}, false},
+		"nothing made":  {options{cmd: "x"}, []check.Result{{Status: check.Skipped}}, false},
+	} {
+		c.o.root = t.TempDir()
+		require.NoError(t, remember(c.o, 3, c.results, false), name)
+		p, err := check.LoadProgress(c.o.root)
+		require.NoError(t, err)
+		require.Equal(t, c.done, len(p.Steps)+len(p.Exercises) > 0, name)
+	}
+}
