@@ -3,6 +3,7 @@ package resp
 import (
 	"io"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -36,6 +37,10 @@ func (w *Writer) Flush() error {
 	}
 	return err
 }
+
+// Expect makes room for n more bytes, where the size of a big reply can be told before it is built:
+// growing to a hundred megabytes step by step copies several hundred.
+func (w *Writer) Expect(n int) { w.Buf = slices.Grow(w.Buf, n) }
 
 // Len returns the bytes that wait for Flush.
 func (w *Writer) Len() int { return len(w.Buf) }

@@ -172,8 +172,20 @@ func cmdLrange(c *Client) {
 		return
 	}
 	from, n := indexRange(start, stop, l.Len())
+	if n > bigReply {
+		c.w.Expect(replyBytes(l.MemBytes(), l.Len(), n))
+	}
 	c.w.Array(n)
 	l.RangeElem(from, n, func(e store.Elem) bool { c.bulkElem(e); return true })
+}
+
+// bigReply is how many elements a reply has whose memory is worth an estimate.
+const bigReply = 1000
+
+// replyBytes estimates the size of a reply of n of the elements of a collection: their share of its
+// memory, and what the protocol adds.
+func replyBytes(mem int64, elements, n int) int {
+	return int(float64(mem)/float64(elements)*float64(n)) + 8*n
 }
 
 // lposOptions are those of LPOS.
