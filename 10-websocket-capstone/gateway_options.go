@@ -73,8 +73,8 @@ type gatewaySetting struct {
 	set        func(o *gatewayOptions, value string) error
 }
 
-// gatewaySettings lists all settings, as takeArgs finds them on the command line
-// (--ws-queue 2mb).
+// gatewaySettings lists all settings, as they stand on the command line (--ws-queue 2mb) or in a
+// redis.conf (ws-queue 2mb).
 var gatewaySettings = []gatewaySetting{
 	{"http-port", "port of the page and the WebSocket, 0 for none", setInt(0, 65535, func(o *gatewayOptions) *int { o.PortChosen = true; return &o.Port })},
 	{"http-bind", "address of the page and the WebSocket", func(o *gatewayOptions, v string) error { o.Bind = v; return nil }},
@@ -106,29 +106,6 @@ func (o *gatewayOptions) Set(name, value string) (known bool, err error) {
 		}
 	}
 	return false, nil
-}
-
-// takeArgs takes the gateway's settings out of a command line in redis-server's
-// manner ("--name value …") and returns the rest, which is the server's.
-func (o *gatewayOptions) takeArgs(args []string) (rest []string, err error) {
-	for i := 0; i < len(args); {
-		end := i + 1
-		for end < len(args) && !strings.HasPrefix(args[end], "--") {
-			end++
-		}
-		name, isOption := strings.CutPrefix(args[i], "--")
-		known := false
-		if isOption {
-			if known, err = o.Set(name, strings.Join(args[i+1:end], " ")); err != nil {
-				return nil, err
-			}
-		}
-		if !known {
-			rest = append(rest, args[i:end]...)
-		}
-		i = end
-	}
-	return rest, nil
 }
 
 type setter = func(o *gatewayOptions, value string) error

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"byor/pkg/resp"
+	"byor/pkg/server"
 )
 
 // byor.resp.v1
@@ -575,13 +578,20 @@ func TestSettings(t *testing.T) {
 		require.True(t, known, s)
 		require.ErrorContains(t, err, s[0])
 	}
-	rest, err := o.takeArgs([]string{"redis.conf", "--port", "1", "--http-port", "81", "--save", "", "--WS-allow-commands", "config|get", "flushall", "--dir", "x"})
-	require.NoError(t, err)
-	require.Equal(t, []string{"redis.conf", "--port", "1", "--save", "", "--dir", "x"}, rest)
-	require.Equal(t, 81, o.Port)
+	cfg := server.DefaultConfig()
+	cfg.Others = o.Set
+	dir := t.TempDir()
+	file := filepath.Join(dir, "redis.conf")
+	require.NoError(t, os.WriteFile(file, []byte("port 1\nhttp-port 80\nws-origins a.example b.example\n"), 0o644))
+	require.NoError(t, cfg.ParseArgs([]string{file, "--http-port", "81", "--save", "", "--WS-allow-commands", "config|get", "flushall", "--dir", dir}))
+	require.Equal(t, int64(1), cfg.Port)
+	require.Equal(t, dir, cfg.Dir)
+	require.Equal(t, 81, o.Port, "the command line comes after the file")
+	require.Equal(t, []string{"a.example", "b.example"}, o.Origins)
 	require.Equal(t, []string{"config|get", "flushall"}, o.Allow)
-	_, err = o.takeArgs([]string{"--http-port", "x"})
-	require.ErrorContains(t, err, "http-port")
+	require.ErrorContains(t, cfg.ParseArgs([]string{"--http-port", "x"}), `http-port: "x" is no number`)
+	require.ErrorContains(t, cfg.ParseArgs([]string{"--http-port"}), "wrong number of arguments")
+	require.ErrorContains(t, cfg.ParseArgs([]string{"--http-nope", "1"}), "Bad directive")
 	known, err := o.Set("maxmemory", "1")
 	require.False(t, known)
 	require.NoError(t, err)

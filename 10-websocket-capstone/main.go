@@ -27,12 +27,9 @@ func main() { os.Exit(run(os.Args[1:])) }
 func run(args []string) int {
 	opts := defaultGatewayOptions()
 	args, eyes := takeTrace(args)
-	args, err := opts.takeArgs(args)
 	cfg := server.DefaultConfig()
-	if err == nil {
-		err = cfg.ParseArgs(args)
-	}
-	if err != nil {
+	cfg.Others = opts.Set
+	if err := cfg.ParseArgs(args); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

@@ -19,6 +19,9 @@ import (
 // and defaults except where DefaultConfig says otherwise. After New it is guarded by the engine's lock.
 type Config struct {
 	File string // where the configuration came from, for CONFIG REWRITE and INFO
+	// Others, set before ParseArgs or LoadFile, is asked about parameters that are not the server's:
+	// those of whatever stands around it. known is false where it does not know them either.
+	Others func(name, value string) (known bool, err error)
 
 	Bind           []string
 	Port           int64 // 0: no TCP
@@ -242,11 +245,17 @@ func (c *Config) directive(args [][]byte) string {
 		}
 		return ""
 	}
-	p := findParam(name)
+	p, value := findParam(name), strings.Join(words, " ")
+	if p == nil && c.Others != nil && len(words) > 0 {
+		if known, err := c.Others(name, value); err != nil {
+			return err.Error()
+		} else if known {
+			return ""
+		}
+	}
 	if p == nil || len(words) == 0 && name != "save" {
 		return "Bad directive or wrong number of arguments"
 	}
-	value := strings.Join(words, " ")
 	if p.name == "save" && value != "" && !c.saveGiven() {
 		c.Save = nil // the first save line replaces the defaults, the others add to it
 	}
