@@ -80,8 +80,8 @@ func (c *Conn) Expect(want string) *Conn {
 	n := min(len(want), len(c.in))
 	if string(c.in[:n]) != want {
 		c.got = append(c.got, c.in...)
-		c.t.fail(failure{Sent: c.sent, Want: Visible([]byte(want), 400), Got: c.gotText(err),
-			At: diffAt([]byte(want), c.got)})
+		at := diffAt([]byte(want), c.got)
+		c.t.fail(failure{Sent: c.sent, Want: Excerpt([]byte(want), at), Got: c.gotWhy(Excerpt(c.got, at), err), At: at})
 	}
 	c.done(n)
 	return c
@@ -94,8 +94,10 @@ func (c *Conn) done(n int) {
 }
 
 // gotText shows what came since the last expectation and why no more did.
-func (c *Conn) gotText(err error) string {
-	got := Visible(c.got, 400)
+func (c *Conn) gotText(err error) string { return c.gotWhy(Visible(c.got, excerptMax), err) }
+
+// gotWhy is gotText with another look at what came.
+func (c *Conn) gotWhy(got string, err error) string {
 	switch {
 	case err == nil:
 		return got

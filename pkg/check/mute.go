@@ -16,6 +16,9 @@ import (
 const (
 	muteHint = "no client gets an answer, not even to PING. In a fresh skeleton, begin with the first piece of \"Build it\". " +
 		"Else somebody waits for ever, and all others for him: a lock taken twice by one goroutine (RLock, then Lock, too), a Write to a client that does not read"
+	// An echo server knows no PING, and has no lock.
+	muteEcho = "no client gets a line back. In a fresh skeleton, begin with the first piece of \"Build it\". Else somebody waits for ever: " +
+		"a Read for bytes that do not come, or Accept for a client that does not leave"
 	muteEnough = 3 // checks in a row
 	muteRest   = "not asked, since the last three checks left nobody an answer: mend that first"
 )

@@ -50,12 +50,9 @@ func (p *Report) Result(r Result) {
 		p.field("sent", r.Sent)
 		p.field("expected", r.Expected)
 		p.field("got", r.Got)
-		if r.Mute {
-			p.field("hint", muteHint)
+		for _, h := range hints(r) {
+			p.field("hint", h)
 		}
-		p.field("hint", missing(r))
-		p.field("hint", crashHint(r))
-		p.field("hint", r.Hint)
 		p.field("guide", r.Guide)
 	}
 	if p.Verbose {
@@ -64,6 +61,28 @@ func (p *Report) Result(r Result) {
 		}
 	}
 }
+
+// hints returns what may help with r, the likeliest first. Where the server answers nobody, crashed or lacks a
+// command, the check's own hint is about something else and stays away, unless it could name the cause.
+func hints(r Result) []string {
+	switch text := missing(r); {
+	case text != "":
+		return []string{text}
+	case r.Mute && r.Step == 1:
+		return []string{muteEcho}
+	case r.Mute && waiting.MatchString(r.Hint):
+		return []string{muteHint, "perhaps: " + r.Hint}
+	case r.Mute:
+		return []string{muteHint}
+	}
+	if text := crashHint(r); text != "" {
+		return []string{text, "perhaps: " + r.Hint}
+	}
+	return []string{r.Hint}
+}
+
+// waiting finds the hints that can explain why a server answers nobody.
+var waiting = regexp.MustCompile(`(?i)\b(r?locks?|waits?|blocks?|goroutines?|queues?)\b`)
 
 // commandName tells a command from a piece of the stream that was taken for one.
 var commandName = regexp.MustCompile(`^[A-Za-z]+$`)
@@ -76,7 +95,8 @@ func missing(r Result) string {
 		flag, _, _ = strings.Cut(flag, "\n")
 		return "the server has no flag " + flag + " yet"
 	}
-	_, after, found := strings.Cut(r.Got, text)
+	reply, _, _ := strings.Cut(r.Got, said) // what a server says at its end is no reply
+	_, after, found := strings.Cut(reply, text)
 	name, _, closed := strings.Cut(after, "'")
 	if !found || !closed || strings.Contains(r.Expected, text) || !commandName.MatchString(name) {
 		return ""

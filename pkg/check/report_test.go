@@ -15,7 +15,7 @@ func TestReportNamesTheMissingCommand(t *testing.T) {
 	}
 	r := Result{Status: Failed, Expected: `"+OK\r\n"`, Got: `"-ERR unknown command 'SAVE', with args beginning with: \r\n"`, Hint: "its own"}
 	require.Contains(t, shown(r), "does not know SAVE yet")
-	require.Contains(t, shown(r), "its own")
+	require.NotContains(t, shown(r), "its own") // which is about a command that is there
 
 	whole := r.Got
 	r.Got = "ERR unknown command 'SAVE', with args beginning with: " // as a check says it that expects a number
@@ -25,6 +25,10 @@ func TestReportNamesTheMissingCommand(t *testing.T) {
 
 	r.Got = `"-ERR unknown command '$4', with args beginning with: \r\n"` // no command, but a piece of one
 	require.NotContains(t, shown(r), "does not know")
+
+	r.Got = "it ended (exit status 1)" + said + "a.aof, offset 9: [\"x\"] answers \"-ERR unknown command 'x', with args" // of a file, not of a client
+	require.NotContains(t, shown(r), "does not know")
+	require.Contains(t, shown(r), "its own")
 
 	r.Got = whole
 	r.Expected = r.Got // the check is about unknown commands
@@ -42,4 +46,26 @@ func TestReportNamesTheCrash(t *testing.T) {
 	require.Contains(t, shown("the server closed the connection (end of stream); the server has ended (exit status 2)"+said+"panic: runtime error"), "has crashed")
 	require.NotContains(t, shown("the server closed the connection (end of stream)"), "crashed")
 	require.NotContains(t, shown("; the server has ended (exit status 1)"+said+"no such file"), "crashed")
+}
+
+// A server that answers nobody is told that, and a check's own hint only where it could be the cause.
+func TestReportOfAMuteServer(t *testing.T) {
+	shown := func(step int, hint string) string {
+		var out strings.Builder
+		(&Report{W: &out}).Result(Result{Status: Failed, Step: step, Mute: true, Expected: "a", Got: "nothing", Hint: hint})
+		return out.String()
+	}
+	require.NotContains(t, shown(3, "GET answers a bulk string"), "bulk string")
+	require.Contains(t, shown(3, "a lock is taken twice"), "perhaps: a lock is taken twice")
+	require.Contains(t, shown(1, "send back buf[:n]"), "no client gets a line back")
+	require.NotContains(t, shown(1, "send back buf[:n]"), "PING")
+}
+
+func TestExcerptShowsTheDifference(t *testing.T) {
+	require.Equal(t, `"short"`, Excerpt([]byte("short"), 2))
+	long := []byte(strings.Repeat("a", 500) + "X" + strings.Repeat("b", 500))
+	require.Equal(t, `…460 bytes… "`+strings.Repeat("a", 40)+"X"+strings.Repeat("b", 39)+`" …461 bytes…`, Excerpt(long, 500))
+	require.Equal(t, `"`+strings.Repeat("a", 80)+`" …921 bytes…`, Excerpt(long, 0))
+	require.Equal(t, `…961 bytes… "`+strings.Repeat("b", 40)+`"`, Excerpt(long, len(long)))
+	require.Equal(t, `"`+strings.Repeat("a", 80)+`" …921 bytes…`, Excerpt(long, -1))
 }

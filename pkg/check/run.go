@@ -253,7 +253,7 @@ func verdict(res Result, t *T, c Check, p any) Result {
 	case failure:
 		res.Status = Failed
 		if len(p.Sent) > 0 {
-			res.Sent = Visible(p.Sent, 400)
+			res.Sent = Visible(p.Sent, excerptMax)
 		}
 		res.Expected, res.Got, res.Hint = p.Want, p.Got, p.Hint
 		if p.At > 0 && len(p.Got) > 60 {

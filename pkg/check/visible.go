@@ -48,3 +48,24 @@ func diffAt(a, b []byte) int {
 	}
 	return -1
 }
+
+// excerptMax is how many bytes a report shows of something long.
+const excerptMax = 160
+
+// Excerpt is Visible for b that differs from something at byte at (-1: nowhere): of long data it shows what is
+// around that byte, and notes how much it leaves out on either side.
+func Excerpt(b []byte, at int) string {
+	if len(b) <= excerptMax {
+		return Visible(b, 0)
+	}
+	from := max(0, min(at, len(b))-excerptMax/4)
+	to := min(len(b), from+excerptMax/2)
+	out := Visible(b[from:to], 0)
+	if from > 0 {
+		out = fmt.Sprintf("…%d bytes… %s", from, out)
+	}
+	if to < len(b) {
+		out += fmt.Sprintf(" …%d bytes…", len(b)-to)
+	}
+	return out
+}
