@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +24,7 @@ type Server struct {
 	mu     sync.Mutex
 	cmd    *exec.Cmd
 	out    *tail
+	usual  string        // what it said in its first run
 	done   chan struct{} // closed when the process has been waited for
 	state  *os.ProcessState
 }
@@ -75,6 +77,9 @@ func (s *Server) launch(cmd *exec.Cmd) error {
 	}
 	done := make(chan struct{})
 	s.mu.Lock()
+	if s.out != nil && s.usual == "" {
+		s.usual = s.out.String()
+	}
 	s.cmd, s.out, s.done, s.state = cmd, out, done, nil
 	s.mu.Unlock()
 	go func() {
@@ -186,6 +191,23 @@ func (s *Server) Output() string {
 	}
 	return s.out.String()
 }
+
+// fresh returns the lines of Output that the first run of s had not, whatever numbers stand in them.
+func (s *Server) fresh() string {
+	known := map[string]bool{}
+	for _, l := range strings.Split(s.usual, "\n") {
+		known[digits.ReplaceAllString(l, "0")] = true
+	}
+	var out []string
+	for _, l := range strings.Split(s.Output(), "\n") {
+		if !known[digits.ReplaceAllString(l, "0")] {
+			out = append(out, l)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+var digits = regexp.MustCompile(`[0-9]+`)
 
 // said is Output for the end of a message.
 func (s *Server) said() string {
