@@ -348,11 +348,13 @@ func (s *server) serve(ln net.Listener) {
 			// Inside the goroutine the counting could come too late: drain would find nobody to
 			// wait for, although somebody is on his way.
 			s.busy.Add(1)
+			// endregion
 			go func() {
+				// region: and down when it is over
 				defer s.busy.Done()
+				// endregion
 				s.handle(conn)
 			}()
-			// endregion
 		case errors.Is(err, net.ErrClosed):
 			return
 		default: // too many open files: wait until somebody leaves

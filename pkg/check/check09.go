@@ -23,9 +23,9 @@ const acceptHint = "Accept's error taken for a crash: once you have closed the l
 func init() {
 	register(9, 0,
 		Check{Name: "sigterm", What: "SIGTERM saves the data and exits with 0", Run: func(t *T) { signalSaves(t, sigTerm) }, Own: true, Guide: "Build it",
-			Hint: "catch SIGTERM (signal.Notify): init systems and containers send it. " + acceptHint},
+			Hint: "catch SIGTERM (signal.Notify): init systems and containers send it"},
 		Check{Name: "sigint", What: "Ctrl-C saves the data and exits with 0", Run: func(t *T) { signalSaves(t, sigInt) }, Own: true, Guide: "Build it",
-			Hint: "catch SIGINT as SIGTERM: save, then exit with 0. " + acceptHint},
+			Hint: "catch SIGINT (os.Interrupt) as SIGTERM: save, then exit with 0"},
 		Check{Name: "shutdown", What: "SHUTDOWN saves, closes without an answer, exits with 0", Run: shutdownSaves, Own: true, Guide: "Build it",
 			Hint: "SHUTDOWN takes the same way as a signal; it has no reply, the closed connection is the answer"},
 		Check{Name: "shutdown-nosave", What: "SHUTDOWN NOSAVE exits without saving, SHUTDOWN SAVE with", Run: shutdownNosave, Own: true, Guide: "Build it",
@@ -34,6 +34,9 @@ func init() {
 			Hint: "blocked Reads never woken: a goroutine in Read waits for ever. Close its connection or set a read deadline that has passed"},
 		Check{Name: "stalled-client", What: "a client that reads nothing does not hold up the exit", Run: stalledClient, Own: true, Slow: 5,
 			Hint: "a drain needs an end: give Write a deadline, and close who has not taken his answers in time"},
+		Check{Name: "last-replies", What: "who is reading a reply when the end comes gets all of it", Run: lastReplies, Own: true, Slow: 3, Guide: "Build it",
+			NotRedis: "it does not wait for its clients",
+			Hint:     "the exit cuts a reply off: wait until each connection has ended, and wake those in Read with a read deadline. Close, SetDeadline and os.Exit cut off those who are just writing"},
 		Check{Name: "pipelines-in-flight", What: "under load each client gets whole replies, then a close, and nothing acknowledged is lost", Run: inFlight, Own: true, Slow: 3,
 			Hint: "finish the command that runs, flush its reply, then close: a reply cut in the middle tells the client nothing. Save when the last command is over, not before"},
 		Check{Name: "log-synced-last", What: "the log is synced after its last write, before the exit", Run: syncedLast, Own: true, Slow: 3,
@@ -42,6 +45,8 @@ func init() {
 			Hint: "flush what the log still buffers before you exit"},
 		Check{Name: "save-fails", What: "when the data cannot be saved, SHUTDOWN says so and the server stays", Run: saveFails, Own: true,
 			Hint: "an exit that loses the data is worse than none: answer -ERR Errors trying to SHUTDOWN. Check logs. and go on; NOSAVE is the way out"},
+		Check{Name: "bgsave-under-way", What: "a BGSAVE that has not ended does not get into the way of the last save", Run: bgsaveUnderWay, Own: true, Slow: 3, Guide: "Build it",
+			Hint: "a BGSAVE shows an older moment: give it up before you save, or wait until it is over"},
 		Check{Name: "second-signal", What: "a second Ctrl-C does not wait for the drain", Run: secondSignal, Own: true, Slow: 3, Guide: "Build it",
 			Hint: "no forced exit on a second signal: who asks twice does not want to wait. Stay awake for it while the first is obeyed, and exit with 1"},
 		Check{Name: "vet", What: "go vet finds nothing to say", Run: vetted, Own: true, Slow: 6, Until: 9, NotRedis: "it looks at Go code",
@@ -53,15 +58,45 @@ func init() {
 // exits expects s to end by itself with code 0.
 func (t *T) exits(s *Server, d time.Duration) {
 	code, ended := s.Exit(d)
+	t.endedWell(s, d, code, ended)
+}
+
+func (t *T) endedWell(s *Server, d time.Duration, code int, ended bool) {
 	t.Require(ended, fmt.Sprintf("the process ends within %v", d), "it still runs%s", s.said())
 	t.Require(code == 0, "exit code 0", "%s%s", s.state, s.said())
 }
 
+// obeys sends s a signal and expects it to end by itself, with code 0. How it fails says which piece is
+// missing.
+func (t *T) obeys(s *Server, sig syscall.Signal) {
+	s.Signal(sig)
+	code, ended := s.Exit(t.limit)
+	switch {
+	case !ended:
+		t.Hint("the signal is caught, and nothing ends then. Who obeys it (stop, in the skeleton) has to close the listener: Accept returns, then serve, and main goes on to its end")
+	case code > 0:
+		t.Hint(acceptHint)
+	}
+	t.endedWell(s, t.limit, code, ended)
+}
+
+// endsAtAll makes sure that SIGTERM ends a server that has no clients. Where it does not, all that
+// follows would fail after a long wait, with a hint to something else.
+func (t *T) endsAtAll() {
+	s := t.Start(Options{})
+	t.DialTo(s).Ask("+PONG\r\n", "PING").Close()
+	s.Signal(sigTerm)
+	code, ended := s.Exit(t.limit)
+	if !ended || code != 0 {
+		t.Hint("SIGTERM alone does not end the server well, even when no client is there: mend the check sigterm first").Guide("Build it")
+		t.endedWell(s, t.limit, code, ended)
+	}
+}
+
 func signalSaves(t *T, sig syscall.Signal) {
 	s := t.Start(Options{})
-	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "kept").Ask("+OK\r\n", "SET", "ttl", "v", "EX", "1000")
-	s.Signal(sig)
-	t.exits(s, t.limit)
+	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "kept").Ask("+OK\r\n", "SET", "ttl", "v", "EX", "1000").Close()
+	t.obeys(s, sig)
 	t.Hint("the data must be saved before the exit: what SAVE does, once no command runs any more").again(s)
 	t.DialTo(s).Ask(Bulk("kept"), "GET", "a").between(900_000, 1_000_000, "PTTL", "ttl")
 }
@@ -88,6 +123,7 @@ func shutdownNosave(t *T) {
 }
 
 func idleClients(t *T) {
+	t.endsAtAll()
 	s := t.Start(Options{})
 	conns := make([]*Conn, 20)
 	for i := range conns {
@@ -109,6 +145,7 @@ func idleClients(t *T) {
 }
 
 func stalledClient(t *T) {
+	t.endsAtAll()
 	s := t.Start(Options{})
 	c := t.DialTo(s).SmallWindow()
 	c.Ask("+OK\r\n", "SET", "big", strings.Repeat("x", 1<<20))
@@ -121,6 +158,7 @@ func stalledClient(t *T) {
 }
 
 func secondSignal(t *T) {
+	t.endsAtAll()
 	s := t.Start(Options{})
 	c := t.DialTo(s).SmallWindow()
 	c.Ask("+OK\r\n", "SET", "big", strings.Repeat("x", 1<<20))
@@ -177,7 +215,46 @@ func (t *T) load(s *Server, clients int, running *atomic.Int64) []int64 {
 	return acked
 }
 
+// lastReplies has a client with a reply that no socket's buffers hold: it is half written when the end
+// comes, and its client reads the rest after that.
+func lastReplies(t *T) {
+	t.endsAtAll()
+	s := t.Start(Options{})
+	big := strings.Repeat("x", 16<<20)
+	c := t.DialTo(s).Ask("+OK\r\n", "SET", "big", big).Cmd("GET", "big")
+	t.Sleep(200 * time.Millisecond)
+	s.Signal(sigTerm)
+	t.Sleep(300 * time.Millisecond)
+	c.Expect(Bulk(big)).ExpectClose()
+	t.exits(s, t.limit)
+	t.again(s)
+	t.Hint("what came before SHUTDOWN in the pipeline was executed, so it is answered; what came after it was not")
+	c = t.DialTo(s).Send("SET a 1\r\nSHUTDOWN\r\nSET b 2\r\n").Expect("+OK\r\n")
+	c.ExpectClose()
+	t.exits(s, t.limit)
+	t.again(s)
+	t.DialTo(s).Ask(Bulk("1"), "GET", "a").Ask(":0\r\n", "EXISTS", "b")
+}
+
+// bgsaveUnderWay lets the end come microseconds after a BGSAVE has begun.
+func bgsaveUnderWay(t *T) {
+	t.endsAtAll()
+	s := t.Start(Options{})
+	c := t.DialTo(s)
+	var fill strings.Builder
+	const keys = 20000
+	for i := range keys {
+		fill.Write(resp.AppendCommandStrings(nil, "SET", fmt.Sprint("k", i), strings.Repeat("v", 100)))
+	}
+	c.Send(fill.String()).Expect(strings.Repeat("+OK\r\n", keys))
+	c.Ask("+OK\r\n", "SET", "a", "old").Ask(Err("ERR syntax error"), "SHUTDOWN", "PERHAPS").Send("BGSAVE\r\nSET a new\r\nSHUTDOWN\r\n")
+	t.exits(s, t.limit)
+	t.again(s)
+	t.DialTo(s).Ask(Bulk("new"), "GET", "a").Ask(fmt.Sprintf(":%d\r\n", keys+1), "DBSIZE")
+}
+
 func inFlight(t *T) {
+	t.endsAtAll()
 	for _, fsync := range []string{"", "everysec"} {
 		s := t.Start(Options{Fsync: fsync})
 		var running atomic.Int64
@@ -200,6 +277,7 @@ func inFlight(t *T) {
 }
 
 func syncedLast(t *T) {
+	t.endsAtAll()
 	s, calls := t.startTraced(Options{Fsync: "everysec"}, "write,writev,pwrite64,fsync,fdatasync")
 	var running atomic.Int64
 	go func() {
@@ -227,6 +305,7 @@ func syncedLast(t *T) {
 }
 
 func everysecTail(t *T) {
+	t.endsAtAll()
 	s := t.Start(Options{Fsync: "everysec"})
 	c := t.DialTo(s)
 	for i := range 300 {
@@ -256,6 +335,17 @@ func saveFails(t *T) {
 		t.Fail("-ERR Errors trying to SHUTDOWN. Check logs.", got)
 	}
 	t.Require(str(v) == "ERR Errors trying to SHUTDOWN. Check logs.", "-ERR Errors trying to SHUTDOWN. Check logs.", "%s", str(v))
-	c.Ask(Bulk("1"), "GET", "a").Cmd("SHUTDOWN", "NOSAVE").ExpectClose()
+	t.Hint("the shutdown has failed, so all goes on, for old clients and new ones: close the listener when all is saved, not before")
+	c.Ask(Bulk("1"), "GET", "a")
+	t.DialTo(s).Ask(Bulk("1"), "GET", "a")
+	for range 2 {
+		t.Hint("a signal is no reason to lose the data either: go on when they cannot be saved, and take the next signal for a first one")
+		s.Signal(sigTerm)
+		t.Sleep(500 * time.Millisecond)
+		t.Require(s.Alive(), "the server goes on after a SIGTERM that it cannot obey without losing data", "%v%s", s.state, s.said())
+		t.DialTo(s).Ask(Bulk("1"), "GET", "a")
+	}
+	t.Hint("NOSAVE is the way out when the data cannot be saved")
+	c.Cmd("SHUTDOWN", "NOSAVE").ExpectClose()
 	t.exits(s, t.limit)
 }
