@@ -149,11 +149,11 @@ func (s *server) applyStream(conn net.Conn, r *resp.CommandReader, start int64) 
 	}()
 	c := &client{srv: s, db: s.data.DB(0), w: resp.NewWriter(nil), isMaster: true}
 	for {
-		// region: apply, count, never answer
 		args, err := r.ReadCommand()
 		if err != nil {
 			return err
 		}
+		// region: apply, count, never answer
 		size := int64(len(resp.AppendCommand(nil, args...)))
 		switch name := strings.ToLower(string(args[0])); name {
 		case "replconf": // GETACK: the one thing that is answered, with the offset before it

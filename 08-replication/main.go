@@ -263,13 +263,13 @@ func run(addr, dir string, useLog bool, policy, master string, trace bool) error
 	defer stop()
 	context.AfterFunc(ctx, func() { ln.Close() })
 	go s.expireInBackground(ctx)
+	go s.pingReplicas(ctx)
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	if master != "" {
 		go s.follow(ctx, port)
 		fmt.Printf("08-replication listens on %s and follows %s. In another terminal: redis-cli -p %s GET something that you SET there. Ctrl-C ends it.\n",
 			ln.Addr(), master, port)
 	} else {
-		go s.pingReplicas(ctx)
 		fmt.Printf("08-replication listens on %s. Start a second node in another terminal: make 08-replication ARGS=\"-addr 127.0.0.1:6381 -dir /tmp -replicaof %s\" (or: redis-server --port 6381 --replicaof 127.0.0.1 %s). Ctrl-C ends it.\n",
 			ln.Addr(), ln.Addr(), port)
 	}

@@ -50,9 +50,7 @@ func replconf(c *client, args [][]byte) ([][]byte, error) {
 		return nil, nil // an answer would be taken for a part of the stream
 	}
 	// endregion
-	if c.replica == nil {
-		c.w.OK()
-	}
+	c.w.OK()
 	return nil, nil
 }
 
@@ -86,15 +84,23 @@ func (s *server) serveReplica(r *replica) error {
 		defer s.mu.Unlock()
 		delete(s.replicas, r)
 	}()
+	if err := s.sendSnapshot(r, d, header); err != nil {
+		return err
+	}
+	return r.sendStream()
+}
+
+// sendSnapshot sends header, the answer to PSYNC, and behind it the picture.
+func (s *server) sendSnapshot(r *replica, d *basics.Dump, header string) (err error) {
+	// region: snapshot, then stream
+	// "$length", then so many bytes, and no line end behind them: it looks like a bulk string, and
+	// is none. The next byte belongs to the stream.
 	file, err := s.snapshotFile(d)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name())
+	defer os.Remove(file.Name()) // after Close: deferred calls run last to first
 	defer file.Close()
-	// region: snapshot, then stream
-	// "$length", then so many bytes, and no line end behind them: it looks like a bulk string, and
-	// is none. The next byte belongs to the stream.
 	size, err := file.Seek(0, io.SeekCurrent)
 	if err == nil {
 		_, err = fmt.Fprintf(r.conn, "%s$%d\r\n", header, size)
@@ -106,10 +112,7 @@ func (s *server) serveReplica(r *replica) error {
 		_, err = io.Copy(r.conn, file)
 	}
 	// endregion
-	if err != nil {
-		return err
-	}
-	return r.sendStream()
+	return err
 }
 
 // sendStream sends what is put into the queue, for as long as the replica takes it.
@@ -164,7 +167,9 @@ func (s *server) snapshotFile(d *basics.Dump) (*os.File, error) {
 	return f, d.Write(f, &s.mu)
 }
 
-// pingReplicas lets the replicas know every ten seconds that we are there, though nothing changes.
+// pingReplicas lets the replicas know every ten seconds that we are there, though nothing changes: a
+// real one takes a master that has said nothing for 60 seconds for dead. We do so as a replica, too,
+// for those who follow us.
 func (s *server) pingReplicas(ctx context.Context) {
 	for ctx.Err() == nil {
 		time.Sleep(10 * time.Second)
