@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -106,7 +107,30 @@ func Start(root string, step int, dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	inOrder(names, filepath.Join(from, "GUIDE.md"))
 	return names, makeCompile(root, dir)
+}
+
+// inOrder sorts the names of the pieces as the sections of the guide's "Build it" name them.
+func inOrder(names []string, guide string) {
+	b, _ := os.ReadFile(guide)
+	_, text, _ := strings.Cut(strings.ToLower(string(b)), "## build it")
+	place := func(name string) int {
+		if i := buildSection(text, name); i >= 0 {
+			return i
+		}
+		return len(text)
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return place(a) - place(b) })
+}
+
+// buildSection returns where in text the section "**N. name …" begins, or -1.
+func buildSection(text, name string) int {
+	at := regexp.MustCompile(`(?m)^\*\*\d+\. [^*\n]*` + regexp.QuoteMeta(strings.ToLower(name))).FindStringIndex(text)
+	if at == nil {
+		return -1
+	}
+	return at[0]
 }
 
 // makeCompile mends the skeleton in dir until the compiler takes it.
