@@ -31,7 +31,7 @@ func init() {
 			Hint: "redis-server --replicaof is a strict reader: the snapshot must be whole, the stream RESP arrays only"},
 		Check{Name: "follows-redis", What: "it follows a real redis-server and has the same data", Run: followsRedis, Own: true, Slow: 4, Guide: "How real Redis does it",
 			Hint: "empty lines are keep-alives, also before +FULLRESYNC; read one reply before you send the next command"},
-		Check{Name: "follower-handshake", What: "a replica asks PING, REPLCONF, PSYNC ? -1, each after the answer", Run: followerHandshake, Own: true, Guide: "On the wire",
+		Check{Name: "follower-handshake", What: "a replica asks PING, REPLCONF and, after their answers, PSYNC ? -1", Run: followerHandshake, Own: true, Guide: "On the wire",
 			Hint: "PING, REPLCONF listening-port, REPLCONF capa …, PSYNC ? -1, as arrays; a real master refuses PSYNC with answers pending"},
 		Check{Name: "stream-in-one-read", What: "stream bytes that arrive together with the snapshot are applied", Run: streamInOneRead, Own: true,
 			Hint: "a new bufio.Reader after the handshake loses what the old one had read ahead: one reader for the link's whole life"},
@@ -152,6 +152,10 @@ func (c *Conn) streamValue(size *int) resp.Value {
 func handshake(t *T) {
 	r := t.attach(t.Server())
 	t.Require(bytes.HasPrefix(r.rdb, []byte("REDIS00")), `a snapshot that opens with "REDIS00"`, "%s", Visible(r.rdb, 100))
+	t.Hint("whoever asks for another history, or for more of ours than we remember, gets +FULLRESYNC and everything")
+	c := t.Dial().Ask("+OK\r\n", "REPLCONF", "capa", "psync2").Cmd("PSYNC", fakeID, "1")
+	line := c.skipLine("+FULLRESYNC <40 hex digits> <offset>")
+	t.Require(fullResync.MatchString(line), "+FULLRESYNC <40 hex digits> <offset>", "%q", line)
 }
 
 func snapshotFrame(t *T) {
@@ -191,6 +195,33 @@ func streamCommands(t *T) {
 	t.Require(got[1] == d && err == nil && at > now+90_000 && at < now+110_000, "SET "+d+" v PXAT <Unix milliseconds>", "%q", got)
 	got, _ = r.next()
 	t.Require(strings.EqualFold(got[0], "DEL") && got[1] == k, "DEL "+k, "%q", got)
+	t.streamMore(r, c, k)
+}
+
+// streamMore asks for what is easily forgotten in the stream: other databases, deadlines that are
+// given later, what expires, and messages.
+func (t *T) streamMore(r *replica, c *Conn, k string) {
+	t.Hint("a change in another database is sent behind a SELECT of that database")
+	c.Ask("+OK\r\n", "SELECT", "1").Ask("+OK\r\n", "SET", k, "1")
+	r.streamIs("SELECT", "1")
+	r.streamIs("SET", k, "1")
+	t.Hint("EXPIRE is sent as PEXPIREAT, with the moment in Unix milliseconds: the replica gets it later")
+	now := time.Now().UnixMilli()
+	c.Ask(":1\r\n", "EXPIRE", k, "100")
+	got, _ := r.next()
+	t.Require(len(got) == 3 && strings.EqualFold(got[0], "PEXPIREAT") && got[1] == k, "PEXPIREAT "+k+" <Unix milliseconds>", "%q", got)
+	at, err := strconv.ParseInt(got[2], 10, 64)
+	t.Require(err == nil && at > now+90_000 && at < now+110_000, "a moment in 100 seconds, in Unix milliseconds", "%q", got)
+	t.Hint("replicas do not delete what has expired, they wait for the master's DEL: send it when a key's time is over")
+	c.Ask(":1\r\n", "PEXPIRE", k, "20")
+	got, _ = r.next()
+	t.Require(strings.EqualFold(got[0], "PEXPIREAT"), "PEXPIREAT "+k+" <Unix milliseconds>", "%q", got)
+	c.eventually("(nil)", "GET", k)
+	got, _ = r.next()
+	t.Require(len(got) == 2 && (strings.EqualFold(got[0], "DEL") || strings.EqualFold(got[0], "UNLINK")) && got[1] == k, "DEL "+k, "%q", got)
+	t.Hint("PUBLISH is sent, too, for the subscribers of the replicas")
+	c.Ask(":0\r\n", "PUBLISH", "channel", "message")
+	r.streamIs("PUBLISH", "channel", "message")
 }
 
 func streamOffset(t *T) {
@@ -245,6 +276,25 @@ func noGap(t *T) {
 		t.joined(r, base)
 		r.Close()
 	}
+	first, second := t.attach(s), t.attach(s)
+	stop.Store(true)
+	wg.Wait()
+	end := t.Key("end")
+	t.DialTo(s).Ask("+OK\r\n", "SET", end, "v")
+	t.Hint("the offset in +FULLRESYNC must be that of the very moment of the snapshot: take the copy, the list and the offset under one lock")
+	a, b := first.offset+first.sizeUntil(end), second.offset+second.sizeUntil(end)
+	t.Require(a == b, "two replicas that have the same stream are at the same offset", "%d and %d", a, b)
+}
+
+// sizeUntil reads the stream until key is changed and returns how many bytes that were.
+func (r *replica) sizeUntil(key string) (total int64) {
+	for {
+		cmd, n := r.next()
+		total += int64(n)
+		if len(cmd) > 1 && cmd[1] == key {
+			return total
+		}
+	}
 }
 
 // joined expects each of noGap's writes in the snapshot or in the stream.
@@ -262,6 +312,8 @@ func (t *T) joined(r *replica, base string) {
 		f := strings.Split(strings.TrimPrefix(cmd[1], base+":"), ":")
 		w, _ := strconv.Atoi(f[0])
 		i, _ := strconv.Atoi(f[1])
+		t.Require(!bytes.Contains(r.rdb, append([]byte(cmd[1]), 1, 'v')), cmd[1]+" in the stream only, or an INCR would be made twice",
+			"it is in the snapshot as well")
 		if seen[w] < 0 && i > 0 { // the first of this writer: the one before is in the snapshot
 			prev := fmt.Sprintf("%s:%d:%d", base, w, i-1)
 			t.Require(bytes.Contains(r.rdb, append([]byte(prev), 1, 'v')), prev+" in the snapshot, since the stream begins with the next",
@@ -362,6 +414,7 @@ func followsRedis(t *T) {
 
 func followerHandshake(t *T) {
 	m := t.fakeMaster()
+	m.wary = true
 	s := t.startFollower(m)
 	l := m.accept(0, emptyRDB, "")
 	names := ""
@@ -416,6 +469,7 @@ func linkInPieces(t *T) {
 	l.send(cmds("SELECT 0", "SET streamed 1", "INCR streamed"))
 	c := t.DialTo(s)
 	c.eventually("shot", "GET", "snap")
+	t.Hint("one Read is not one command: a command is whole when its last byte has come")
 	c.eventually("2", "GET", "streamed")
 }
 
@@ -423,7 +477,9 @@ func silentReplica(t *T) {
 	m := t.fakeMaster()
 	s := t.startFollower(m)
 	l := m.accept(0, emptyRDB, cmds("SELECT 0", "SET a 1", "INCR a", "PING", "DEL b", "SET c d"))
-	t.DialTo(s).eventually("d", "GET", "c")
+	c := t.DialTo(s)
+	c.Hint("the commands of the stream must be executed").eventually("d", "GET", "c")
+	c.Hint("replying to propagated writes: a command from the master gets no answer; only REPLCONF ACK goes back")
 	l.send(cmds("REPLCONF GETACK *"))
 	off := strconv.Itoa(len(cmds("SELECT 0", "SET a 1", "INCR a", "PING", "DEL b", "SET c d")))
 	if got := l.ack(off); got != off {
@@ -439,7 +495,10 @@ func getAck(t *T) {
 	first := cmds("SELECT 0", "SET a 1")
 	ask := cmds("REPLCONF GETACK *")
 	l.send(first + ask)
+	t.Hint("the offset is that of +FULLRESYNC, and behind each command of the stream its length in bytes is added; counting the current GETACK " +
+		"is too much: answer, then add its 37")
 	t.ackIs(l, 1000+len(first))
+	t.Hint("a GETACK is a part of the stream as well: its 37 bytes are added when it has been answered, and PING counts, too")
 	l.send(ask)
 	t.ackIs(l, 1000+len(first)+len(ask))
 	l.send(cmds("PING") + ask)
@@ -461,7 +520,7 @@ func masterExpires(t *T) {
 	later := strconv.FormatInt(time.Now().Add(time.Hour).UnixMilli(), 10)
 	l := m.accept(0, emptyRDB, cmds("SELECT 0", "SET short 41 PXAT "+at, "SET there 1"))
 	c := t.DialTo(s)
-	c.eventually("1", "GET", "there")
+	c.Hint("the commands of the stream must be executed").eventually("1", "GET", "there")
 	t.Sleep(500 * time.Millisecond)
 	c.Hint("a replica hides what has expired").Ask("$-1\r\n", "GET", "short")
 	t.Hint("a replica that expires by itself changes data its master did not change: the master's clock decides, and here it gave the key more time")
@@ -476,19 +535,21 @@ func oldDataGoes(t *T) {
 	s := t.startFollower(m)
 	l := m.accept(0, rdbWith("old", "data"), "")
 	c := t.DialTo(s)
-	c.eventually("data", "GET", "old")
+	c.Hint("the snapshot behind $<length> must be loaded").eventually("data", "GET", "old")
 	l.c.Close()
 	m.accept(0, rdbWith("new", "data"), "")
 	c.eventually("data", "GET", "new")
-	c.Ask("$-1\r\n", "GET", "old")
+	c.Hint("the snapshot is the whole truth: drop the old keyspace before you load it").Ask("$-1\r\n", "GET", "old")
 }
 
 func reconnects(t *T) {
-	m := t.fakeMaster()
+	m, open := t.lateMaster()
 	s := t.startFollower(m)
+	t.Sleep(100 * time.Millisecond)
+	open()
 	for i := range 3 {
-		l := m.accept(0, emptyRDB, cmds("SELECT 0", fmt.Sprintf("SET round %d", i)))
-		t.DialTo(s).eventually(strconv.Itoa(i), "GET", "round")
+		l := m.accept(0, rdbWith("round", strconv.Itoa(i)), "")
+		t.DialTo(s).Hint("the snapshot behind $<length> must be loaded").eventually(strconv.Itoa(i), "GET", "round")
 		l.c.Close()
 	}
 }
@@ -498,9 +559,11 @@ func readOnly(t *T) {
 	s := t.startFollower(m)
 	m.accept(0, rdbWith("k", "v"), "")
 	c := t.DialTo(s)
-	c.eventually("v", "GET", "k")
-	for _, cmd := range []string{"SET k w", "DEL k", "INCR n", "EXPIRE k 100"} {
+	c.Hint("the snapshot behind $<length> must be loaded").eventually("v", "GET", "k")
+	t.Hint("-READONLY You can't write against a read only replica. The master's own writes come by the link and are not asked")
+	for _, cmd := range []string{"SET k w", "DEL k", "INCR n", "EXPIRE k 100", "PERSIST k", "FLUSHALL"} {
 		c.Ask(Err("READONLY You can't write against a read only replica."), strings.Fields(cmd)...)
 	}
 	c.Ask(Bulk("v"), "GET", "k")
+	t.Hint("a replica is read by many: only changes are refused").DialTo(s).Ask("+PONG\r\n", "PING").Ask(":1\r\n", "DBSIZE").Ask(":-1\r\n", "TTL", "k")
 }

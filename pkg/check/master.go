@@ -17,6 +17,10 @@ type fakeMaster struct {
 	ln   net.Listener
 	Addr string
 	slow bool // every byte in a segment of its own
+	wary bool // looks for a PSYNC that comes before the answers to all else
+
+	missing  int // so many bytes at the end of the snapshot are kept back
+	accepted int // links so far
 }
 
 // emptyRDB is the smallest snapshot: no keys, no checksum.
@@ -50,6 +54,8 @@ type link struct {
 	cmd *resp.CommandReader
 	cut int        // bytes of a segment; 0 is all in one
 	all [][]string // commands of the handshake
+
+	early [][]string // of these, what came before it was asked for
 }
 
 // accept waits for the replica, answers its handshake and sends rdb with the stream's first bytes
@@ -58,8 +64,13 @@ func (m *fakeMaster) accept(offset int, rdb, stream string) *link {
 	m.ln.(*net.TCPListener).SetDeadline(m.t.deadline(2 * m.t.limit))
 	c, err := m.ln.Accept()
 	if err != nil {
-		m.t.Fail("the replica connects to its master", plainErr(err))
+		hint := "nobody connects: a server that is started with -replicaof host:port (with CMD=: $REPLICAOF) connects to it by itself"
+		if m.accepted > 0 {
+			hint = "the link was cut, and nobody came again: the link's reader must see its end; then wait a moment and begin with PING"
+		}
+		m.t.fail(failure{Want: "the replica connects to its master", Got: plainErr(err), Hint: hint})
 	}
+	m.accepted++
 	l := &link{t: m.t, c: c, cmd: resp.NewCommandReader(c)}
 	if m.slow {
 		l.cut = 1
@@ -68,19 +79,27 @@ func (m *fakeMaster) accept(offset int, rdb, stream string) *link {
 	m.t.conns = append(m.t.conns, &Conn{t: m.t, c: c, name: "the replica"})
 	m.t.mu.Unlock()
 	for {
-		args, err := l.read(m.t.limit)
+		args, err := l.question()
 		if err != nil {
-			m.t.Fail("a handshake: PING, REPLCONF listening-port, REPLCONF capa, PSYNC ? -1",
-				fmt.Sprintf("%q, then %s", l.all, plainErr(err)))
+			f := failure{Want: "a handshake: PING, REPLCONF listening-port, REPLCONF capa, PSYNC ? -1",
+				Got: fmt.Sprintf("%q, then %s", l.all, plainErr(err))}
+			if len(l.all) == 0 {
+				f.Hint = "the server connects, and does not say a word: write the handshake first"
+				f.Guide = "Build it"
+			}
+			m.t.fail(f)
 		}
 		l.all = append(l.all, args)
+		if m.wary {
+			l.patient()
+		}
 		switch strings.ToUpper(args[0]) {
 		case "PING":
 			l.send("+PONG\r\n")
 		case "REPLCONF":
 			l.send("+OK\r\n")
 		case "PSYNC":
-			l.send(fmt.Sprintf("\n+FULLRESYNC %s %d\r\n\n$%d\r\n%s%s", fakeID, offset, len(rdb), rdb, stream))
+			l.send(fmt.Sprintf("\n+FULLRESYNC %s %d\r\n\n$%d\r\n%s%s", fakeID, offset, len(rdb), rdb[:len(rdb)-m.missing], stream))
 			return l
 		default:
 			m.t.Fail("a handshake: PING, REPLCONF …, PSYNC", fmt.Sprintf("%q", l.all))
@@ -101,6 +120,33 @@ func (l *link) send(s string) {
 			l.t.Fail("the replica keeps its connection to the master", plainErr(err))
 		}
 		s = s[n:]
+	}
+}
+
+// question returns the next command of the handshake.
+func (l *link) question() ([]string, error) {
+	if len(l.early) > 0 {
+		args := l.early[0]
+		l.early = l.early[1:]
+		return args, nil
+	}
+	return l.read(l.t.limit)
+}
+
+// patient fails if PSYNC comes before all else has been answered. Several REPLCONFs may come at once.
+func (l *link) patient() {
+	if last := l.all[len(l.all)-1]; strings.EqualFold(last[0], "PSYNC") {
+		return
+	}
+	for {
+		more, err := l.read(50 * time.Millisecond)
+		if err != nil {
+			return
+		}
+		l.early = append(l.early, more)
+		if strings.EqualFold(more[0], "PSYNC") {
+			l.t.Fail("no PSYNC before the answer to "+l.all[len(l.all)-1][0], fmt.Sprintf("%q", append(l.all, l.early...)))
+		}
 	}
 }
 

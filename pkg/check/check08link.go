@@ -1,0 +1,200 @@
+package check
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// Step 08, more questions to both ends: replicas that are slow, or several; and links that carry
+// more than SETs, or break half-way.
+
+func init() {
+	register(8, 0,
+		Check{Name: "two-replicas", What: "each replica gets the whole stream, and SELECT first", Run: twoReplicas,
+			Hint: "a new listener does not know which database the stream is in: begin with SELECT again whenever one joins"},
+		Check{Name: "ack-unanswered", What: "an ACK gets no answer", Run: ackUnanswered, Guide: "Build it",
+			Hint: "an answer to REPLCONF ACK stands in the middle of the stream, where the replica expects commands: answer nothing"},
+		Check{Name: "slow-replica", What: "a replica that does not read delays nobody", Run: slowReplica, Slow: 3,
+			Hint: "a Write to a replica waits when its socket is full: under the lock only put the bytes into a queue, and write (the snapshot, too) without the lock"},
+		Check{Name: "acks-by-itself", What: "a replica acknowledges once a second, unasked", Run: acksByItself, Own: true, Guide: "The idea", Slow: 2,
+			Hint: "REPLCONF ACK <offset> is sent every second, though nobody asks and nothing comes: a master takes a silent replica for dead"},
+		Check{Name: "stream-commands", What: "SELECT, MULTI, EXEC and PUBLISH in the stream do what they say", Run: followCommands, Own: true, Guide: "Build it",
+			Hint: "the link to the master is a client of its own, with a database of its own"},
+		Check{Name: "half-a-snapshot", What: "old data stay, and can be read, until the whole snapshot is there", Run: halfASnapshot, Own: true, Guide: "Build it", Slow: 2,
+			Hint: "load the snapshot into a store of its own, without the lock, and exchange the two at its end: until then clients see the old data"},
+		Check{Name: "chain", What: "a replica has replicas of its own", Run: chain, Own: true, Guide: "Build it",
+			Hint: "what the master sends changes our data, and so belongs into our own stream, too"},
+	)
+}
+
+// streamIs expects want as the next command of the stream.
+func (r *replica) streamIs(want ...string) {
+	got, _ := r.next()
+	r.t.Require(strings.EqualFold(strings.Join(got, " "), strings.Join(want, " ")), fmt.Sprintf("%q in the stream", want), "%q", got)
+}
+
+func twoReplicas(t *T) {
+	s := t.Alone()
+	a := t.attach(s)
+	c, k := t.DialTo(s), t.Key("k")
+	c.Ask("+OK\r\n", "SET", k, "1")
+	a.streamIs("SELECT", "0")
+	a.streamIs("SET", k, "1")
+	b := t.attach(s)
+	t.Require(b.rdbHas(k, "1"), k+" in the second replica's snapshot", "it is not there")
+	c.Ask("+OK\r\n", "SET", k, "2")
+	b.streamIs("SELECT", "0")
+	b.streamIs("SET", k, "2")
+	t.Hint("every replica gets the whole stream, not only the one that came last")
+	if cmd, _ := a.next(); !strings.EqualFold(cmd[0], "SELECT") { // it may be repeated for both
+		t.Require(len(cmd) == 3 && cmd[2] == "2", "SET "+k+" 2 for the first replica, too", "%q", cmd)
+	} else {
+		a.streamIs("SET", k, "2")
+	}
+	t.Hint("a replica that has gone is nobody's business any more: the others go on")
+	a.Reset()
+	c.Ask("+OK\r\n", "SET", k, "3")
+	b.streamIs("SET", k, "3")
+}
+
+// rdbHas says whether the snapshot holds key with a short value, as plain strings.
+func (r *replica) rdbHas(key, value string) bool {
+	if n, err := strconv.ParseInt(value, 10, 8); err == nil { // a small integer is packed by some
+		if bytes.Contains(r.rdb, append([]byte(key), 0xc0, byte(n))) {
+			return true
+		}
+	}
+	return bytes.Contains(r.rdb, append([]byte(key), append([]byte{byte(len(value))}, value...)...))
+}
+
+func ackUnanswered(t *T) {
+	s := t.Alone()
+	r := t.attach(s)
+	k := t.Key("k")
+	for i := range 3 {
+		r.Cmd("REPLCONF", "ACK", strconv.FormatInt(r.offset+int64(i), 10))
+	}
+	t.DialTo(s).Ask("+OK\r\n", "SET", k, "v")
+	for {
+		size := 0
+		v := r.streamValue(&size)
+		t.Require(v.Kind == resp.Array, "nothing but commands, since an ACK gets no answer", "%s", str(v))
+		if len(v.Elems) == 3 && str(v.Elems[1]) == k {
+			return
+		}
+	}
+}
+
+// slowReplica lets one replica stop in the snapshot and one in the stream, and then writes more than
+// their sockets hold.
+func slowReplica(t *T) {
+	s := t.Alone()
+	c := t.DialTo(s)
+	mb := strings.Repeat("x", 1<<20)
+	t.DialTo(s).SmallWindow().Send(cmds("REPLCONF capa psync2")).Expect("+OK\r\n").Send(cmds("PSYNC ? -1")).skipLine("+FULLRESYNC")
+	keys := make([]string, 24)
+	for i := range keys {
+		keys[i] = t.Key("big")
+		c.Ask("+OK\r\n", "SET", keys[i], mb)
+	}
+	t.DialTo(s).SmallWindow().Send(cmds("REPLCONF capa psync2")).Expect("+OK\r\n").Send(cmds("PSYNC ? -1")).skipLine("+FULLRESYNC")
+	for _, k := range keys {
+		c.Ask("+OK\r\n", "SET", k, "small")
+	}
+	c.Ask(fmt.Sprintf(":%d\r\n", len(keys)), append([]string{"DEL"}, keys...)...)
+}
+
+func acksByItself(t *T) {
+	m := t.fakeMaster()
+	t.startFollower(m)
+	stream := cmds("SELECT 0", "SET a 1")
+	l := m.accept(500, emptyRDB, stream)
+	want := strconv.Itoa(500 + len(stream))
+	for range 2 {
+		if got := l.ack(want); got != want {
+			t.Fail("REPLCONF ACK "+want+", unasked: the offset of +FULLRESYNC and the bytes of the stream since", got)
+		}
+	}
+}
+
+func followCommands(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	l := m.accept(0, emptyRDB, "")
+	c := t.DialTo(s)
+	l.send(cmds("SELECT 0", "SET a 1"))
+	t.Hint("the commands of the stream must be executed")
+	c.eventually("1", "GET", "a")
+	t.Hint("SELECT in the stream changes the database of the link, and of nobody else")
+	l.send(cmds("SELECT 3", "SET other 1", "SELECT 0", "SET b 1"))
+	c.eventually("1", "GET", "b")
+	c.Ask("$-1\r\n", "GET", "other").Ask("+OK\r\n", "SELECT", "3").Ask(Bulk("1"), "GET", "other").Ask("$-1\r\n", "GET", "b").Ask("+OK\r\n", "SELECT", "0")
+	t.Hint("a real master puts MULTI and EXEC around the changes of a transaction: apply what stands between, and let the link live")
+	l.send(cmds("MULTI", "SET m 1", "SET m 2", "EXEC", "SET n 1"))
+	c.eventually("1", "GET", "n")
+	c.Ask(Bulk("2"), "GET", "m")
+	t.Hint("PUBLISH is in the stream for the subscribers of the replicas")
+	sub := t.DialTo(s).Ask("*3\r\n"+Bulk("subscribe")+Bulk("ch")+":1\r\n", "SUBSCRIBE", "ch")
+	l.send(cmds("PUBLISH ch hello"))
+	sub.Expect("*3\r\n" + Bulk("message") + Bulk("ch") + Bulk("hello"))
+}
+
+func halfASnapshot(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	l := m.accept(0, rdbWith("old", "data"), "")
+	c := t.DialTo(s)
+	c.Hint("the snapshot behind $<length> must be loaded").eventually("data", "GET", "old")
+	t.Hint("load the snapshot into a store of its own, without the lock, and exchange the two at its end: until then clients see the old data")
+	l.c.Close()
+	whole := rdbWith("new", "data")
+	m.missing = len(whole) - len(whole)/2 // comes later
+	l = m.accept(0, whole, "")
+	t.Sleep(100 * time.Millisecond)
+	c.Ask(Bulk("data"), "GET", "old").Ask("$-1\r\n", "GET", "new")
+	l.c.Close()
+	t.Hint("a snapshot that breaks off is worth nothing: forget it, keep the old data, and begin again with PING")
+	t.Sleep(100 * time.Millisecond)
+	c.Ask(Bulk("data"), "GET", "old").Ask("$-1\r\n", "GET", "new")
+	l = m.accept(0, whole, "")
+	c.Ask(Bulk("data"), "GET", "old")
+	l.send(whole[len(whole)-m.missing:])
+	c.eventually("data", "GET", "new")
+}
+
+func chain(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	l := m.accept(0, rdbWith("k", "v"), "")
+	t.DialTo(s).Hint("the snapshot behind $<length> must be loaded").eventually("v", "GET", "k")
+	t.Hint("what the master sends changes our data, and so belongs into our own stream, too")
+	r := t.attach(s)
+	t.Require(r.rdbHas("k", "v"), "k in the snapshot for the replica's replica", "%s", Visible(r.rdb, 100))
+	l.send(cmds("SELECT 0", "SET a 1", "DEL k"))
+	r.streamIs("SELECT", "0")
+	r.streamIs("SET", "a", "1")
+	r.streamIs("DEL", "k")
+}
+
+// lateMaster returns a fakeMaster at whose address nobody listens before open is called.
+func (t *T) lateMaster() (m *fakeMaster, open func()) {
+	m = t.fakeMaster()
+	m.ln.Close()
+	return m, func() {
+		ln, err := net.Listen("tcp", m.Addr)
+		if err != nil {
+			t.Skip(err.Error())
+		}
+		m.ln = ln
+		go func() {
+			<-t.ctx.Done()
+			ln.Close()
+		}()
+	}
+}
