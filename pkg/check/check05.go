@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -48,6 +49,8 @@ func init() {
 		Check{Name: "kill-under-load", What: "kill -9 under load loses nothing that was acknowledged", Run: killUnderLoad, Own: true, Slow: 3, Guide: "Build it", Hint: hintBuffer},
 		Check{Name: "fsync-before-reply", What: "under always, the disk has confirmed before the client gets its answer", Run: fsyncBeforeReply, Own: true, Slow: 2, Guide: "Build it",
 			Hint: "taking Write for durable: Write hands bytes to the system, only Sync (fsync) puts them on the disk. Under always sync before you answer (Build it, steps 7 and 8)"},
+		Check{Name: "sync-covers-the-write", What: "an fsync that began before a write does not count for it", Run: syncCovers, Own: true, Slow: 2, Guide: "Build it",
+			Hint: "a write that came during another client's fsync was taken for safe: clear dirty before the fsync, not after it (Build it, step 8)"},
 		Check{Name: "loads-in-redis", What: "a real redis-server loads the log and has the same data", Run: aofIntoRedis, Own: true, Guide: "How real Redis does it",
 			Hint: "redis-server reads the same format: SELECT first, each command whole, real Redis commands with absolute deadlines only"},
 	)
@@ -455,6 +458,43 @@ func fsyncBeforeReply(t *T) {
 		t.fail(failure{Want: "a write of each command before its reply", Got: "system calls:\n" + strings.Join(lines, "\n"), Hint: hintBuffer})
 	}
 	t.Require(synced, "a fsync after each command is written", "system calls:\n%s", strings.Join(lines, "\n"))
+}
+
+// syncCovers slows the disk down and lets b write while the fsync for a runs: b needs one that begins later.
+func syncCovers(t *T) {
+	s, trace := t.startTracedRaw(Options{Fsync: "always"}, "write,writev,pwrite64,fsync,fdatasync,sendto,sendmsg", "fsync,fdatasync:delay_enter=300000")
+	a, b := t.DialTo(s), t.DialTo(s)
+	a.Ask("+OK\r\n", "SET", "sync:a", "100").Ask("+OK\r\n", "SET", "sync:b", "200")
+	a.Cmd("INCR", "sync:a")
+	t.Sleep(100 * time.Millisecond)
+	b.Cmd("INCR", "sync:b").Expect(":201\r\n")
+	a.Expect(":101\r\n")
+	lines := strings.Split(trace(), "\n")
+	for _, c := range [][2]string{{"sync:a", ":101\\r\\n"}, {"sync:b", ":201\\r\\n"}} {
+		replied := lastLine(lines, len(lines), c[1])
+		written := lastLine(lines, max(replied, 0), "INCR", c[0]) // a snapshot at the end names the keys, too
+		covered := false
+		for i := written + 1; i < replied && !covered; i++ {
+			if !strings.Contains(lines[i], "sync(") {
+				continue
+			}
+			// In two halves, it is over where the same thread's second half stands.
+			pid, _, _ := strings.Cut(lines[i], " ")
+			covered = !strings.Contains(lines[i], "unfinished") || lastLine(lines, replied, pid+" ", "sync resumed") > i
+		}
+		t.Require(written >= 0 && covered, "write of INCR "+c[0]+", then a whole fsync, then the reply", "no whole fsync between them:\n%s",
+			strings.Join(lines[max(written, 0):max(replied, 0)+1], "\n"))
+	}
+}
+
+// lastLine returns the index of the last line before end that contains all words, or -1.
+func lastLine(lines []string, end int, words ...string) int {
+	for i := end - 1; i >= 0; i-- {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(lines[i], w) }) {
+			return i
+		}
+	}
+	return -1
 }
 
 func aofIntoRedis(t *T) {

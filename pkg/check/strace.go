@@ -12,6 +12,13 @@ import (
 // calls it made, one a line. inject are strace's -e inject= expressions (to slow a disk down, say).
 // Without strace the check is skipped.
 func (t *T) startTraced(o Options, calls string, inject ...string) (*Server, func() []string) {
+	s, trace := t.startTracedRaw(o, calls, inject...)
+	return s, func() []string { return strings.Split(joinResumed(trace()), "\n") }
+}
+
+// startTracedRaw is startTraced for who wants to see where a call began, too: calls that another thread's came
+// between are in two halves.
+func (t *T) startTracedRaw(o Options, calls string, inject ...string) (*Server, func() string) {
 	path, err := exec.LookPath("strace")
 	if err != nil {
 		t.Skip("needs strace (Linux) to see the server's system calls")
@@ -33,13 +40,13 @@ func (t *T) startTraced(o Options, calls string, inject ...string) (*Server, fun
 		}
 		t.Fail("the server starts under strace", err.Error())
 	}
-	return s, func() []string {
+	return s, func() string {
 		s.Signal(sigInt)
 		if _, ended := s.Exit(2 * time.Second); !ended {
 			s.Kill()
 		}
 		b, _ := os.ReadFile(file)
-		return strings.Split(joinResumed(string(b)), "\n")
+		return string(b)
 	}
 }
 
