@@ -59,6 +59,25 @@ func setEx(t *T) {
 	c.Ask("+OK\r\n", "SET", k, "v", "EX", "100").about(100, "TTL", k)
 	c.Ask("+OK\r\n", "SET", k, "v", "px", "100000").between(95_000, 100_000, "PTTL", k)
 	c.Ask("+OK\r\n", "SET", k, "v", "ex", "20").between(15_000, 20_000, "PTTL", k)
+	t.Hint("TTL answers seconds, rounded to the nearest: 2.6 s is 3, 2.4 s is 2").Guide("On the wire")
+	c.rounded(k, "100990").rounded(k, "100490")
+}
+
+// rounded gives k a time to live in milliseconds and expects TTL to be it, rounded. PTTL before and after says what
+// was left, however busy the machine is.
+func (c *Conn) rounded(k, ms string) *Conn {
+	in := resp.AppendCommandStrings(nil, "SET", k, "v", "PX", ms)
+	for _, name := range []string{"PTTL", "TTL", "PTTL"} {
+		in = resp.AppendCommandStrings(in, name, k)
+	}
+	c.Send(string(in))
+	c.Reply()
+	before, ttl, after := c.Reply(), c.Reply(), c.Reply()
+	if ttl.Kind != resp.Integer || ttl.Int < (after.Int+500)/1000 || ttl.Int > (before.Int+500)/1000 {
+		c.t.fail(failure{Sent: in, Want: "PTTL, rounded to seconds: " + strconv.FormatInt((before.Int+500)/1000, 10),
+			Got: "PTTL " + str(before) + ", TTL " + str(ttl)})
+	}
+	return c
 }
 
 // between sends a command and expects an integer from lo to hi.
@@ -219,6 +238,12 @@ func reclaimed(t *T) {
 			in = resp.AppendCommandStrings(in, "SET", "short:"+strconv.Itoa(n+i), "v", "PX", "1500")
 		}
 		c.Exchange(string(in), strings.Repeat("+OK\r\n", batch))
+	}
+	// In silence: a sweeper that goes by the clock of the last command stands still now.
+	t.Sleep(2500 * time.Millisecond)
+	if v := c.Do("DBSIZE"); v.Int > keys {
+		t.Hint("lazy deletion frees only what somebody looks up: start the sweeper (section 6). If it runs, it must read the clock itself, since no command did (section 5)").Guide("Build it")
+		t.Require(false, "fewer keys after two seconds without a command", "DBSIZE is still %s", str(v))
 	}
 	t.Until(5*t.limit, "DBSIZE falls to 1, the key without expiry", func() (bool, string) {
 		v := str(c.Do("DBSIZE"))

@@ -344,6 +344,11 @@ func TestProgress(t *testing.T) {
 	p.Show(&out)
 	require.Contains(t, out.String(), "[>] 02-resp-parser")
 	require.Contains(t, out.String(), "make start-02")
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "work", "02"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "work", "02", "main.go"), nil, 0o644))
+	out.Reset()
+	p.Show(&out)
+	require.Contains(t, out.String(), "go on in work/02") // start-02 would refuse
 	for step := 2; step <= Last; step++ {
 		p.Done(step, 0, now)
 	}

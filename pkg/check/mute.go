@@ -19,9 +19,23 @@ const (
 	// An echo server knows no PING, and has no lock.
 	muteEcho = "no client gets a line back. In a fresh skeleton, begin with the first piece of \"Build it\". Else somebody waits for ever: " +
 		"a Read for bytes that do not come, or Accept for a client that does not leave"
+	// A parser of step 02 has no lock either, and nobody else to wait for.
+	muteParser = "no client gets an answer, not even to PING. In a fresh skeleton, begin with the first piece of \"Build it\". " +
+		"Else the parser asks for bytes that were never announced, or a loop in it does not end"
 	muteEnough = 3 // checks in a row
 	muteRest   = "not asked, since the last three checks left nobody an answer: mend that first"
 )
+
+// muteText is what to say of a step's server that answers nobody.
+func muteText(step int) string {
+	switch step {
+	case 1:
+		return muteEcho
+	case 2:
+		return muteParser
+	}
+	return muteHint
+}
 
 // mute says whether a fresh client of the server gets no answer to PING within limit. A server that refuses, closes or
 // has ended is not mute.
@@ -39,7 +53,8 @@ func (h *sharedServer) mute(ctx context.Context, limit time.Duration) bool {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(limit))
-	if _, err := io.WriteString(c, "PING\r\n"); err != nil {
+	// In both ways to write it: in step 02, arrays are understood before typed lines are.
+	if _, err := io.WriteString(c, "PING\r\n*1\r\n$4\r\nPING\r\n"); err != nil {
 		return false
 	}
 	_, err = c.Read(make([]byte, 1))

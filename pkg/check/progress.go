@@ -17,11 +17,13 @@ const ProgressFile = ".progress.json"
 type Progress struct {
 	Steps     map[string]time.Time            `json:"steps"`     // by number: when all checks passed first
 	Exercises map[string]map[string]time.Time `json:"exercises"` // by step and exercise
+
+	root string // where work/ is
 }
 
 // LoadProgress reads the progress of the course at root; without a file it is empty.
 func LoadProgress(root string) (*Progress, error) {
-	p := &Progress{}
+	p := &Progress{root: root}
 	b, err := os.ReadFile(filepath.Join(root, ProgressFile))
 	if err == nil {
 		err = json.Unmarshal(b, p)
@@ -96,6 +98,11 @@ func (p *Progress) Show(w io.Writer) {
 	fmt.Fprintln(w)
 	if next == 0 {
 		fmt.Fprintln(w, "All ten steps are done: you have built Redis. Where to go after: README.md, at the end.")
+		return
+	}
+	own := fmt.Sprintf("work/%02d", next)
+	if _, err := os.Stat(filepath.Join(p.root, own, "main.go")); err == nil {
+		fmt.Fprintf(w, "Next: go on in %s: %s/GUIDE.md leads through it, `make check-%02d DIR=%s` judges it.\n", own, Folders[next], next, own)
 		return
 	}
 	fmt.Fprintf(w, "Next: read %s/README.md, then `make start-%02d`, and `make check-%02d DIR=work/%02d` as often as you like.\n",

@@ -68,12 +68,10 @@ func hints(r Result) []string {
 	switch text := missing(r); {
 	case text != "":
 		return []string{text}
-	case r.Mute && r.Step == 1:
-		return []string{muteEcho}
 	case r.Mute && waiting.MatchString(r.Hint):
-		return []string{muteHint, "perhaps: " + r.Hint}
+		return []string{muteText(r.Step), "perhaps: " + r.Hint}
 	case r.Mute:
-		return []string{muteHint}
+		return []string{muteText(r.Step)}
 	}
 	if text := crashHint(r); text != "" {
 		return []string{text, "perhaps: " + r.Hint}
@@ -82,7 +80,7 @@ func hints(r Result) []string {
 }
 
 // waiting finds the hints that can explain why a server answers nobody.
-var waiting = regexp.MustCompile(`(?i)\b(r?locks?|waits?|blocks?|goroutines?|queues?)\b`)
+var waiting = regexp.MustCompile(`(?i)\b(r?locks?|waits?|blocks?|goroutines?|queues?|until sections?)\b`)
 
 // commandName tells a command from a piece of the stream that was taken for one.
 var commandName = regexp.MustCompile(`^[A-Za-z]+$`)

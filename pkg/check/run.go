@@ -191,7 +191,7 @@ func (r *Runner) one(ctx context.Context, shared *sharedServer, c Check) Result 
 		res.Hint = "the server has ended during an earlier check: look there first"
 		return res
 	}
-	t := &T{ctx: ctx, target: shared.target, shared: shared.s, limit: limit, log: &traffic{on: r.Traffic},
+	t := &T{ctx: ctx, target: shared.target, shared: shared.s, limit: limit, log: &traffic{on: r.Traffic, plain: c.Step == 1},
 		hint: c.Hint, guide: c.Guide}
 	ended := make(chan any, 1)
 	go func() {

@@ -9,6 +9,7 @@ import (
 // traffic records what went over the wire during a check, for -v.
 type traffic struct {
 	on    bool
+	plain bool // the bytes are no RESP: step 01 shows each send and receive as it was
 	mu    sync.Mutex
 	begin time.Time
 	items []trafficItem
@@ -55,6 +56,11 @@ func (t *traffic) lines() []string {
 			arrow = "->"
 		}
 		head := fmt.Sprintf("%8.3fms %s %s", float64(it.at.Microseconds())/1000, it.conn, arrow)
+		if t.plain {
+			n := len(it.bytes) + it.cut
+			out = append(out, fmt.Sprintf("%s %-40s %d bytes", head, fmt.Sprintf("%q", it.bytes), n))
+			continue
+		}
 		for i, p := range Annotate(it.bytes, it.out) {
 			if i > 0 {
 				head = fmt.Sprintf("%*s", len(head), arrow)
