@@ -184,7 +184,7 @@ func (p *parser) inline() ([][]byte, error) {
 func splitWords(line []byte) (words [][]byte, ok bool) {
 	// region: words and quotes
 	for line = trimSpace(line); len(line) > 0; line = trimSpace(line) {
-		word := []byte{} // not nil: "" is a word too
+		word := []byte{} // and so it may stay: "" is a word too
 		for len(line) > 0 && !isSpace(line[0]) {
 			// A quote may open in the middle of a word: what is in it belongs to the same word.
 			text, rest, ok := line[:1], line[1:], true
