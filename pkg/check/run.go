@@ -260,6 +260,9 @@ func verdict(res Result, t *T, c Check, p any) Result {
 			res.Got += fmt.Sprintf(" (differs at byte %d)", p.At)
 		}
 		if s := t.shared; s != nil {
+			if s.cmd != nil {
+				s.Exit(50 * time.Millisecond) // its last words may come a little after the end of its connections
+			}
 			res.Got += s.obituary()
 		}
 		res.Guide = fmt.Sprintf("%s/GUIDE.md, %q", Folders[c.Step], p.Guide)
