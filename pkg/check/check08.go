@@ -59,12 +59,15 @@ type replica struct {
 	*Conn
 	offset int64 // of +FULLRESYNC
 	rdb    []byte
+	heard  bool // something of the stream has come
 }
 
 // attach makes the handshake with s and reads the snapshot.
 func (t *T) attach(s *Server) *replica {
 	c := t.DialTo(s).Ask("+PONG\r\n", "PING").Ask("+OK\r\n", "REPLCONF", "listening-port", "7878").
 		Ask("+OK\r\n", "REPLCONF", "capa", "psync2").Cmd("PSYNC", "?", "-1")
+	defer t.Hint("%s", t.hint)
+	t.Hint("PSYNC is answered by +FULLRESYNC <40 hex digits> <offset>, then $<length> and the snapshot: write that first")
 	m := fullResync.FindStringSubmatch(c.skipLine("+FULLRESYNC <40 hex digits> <offset>"))
 	t.Require(m != nil, "+FULLRESYNC <40 hex digits> <offset>", "%v", m)
 	off, _ := strconv.ParseInt(m[2], 10, 64)
@@ -112,7 +115,7 @@ func (c *Conn) exactly(n int) []byte {
 // but counted.
 func (r *replica) next() (cmd []string, size int) {
 	for {
-		v := r.Conn.streamValue(&size)
+		v := r.value(&size)
 		cmd = cmd[:0]
 		for _, e := range v.Elems {
 			cmd = append(cmd, str(e))
@@ -124,6 +127,17 @@ func (r *replica) next() (cmd []string, size int) {
 			return cmd, size
 		}
 	}
+}
+
+// value is streamValue with a hint of its own as long as nothing has come at all.
+func (r *replica) value(size *int) resp.Value {
+	if !r.heard {
+		defer r.t.Hint("%s", r.t.hint)
+		r.t.Hint("nothing comes behind the snapshot: hand out each effect to all replicas, from the moment of the snapshot on")
+	}
+	v := r.streamValue(size)
+	r.heard = true
+	return v
 }
 
 // streamValue reads one value and adds its length to size; bare line ends are keep-alives.
@@ -166,7 +180,7 @@ func snapshotFrame(t *T) {
 	by := t.deadline(t.limit)
 	for len(r.in) == 0 {
 		if err := r.fill(by); err != nil {
-			t.Fail("the stream", r.gotText(err))
+			t.Hint("nothing comes behind the snapshot: hand out each effect to all replicas").Fail("the stream", r.gotText(err))
 		}
 	}
 	for len(r.in) > 0 && r.in[0] == '\n' { // a keep-alive of a real master
@@ -389,9 +403,22 @@ func redisFollows(t *T) {
 	t.writeWhile(s, 100, func() {
 		r = t.Redis(Options{ReplicaOf: s.Addr})
 		t.linkUp(r)
-		t.Sleep(200 * time.Millisecond)
+		link := t.masterLink(r)
+		t.Sleep(1200 * time.Millisecond) // an ACK is sent meanwhile
+		t.linkUp(r)
+		t.Require(t.masterLink(r) == link, "one link, and one snapshot", "redis-server has ended the link and begun again: something in the stream is no command")
 	})
 	t.sameData(s, r, 100)
+}
+
+// masterLink returns the number that a real replica has given to the link to its master, and its
+// state: one that is to be closed lives for a second yet.
+func (t *T) masterLink(r *Server) string {
+	list := str(t.DialTo(r).Do("CLIENT", "LIST", "TYPE", "master"))
+	id, _, _ := strings.Cut(list, " ")
+	_, flags, _ := strings.Cut(list, " flags=")
+	flags, _, _ = strings.Cut(flags, " ")
+	return id + " " + flags
 }
 
 func followsRedis(t *T) {
