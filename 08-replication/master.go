@@ -164,7 +164,12 @@ func (s *server) snapshotFile(d *basics.Dump) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, d.Write(f, &s.mu)
+	if err := d.Write(f, &s.mu); err != nil {
+		f.Close()
+		os.Remove(f.Name())
+		return nil, err
+	}
+	return f, nil
 }
 
 // pingReplicas lets the replicas know every ten seconds that we are there, though nothing changes: a
