@@ -14,6 +14,8 @@ func init() {
 	register(3, 0,
 		Check{Name: "set-get", What: "SET stores a value, GET returns it", Run: setGet, Guide: "Build it",
 			Hint: "SET key value answers +OK, GET key answers the value as a bulk string"},
+		Check{Name: "set-options", What: "SET refuses options that it does not know", Run: setOptions, Guide: "Build it",
+			Hint: "the arity of SET is -3, at least three: what stands behind the value is an option, and one that is unknown is ERR syntax error. Nothing is stored then"},
 		Check{Name: "get-missing", What: "GET of a missing key is a null", Run: getMissing, Guide: "On the wire",
 			Hint: "a missing key is the null bulk string $-1\\r\\n, which is not the empty string $0\\r\\n\\r\\n"},
 		Check{Name: "empty-value", What: "an empty value is a value", Run: emptyValue,
@@ -56,6 +58,12 @@ func setGet(t *T) {
 	t.Dial().Ask("+OK\r\n", "SET", k, "hello").Ask(Bulk("hello"), "GET", k).
 		Ask("+OK\r\n", "SET", k, "world").Ask(Bulk("world"), "GET", k)
 	t.Hint("the map is shared by all connections").Dial().Ask(Bulk("world"), "GET", k)
+}
+
+func setOptions(t *T) {
+	k := t.Key("k")
+	t.Dial().Ask(Err("ERR syntax error"), "SET", k, "v", "nonsense").Ask("$-1\r\n", "GET", k).
+		Ask("+OK\r\n", "SET", k, "kept").Ask(Err("ERR syntax error"), "SET", k, "v", "non", "sense").Ask(Bulk("kept"), "GET", k)
 }
 
 func getMissing(t *T) { t.Dial().Ask("$-1\r\n", "GET", t.Key("missing")) }

@@ -15,7 +15,8 @@ import (
 
 const (
 	muteHint = "no client gets an answer, not even to PING. In a fresh skeleton, begin with the first piece of \"Build it\". " +
-		"Else somebody waits for ever, and all others for him: a lock taken twice by one goroutine (RLock, then Lock, too), a Write to a client that does not read"
+		"Else replies are collected and not sent (Flush, then Fill), or somebody waits for ever, and all others for him: " +
+		"a lock taken twice by one goroutine (RLock, then Lock, too), a Write to a client that does not read"
 	// An echo server knows no PING, and has no lock.
 	muteEcho = "no client gets a line back. In a fresh skeleton, begin with the first piece of \"Build it\". Else somebody waits for ever: " +
 		"a Read for bytes that do not come, or Accept for a client that does not leave"

@@ -99,7 +99,11 @@ func missing(r Result) string {
 	if !found || !closed || strings.Contains(r.Expected, text) || !commandName.MatchString(name) {
 		return ""
 	}
-	return "the server does not know " + name + " yet: write that command first"
+	hint := "the server does not know " + name + " yet: write that command first"
+	if r.Ex == 0 && (r.Step == 2 || r.Step == 3) { // where the look-up is the learner's own
+		hint += ". It is there? Then it is looked up wrongly: names ignore case"
+	}
+	return hint
 }
 
 // crashHint says that the server crashed, if it did: the check's own hint is about servers that go on.

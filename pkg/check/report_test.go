@@ -17,6 +17,11 @@ func TestReportNamesTheMissingCommand(t *testing.T) {
 	require.Contains(t, shown(r), "does not know SAVE yet")
 	require.NotContains(t, shown(r), "its own") // which is about a command that is there
 
+	require.NotContains(t, shown(r), "ignore case")
+	r.Step = 3 // where the look-up is the learner's own
+	require.Contains(t, shown(r), "ignore case")
+	r.Step = 0
+
 	whole := r.Got
 	r.Got = "ERR unknown command 'SAVE', with args beginning with: " // as a check says it that expects a number
 	require.Contains(t, shown(r), "does not know SAVE yet")

@@ -72,7 +72,9 @@ def increment(key):
     return b":%d\r\n" % (n + 1)
 
 
-def put(key, value):
+def put(key, value, *options):
+    if options:
+        return b"-ERR syntax error\r\n"
     data[key] = value
     return b"+OK\r\n"
 
@@ -81,7 +83,7 @@ COMMANDS = {  # arity as Redis counts: with the name, negative for a minimum
     b"PING": (-1, lambda *a: bulk(a[0]) if a else b"+PONG\r\n"),
     b"ECHO": (2, bulk),
     b"COMMAND": (-1, lambda *a: b"*0\r\n"),
-    b"SET": (3, put),
+    b"SET": (-3, put),
     b"GET": (2, lambda k: bulk(data.get(k))),
     b"DEL": (-2, lambda *ks: b":%d\r\n" % sum(data.pop(k, None) is not None for k in ks)),
     b"EXISTS": (-2, lambda *ks: b":%d\r\n" % sum(k in data for k in ks)),
