@@ -33,11 +33,14 @@ func init() {
 		Check{Name: "expired-while-down", What: "what expired while the server was down is gone", Run: expiredWhileDown, Own: true,
 			Hint: "a logged deadline may be in the past at replay: the key must not come back, nor without its deadline"},
 		Check{Name: "replay-is-silent", What: "replay does not log again", Run: replaySilent, Own: true, Guide: "Build it",
-			Hint: "logging again on replay doubles the file at each start: the replay executes without the log (Build it, step 5)"},
+			Hint: hintSilent},
 		Check{Name: "del-is-logged", What: "what was deleted stays deleted", Run: delLogged, Own: true, Guide: "The idea",
 			Hint: "DEL changes data, and so does an EXPIRE with a time that has passed: log them as DEL"},
 		Check{Name: "binary-log", What: "keys and values of any bytes survive", Run: binaryLog, Own: true, Guide: "On the wire",
 			Hint: "the log is length-prefixed like the wire: write lengths and raw bytes, never lines of text"},
+		Check{Name: "databases", What: "each change comes back in its own database", Run: logDatabases, Own: true, Guide: "Build it",
+			Hint: "a command does not say which database it is meant for: write SELECT before it when the file has another one selected, " +
+				"and after a start, when nobody knows which (Build it, step 4)"},
 		Check{Name: "torn-tail", What: "a log cut anywhere in its last command loads up to that command", Run: tornTail, Own: true, Slow: 3, Guide: "Build it",
 			Hint: "dying on a torn tail: a crash may leave half a command at the end. Load what is whole, cut the rest off, go on (Build it, steps 5 and 6)"},
 		Check{Name: "append-after-tear", What: "what is written after a torn tail survives the next start", Run: appendAfterTear, Own: true, Guide: "Build it",
@@ -56,7 +59,10 @@ func init() {
 	)
 }
 
-const hintBuffer = "answer after the command has been handed to the file with Write (Build it, step 4); a buffer in your process dies with it"
+const (
+	hintSilent = "logging again on replay doubles the file at each start: the replay executes without the log (Build it, step 5)"
+	hintBuffer = "answer after the command has been handed to the file with Write (Build it, step 4); a buffer in your process dies with it"
+)
 
 // nothingLogged fails for a server whose log has not what a check wants to look at.
 func (t *T) nothingLogged(want, got string) {
@@ -75,8 +81,18 @@ func (t *T) onLog(s *Server) *Conn {
 	return t.loaded(s, n)
 }
 
-// loaded connects to a server that has loaded a log of n bytes.
+// loaded connects to a server that has loaded a log of n bytes. A start may add the DEL of a key that has expired.
 func (t *T) loaded(s *Server, n int) *Conn {
+	now, hint := len(t.aofBytes(s.Opt.Dir)), ""
+	switch {
+	case n > 0 && now == 0:
+		hint = "the start has emptied the log: open it for appending (os.O_APPEND), and do not create it anew (no os.O_TRUNC)"
+	case now > n+n/2:
+		hint = hintSilent
+	}
+	if hint != "" {
+		t.fail(failure{Want: fmt.Sprintf("a log of %d bytes, as before the start", n), Got: fmt.Sprintf("%d bytes", now), Hint: hint, Guide: "Build it"})
+	}
 	c := t.DialTo(s)
 	if v := c.Do("DBSIZE"); v.Kind == resp.Integer && v.Int == 0 {
 		t.fail(failure{Sent: resp.AppendCommandStrings(nil, "DBSIZE"), Want: fmt.Sprintf("keys in database 0, from a log of %d bytes", n), Got: str(v), Guide: "Build it",
@@ -259,6 +275,24 @@ func binaryLog(t *T) {
 	for _, w := range weird {
 		c.Ask(Bulk(w+"!"), "GET", w)
 	}
+}
+
+// logDatabases uses two databases with the same keys. The log that the second start finds ends in database 3.
+func logDatabases(t *T) {
+	s := t.logged()
+	c := t.DialTo(s).Ask("+OK\r\n", "SET", "swept", "stays").Ask("+OK\r\n", "SELECT", "3").Ask("+OK\r\n", "SET", "swept", "v", "PX", "100").
+		Ask("+OK\r\n", "SET", "k", "of 3").Ask("+OK\r\n", "SELECT", "0").Ask("+OK\r\n", "SET", "k", "of 0")
+	t.Until(t.limit, "a DEL of the key that has expired in database 3, in the log", func() (bool, string) {
+		cmds := t.aofCommands(s.Opt.Dir)
+		return slices.ContainsFunc(find(cmds, "swept"), func(cmd []string) bool { return len(cmd) == 2 }), fmt.Sprintf("%q", cmds)
+	})
+	c.Ask("+OK\r\n", "SELECT", "3").Ask(":1\r\n", "INCR", "n")
+	c = t.reborn(s).Ask(Bulk("of 0"), "GET", "k").Ask("$-1\r\n", "GET", "n").Ask(":1\r\n", "INCR", "m")
+	t.Hint("the key expired in database 3, and its DEL went to database 0: the store says which one it means (Build it, step 3)")
+	c.Ask(Bulk("stays"), "GET", "swept")
+	t.Hint("after a start nobody knows which database the file has selected at its end: write SELECT before the first change (Build it, step 4)")
+	t.reborn(s).Ask(Bulk("1"), "GET", "m").Ask("+OK\r\n", "SELECT", "3").Ask("$-1\r\n", "GET", "m").
+		Ask(Bulk("of 3"), "GET", "k").Ask(Bulk("1"), "GET", "n").Ask("$-1\r\n", "GET", "swept")
 }
 
 func tornTail(t *T) {
