@@ -87,7 +87,7 @@ func (t *T) loaded(s *Server, n int) *Conn {
 	switch {
 	case n > 0 && now == 0:
 		hint = "the start has emptied the log: open it for appending (os.O_APPEND), and do not create it anew (no os.O_TRUNC)"
-	case now > n+n/2:
+	case now > n+min(n/2, 1000):
 		hint = hintSilent
 	}
 	if hint != "" {
