@@ -436,7 +436,7 @@ func killUnderLoad(t *T) {
 	for i := range conns {
 		conns[i] = t.DialTo(s)
 	}
-	time.AfterFunc(400*time.Millisecond, s.Kill)
+	killed := s.killAfter(400 * time.Millisecond)
 	t.Parallel(clients, func(i int) {
 		c := conns[i]
 		for n := 1; ; n++ {
@@ -450,7 +450,7 @@ func killUnderLoad(t *T) {
 			total.Add(1)
 		}
 	})
-	s.Kill()
+	<-killed
 	t.Require(total.Load() > 0, "acknowledged writes", "none before the kill")
 	t.onLog(s).Close()
 	t.Parallel(clients, func(i int) {

@@ -119,7 +119,7 @@ func exRewrite(t *T) {
 // killWhileRewriting counts n up while rewrites run, kills the server, and returns the last number
 // that was acknowledged.
 func (t *T) killWhileRewriting(s *Server, c *Conn) (acked int) {
-	time.AfterFunc(150*time.Millisecond, s.Kill)
+	killed := s.killAfter(150 * time.Millisecond)
 	for i := 0; ; i++ {
 		if i%50 == 0 && !c.TrySend(cmds("BGREWRITEAOF")) || i%50 == 0 && lost(c.TryReply()) {
 			break
@@ -133,7 +133,7 @@ func (t *T) killWhileRewriting(s *Server, c *Conn) (acked int) {
 		}
 		acked = int(v.Int)
 	}
-	s.Kill()
+	<-killed
 	return acked
 }
 

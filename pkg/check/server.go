@@ -164,6 +164,17 @@ func (s *Server) Kill() {
 	<-s.done
 }
 
+// killAfter kills the process after d. Who starts s again waits for the channel that it returns: a kill that comes
+// late would be the new process's.
+func (s *Server) killAfter(d time.Duration) <-chan struct{} {
+	killed := make(chan struct{})
+	time.AfterFunc(d, func() {
+		s.Kill()
+		close(killed)
+	})
+	return killed
+}
+
 // Exit waits up to d for the process to end by itself. It returns the exit code (-1 when a signal
 // ended it) and whether it ended.
 func (s *Server) Exit(d time.Duration) (code int, ended bool) {
