@@ -24,7 +24,7 @@ func init() {
 		Check{Name: "expire", What: "EXPIRE and PEXPIRE answer whether the key was there", Run: expireReplies, Guide: "Build it",
 			Hint: "1 when the time to live was set, 0 for a missing key"},
 		Check{Name: "gone-in-time", What: "a key is there before its deadline and gone after it", Run: goneInTime,
-			Hint: "every look-up compares the deadline with the clock: EX counts seconds, PX milliseconds"},
+			Hint: "every look-up compares the deadline with the clock, which is read anew for each command: EX counts seconds, PX milliseconds"},
 		Check{Name: "gone-for-all", What: "an expired key is gone for every command", Run: goneForAll, Guide: "Build it",
 			Hint: "GET alone is not enough: EXISTS, DEL, INCR, TTL and EXPIRE must look keys up through the same function that compares the deadline"},
 		Check{Name: "set-clears-ttl", What: "SET of a key with a time to live removes it", Run: setClears,
