@@ -209,9 +209,12 @@ func vetted(t *T) {
 // load has clients send bursts of INCR, each to a key of its own, until the server closes. It
 // returns what each was told last.
 func (t *T) load(s *Server, clients int, running *atomic.Int64) []int64 {
-	acked := make([]int64, clients)
+	acked, conns := make([]int64, clients), make([]*Conn, clients)
+	for i := range conns { // all are served before the first begins, or the end could come before them
+		conns[i] = t.DialTo(s).Ask("+PONG\r\n", "PING")
+	}
 	t.Parallel(clients, func(i int) {
-		c := t.DialTo(s)
+		c := conns[i]
 		burst := strings.Repeat(string(resp.AppendCommandStrings(nil, "INCR", fmt.Sprint("n", i))), 50)
 		for c.TrySend(burst) {
 			for range 50 {
