@@ -336,12 +336,12 @@ var aboutFile = regexp.MustCompile(`(?i)\b(file|log|offset|bytes?|checksum)\b|\.
 
 // refusesToStart starts s again and expects it to end by itself with an error code and a message about its file.
 // Redis listens before it loads, so that it has accepted a connection means nothing.
-func (t *T) refusesToStart(s *Server) {
+func (t *T) refusesToStart(s *Server, what ...string) {
 	s.Run()
 	code, ended := s.Exit(t.limit)
 	if out := s.Output(); strings.Contains(out, "panic: ") || strings.Contains(out, "fatal error: ") {
-		t.fail(failure{Want: "the server says what is wrong with the file, and ends", Got: fmt.Sprintf("a crash, exit code %d%s", code, s.said()),
-			Hint: "a crash is no refusal: what a read returns after an error is used as if it had come from the file"})
+		t.fail(failure{Want: "the server says what is wrong with the file, and ends" + strings.Join(what, ""), Got: fmt.Sprintf("a crash, exit code %d%s", code, s.said()),
+			Hint: "a crash is no refusal: what stands in the file, or what a read returns after an error, is used without a look at it"})
 	}
 	// Ending by a signal (code -1), the words of every start or those of a taken port are no refusal of the file.
 	fresh := s.fresh()
