@@ -58,6 +58,7 @@ NOTCODE := -x '*_test.go' -x '*.md' -x solutions -x bench -x testdata
 
 .PHONY: $(NUMS:%=compare-%)
 $(NUMS:%=compare-%): compare-%: ## your work/NN beside the finished step
+	@test -d work/$* || { echo 'there is no work/$*; `make start-$*` makes it' >&2; exit 1; }
 	@diff -ru $(NOTCODE) work/$* $(filter $*-%,$(STEPS)) || true
 
 DIFFS := 01-02 02-03 03-04 04-05 05-06 06-07 07-08 08-09 09-10
