@@ -207,9 +207,13 @@ func (g *gateway) start(s *socket) {
 	g.mu.Lock()
 	g.upgrading--
 	g.sockets[s] = struct{}{}
+	late := g.draining.Load() // let in before Drain began, and perhaps not seen by it
 	g.mu.Unlock()
 	g.metrics.opened.Add(1)
 	s.run()
+	if late {
+		s.goodbye()
+	}
 }
 
 func (g *gateway) forget(s *socket) {

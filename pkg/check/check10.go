@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"byor/pkg/resp"
@@ -32,9 +33,13 @@ func init() {
 		{Name: "browser-commands", What: "a browser's commands reach the engine that TCP reaches", Run: browserCommands,
 			Hint: "one execution path: the gateway hands commands to the same session code as TCP", Guide: "Build it"},
 		{Name: "pubsub-across", What: "redis-cli PUBLISH reaches the browser, and the other way round", Run: pubsubAcross,
-			Hint: "one hub for both protocols; the reply to sub comes before its first message", Guide: "Build it"},
+			Hint: "one hub for both protocols: push and encode turn what the session says into JSON (Build it, 7 and 8)", Guide: "Build it"},
 		{Name: "raw-resp", What: "byor.resp.v1 carries a RESP stream, cut anywhere", Run: rawRESP,
 			Hint: "frames are no command boundaries: feed their bytes to the parser, and answer all commands of a frame"},
+		{Name: "raw-limits", What: "a command that never ends is not collected in memory", Run: rawLimits,
+			Hint: "a peer announces what it never sends, or sends it in small frames: Limits.MaxBulk and a bound on Buffered (Build it, 9)", Guide: "Build it"},
+		{Name: "answer-first", What: "the answer to sub comes before the first message", Run: answerFirst, Slow: 2,
+			Hint: "a message may come between two confirmations of one sub: hold it back until the answer is out (Build it, 7)", Guide: "Build it"},
 		{Name: "many-at-once", What: "replies and pushes of a busy browser come whole", Run: manyAtOnce, Slow: 2,
 			Hint: "two writers on one WebSocket interleave frames (or panic): all writes go through one goroutine"},
 		{Name: "origin", What: "a page from elsewhere may not connect", Run: originCheck,
@@ -48,7 +53,7 @@ func init() {
 		{Name: "slow-browser", What: "a browser that reads nothing is ended and delays nobody", Run: slowBrowser, Slow: 4,
 			Hint: "one slow browser stalls all when the publisher waits for it: bound its queue, and close it (4008) when that is full"},
 		{Name: "goodbye", What: "SIGTERM says goodbye to browsers (1001) and exits with 0", Run: goodbye, Slow: 2,
-			Hint: "http.Server.Shutdown does not touch hijacked connections: keep track of them, send goodbye, close with 1001"},
+			Hint: "http.Server.Shutdown does not touch hijacked connections: keep track of them, send goodbye, close with 1001 (Drain: Build it, 10)"},
 	}
 	for i := range gateway {
 		gateway[i].Own, gateway[i].NotRedis = true, noGateway
@@ -205,14 +210,11 @@ func rawRESP(t *T) {
 	collect := func(n int) string {
 		got := ""
 		for len(got) < n {
-			op, b, err := w.read()
+			op, b, err := w.hearRaw()
 			if err != nil || op != wsBinary {
-				if got == "" && !w.heard {
-					t.Hint("nothing came back: is message in gateway_resp.go written (Build it, 9), and all on the way there and back (4 and 5)?").Guide("Build it")
-				}
 				t.Fail(Visible([]byte(want), 0)+" in binary frames", fmt.Sprintf("%s, then type %d, %v", Visible([]byte(got), 0), op, err))
 			}
-			got, w.heard = got+string(b), true
+			got += string(b)
 		}
 		return got
 	}
@@ -229,6 +231,67 @@ func rawRESP(t *T) {
 	if _, status := t.tryWebSocket(addr, "no.such.protocol", nil); status != 400 {
 		t.Fail("400 for a subprotocol that does not exist", fmt.Sprint(status))
 	}
+}
+
+func rawLimits(t *T) {
+	_, addr := t.withGateway("-ws-queue", "64kb")
+	ends := func(w *webSocket, want string, code int) {
+		got := ""
+		for {
+			op, b, err := w.hearRaw()
+			if err != nil {
+				t.Fail(fmt.Sprintf("a close frame with code %d", code), fmt.Sprintf("%s, then %s", Visible([]byte(got), 200), plainErr(err)))
+			}
+			if op == wsClose {
+				t.Require(closeCode(b) == code, fmt.Sprintf("close code %d", code), "%d", closeCode(b))
+				break
+			}
+			got += string(b)
+		}
+		t.Require(got == want, Visible([]byte(want), 0), "%s", Visible([]byte(got), 200))
+	}
+	w := t.webSocket(addr, "byor.resp.v1")
+	w.frame(true, wsBinary, []byte(cmds("PING")+"*2\r\n$4\r\nECHO\r\n$100000\r\n"))
+	ends(w, "+PONG\r\n-ERR Protocol error: invalid bulk length\r\n", 1007)
+	w = t.webSocket(addr, "byor.resp.v1")
+	w.frame(true, wsBinary, []byte(cmds("PING")))
+	op, b, err := w.hearRaw()
+	t.Require(err == nil && op == wsBinary && string(b) == "+PONG\r\n", "+PONG in a binary frame", "%s %v", Visible(b, 0), err)
+	w.frame(true, wsBinary, []byte("*1000\r\n"))
+	arg := Bulk(strings.Repeat("x", 30_000))
+	for range 8 {
+		w.frame(true, wsBinary, []byte(arg))
+	}
+	ends(w, "", 1009)
+}
+
+// answerFirst subscribes to a channel to which somebody publishes all the time. The patterns are so
+// long that the engine reads them for a while after it has obeyed SUBSCRIBE.
+func answerFirst(t *T) {
+	s, addr := t.withGateway("-ws-ops-rate", "0", "-ws-max-message", "8mb", "-ws-queue", "64mb")
+	w := t.webSocket(addr, "")
+	var patterns []string
+	for i := range 100 {
+		patterns = append(patterns, fmt.Sprintf("%d%s", i, strings.Repeat("x", 40_000)))
+	}
+	long, _ := json.Marshal(patterns)
+	var over atomic.Bool
+	t.Parallel(2, func(i int) {
+		if i > 0 {
+			for c := t.DialTo(s); !over.Load(); {
+				c.Do("PUBLISH", "busy", "x")
+			}
+			return
+		}
+		defer over.Store(true)
+		for n := range 3 {
+			w.send(`{"id":%d,"op":"sub","channels":["busy"],"patterns":%s}`, 2*n, long)
+			first := w.until("the answer to sub", func(map[string]any) bool { return true })
+			t.Require(first["push"] == nil, "the answer to sub before its first message", "%v", first)
+			w.until("a message", isPush("message"))
+			w.ask(2*n+1, `"op":"unsub"`)
+		}
+	})
 }
 
 func manyAtOnce(t *T) {
@@ -279,6 +342,11 @@ func manyAtOnce(t *T) {
 
 func originCheck(t *T) {
 	_, addr := t.withGateway()
+	w, status := t.tryWebSocket(addr, "", map[string]string{"Origin": "http://" + addr})
+	if w == nil {
+		t.notUpgraded(status)
+		t.Fail("101 for our own page", fmt.Sprint(status))
+	}
 	for what, h := range map[string]map[string]string{
 		"a page from another host":              {"Origin": "http://evil.example"},
 		"the same host name, another port":      {"Origin": "http://127.0.0.1:1"},
@@ -288,8 +356,6 @@ func originCheck(t *T) {
 		_, status := t.tryWebSocket(addr, "", h)
 		t.Require(status == 403, "403 for "+what, "%d", status)
 	}
-	w, status := t.tryWebSocket(addr, "", map[string]string{"Origin": "http://" + addr})
-	t.Require(w != nil, "101 for our own page", "%d", status)
 }
 
 func messageLimit(t *T) {
@@ -318,7 +384,7 @@ func adminDenied(t *T) {
 	t.Hint("what a browser may not do, it may not do in byor.resp.v1, either: ask the guard there, too")
 	raw := t.webSocket(addr, "byor.resp.v1")
 	raw.frame(true, wsBinary, []byte(cmds("FLUSHALL")))
-	op, b, err := raw.read()
+	op, b, err := raw.hearRaw()
 	t.Require(err == nil && op == wsBinary && strings.HasPrefix(string(b), "-"), "an error for FLUSHALL in byor.resp.v1", "%s %v", Visible(b, 0), err)
 	c.Ask(Bulk("v"), "GET", "k")
 }
@@ -330,6 +396,7 @@ func badJSON(t *T) {
 		w.send("%s", in)
 		w.until("an error for "+in, func(m map[string]any) bool { return m["error"] != nil })
 	}
+	t.Hint("the nonsense was answered, the command after it is not: is reply written (Build it, 7)? Else the connection does not live")
 	w.result(2, `"op":"cmd","args":["ECHO","alive"]`, `"alive"`)
 }
 
@@ -364,6 +431,15 @@ func goodbye(t *T) {
 	w.until("a push goodbye", func(m map[string]any) bool { return m["push"] == "goodbye" })
 	code := w.closed()
 	t.Require(code == 1001, "close code 1001", "%d", code)
+	t.Hint("Drain waits until who was sent away has hung up; for so long nobody new is let in, and /readyz says 503 (Build it, 10)")
+	res, err := http.Get("http://" + addr + "/readyz")
+	if err != nil {
+		t.Fail("503 for /readyz while a browser has not hung up", plainErr(err))
+	}
+	res.Body.Close()
+	t.Require(res.StatusCode == 503, "503 for /readyz while a browser has not hung up", "%s", res.Status)
+	_, status := t.tryWebSocket(addr, "", nil)
+	t.Require(status == 503, "503 for a browser that comes now", "%d", status)
 	w.frame(true, wsClose, []byte{0x03, 0xe9})
 	w.c.Close()
 	t.exits(s, 2*t.limit+5*time.Second)

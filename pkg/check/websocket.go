@@ -79,18 +79,24 @@ func (t *T) tryWebSocket(addr, protocol string, header map[string]string) (*webS
 // webSocket is tryWebSocket that must succeed.
 func (t *T) webSocket(addr, protocol string) *webSocket {
 	w, status := t.tryWebSocket(addr, protocol, nil)
+	if w == nil {
+		t.notUpgraded(status)
+		t.Fail("101 Switching Protocols", fmt.Sprint(status))
+	}
+	return w
+}
+
+// notUpgraded hints at what is missing when a browser that must come in gets this status.
+func (t *T) notUpgraded(status int) {
 	switch {
-	case w != nil:
-		return w
 	case status == http.StatusForbidden:
-		t.Hint("the lock refuses everybody: a Host that is a plain address and no Origin at all must come in (Build it, 2)")
+		t.Hint("the lock refuses everybody: a Host that is a plain address must come in, with our own page as Origin or with none (Build it, 2)")
 	case status == http.StatusServiceUnavailable:
 		t.Hint("no place or no session: is the session over a pipe there (Build it, 1), and is every reserved place given back (3)?")
 	default:
 		t.Hint("GET /ws is not upgraded to a WebSocket yet (Build it, 3)")
 	}
-	t.Guide("Build it").Fail("101 Switching Protocols", fmt.Sprint(status))
-	return nil
+	t.Guide("Build it")
 }
 
 // frame writes one frame, masked as a client's must be.
@@ -186,6 +192,9 @@ func (w *webSocket) until(want string, f func(m map[string]any) bool) map[string
 			w.lines = w.lines[1:]
 			m := map[string]any{}
 			if err := json.Unmarshal(line, &m); err != nil {
+				if len(line) == 0 {
+					w.t.Hint("an empty message: is encode written, which turns a push into JSON (Build it, 8)?").Guide("Build it")
+				}
 				w.t.Fail("JSON objects, one a line", Visible(line, 200))
 			}
 			if f(m) {
@@ -218,13 +227,31 @@ func (w *webSocket) until(want string, f func(m map[string]any) bool) map[string
 // ask sends an operation and returns the reply with its id.
 func (w *webSocket) ask(id int, body string) map[string]any {
 	w.send(`{"id":%d,%s}`, id, body)
-	return w.until(fmt.Sprintf("a reply with id %d to {%s}", id, body), func(m map[string]any) bool { return m["id"] == float64(id) })
+	return w.until(fmt.Sprintf("a reply with id %d to {%s}", id, short(body)), func(m map[string]any) bool { return m["id"] == float64(id) })
+}
+
+// short is an operation as a report shows it.
+func short(body string) string {
+	if len(body) > 200 {
+		return body[:200] + "…"
+	}
+	return body
+}
+
+// hearRaw returns the next message of byor.resp.v1. Where nothing has ever come, it hints at what is missing.
+func (w *webSocket) hearRaw() (op byte, payload []byte, err error) {
+	op, payload, err = w.read()
+	if err != nil && !w.heard {
+		w.t.Hint("nothing came back: is message in gateway_resp.go written (Build it, 9), and all on the way there and back (4 and 5)?").Guide("Build it")
+	}
+	w.heard = true
+	return op, payload, err
 }
 
 // result expects the reply to an operation to have this result, written as JSON.
 func (w *webSocket) result(id int, body, want string) *webSocket {
 	got, _ := json.Marshal(w.ask(id, body)["result"])
-	w.t.Require(string(got) == want, want+" for {"+body+"}", "%s", got)
+	w.t.Require(string(got) == want, want+" for {"+short(body)+"}", "%s", got)
 	return w
 }
 
