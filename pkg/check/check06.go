@@ -300,13 +300,30 @@ func (t *T) oneMoment(c *Conn, keys int) {
 	}
 }
 
-// diskIsSlow makes each sync take 1.5 s and asks for answers meanwhile.
+// diskIsSlow makes each sync take 1.5 s and asks for answers meanwhile. A busy machine may be slow once, but
+// who holds the lock is slow each time.
 func diskIsSlow(t *T) {
 	const delay = 1500 * time.Millisecond
 	s, _ := t.startTraced(Options{}, "fsync,fdatasync", fmt.Sprintf("fsync,fdatasync:delay_enter=%d", delay.Microseconds()))
 	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+Background saving started\r\n", "BGSAVE")
+	slowest := t.slowestWhileSaving(s, c, delay)
+	for again := 0; again < 2 && slowest >= delay*2/3; again++ {
+		t.saved(s, bgsaveFirst)
+		os.Remove(dump(s))
+		t.Until(8*time.Second, "the next BGSAVE begins", func() (bool, string) {
+			v := c.Do("BGSAVE")
+			return !v.IsError(), str(v)
+		})
+		slowest = t.slowestWhileSaving(s, c, delay)
+	}
+	t.Hint("lock held during disk I/O: hold it only while you copy, never while you write or sync").
+		Require(slowest < delay*2/3, "answers at once while the disk takes 1.5 s", "one took %v", slowest)
+	t.saved(s, bgsaveFirst)
+}
+
+// slowestWhileSaving returns the longest time that an answer took during a BGSAVE that has just begun.
+func (t *T) slowestWhileSaving(s *Server, c *Conn, delay time.Duration) (slowest time.Duration) {
 	begin := time.Now()
-	slowest := time.Duration(0)
 	for i := range 20 {
 		at := time.Now()
 		c.Ask("+OK\r\n", "SET", "b", strconv.Itoa(i)).Ask(Bulk("1"), "GET", "a")
@@ -314,10 +331,10 @@ func diskIsSlow(t *T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	_, err := os.Stat(dump(s))
-	t.Require(err != nil || time.Since(begin) > delay, "dump.rdb only after its sync", "it was there after %v", time.Since(begin))
-	t.Hint("lock held during disk I/O: hold it only while you copy, never while you write or sync").
-		Require(slowest < delay*2/3, "answers at once while the disk takes 1.5 s", "one took %v", slowest)
-	t.saved(s, bgsaveFirst)
+	t.hinting("the file is renamed before it is synced: see sync-then-rename first", func() {
+		t.Require(err != nil || time.Since(begin) > delay, "dump.rdb only after its sync", "it was there after %v", time.Since(begin))
+	})
+	return slowest
 }
 
 func oldFileStays(t *T) {

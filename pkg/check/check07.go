@@ -19,13 +19,13 @@ func init() {
 		Check{Name: "publish-count", What: "PUBLISH answers how many received the message", Run: publishCount, Guide: "Build it",
 			Hint: "count the subscribers the message was handed to; nobody is 0"},
 		Check{Name: "deliver", What: "a subscriber gets each message, in order, with any bytes", Run: deliver, Guide: "Build it",
-			Hint: "an array of three: message, the channel, the payload as it was published; every subscriber of the channel gets it"},
+			Hint: "an array of three: message, the channel, the payload as it was published; every subscriber of the channel gets it, and nobody else; names differ by case, too"},
 		Check{Name: "psubscribe", What: "a pattern gets what matches it", Run: psubscribe, Guide: "On the wire",
 			Hint: "an array of four: pmessage, the pattern, the channel, the payload; * ? [a-z] and \\ mean what they mean in KEYS"},
 		Check{Name: "channel-and-pattern", What: "a channel and a matching pattern deliver a message twice", Run: channelAndPattern,
 			Hint: "each subscription delivers for itself, the channel before the patterns; PUBLISH counts both"},
 		Check{Name: "unsubscribe", What: "UNSUBSCRIBE ends a subscription, or all", Run: unsubscribe, Guide: "Build it",
-			Hint: "one array a channel with the count that is left; without names, all of that kind, and if there are none one array with a null channel. At count 0 the connection is an ordinary one again"},
+			Hint: "one array a channel with the count that is left, also for one that it has not subscribed to; without names, all of that kind, and if there are none one array with a null channel. At count 0 the connection is an ordinary one again"},
 		Check{Name: "subscribed-mode", What: "a subscriber may only subscribe, PING, QUIT", Run: subscribedMode, Guide: "On the wire",
 			Hint: "RESP2 cannot tell a reply from a message, so other commands are refused; PING answers an array [pong, \"\"]"},
 		Check{Name: "no-history", What: "a message from before the subscription does not come", Run: noHistory,
@@ -40,6 +40,8 @@ func init() {
 			Hint: "the writer of the queue has to wait for the log (commit) before each write: what it writes may be the OK of a change"},
 		Check{Name: "stalled-subscriber", What: "a subscriber that reads nothing delays nobody", Run: stalledSubscriber, Slow: 3,
 			Hint: "writing to a subscriber under the hub's lock makes one stalled reader stop them all: hand the message to a queue and go on"},
+		Check{Name: "keeps-up", What: "a subscriber that reads everything stays, however much that is", Run: keepsUp, Slow: 2,
+			Hint: "who reads everything is disconnected all the same: what has been written must be taken off the count of bytes in the queue, or that only grows"},
 		Check{Name: "bounded-queue", What: "what a stalled subscriber makes the server keep is bounded", Run: boundedQueue, Own: true, Slow: 6,
 			Hint: "unbounded queue: a subscriber that reads nothing makes you keep every message for ever. Bound it, and end the connection when it is full"},
 	)
@@ -107,7 +109,7 @@ func publishCount(t *T) {
 func deliver(t *T) {
 	ch, other, p := t.Key("news"), t.Key("other"), t.Dial()
 	s, second := t.listen(ch), t.listen(ch)
-	p.Ask(":0\r\n", "PUBLISH", other, "not for you")
+	p.Ask(":0\r\n", "PUBLISH", other, "not for you").Ask(":0\r\n", "PUBLISH", strings.ToUpper(ch), "nor is this")
 	for i := range 20 {
 		p.Ask(":2\r\n", "PUBLISH", ch, "m"+strconv.Itoa(i))
 	}
@@ -126,7 +128,10 @@ func psubscribe(t *T) {
 	base, p := t.Key("log"), t.Dial()
 	for _, c := range []struct{ pattern, yes, no string }{{".*", ".a", "a"}, {".h?llo", ".hello", ".hllo"}, {".[a-c]x", ".bx", ".dx"},
 		{".[^a]x", ".bx", ".ax"}, {`.\*`, ".*", ".x"}} {
-		s := t.Dial().Ask(push("psubscribe", base+c.pattern, 1), "PSUBSCRIBE", base+c.pattern)
+		s := t.Dial()
+		t.firstOfAll("PSUBSCRIBE confirms each pattern by an array: psubscribe, the pattern, how many subscriptions this connection now has", func() {
+			s.Ask(push("psubscribe", base+c.pattern, 1), "PSUBSCRIBE", base+c.pattern)
+		})
 		p.Ask(":0\r\n", "PUBLISH", base+c.no, "no").Ask(":1\r\n", "PUBLISH", base+c.yes, "yes")
 		s.Expect(pmessage(base+c.pattern, base+c.yes, "yes"))
 		begin(s, push("punsubscribe", base+c.pattern, 0), "PUNSUBSCRIBE", base+c.pattern)
@@ -137,18 +142,23 @@ func channelAndPattern(t *T) {
 	ch := t.Key("both")
 	s := begin(t.Dial(), push("psubscribe", ch+"*", 1), "PSUBSCRIBE", ch+"*")
 	begin(s, push("subscribe", ch, 2), "SUBSCRIBE", ch)
-	t.Dial().Ask(":2\r\n", "PUBLISH", ch, "x")
+	p := t.Dial().Ask(":2\r\n", "PUBLISH", ch, "x")
 	s.Expect(message(ch, "x") + pmessage(ch+"*", ch, "x"))
+	other := begin(t.Dial(), push("psubscribe", ch+"?", 1), "PSUBSCRIBE", ch+"?")
+	t.Hint("every pattern that matches delivers, not only the first")
+	p.Ask(":2\r\n", "PUBLISH", ch+"2", "y")
+	s.Expect(pmessage(ch+"*", ch+"2", "y"))
+	other.Expect(pmessage(ch+"?", ch+"2", "y"))
 }
 
 func unsubscribe(t *T) {
-	a, b, p := t.Key("a"), t.Key("b"), t.Dial()
+	a, b, none, p := t.Key("a"), t.Key("b"), t.Key("none"), t.Dial()
 	s := begin(t.Dial(), push("subscribe", a, 1)+push("subscribe", b, 2), "SUBSCRIBE", a, b)
 	heard(p, s, a)
-	s.Ask(push("unsubscribe", a, 1), "UNSUBSCRIBE", a)
+	s.Ask(push("unsubscribe", none, 2), "UNSUBSCRIBE", none).Ask(push("unsubscribe", a, 1), "UNSUBSCRIBE", a)
 	p.Ask(":0\r\n", "PUBLISH", a, "x").Ask(":1\r\n", "PUBLISH", b, "y")
 	s.Expect(message(b, "y")).Ask(push("unsubscribe", b, 0), "UNSUBSCRIBE")
-	s.Ask("*3\r\n"+Bulk("unsubscribe")+"$-1\r\n:0\r\n", "UNSUBSCRIBE").Ask("+PONG\r\n", "PING").Ask("$-1\r\n", "GET", t.Key("none"))
+	s.Ask("*3\r\n"+Bulk("unsubscribe")+"$-1\r\n:0\r\n", "UNSUBSCRIBE").Ask("+PONG\r\n", "PING").Ask("$-1\r\n", "GET", none)
 
 	// Several of one kind end in any order, and the other kind stays.
 	begin(begin(s, push("subscribe", a, 1)+push("subscribe", b, 2), "SUBSCRIBE", a, b), push("psubscribe", b+"*", 3), "PSUBSCRIBE", b+"*")
@@ -166,9 +176,11 @@ func unsubscribe(t *T) {
 func subscribedMode(t *T) {
 	ch := t.Key("ch")
 	s := t.listen(ch)
-	v := str(s.Do("GET", "x"))
-	want := "ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
-	t.Require(v == want, want, "%s", v)
+	for _, args := range [][]string{{"get", "x"}, {"publish", ch, "x"}} {
+		v := str(s.Do(args...))
+		want := "ERR Can't execute '" + args[0] + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+		t.Require(v == want, want, "%s", v)
+	}
 	s.Ask("*2\r\n$4\r\npong\r\n$0\r\n\r\n", "PING").Ask("*2\r\n$4\r\npong\r\n$2\r\nhi\r\n", "PING", "hi")
 	t.Hint("QUIT answers +OK and closes; what is still in the queue is written before the connection is closed").Guide("Build it")
 	s.Ask("+OK\r\n", "QUIT").ExpectClose()
@@ -308,6 +320,18 @@ func stalledSubscriber(t *T) {
 		live.Expect(strings.Repeat(message(ch, payload), burst))
 	}
 	p.Ask("+PONG\r\n", "PING")
+}
+
+// keepsUp sends a subscriber more in all than may wait for it at once.
+func keepsUp(t *T) {
+	ch, p := t.Key("ch"), t.Dial()
+	s := t.listen(ch)
+	heard(p, s, ch)
+	payload := strings.Repeat("x", 64<<10)
+	for range 640 { // 40 MB
+		p.Ask(":1\r\n", "PUBLISH", ch, payload)
+		s.Expect(message(ch, payload))
+	}
 }
 
 func boundedQueue(t *T) {
