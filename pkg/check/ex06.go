@@ -65,7 +65,7 @@ func exIntegers(t *T) {
 	b := t.dumpBytes(s)
 	for _, want := range []string{"\x00\x01x\xc1\x39\x30", "\x00\x05k-128\xc0\x80", "\x00\x02k0\xc0\x00", "\x00\x04k128\xc1\x80\x00", "\x00\x06k32768\xc2\x00\x80\x00\x00",
 		"\x00\x04k007\x03007", "\x00\x03k+1\x02+1", "\x00\x03k-0\x02-0", "\x00\x0bk2147483648\x0a2147483648", "\x00\x0bk2147483647\xc2\xff\xff\xff\x7f", "\x00\xc0\x7f\x01v"} {
-		t.Require(bytes.Contains(b, []byte(want)), Visible([]byte(want), 0)+" in the file", "%s", Visible(b, 400))
+		t.Require(bytes.Contains(b, []byte(want)), fmt.Sprintf("%s in the file, in hex % x", Visible([]byte(want), 0), want), "%s", Visible(b, 400))
 	}
 	c = t.restart(s)
 	for _, v := range numberLike {
