@@ -25,7 +25,7 @@ func init() {
 		Check{Name: "save-file", What: "SAVE writes dump.rdb with header, end mark and checksum", Run: saveFile, Own: true, Guide: "On the wire",
 			Hint: saveHint},
 		Check{Name: "reload", What: "a restart loads what SAVE saved", Run: rdbReload, Own: true, Guide: "Build it",
-			Hint: "load dump.rdb from the data directory before the first connection is accepted"},
+			Hint: "load dump.rdb from the data directory before the first connection is accepted (Build it, sections 5 to 8)"},
 		Check{Name: "lengths", What: "strings of every length encoding survive", Run: rdbLengths, Own: true,
 			Hint: "endianness: lengths are big endian (6, 14, 32 bits), while the expiry and the checksum are little endian; 63 is the last that fits into one byte, 16383 the last for two"},
 		Check{Name: "number-like", What: "values that look like numbers come back as the same text", Run: rdbNumbers, Own: true,
