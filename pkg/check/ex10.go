@@ -150,11 +150,24 @@ func exResume(t *T) {
 	entry(w, fifth, "five")
 	c.Ask("+OK\r\n", "SET", "text", "x")
 	t.Require(w.ask(3, `"op":"follow","stream":"text"`)["error"] != nil, "an error for a key that is no stream", "a result")
+	t.Require(w.ask(4, `"op":"follow","stream":"text","after":"0"`)["error"] != nil, "an error for a key that is no stream, with after", "a result")
 	w.c.Close()
 	t.Until(t.limit, "no session is left behind by a browser that has gone", func() (bool, string) {
 		list := str(c.Do("CLIENT", "LIST"))
 		return !strings.Contains(list, "cmd=xread"), list
 	})
+	followLoggedIn(t)
+}
+
+// followLoggedIn asks a server with a password.
+func followLoggedIn(t *T) {
+	s, addr := t.withGateway("-requirepass", "right")
+	t.DialTo(s).Ask("+OK\r\n", "AUTH", "right").Ask(Bulk("1-1"), "XADD", "room", "1-1", "text", "x")
+	w := t.webSocket(addr, "")
+	w.ask(1, `"op":"hello","auth":{"pass":"right"}`)
+	t.Hint("where a password is set, the session of its own has to log in, too")
+	t.Require(w.ask(2, `"op":"follow","stream":"room","after":"0"`)["result"] != nil, "a result where a password is set", "an error")
+	w.until("the entry", isPush("entry"))
 }
 
 func exDeliveryTime(t *T) {
