@@ -5,11 +5,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc64"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,6 +44,8 @@ func init() {
 			Hint: "rename without fsync: after a power cut the name may stand on an empty file. Sync the file, then rename it, then sync the directory"},
 		Check{Name: "disk-fails", What: "a save that fails says so, keeps the old dump and leaves nothing else", Run: diskFails, Own: true,
 			Hint: "the disk refuses to sync, and SAVE says OK: what is not on the disk is not saved, so return the error of Sync, too"},
+		Check{Name: "disk-is-full", What: "a save that does not fit says so, keeps the old dump and leaves nothing else", Run: diskIsFull, Own: true,
+			Hint: "the disk is full, and SAVE says OK: look at the error of every Write (with a bufio.Writer, at that of Flush)"},
 		Check{Name: "every-opcode", What: "a dump with all opcodes and encodings is loaded", Run: everyOpcode, Own: true, Guide: "Build it",
 			Hint: "FA: two strings, FB: two lengths, F8: a length, F9: one byte, FC: 8 bytes of milliseconds, FD: 4 of seconds, both little endian; lengths: 80 and 4 bytes, 81 and 8, both big endian"},
 		Check{Name: "damage-is-refused", What: "a damaged dump is refused with a message", Run: rdbDamage, Own: true, Slow: 2,
@@ -300,131 +300,10 @@ func (t *T) oneMoment(c *Conn, keys int) {
 	}
 }
 
-// diskIsSlow makes each sync take 1.5 s and asks for answers meanwhile. A busy machine may be slow once, but
-// who holds the lock is slow each time.
-func diskIsSlow(t *T) {
-	const delay = 1500 * time.Millisecond
-	s, _ := t.startTraced(Options{}, "fsync,fdatasync", fmt.Sprintf("fsync,fdatasync:delay_enter=%d", delay.Microseconds()))
-	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+Background saving started\r\n", "BGSAVE")
-	slowest := t.slowestWhileSaving(s, c, delay)
-	for again := 0; again < 2 && slowest >= delay*2/3; again++ {
-		t.saved(s, bgsaveFirst)
-		os.Remove(dump(s))
-		t.Until(8*time.Second, "the next BGSAVE begins", func() (bool, string) {
-			v := c.Do("BGSAVE")
-			return !v.IsError(), str(v)
-		})
-		slowest = t.slowestWhileSaving(s, c, delay)
-	}
-	t.Hint("lock held during disk I/O: hold it only while you copy, never while you write or sync").
-		Require(slowest < delay*2/3, "answers at once while the disk takes 1.5 s", "one took %v", slowest)
-	t.saved(s, bgsaveFirst)
-}
-
-// slowestWhileSaving returns the longest time that an answer took during a BGSAVE that has just begun.
-func (t *T) slowestWhileSaving(s *Server, c *Conn, delay time.Duration) (slowest time.Duration) {
-	begin := time.Now()
-	for i := range 20 {
-		at := time.Now()
-		c.Ask("+OK\r\n", "SET", "b", strconv.Itoa(i)).Ask(Bulk("1"), "GET", "a")
-		slowest = max(slowest, time.Since(at))
-		time.Sleep(20 * time.Millisecond)
-	}
-	_, err := os.Stat(dump(s))
-	t.hinting("the file is renamed before it is synced: see sync-then-rename first", func() {
-		t.Require(err != nil || time.Since(begin) > delay, "dump.rdb only after its sync", "it was there after %v", time.Since(begin))
-	})
-	return slowest
-}
-
-func oldFileStays(t *T) {
-	s := t.Start(Options{})
-	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "old").Ask("+OK\r\n", "SAVE")
-	old := t.dumpBytes(s)
-	f, err := os.Open(dump(s))
-	if err != nil {
-		t.Fail("a file dump.rdb", err.Error())
-	}
-	defer f.Close()
-	c.Ask("+OK\r\n", "SET", "a", strings.Repeat("new and longer ", 50)).Ask("+OK\r\n", "SAVE")
-	still, _ := io.ReadAll(f)
-	t.Require(bytes.Equal(old, still), "the old file's bytes, under its old descriptor, as they were", "%s", Visible(still, 200))
-	t.Hint("SAVE must put the new file in the old one's place").
-		Require(!bytes.Equal(old, t.dumpBytes(s)), "a new dump.rdb", "the old one")
-}
-
-func syncThenRename(t *T) {
-	s, calls := t.startTraced(Options{}, "fsync,fdatasync,rename,renameat,renameat2")
-	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+OK\r\n", "SAVE")
-	t.dumpBytes(s)
-	lines := calls()
-	renamed := slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, "rename") && strings.Contains(l, "dump.rdb") })
-	t.hinting("nothing is renamed: write a temporary file, sync it, rename it to dump.rdb", func() {
-		t.Require(renamed >= 0, "a rename to dump.rdb", "%s", strings.Join(lines, "\n"))
-	})
-	syncs := func(l string) bool { return strings.Contains(l, "sync(") }
-	t.Require(slices.ContainsFunc(lines[:renamed], syncs), "fsync, then rename", "%s", strings.Join(lines, "\n"))
-	t.hinting("a rename cannot leave its file system, and the next machine has /tmp on another one: make the temporary file in the directory of dump.rdb", func() {
-		from, to := renamedPaths(lines[renamed], s.Opt.Dir)
-		t.Require(filepath.Dir(from) == filepath.Dir(to), "a rename within one directory", "%s", lines[renamed])
-	})
-	t.Hint("the name is in the directory, which has to be synced too, behind the rename").
-		Require(t.Real() || slices.ContainsFunc(lines[renamed:], syncs), "fsync of the directory behind the rename", "%s", strings.Join(lines, "\n"))
-}
-
-// renamedPaths returns the two paths in a traced rename, relative ones as if they were in dir.
-func renamedPaths(call, dir string) (from, to string) {
-	var paths []string
-	for i, part := range strings.Split(call, `"`) {
-		if i%2 == 1 {
-			if !filepath.IsAbs(part) {
-				part = filepath.Join(dir, part)
-			}
-			paths = append(paths, filepath.Clean(part))
-		}
-	}
-	if len(paths) != 2 {
-		return "", ""
-	}
-	return paths[0], paths[1]
-}
-
 // sealed returns an RDB with these entries.
 func sealed(entries string) []byte {
 	b := []byte("REDIS0010" + entries + "\xff")
 	return binary.LittleEndian.AppendUint64(b, rdbChecksum(b))
-}
-
-// diskFails lets each sync fail.
-func diskFails(t *T) {
-	dir, old := t.TempDir(), sealed("\xfe\x00\x00\x01a\x03old")
-	t.cutFile(filepath.Join(dir, "dump.rdb"), old, len(old))
-	var s *Server
-	var calls func() []string
-	t.hinting("the server does not start on a dump.rdb that is in order: see reload first", func() {
-		s, calls = t.startTraced(Options{Dir: dir}, "fsync,fdatasync", "fsync,fdatasync:error=EIO")
-	})
-	files := func() (names []string) {
-		entries, _ := os.ReadDir(dir)
-		for _, e := range entries {
-			names = append(names, e.Name())
-		}
-		return names
-	}
-	before := files()
-	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "new")
-	v := c.Do("SAVE")
-	c.Ask("+PONG\r\n", "PING")
-	after := files()
-	if lines := calls(); !slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "sync(") }) {
-		t.Hint("SAVE syncs nothing: see sync-then-rename first")
-	}
-	t.Require(!strings.HasPrefix(str(v), "ERR unknown command"), "SAVE", "%s", str(v))
-	t.Require(v.IsError(), "an error for SAVE while no sync succeeds", "%s", str(v))
-	t.Hint("the save has failed, so the old picture has to stay: rename only what is whole and synced").
-		Require(bytes.Equal(old, t.dumpBytes(s)), "the old dump.rdb", "%s", Visible(t.dumpBytes(s), 200))
-	t.Hint("remove the temporary file when something goes wrong, or a full disk gets fuller with each attempt").
-		Require(slices.Equal(before, after), fmt.Sprintf("the files %v as before", before), "%v", after)
 }
 
 // everyOpcode starts the server on a file that no Redis would write just so: everything is in it.
