@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -455,4 +456,24 @@ func TestBrowsersAreClientsLikeAnyOther(t *testing.T) {
 	require.Contains(t, string(g.engineDo("CLIENT", "LIST").Str), "addr="+p.NetConn().LocalAddr().String()+" ")
 	require.Equal(t, int64(1), g.engineDo("CLIENT", "KILL", "ADDR", p.NetConn().LocalAddr().String()).Int)
 	p.expectClose(websocket.CloseInternalServerErr)
+}
+
+// Who is being let in while Drain begins is sent away like the others, and not cut off at its end.
+func TestDrainFindsWhoIsBeingLetIn(t *testing.T) {
+	var g *testGateway
+	drained := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	g = startGateway(t, func(o *gatewayOptions) {
+		dial := o.Dial
+		o.Dial = func(remote net.Addr) (net.Conn, error) { // a place is taken, and there is no socket yet
+			go func() { drained <- g.Drain(ctx) }()
+			g.eventually(g.draining.Load, "draining")
+			return dial(remote)
+		}
+	})
+	p := g.dial(protoJSON)
+	p.expect("", `{"push":"goodbye","code":1001,"reason":"shutdown","reconnectMs":[500,5000]}`)
+	p.expectClose(websocket.CloseGoingAway)
+	require.NoError(t, <-drained)
 }

@@ -243,16 +243,19 @@ func rawLimits(t *T) {
 				t.Fail(fmt.Sprintf("a close frame with code %d", code), fmt.Sprintf("%s, then %s", Visible([]byte(got), 200), plainErr(err)))
 			}
 			if op == wsClose {
-				t.Require(closeCode(b) == code, fmt.Sprintf("close code %d", code), "%d", closeCode(b))
+				t.Hint("bytes that are no command end the stream with 1007, a command that is too large with 1009 (Build it, 9)").
+					Require(closeCode(b) == code, fmt.Sprintf("close code %d", code), "%d", closeCode(b))
 				break
 			}
 			got += string(b)
 		}
-		t.Require(got == want, Visible([]byte(want), 0), "%s", Visible([]byte(got), 200))
+		t.Hint("what was right before the broken bytes is answered first, then comes the error, then the close (Build it, 9)").
+			Require(got == want, Visible([]byte(want), 0), "%s", Visible([]byte(got), 200))
 	}
 	w := t.webSocket(addr, "byor.resp.v1")
 	w.frame(true, wsBinary, []byte(cmds("PING")+"*2\r\n$4\r\nECHO\r\n$100000\r\n"))
 	ends(w, "+PONG\r\n-ERR Protocol error: invalid bulk length\r\n", 1007)
+	t.Hint("a peer sends a command in small frames that never ends: a bound on Buffered (Build it, 9)")
 	w = t.webSocket(addr, "byor.resp.v1")
 	w.frame(true, wsBinary, []byte(cmds("PING")))
 	op, b, err := w.hearRaw()
