@@ -250,8 +250,10 @@ func (w *webSocket) hearRaw() (op byte, payload []byte, err error) {
 
 // result expects the reply to an operation to have this result, written as JSON.
 func (w *webSocket) result(id int, body, want string) *webSocket {
-	got, _ := json.Marshal(w.ask(id, body)["result"])
-	w.t.Require(string(got) == want, want+" for {"+short(body)+"}", "%s", got)
+	reply := w.ask(id, body)
+	got, _ := json.Marshal(reply["result"])
+	all, _ := json.Marshal(reply)
+	w.t.Require(string(got) == want, want+" as the result of {"+short(body)+"}", "%s", all)
 	return w
 }
 
