@@ -131,6 +131,15 @@ func (t *T) withGateway(extra ...string) (*Server, string) {
 		res.Body.Close()
 		return true, ""
 	})
+	for by := t.deadline(t.limit); time.Now().Before(by); t.Sleep(10 * time.Millisecond) {
+		res, err := http.Get("http://" + addr + "/readyz")
+		if err != nil {
+			break
+		}
+		if res.Body.Close(); res.StatusCode != http.StatusServiceUnavailable { // it may still be loading
+			break
+		}
+	}
 	return s, addr
 }
 
