@@ -1,0 +1,121 @@
+package check
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Step 08 beside a real redis-server, which is once the replica and once the master.
+
+// sameData waits until b answers for all keys of a's as a does.
+func (t *T) sameData(a, b *Server, keys int) {
+	ca, cb := t.DialTo(a), t.DialTo(b)
+	want := make([]string, keys)
+	for i := range keys {
+		want[i] = str(ca.Do("GET", fmt.Sprint("k", i)))
+	}
+	t.Until(3*t.limit, "the replica has the master's data", func() (bool, string) {
+		for i := range keys {
+			if got := str(cb.Do("GET", fmt.Sprint("k", i))); got != want[i] {
+				return false, fmt.Sprintf("k%d is %q on the master and %q on the replica", i, want[i], got)
+			}
+		}
+		return true, ""
+	})
+}
+
+// writeWhile sets k0 … k(keys-1) again and again from several clients until f returns.
+func (t *T) writeWhile(s *Server, keys int, f func()) {
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for w := range 3 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			defer func() { recover() }() // sameData reports
+			c := t.DialTo(s)
+			for i := w; !stop.Load(); i++ {
+				k := fmt.Sprint("k", i%keys)
+				switch i % 7 {
+				case 3:
+					c.Do("DEL", k)
+				case 5:
+					c.Do("SET", k, strconv.Itoa(i), "EX", "1000")
+				default:
+					c.Do("SET", k, fmt.Sprintf("%d\r\n%d", w, i))
+				}
+			}
+		}()
+	}
+	defer wg.Wait()
+	defer stop.Store(true)
+	f()
+}
+
+func (t *T) linkUp(s *Server) {
+	c := t.DialTo(s)
+	t.Until(3*t.limit, "redis-server's link to the step is up", func() (bool, string) {
+		info := str(c.Do("INFO", "replication"))
+		return strings.Contains(info, "master_link_status:up"), info
+	})
+}
+
+func redisFollows(t *T) {
+	s := t.Start(Options{})
+	c := t.DialTo(s)
+	for i := range 100 {
+		c.Ask("+OK\r\n", "SET", fmt.Sprint("k", i), "before")
+	}
+	t.attach(s).Close() // says it better, if nothing is there yet
+	hint := t.hint
+	var r *Server
+	t.writeWhile(s, 100, func() {
+		r = t.Redis(Options{ReplicaOf: s.Addr})
+		t.Hint("redis-server is a stricter reader than the checks above: +PONG, +OK, +OK, +FULLRESYNC, then $<length> and a snapshot that it can load")
+		t.linkUp(r)
+		t.Hint("redis-server takes all that comes behind the snapshot for the stream, and that is RESP arrays only: its REPLCONF ACK, too, must not be answered")
+		link := t.masterLink(r)
+		t.Sleep(1200 * time.Millisecond) // an ACK is sent meanwhile
+		t.linkUp(r)
+		t.Require(t.masterLink(r) == link, "one link, and one snapshot", "redis-server has ended the link and begun again: something in the stream is no command")
+	})
+	t.Hint("%s", hint)
+	t.sameData(s, r, 100)
+}
+
+// masterLink returns the number that a real replica has given to the link to its master, and its
+// state: one that is to be closed lives for a second yet.
+func (t *T) masterLink(r *Server) string {
+	list := str(t.DialTo(r).Do("CLIENT", "LIST", "TYPE", "master"))
+	id, _, _ := strings.Cut(list, " ")
+	_, flags, _ := strings.Cut(list, " flags=")
+	flags, _, _ = strings.Cut(flags, " ")
+	return id + " " + flags
+}
+
+func followsRedis(t *T) {
+	m := t.Redis(Options{})
+	c := t.DialTo(m)
+	for i := range 100 {
+		c.Ask("+OK\r\n", "SET", fmt.Sprint("k", i), "before")
+	}
+	var s *Server
+	t.writeWhile(m, 100, func() {
+		s = t.Start(Options{ReplicaOf: m.Addr})
+		rc, hint := t.DialTo(s), t.hint
+		t.Until(4*t.limit, "the replica has its first keys", func() (bool, string) {
+			if t.Hint("%s", hint); strings.Contains(str(c.Do("INFO", "stats")), "sync_full:0\r") {
+				t.Hint("nobody has asked redis-server for a snapshot yet (PSYNC): mend follower-handshake first")
+			}
+			v := rc.Do("EXISTS", "k0", "k1", "k2", "k8", "k9", "k10")
+			return v.Int > 0, str(v)
+		})
+		t.Sleep(200 * time.Millisecond)
+	})
+	t.Hint("the snapshot is there; now the commands of the stream must be executed, all of them, in their order (see stream-in-one-read and stream-commands)")
+	t.sameData(m, s, 100)
+}
