@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,19 +51,42 @@ func exRole(t *T) {
 		return len(v.Elems) == 3 && str(v.Elems[2]) == want && v.Elems[2].Elems[0].Elems[2].Kind == resp.BulkString, str(v)
 	})
 	t.DialTo(s).Ask(Err("ERR value is not an integer or out of range"), "REPLCONF", "listening-port", "x")
+	r.Close()
+	t.Hint("REPLCONF takes several pairs at once: look at each")
+	t.DialTo(s).Ask("+OK\r\n", "REPLCONF", "capa", "psync2", "listening-port", "7979").Cmd("PSYNC", "?", "-1")
+	t.Until(t.limit, "ROLE lists the replica with port 7979, and no more the one that has gone", func() (bool, string) {
+		v := c.Do("ROLE")
+		return len(v.Elems) == 3 && len(v.Elems[2].Elems) == 1 && strings.HasPrefix(str(v.Elems[2]), "[[127.0.0.1 7979 "), str(v)
+	})
+	t.Hint("what ROLE reads of the link is written under the lock, whenever the link changes")
+	t.roleOfReplica()
+}
+
+// roleOfReplica follows ROLE of a replica through the states of its link.
+func (t *T) roleOfReplica() {
 	m := t.fakeMaster()
 	f := t.startFollower(m)
 	fc := t.DialTo(f)
-	v = fc.Do("ROLE")
-	t.Require(len(v.Elems) == 5 && str(v.Elems[0]) == "slave" && str(v.Elems[1]) == "127.0.0.1" && v.Elems[2].Kind == resp.Integer &&
-		v.Elems[4].Int == -1, "[slave 127.0.0.1 <port> <state> -1] while not connected", "%s", str(v))
+	is := func(states ...string) {
+		var want []string
+		for _, state := range states {
+			want = append(want, "[slave "+strings.Replace(m.Addr, ":", " ", 1)+" "+state+"]")
+		}
+		t.Until(2*t.limit, "ROLE answers "+strings.Join(want, " or "), func() (bool, string) {
+			v := fc.Do("ROLE")
+			return slices.Contains(want, str(v)) && v.Elems[2].Kind == resp.Integer && v.Elems[4].Kind == resp.Integer, str(v)
+		})
+	}
+	is("connect -1", "connecting -1", "handshake -1") // the last is a real Redis's word for a part of connecting
+	whole := rdbWith("k", "v")
+	m.missing = len(whole) / 2
+	l := m.accept(100, whole, "")
+	is("sync -1")
 	stream := cmds("SELECT 0", "SET a 1")
-	m.accept(100, emptyRDB, stream)
-	end := fmt.Sprintf("connected %d]", 100+len(stream))
-	t.Until(2*t.limit, "ROLE of the replica ends with "+end, func() (bool, string) {
-		v := str(fc.Do("ROLE"))
-		return strings.HasSuffix(v, end), v
-	})
+	l.send(whole[len(whole)-m.missing:] + stream)
+	is(fmt.Sprintf("connected %d", 100+len(stream)))
+	l.c.Close()
+	is("connect -1", "connecting -1", "handshake -1")
 }
 
 func exPromotion(t *T) {
@@ -169,7 +193,33 @@ func exPartial(t *T) {
 		r := t.DialTo(s).Ask("+OK\r\n", "REPLCONF", "capa", "psync2").Cmd("PSYNC", bad[0], bad[1])
 		line := r.skipLine("FULLRESYNC")
 		t.Require(strings.HasPrefix(line, "FULLRESYNC"), fmt.Sprintf("+FULLRESYNC for PSYNC %q", bad), "%s", line)
+		r.Close()
 	}
+	t.longStream(s)
+}
+
+// longStream makes 4 MB of stream, of which the last one is remembered.
+func (t *T) longStream(s *Server) {
+	before := t.attach(s)
+	before.Close()
+	t.Hint("a megabyte is remembered: what is older is forgotten, and who asks for it gets everything")
+	c, stream := t.DialTo(s), cmds("SELECT 0")
+	for i := range 40 {
+		set := cmds(fmt.Sprintf("SET big%d %s", i, strings.Repeat("x", 100<<10)))
+		c.Exchange(set, "+OK\r\n")
+		stream += set
+	}
+	r := t.DialTo(s).Ask("+OK\r\n", "REPLCONF", "capa", "psync2").Cmd("PSYNC", before.id, strconv.FormatInt(before.offset+1, 10))
+	line := r.skipLine("FULLRESYNC")
+	t.Require(strings.HasPrefix(line, "FULLRESYNC"), "+FULLRESYNC for what is 4 MB old", "%s", line)
+	r.Close()
+	at := len(stream) - 900<<10
+	r = t.DialTo(s).Ask("+OK\r\n", "REPLCONF", "capa", "psync2").Cmd("PSYNC", before.id, strconv.FormatInt(before.offset+int64(at)+1, 10))
+	line = r.skipLine("CONTINUE")
+	t.Require(strings.HasPrefix(line, "CONTINUE"), "+CONTINUE for what is 900 KB old", "%s", line)
+	had := string(r.exactly(len(stream) - at))
+	t.Hint("so many bytes, from the end of the stream: is the one that it asks for the first of them?")
+	t.Require(strings.EqualFold(had, stream[at:]), "the last 900 KB of the stream, from "+Visible([]byte(stream[at:]), 60), "%s", Visible([]byte(had), 60))
 }
 
 func exInfoRepl(t *T) {

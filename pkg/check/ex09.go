@@ -68,6 +68,11 @@ func exShutdownOptions(t *T) {
 	t.exits(s, 2*t.limit)
 	t.again(s)
 	c = t.DialTo(s).Hint("FORCE does not mean NOSAVE: it tries").Ask(Bulk("2"), "GET", "a")
+	c.Ask("+OK\r\n", "SET", "a", "3").Cmd("SHUTDOWN", "force", "NOSAVE", "now").ExpectClose()
+	t.exits(s, 2*t.limit)
+	t.again(s)
+	c = t.DialTo(s).Hint("NOSAVE leaves the old file as it is, whatever else is given").Ask(Bulk("2"), "GET", "a")
+	t.Hint("FORCE exits also if the data cannot be saved, and nothing else does")
 	os.RemoveAll(s.Opt.Dir)
 	v, err := c.Cmd("SHUTDOWN", "NOW").TryReply()
 	t.Require(err == nil && v.IsError(), "an error when the data cannot be saved", "%s %v", str(v), err)
@@ -160,6 +165,16 @@ func exNothingLeft(t *T) {
 	})
 	t.Sleep(100 * time.Millisecond)
 	goroutines = c.Info()["goroutines"]
+	var more []*Conn
+	for range 10 {
+		more = append(more, t.DialTo(s).Ask("+PONG\r\n", "PING"))
+	}
+	info := c.Hint("count those who are connected, and the goroutines (runtime.NumGoroutine), at the moment of INFO").Info()
+	t.Require(info["connected_clients"] == "11" && info["goroutines"] != goroutines, "connected_clients:11 with ten more connections, and more goroutines than "+goroutines, "%v", info)
+	for _, m := range more {
+		m.Close()
+	}
+	t.Hint("a goroutine that is left over waits for a channel that nobody closes or a socket that nobody wakes")
 	t.Parallel(100, func(i int) {
 		sub := t.DialTo(s).Ask(push("subscribe", "ch", 1), "SUBSCRIBE", "ch")
 		if i%2 == 0 {
