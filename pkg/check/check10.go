@@ -444,6 +444,7 @@ func goodbye(t *T) {
 	code := w.closed()
 	t.Require(code == 1001, "close code 1001", "%d", code)
 	t.Hint("Drain waits until who was sent away has hung up; for so long nobody new is let in, and /readyz says 503 (Build it, 10)")
+	t.Sleep(2 * time.Second) // who does not wait for browsers has gone by now
 	res, err := http.Get("http://" + addr + "/readyz")
 	if err != nil {
 		t.Fail("503 for /readyz while a browser has not hung up", plainErr(err))
