@@ -89,6 +89,7 @@ func (t *T) endsAtAll(idle bool) {
 	hint := "SIGTERM does not end a server well that has one idle client: mend the checks sigterm and idle-clients first"
 	if !idle {
 		c.Close()
+		t.Sleep(300 * time.Millisecond) // until the server has noticed, or it is not without clients
 		hint = "SIGTERM alone does not end the server well, even when no client is there: mend the check sigterm first"
 	}
 	s.Signal(sigTerm)
