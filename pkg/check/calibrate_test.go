@@ -152,10 +152,15 @@ func TestMutants(t *testing.T) {
 			if strings.Contains(m.hint, "strace") {
 				redistest.Need(t, "strace")
 			}
+			// A race may go well a few times; and a busy machine may be too late for something else once
+			// or twice, but not each time.
 			var r Result
-			for range 12 { // a race may go well a few times
-				if r = runChecks(t, target, impatient, checks)[0]; r.Status != Passed {
+			for tries, others := 0, 0; tries < 12 && others < 3; tries++ {
+				r = runChecks(t, target, impatient, checks)[0]
+				if named := strings.Contains(strings.ToLower(r.Hint), strings.ToLower(m.hint)); r.Status == Skipped || r.Status == Failed && named {
 					break
+				} else if r.Status == Failed {
+					others++
 				}
 			}
 			if r.Status == Skipped && os.Getenv("CI") == "" {
