@@ -109,10 +109,13 @@ func walkTree(root string, f func(path string, d fs.DirEntry) error) error {
 		}
 		rel, _ := filepath.Rel(root, path)
 		if d.IsDir() {
-			if rel == ".git" || rel == "bin" || rel == "work" {
+			if rel == ".git" || rel == "bin" || rel == "work" || rel == "appendonlydir" {
 				return filepath.SkipDir
 			}
 			return nil
+		}
+		if !strings.Contains(rel, string(filepath.Separator)) && strings.HasSuffix(rel, ".rdb") {
+			return nil // what a server that somebody ran here has saved
 		}
 		return f(filepath.ToSlash(rel), d)
 	})
