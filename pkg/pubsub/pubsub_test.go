@@ -269,7 +269,7 @@ func TestQueueHandsOverInOrder(t *testing.T) {
 	h.PSubscribe(q, b("n*"))
 	payload := b("one")
 	h.Publish(b("news"), payload)
-	copy(payload, "XXX") // the queue has its own copy
+	copy(payload, "oth") // the queue has its own copy
 	h.Publish(b("news"), nil)
 	got, err := q.Receive()
 	require.NoError(t, err)
