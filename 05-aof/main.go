@@ -247,22 +247,6 @@ func cutTail(f *os.File, good int64) error {
 	// endregion
 }
 
-// expireInBackground deletes keys whose time has come and that nobody asks for, ten times a second
-// and in small bites, so that the clients get their turn.
-func (s *server) expireInBackground(ctx context.Context) {
-	for ctx.Err() == nil {
-		time.Sleep(100 * time.Millisecond)
-		for i := range s.data.Len() {
-			for n := 100; n == 100; {
-				s.mu.Lock()
-				s.data.SetNow(time.Now().UnixMilli())
-				n = s.data.DB(i).ExpireDue(100)
-				s.mu.Unlock()
-			}
-		}
-	}
-}
-
 // handle serves one client, as in step 03: whole commands first, and when there are no more, the
 // replies to all of them.
 func (s *server) handle(conn net.Conn) {

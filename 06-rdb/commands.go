@@ -1,7 +1,7 @@
 package main
 
-// The commands of steps 03 to 05, which you have built, now from pkg/basics: only what needs to know
-// the client stands here.
+// The commands, as in step 05: those on data are in pkg/basics, and what needs to know the client stands
+// here.
 
 import (
 	"context"
