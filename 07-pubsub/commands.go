@@ -1,7 +1,7 @@
 package main
 
-// The commands of steps 03 to 05. Those on data, as GET and SET, are now imported from pkg/basics; those
-// that need to know the client stand here, and one of them, PING, has learnt something.
+// The commands of steps 03 to 05. Those on data, as GET and SET, are imported from pkg/basics; those that
+// need to know the client stand here, and one of them, PING, has learnt something.
 
 import (
 	"bytes"
