@@ -47,7 +47,7 @@ check: ## check all steps and show the progress (DIR=work: all of yours)
 
 .PHONY: docs-check
 docs-check: ## execute the texts' transcripts; look after quotes, links, targets
-	@cd pkg/check && $(GO) test -count=1 -run TestDocs # there and not from here, or what was skipped would not be shown
+	@cd pkg/check && $(GO) test -count=1 -run 'TestDocs|TestCourseTranscripts' # there and not from here, or what was skipped would not be shown
 
 .PHONY: $(NUMS:%=start-%)
 $(NUMS:%=start-%): start-%: ## put step NN's server, the new pieces missing, into work/NN
@@ -74,13 +74,25 @@ trace: ## a proxy that shows every frame, beside real Redis's answers (ADDR=host
 progress: ## what is done, and what comes next
 	@$(GO) run ./pkg/check/cmd/check -progress
 
+# The programs that tests start are built once and not in each test; TEST runs go test and sums up.
+TEST = mkdir -p bin/test && $(GO) build -ldflags='-s -w' -o bin/test/ $(STEPS:%=./%) ./pkg/check/cmd/check ./pkg/redistest/cmd/test && \
+	BYOR_BIN='$(CURDIR)/bin/test' bin/test/test -timeout 30m $(TESTFLAGS)
+
 .PHONY: test
-test: ## all tests
-	@$(GO) test $(TESTFLAGS) $(PKGS)
+test: ## what shows that the code is right (2 minutes on 2 cores)
+	@$(TEST) -skip '^TestCourse' $(PKGS)
+
+.PHONY: test-course
+test-course: ## does the course keep its word: mutants, exercises, transcripts (5 minutes)
+	@$(TEST) -run '^TestCourse' ./pkg/check
+
+.PHONY: test-all
+test-all: ## both, as CI does
+	@$(TEST) $(PKGS)
 
 .PHONY: race
-race: ## all tests under the race detector (slow)
-	@$(GO) test -race $(TESTFLAGS) $(PKGS)
+race: ## the tests of `make test` under the race detector (slow)
+	@$(TEST) -race -skip '^TestCourse' $(PKGS)
 
 .PHONY: diff-redis
 diff-redis: ## all scripts and random commands on step 10 and on a real Redis (N=100000 a group, SEED=…)

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"byor/pkg/redistest"
 )
 
 // start serves on a free port until the test ends and returns the address.
@@ -39,7 +40,7 @@ func dial(t *testing.T, addr string) *net.TCPConn {
 	conn, err := net.Dial("tcp", addr)
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
-	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	return conn.(*net.TCPConn)
 }
 
@@ -73,7 +74,7 @@ func TestLineInPiecesIsAnsweredOnce(t *testing.T) {
 	client, srv := net.Pipe()
 	defer client.Close()
 	go (&server{}).handle(srv)
-	require.NoError(t, client.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, client.SetDeadline(time.Now().Add(time.Minute)))
 	for _, piece := range []string{"h", "el", "l", "o\nwor"} {
 		_, err := io.WriteString(client, piece)
 		require.NoError(t, err)
@@ -167,9 +168,7 @@ func TestProgram(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("os.Interrupt cannot be sent on Windows")
 	}
-	bin := filepath.Join(t.TempDir(), "step")
-	out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput()
-	require.NoError(t, err, string(out))
+	bin := redistest.Program(t, "01-tcp-echo")
 	cmd := exec.Command(bin, "-addr", "127.0.0.1:0")
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)

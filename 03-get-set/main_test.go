@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -90,7 +89,7 @@ func TestQuitAnswersAndCloses(t *testing.T) {
 	conn, err := net.Dial("tcp", start(t))
 	require.NoError(t, err)
 	defer conn.Close()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	_, err = io.WriteString(conn, "PING\r\nQUIT\r\nSET never run\r\n")
 	require.NoError(t, err)
 	got, err := io.ReadAll(conn)
@@ -102,7 +101,7 @@ func TestProtocolErrorCloses(t *testing.T) {
 	conn, err := net.Dial("tcp", start(t))
 	require.NoError(t, err)
 	defer conn.Close()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	_, err = io.WriteString(conn, "PING\r\n*1\r\n:1\r\nPING\r\n")
 	require.NoError(t, err)
 	got, err := io.ReadAll(conn)
@@ -115,7 +114,7 @@ func TestAnswersBeforeItWaits(t *testing.T) {
 	conn, err := net.Dial("tcp", start(t))
 	require.NoError(t, err)
 	defer conn.Close()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	_, err = io.WriteString(conn, "PING\r\n*1\r\n$4\r\nPI")
 	require.NoError(t, err)
 	r := bufio.NewReader(conn)
@@ -141,7 +140,7 @@ func TestIncrIsAtomic(t *testing.T) {
 				return
 			}
 			defer conn.Close()
-			conn.SetDeadline(time.Now().Add(20 * time.Second))
+			conn.SetDeadline(time.Now().Add(time.Minute))
 			r, batch := resp.NewReader(conn), 1+i%10
 			for sent := 0; sent < 100; sent += batch {
 				n := min(batch, 100-sent)
@@ -193,9 +192,7 @@ func TestProgram(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("os.Interrupt cannot be sent on Windows")
 	}
-	bin := filepath.Join(t.TempDir(), "step")
-	out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput()
-	require.NoError(t, err, string(out))
+	bin := redistest.Program(t, "03-get-set")
 	cmd := exec.Command(bin, "-addr", "127.0.0.1:0", "-trace")
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)

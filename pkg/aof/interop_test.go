@@ -44,7 +44,7 @@ func startRedis(t *testing.T, dir string, args ...string) *redis {
 	require.Eventually(t, func() bool {
 		s.conn, err = net.Dial("unix", sock)
 		return err == nil
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	s.r = resp.NewReader(s.conn)
 	for strings.HasPrefix(s.do("PING"), "LOADING") {
 		time.Sleep(10 * time.Millisecond)

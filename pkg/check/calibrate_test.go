@@ -15,7 +15,8 @@ import (
 	"byor/pkg/redistest"
 )
 
-// The checks are checked: what must pass passes, what must fail fails, with the right words.
+// The checks are checked: what must pass passes, what must fail fails, with the right words. What is called TestCourse…
+// takes minutes; `make test-course` runs it, and `make test` leaves it out.
 
 const (
 	patient   = 10 * time.Second        // limit for what must pass, on a busy machine
@@ -45,7 +46,7 @@ func requirePassed(t *testing.T, results []Result) {
 
 // (a) A real redis-server passes every check that is about the protocol, the files or replication:
 // then a check that fails is right to do so.
-func TestRealRedisPasses(t *testing.T) {
+func TestCourseRealRedisPasses(t *testing.T) {
 	redistest.Need(t, "redis-server", "redis-cli", "redis-check-rdb", "redis-check-aof")
 	target, err := RedisTarget()
 	require.NoError(t, err)
@@ -67,7 +68,7 @@ func TestRealRedisPasses(t *testing.T) {
 
 // (b) Each step passes its own checks and all earlier ones that still apply. Outside of CI the slow
 // ones among the earlier are asked of the capstone alone.
-func TestStepsPass(t *testing.T) {
+func TestCourseStepsPass(t *testing.T) {
 	for step := 1; step <= Last; step++ {
 		if !hasStep(step) {
 			continue
@@ -84,7 +85,7 @@ func TestStepsPass(t *testing.T) {
 }
 
 // (c) The step before fails the new checks: each of them asks for something new.
-func TestStepBeforeFails(t *testing.T) {
+func TestCourseStepBeforeFails(t *testing.T) {
 	for step := 2; step <= Last; step++ {
 		if !hasStep(step - 1) {
 			continue
@@ -137,7 +138,7 @@ func mutants(t *testing.T) []mutant {
 }
 
 // (d) Each mistake that the guides name is caught, with the hint that names it.
-func TestMutants(t *testing.T) {
+func TestCourseMutants(t *testing.T) {
 	for _, m := range mutants(t) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
@@ -186,7 +187,7 @@ func TestMutantsPerStep(t *testing.T) {
 }
 
 // (e) Each exercise's check fails on the shipped code and passes with the solution applied.
-func TestExercises(t *testing.T) {
+func TestCourseExercises(t *testing.T) {
 	for step := 1; step <= Last; step++ {
 		patches, err := filepath.Glob(filepath.Join(built.root, Folders[step], "solutions", "*.patch"))
 		require.NoError(t, err)

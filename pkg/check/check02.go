@@ -105,10 +105,10 @@ const splitInput = "*2\r\n$4\r\nECHO\r\n$6\r\n12\r\n56\r\nPING\r\n*1\r\n$4\r\npi
 const splitOutput = "$6\r\n12\r\n56\r\n+PONG\r\n+PONG\r\n$0\r\n\r\n"
 
 func everySplit(t *T) {
-	c := t.Dial()
+	c, read := t.Dial(), t.pacer()
 	for i := 1; i < len(splitInput); i++ {
 		c.Send(splitInput[:i])
-		time.Sleep(2 * time.Millisecond)
+		read()
 		c.Send(splitInput[i:]).Expect(splitOutput)
 	}
 }

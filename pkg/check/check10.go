@@ -117,12 +117,9 @@ func httpOnTheWire(t *T) {
 
 // withGateway starts a server with its gateway on and returns the gateway's address.
 func (t *T) withGateway(extra ...string) (*Server, string) {
-	port, err := freePort()
-	if err != nil {
-		t.Skip(err.Error())
-	}
-	s := t.Start(Options{Extra: append([]string{"-http-port", fmt.Sprint(port)}, extra...)})
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	n := fmt.Sprint(t.Port())
+	s := t.Start(Options{Extra: append([]string{"-http-port", n}, extra...)})
+	addr := "127.0.0.1:" + n
 	t.Until(t.limit, "an HTTP server on "+addr, func() (bool, string) {
 		res, err := http.Get("http://" + addr + "/healthz")
 		if err != nil {

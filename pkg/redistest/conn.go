@@ -29,7 +29,7 @@ func Dial(t testing.TB, addr string) *Conn {
 	c, err := dial(addr)
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
-	require.NoError(t, c.SetDeadline(time.Now().Add(20*time.Second)))
+	require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
 	return &Conn{c, resp.NewReader(c), t}
 }
 
@@ -53,7 +53,7 @@ func (c *Conn) Reply() string {
 func (c *Conn) Eventually(want, command string) {
 	c.t.Helper()
 	var got string
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if got = c.Do(command); got == want {
 			return
 		}

@@ -10,11 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"byor/pkg/redistest/port"
 )
 
 // Need skips the test where one of programs is not installed. In CI, where all of them must be, it
@@ -35,13 +38,19 @@ func Need(t testing.TB, programs ...string) {
 // returns the address of its TCP port. It saves nothing by itself unless args say so.
 func Start(t testing.TB, dir string, args ...string) (addr string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr = ln.Addr().String()
-	_, port, _ := net.SplitHostPort(addr)
-	ln.Close()
-	run(t, addr, append([]string{"--port", port, "--dir", dir, "--save", ""}, args...))
+	n := strconv.Itoa(Port(t))
+	addr = net.JoinHostPort("127.0.0.1", n)
+	run(t, addr, append([]string{"--port", n, "--dir", dir, "--save", ""}, args...))
 	return addr
+}
+
+// Port returns a TCP port of 127.0.0.1 that is the test's alone until it ends.
+func Port(t testing.TB) int {
+	t.Helper()
+	n, release, err := port.Reserve()
+	require.NoError(t, err)
+	t.Cleanup(release)
+	return n
 }
 
 // StartSocket does the same on a socket file, which nobody else can take, in a directory of its own,
@@ -73,7 +82,7 @@ func run(t testing.TB, addr string, args []string) {
 		cmd.Process.Kill()
 		<-exited
 	})
-	for end := time.Now().Add(20 * time.Second); !answers(addr); {
+	for end := time.Now().Add(time.Minute); !answers(addr); {
 		select {
 		case <-exited:
 			t.Fatalf("redis-server %q has ended:\n%s", args, &out)

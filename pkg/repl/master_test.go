@@ -160,7 +160,7 @@ func TestDisklessSyncWaitsForTheAck(t *testing.T) {
 		require.Len(t, mark, 40)
 		m.Feed([]byte("stream"))
 		expect(t, br, "snapshot"+mark)
-		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		conn.SetReadDeadline(time.Now().Add(time.Minute))
 		_, err = br.ReadByte()
 		var timeout net.Error
 		require.True(t, errors.As(err, &timeout) && timeout.Timeout(), "silence")

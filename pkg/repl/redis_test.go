@@ -124,20 +124,20 @@ func TestRedisFollows(t *testing.T) {
 			host, port, _ := net.SplitHostPort(ln.Addr().String())
 			r := startRedis(t, "--replicaof", host, port)
 			synced := func() bool { return r.info("replication", "master_link_status") == "up" }
-			require.Eventually(t, synced, 10*time.Second, 5*time.Millisecond)
+			require.Eventually(t, synced, time.Minute, 5*time.Millisecond)
 			for range 2 { // the link is cut, and taken up again where it was
 				s.m.EndAll()
-				require.Eventually(t, func() bool { return len(s.m.Replicas()) == 1 && synced() }, 10*time.Second, 5*time.Millisecond)
+				require.Eventually(t, func() bool { return len(s.m.Replicas()) == 1 && synced() }, time.Minute, 5*time.Millisecond)
 			}
 			close(stop)
 			wg.Wait()
 			s.m.AskAcks()
-			require.Eventually(t, func() bool { return r.Do("GET n") == strconv.Itoa(s.n) }, 10*time.Second, 5*time.Millisecond,
+			require.Eventually(t, func() bool { return r.Do("GET n") == strconv.Itoa(s.n) }, time.Minute, 5*time.Millisecond,
 				"neither a gap nor anything twice")
 			want := strconv.FormatInt(s.m.Offset(), 10)
-			require.Eventually(t, func() bool { return r.info("replication", "slave_repl_offset") == want }, 10*time.Second, 5*time.Millisecond)
+			require.Eventually(t, func() bool { return r.info("replication", "slave_repl_offset") == want }, time.Minute, 5*time.Millisecond)
 			s.m.AskAcks()
-			require.Eventually(t, func() bool { return s.m.Acked(s.m.Offset()-37) == 1 }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return s.m.Acked(s.m.Offset()-37) == 1 }, time.Minute, time.Millisecond)
 			s.m.History(func(h *repl.History) { require.Equal(t, h.ID(), r.info("replication", "master_replid")) })
 			require.Equal(t, repl.Online, s.m.Replicas()[0].State)
 		})
@@ -184,7 +184,7 @@ func TestFollowsRedis(t *testing.T) {
 			done := make(chan error)
 			go func() { done <- f.Run(ctx) }()
 			defer func() { cancel(); require.ErrorIs(t, <-done, context.Canceled) }()
-			require.Eventually(t, func() bool { return f.Status().State == repl.Connected }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return f.Status().State == repl.Connected }, time.Minute, time.Millisecond)
 			for i := range 30 {
 				if i == 10 || i == 20 {
 					f.Drop()
@@ -194,7 +194,7 @@ func TestFollowsRedis(t *testing.T) {
 				master.Do("INCR n")
 				master.Do("EXEC")
 			}
-			require.Eventually(t, func() bool { return f.Status().State == repl.Connected && master.Do("WAIT 1 1000") == "1" }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return f.Status().State == repl.Connected && master.Do("WAIT 1 1000") == "1" }, time.Minute, time.Millisecond)
 			require.Eventually(t, func() bool { // the GETACK of WAIT is counted after it was answered
 				_, offset := f.Position()
 				return master.info("replication", "master_repl_offset") == strconv.FormatInt(offset, 10)

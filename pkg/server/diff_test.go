@@ -152,7 +152,7 @@ func (s *side) sendAndWait(t testing.TB, name, line, where string) {
 	t.Helper()
 	before := s.blocked(t)
 	s.conn(t, name).send(words(t, line)...)
-	require.Eventually(t, func() bool { return s.blocked(t) > before }, 10*time.Second, time.Millisecond, "%s does not wait", where)
+	require.Eventually(t, func() bool { return s.blocked(t) > before }, time.Minute, time.Millisecond, "%s does not wait", where)
 }
 
 var blockedClients = regexp.MustCompile(`blocked_clients:(\d+)`)

@@ -39,9 +39,9 @@ func stopServer(t testing.TB, s *Server) {
 	require.NoError(t, s.Shutdown(ctx, ShutdownMode{NoSave: true, Now: true, Force: true}))
 }
 
-// testLog writes the server's log to the test's, or drops it when the tests are not verbose.
+// testLog is where a server in a test logs: nowhere, unless the variable BYOR_LOG is set.
 func testLog(t testing.TB) io.Writer {
-	if !testing.Verbose() {
+	if os.Getenv("BYOR_LOG") == "" {
 		return io.Discard
 	}
 	return os.Stderr
@@ -88,7 +88,7 @@ func (c *testConn) send(args ...string) {
 
 func (c *testConn) read() resp.Value {
 	c.t.Helper()
-	c.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	c.conn.SetReadDeadline(time.Now().Add(time.Minute))
 	v, err := c.rd.ReadValue()
 	require.NoError(c.t, err)
 	return v
@@ -110,7 +110,7 @@ func (c *testConn) want(line, reply string) {
 // wantClosed requires that the connection was closed by the server.
 func (c *testConn) wantClosed() {
 	c.t.Helper()
-	c.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	c.conn.SetReadDeadline(time.Now().Add(time.Minute))
 	_, err := c.rd.ReadValue()
 	require.Error(c.t, err)
 	var ne net.Error

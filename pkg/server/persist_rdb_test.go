@@ -83,7 +83,7 @@ func TestSnapshotBothWays(t *testing.T) {
 // waitFor polls a field of INFO.
 func waitFor(t testing.TB, c *testConn, field, value string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return infoField(c, field) == value }, 20*time.Second, 5*time.Millisecond, "%s:%s", field, value)
+	require.Eventually(t, func() bool { return infoField(c, field) == value }, time.Minute, 5*time.Millisecond, "%s:%s", field, value)
 }
 
 func infoField(c *testConn, field string) string {
@@ -239,7 +239,7 @@ func TestSaveCommands(t *testing.T) {
 		require.Equal(t, show(theirs.do(line)), show(ours.do(line)), line)
 	}
 	for _, c := range []*testConn{ours, theirs} { // the save that was scheduled
-		require.Eventually(t, func() bool { return infoField(c, "rdb_last_bgsave_time_sec") != "-1" }, 20*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool { return infoField(c, "rdb_last_bgsave_time_sec") != "-1" }, time.Minute, 5*time.Millisecond)
 		require.Equal(t, "0", infoField(c, "rdb_changes_since_last_save"))
 	}
 	for _, line := range []string{"BGSAVE", "DBSIZE"} {

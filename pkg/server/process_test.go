@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,37 +19,10 @@ import (
 )
 
 // Tests of what outlives a process run the program itself: step 10, built once.
-
-var built struct {
-	once sync.Once
-	dir  string
-	err  error
-}
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if built.dir != "" {
-		os.RemoveAll(built.dir)
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 
 // capstone returns the path of step 10's program.
-func capstone(t testing.TB) string {
-	t.Helper()
-	built.once.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "byor"); built.err != nil {
-			return
-		}
-		var out []byte
-		cmd := exec.Command("go", "build", "-o", filepath.Join(built.dir, "capstone"), "byor/10-websocket-capstone")
-		if out, built.err = cmd.CombinedOutput(); built.err != nil {
-			os.Stderr.Write(out)
-		}
-	})
-	require.NoError(t, built.err)
-	return filepath.Join(built.dir, "capstone")
-}
+func capstone(t testing.TB) string { return redistest.Program(t, "10-websocket-capstone") }
 
 // execOutput runs a program and returns what it prints.
 func execOutput(name string, args ...string) (string, error) {
@@ -133,7 +105,7 @@ func (p *process) ready() {
 
 // answers reports whether the server comes to answer commands, and false if it ends instead.
 func (p *process) answers() bool {
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		select {
 		case <-p.done:
 			return false
@@ -143,7 +115,7 @@ func (p *process) answers() bool {
 		if err != nil {
 			continue
 		}
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn.SetDeadline(time.Now().Add(time.Minute))
 		_, err = conn.Write([]byte("EXISTS x\r\n"))
 		v, readErr := resp.NewReader(conn).ReadValue()
 		conn.Close()
@@ -180,7 +152,7 @@ func (p *process) wait() int {
 	p.t.Helper()
 	select {
 	case <-p.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		p.kill()
 		require.Fail(p.t, "the server does not end", p.out.String())
 	}
@@ -202,7 +174,7 @@ func (c *testConn) info(field string) string {
 func (c *testConn) becomes(field, value string) {
 	c.t.Helper()
 	got := ""
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if got = c.info(field); got == value {
 			return
 		}

@@ -84,7 +84,7 @@ func (c *stressClient) pipeline(lines ...string) []resp.Value {
 	for _, l := range append(lines, "ECHO "+mark) {
 		wire = resp.AppendCommandStrings(wire, strings.Fields(l)...)
 	}
-	c.conn.SetDeadline(time.Now().Add(30 * time.Second))
+	c.conn.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := c.conn.Write(wire); err != nil {
 		c.close()
 		return nil
@@ -284,7 +284,7 @@ func (st *stress) settle(s *Server, replicas ...string) {
 		s.lock()
 		defer s.unlock()
 		return len(s.clients) == 1+len(replicas) && len(s.blocked) == 0 && len(s.waiting) == 0 && len(s.watched) == 0 && len(s.monitors) == 0
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	for i := range 16 {
 		c.do(fmt.Sprint("SELECT ", i))
 		for _, k := range c.do("KEYS *").Elems { // from here on nothing changes by itself
@@ -296,12 +296,12 @@ func (st *stress) settle(s *Server, replicas ...string) {
 		s.lock()
 		defer s.unlock()
 		return s.store.DB(0).Expires()+s.store.DB(1).Expires()+s.store.DB(2).Expires() == 0
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	c.do("SET the last") // what WAIT is to wait for
 	c.want(fmt.Sprintf("WAIT %d 10000", len(replicas)), fmt.Sprint(":", len(replicas)))
 	digest := c.do("DEBUG DIGEST")
 	for _, r := range replicas {
-		require.Eventually(t, func() bool { return show(dial(t, r).do("DEBUG DIGEST")) == show(digest) }, 10*time.Second, 20*time.Millisecond)
+		require.Eventually(t, func() bool { return show(dial(t, r).do("DEBUG DIGEST")) == show(digest) }, time.Minute, 20*time.Millisecond)
 	}
 	before := st.values(c)
 	c.want("DEBUG LOADAOF", "+OK")

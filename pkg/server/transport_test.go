@@ -63,7 +63,7 @@ func TestHalfCloseStillGetsItsReplies(t *testing.T) {
 		defer conn.Close()
 		fmt.Fprint(conn, "PING\r\nECHO hi\r\n")
 		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
-		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		conn.SetReadDeadline(time.Now().Add(time.Minute))
 		all, err := io.ReadAll(conn)
 		require.NoError(t, err)
 		require.Equal(t, "+PONG\r\n$2\r\nhi\r\n", string(all))
@@ -91,7 +91,7 @@ func exchange(t *testing.T, addr, in string) string {
 	require.NoError(t, err)
 	defer conn.Close()
 	conn.Write([]byte(in))
-	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(time.Minute))
 	var all bytes.Buffer
 	_, err = io.Copy(&all, conn)
 	if ne, ok := err.(net.Error); ok && ne.Timeout() {
@@ -121,7 +121,7 @@ func TestSlowSubscriberIsDisconnected(t *testing.T) {
 		}
 		require.Eventually(t, func() bool {
 			return show(pub.do("PUBSUB NUMSUB ch")) == `*["ch" :0]`
-		}, 10*time.Second, 5*time.Millisecond)
+		}, time.Minute, 5*time.Millisecond)
 		s.lock()
 		defer s.unlock()
 		require.EqualValues(t, 1, s.stats.outputLimitDisconnections)
@@ -160,7 +160,7 @@ func TestMaxClients(t *testing.T) {
 		b.conn.Close()
 		require.Eventually(t, func() bool {
 			return strings.Contains(string(a.do("INFO clients").Str), "connected_clients:1\r\n")
-		}, 10*time.Second, 5*time.Millisecond)
+		}, time.Minute, 5*time.Millisecond)
 		dial(t, addr).want("PING", "+PONG")
 		require.Contains(t, string(a.do("INFO stats").Str), "rejected_connections:1\r\n")
 	})
@@ -209,7 +209,7 @@ func TestClientPauseHoldsWritesAndEndsInOrder(t *testing.T) {
 		b.send("GET", "k")
 		a.want("GET k", `"1"`)
 		watch := &side{addr: addr, conns: map[string]*testConn{"@watcher": a}}
-		require.Eventually(t, func() bool { return watch.blocked(t) == 1 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return watch.blocked(t) == 1 }, time.Minute, time.Millisecond)
 		a.want("CLIENT UNPAUSE", "+OK")
 		require.Equal(t, ":2", show(b.read()))
 		require.Equal(t, ":3", show(b.read()))
@@ -285,7 +285,7 @@ func TestShutdownLeavesNothingBehind(t *testing.T) {
 		stopServer(t, s)
 		sub.read()
 		sub.wantClosed()
-		require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 }, 10*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 }, time.Minute, 10*time.Millisecond)
 		_, err := net.Dial("tcp", addr)
 		require.Error(t, err)
 	})
