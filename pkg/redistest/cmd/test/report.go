@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,16 +15,14 @@ type report struct {
 	w      io.Writer
 	noSkip bool // a skip is a failure, and so shown
 
-	said            map[[2]string][]string // what each running test has printed, by package and name
-	passed, failed  int
-	skipped         int
-	missing         map[string]int // skipped tests by the program they want
-	other           []string       // why the rest was skipped
-	packagesFailed  bool
-	lastFailedTests []string
+	said           map[[2]string][]string // what each running test has printed, by package and name
+	passed         int
+	failed         []string       // package and name of each
+	skipped        map[string]int // how many for each reason
+	packagesFailed bool
 }
 
-// how each program that tests want is got.
+// packages tells how each program that tests want is got.
 var packages = []struct{ program, debian, brew string }{
 	{"redis-server", "redis-server", "redis"},
 	{"redis-cli", "redis-tools", "redis"},
@@ -38,7 +37,10 @@ var packages = []struct{ program, debian, brew string }{
 	{"git", "git", "git"},
 }
 
-var notInstalled = regexp.MustCompile(`(\S+) is not installed`)
+var (
+	skipLine     = regexp.MustCompile(`(?m)^ +\w+\.go:\d+: (.*)$`)
+	notInstalled = regexp.MustCompile(`^(\S+) is not installed`)
+)
 
 func (r *report) event(e event) {
 	key := [2]string{e.Package, e.Test}
@@ -78,18 +80,12 @@ func (r *report) verdict(key [2]string, action string) {
 		r.passed++
 		return
 	case "fail":
-		r.failed++
-		r.lastFailedTests = append(r.lastFailedTests, key[0]+" "+key[1])
+		r.failed = append(r.failed, key[0]+" "+key[1])
 	case "skip":
-		r.skipped++
-		if m := notInstalled.FindStringSubmatch(text); m != nil {
-			if r.missing == nil {
-				r.missing = map[string]int{}
-			}
-			r.missing[m[1]]++
-		} else {
-			r.other = append(r.other, strings.TrimSpace(text))
+		if r.skipped == nil {
+			r.skipped = map[string]int{}
 		}
+		r.skipped[reason(text)]++
 		if !r.noSkip {
 			return
 		}
@@ -102,8 +98,7 @@ func (r *report) verdict(key [2]string, action string) {
 func (r *report) unfinished(e event) {
 	for key, text := range r.said {
 		if key[0] == e.Package && e.Action == "fail" {
-			r.failed++
-			r.lastFailedTests = append(r.lastFailedTests, key[0]+" "+key[1])
+			r.failed = append(r.failed, key[0]+" "+key[1])
 			fmt.Fprint(r.w, strings.Join(text, ""))
 		}
 		if key[0] == e.Package {
@@ -112,46 +107,58 @@ func (r *report) unfinished(e event) {
 	}
 }
 
-// end prints the last lines and says whether all is well.
-func (r *report) end() bool {
-	slices.Sort(r.lastFailedTests)
-	for _, name := range r.lastFailedTests {
-		fmt.Fprintln(r.w, "FAILED:", name)
+// reason returns why a test was skipped, from what it printed. Two tests that want the same program have
+// the same reason.
+func reason(text string) string {
+	m := skipLine.FindStringSubmatch(text)
+	if m == nil {
+		return "it did not say why"
 	}
-	for _, why := range r.other {
-		fmt.Fprintln(r.w, "skipped:", why)
+	if p := notInstalled.FindString(m[1]); p != "" {
+		return p
 	}
-	if len(r.missing) > 0 {
-		fmt.Fprintln(r.w, r.wanted())
-	}
-	fmt.Fprintf(r.w, "%d passed, %d failed, %d skipped\n", r.passed, r.failed, r.skipped)
-	return r.failed == 0 && !r.packagesFailed && !(r.noSkip && r.skipped > 0)
+	return m[1]
 }
 
-// wanted says how many tests want which programs, and how to get these.
-func (r *report) wanted() string {
+// end prints the last lines and says whether all is well.
+func (r *report) end() bool {
+	slices.Sort(r.failed)
+	for _, name := range r.failed {
+		fmt.Fprintln(r.w, "FAILED:", name)
+	}
+	skipped := 0
+	for _, n := range r.skipped {
+		skipped += n
+	}
+	if skipped > 0 {
+		fmt.Fprintf(r.w, "%d tests were skipped: %s\n", skipped, r.why())
+	}
+	fmt.Fprintf(r.w, "%d passed, %d failed, %d skipped\n", r.passed, len(r.failed), skipped)
+	return len(r.failed) == 0 && !r.packagesFailed && !(r.noSkip && skipped > 0)
+}
+
+// why says how many tests were skipped for which reason, and how to get the programs that they want.
+func (r *report) why() string {
 	var counts, debian, brew []string
-	total := 0
-	add := func(list []string, name string) []string {
-		if name == "" || slices.Contains(list, name) {
-			return list
-		}
-		return append(list, name)
-	}
-	programs := make([]string, 0, len(r.missing))
-	for program, n := range r.missing {
-		total += n
-		programs = append(programs, program)
-	}
-	slices.Sort(programs)
-	for _, program := range programs {
-		counts = append(counts, fmt.Sprintf("%d for %s", r.missing[program], program))
+	for _, reason := range slices.Sorted(maps.Keys(r.skipped)) {
+		counts = append(counts, fmt.Sprintf("%d (%s)", r.skipped[reason], reason))
+		m := notInstalled.FindStringSubmatch(reason)
 		for _, p := range packages {
-			if p.program == program {
-				debian, brew = add(debian, p.debian), add(brew, p.brew)
+			if m != nil && p.program == m[1] {
+				debian, brew = append(debian, p.debian), append(brew, p.brew)
 			}
 		}
 	}
-	return fmt.Sprintf("%d tests were skipped, since a program is not installed: %s. To run them: sudo apt-get install %s (macOS: brew install %s).",
-		total, strings.Join(counts, ", "), strings.Join(debian, " "), strings.Join(brew, " "))
+	text := strings.Join(counts, ", ") + "."
+	if len(debian) == 0 {
+		return text
+	}
+	return fmt.Sprintf("%s To run them: sudo apt-get install %s (macOS: brew install %s).", text, unique(debian), unique(brew))
+}
+
+// unique joins the names that are not empty, each once.
+func unique(names []string) string {
+	slices.Sort(names)
+	names = slices.DeleteFunc(slices.Compact(names), func(s string) bool { return s == "" })
+	return strings.Join(names, " ")
 }

@@ -39,7 +39,7 @@ func TestReportOfAGoodRun(t *testing.T) {
 	out, ok := run(t, &report{}, events...)
 	require.True(t, ok)
 	require.Equal(t, "ok  \ta\t0.1s\n"+
-		"2 tests were skipped, since a program is not installed: 1 for chromium, 1 for redis-server. "+
+		"2 tests were skipped: 1 (chromium is not installed), 1 (redis-server is not installed). "+
 		"To run them: sudo apt-get install chromium redis-server (macOS: brew install chromium redis).\n"+
 		"1 passed, 0 failed, 2 skipped\n", out)
 
