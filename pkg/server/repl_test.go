@@ -58,8 +58,10 @@ func replField(c *testConn, name string) string {
 	return ""
 }
 
-// fill writes keys of every type, some with an expiry time, in two databases.
+// fill writes keys of every type, some with an expiry time, in two databases. When it returns, the keys that
+// were to expire have expired, so that from then on the stream moves only by what the test does.
 func fill(c *testConn, from, n int) {
+	exists := "EXISTS"
 	for i := from; i < from+n; i++ {
 		for _, cmd := range []string{
 			"SET s%d v%[1]d", "SET e%d v EX 100000", "INCR n%d", "INCRBYFLOAT f%d 1.5", "RPUSH l%d a b c", "LPOP l%[1]d",
@@ -72,7 +74,9 @@ func fill(c *testConn, from, n int) {
 			}
 			c.do(cmd)
 		}
+		exists += fmt.Sprint(" gone", i)
 	}
+	eventually(c.t, c, exists, ":0")
 }
 
 func TestRealRedisFollowsUs(t *testing.T) {
