@@ -110,10 +110,11 @@ func (r *report) unfinished(e event) {
 // reason returns why a test was skipped, from what it printed. Two tests that want the same program have
 // the same reason.
 func reason(text string) string {
-	m := skipLine.FindStringSubmatch(text)
-	if m == nil {
+	lines := skipLine.FindAllStringSubmatch(text, -1)
+	if len(lines) == 0 {
 		return "it did not say why"
 	}
+	m := lines[len(lines)-1] // what it logged before is something else
 	if p := notInstalled.FindString(m[1]); p != "" {
 		return p
 	}

@@ -28,7 +28,7 @@ func TestReportOfAGoodRun(t *testing.T) {
 		{Action: "run", Package: "a", Test: "TestX"},
 		{Action: "output", Package: "a", Test: "TestX", Output: "=== RUN   TestX\n"},
 		{Action: "pass", Package: "a", Test: "TestX"},
-		{Action: "output", Package: "a", Test: "TestY", Output: "    y_test.go:1: redis-server is not installed: this test needs the real thing\n"},
+		{Action: "output", Package: "a", Test: "TestY", Output: "    y_test.go:1: seed 7\n    y_test.go:1: redis-server is not installed: this test needs the real thing\n"},
 		{Action: "skip", Package: "a", Test: "TestY"},
 		{Action: "output", Package: "a", Test: "TestZ", Output: "    z_test.go:1: chromium is not installed: this test needs the real thing\n"},
 		{Action: "skip", Package: "a", Test: "TestZ"},
