@@ -34,6 +34,12 @@ func Need(t testing.TB, programs ...string) {
 	}
 }
 
+// Has says whether a program is installed. In CI all are.
+func Has(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil || os.Getenv("CI") != ""
+}
+
 // Start runs a real redis-server in dir until the test ends, with args behind its command line, and
 // returns the address of its TCP port. It saves nothing by itself unless args say so.
 func Start(t testing.TB, dir string, args ...string) (addr string) {

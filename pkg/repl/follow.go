@@ -92,10 +92,30 @@ type LinkStatus struct {
 type Follower struct {
 	o FollowOptions
 
-	mu     sync.Mutex // protects what follows
+	mu     sync.Mutex // protects what follows, and what Configure may change of o
 	status LinkStatus
 	conn   net.Conn
 }
+
+// Configure changes Timeout, also for a wait that has begun, or User, Password, ListenPort and AnnounceIP,
+// which the next attempt to connect uses. change must leave the other options alone.
+func (f *Follower) Configure(change func(o *FollowOptions)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(&f.o)
+	if f.conn != nil {
+		f.conn.SetReadDeadline(time.Now().Add(f.o.Timeout))
+	}
+}
+
+// options returns the options of this moment.
+func (f *Follower) options() FollowOptions {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.o
+}
+
+func (f *Follower) timeout() time.Duration { return f.options().Timeout }
 
 // NewFollower returns a Follower that does nothing until Run is called.
 func NewFollower(o FollowOptions) *Follower {
@@ -202,13 +222,15 @@ type link struct {
 	f    *Follower
 	conn net.Conn
 	r    *resp.CommandReader
+	// expected says that the master sends nothing behind its $EOF snapshot until it hears from us.
+	expected bool
 
 	wmu sync.Mutex // one Write at a time
 }
 
 // Read reads from the connection; a master that is silent for the timeout is gone.
 func (l *link) Read(p []byte) (int, error) {
-	l.conn.SetReadDeadline(time.Now().Add(l.f.o.Timeout))
+	l.conn.SetReadDeadline(time.Now().Add(l.f.timeout()))
 	n, err := l.conn.Read(p)
 	if n > 0 {
 		l.f.update(func(s *LinkStatus) { s.LastIO = time.Now() })
@@ -223,7 +245,7 @@ func (l *link) Read(p []byte) (int, error) {
 func (l *link) write(b []byte) error {
 	l.wmu.Lock()
 	defer l.wmu.Unlock()
-	l.conn.SetWriteDeadline(time.Now().Add(l.f.o.Timeout))
+	l.conn.SetWriteDeadline(time.Now().Add(l.f.timeout()))
 	_, err := l.conn.Write(b)
 	return err
 }
@@ -248,7 +270,7 @@ func (l *link) answer() (string, error) {
 // handshake introduces us. Each answer is read before the next question, as a master wants it before
 // PSYNC; only a wrong password is a reason to give up.
 func (l *link) handshake() error {
-	o := l.f.o
+	o := l.f.options()
 	answer, err := l.ask("PING")
 	if err != nil {
 		return err
@@ -349,6 +371,7 @@ func (l *link) fullSync(id string, offset int64) error {
 	}
 	if marked != nil {
 		l.r = resp.NewCommandReader(io.MultiReader(bytes.NewReader(marked.rest()), l.r))
+		l.expected = true
 	}
 	l.f.update(func(s *LinkStatus) { s.ReplID, s.Offset, s.Received = id, offset, offset })
 	return nil
@@ -392,8 +415,10 @@ func (c *counter) Read(p []byte) (int, error) {
 
 // stream applies what the master sends until the link breaks.
 func (l *link) stream() error {
-	if err := l.ack(); err != nil { // behind an $EOF snapshot the master waits for it
-		return err
+	if l.expected {
+		if err := l.ack(); err != nil {
+			return err
+		}
 	}
 	stop := make(chan struct{})
 	defer close(stop)

@@ -32,9 +32,8 @@ type MasterOptions struct {
 // Master is the sending end: a history and those who follow it. It is safe for concurrent use; its
 // lock is an inner one, so that it may be called under the lock of the engine.
 type Master struct {
-	o MasterOptions
-
 	mu       sync.Mutex // protects what follows, and the fields of Replicas that say so
+	o        MasterOptions
 	h        *History
 	replicas map[*Replica]bool // those that get the stream or will get it
 	lastPing time.Time
@@ -97,6 +96,10 @@ var (
 
 // NewMaster returns a master with a new history and no replicas.
 func NewMaster(o MasterOptions) *Master {
+	return &Master{o: o.withDefaults(), h: NewHistory(), replicas: map[*Replica]bool{}}
+}
+
+func (o MasterOptions) withDefaults() MasterOptions {
 	o.Backlog = cmp.Or(o.Backlog, 1<<20)
 	o.MaxBehind = max(cmp.Or(o.MaxBehind, 256<<20), o.Backlog)
 	o.PingEvery = cmp.Or(o.PingEvery, 10*time.Second)
@@ -104,7 +107,32 @@ func NewMaster(o MasterOptions) *Master {
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}
-	return &Master{o: o, h: NewHistory(), replicas: map[*Replica]bool{}}
+	return o
+}
+
+// Configure changes options, for the replicas that are there, too. A backlog that is kept already gets
+// its new size.
+func (m *Master) Configure(change func(o *MasterOptions)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change(&m.o)
+	m.o = m.o.withDefaults()
+	if m.h.size > 0 && m.h.size != m.o.Backlog {
+		m.h.Keep(m.o.Backlog)
+	}
+}
+
+// options returns the options of this moment.
+func (m *Master) options() MasterOptions {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.o
+}
+
+func (m *Master) membersMoved() {
+	if moved := m.options().OnMembers; moved != nil {
+		moved()
+	}
 }
 
 // History calls fn with the history, for what Master has no method for. fn must not keep it.
@@ -234,8 +262,8 @@ func (r *Replica) ack(n int64, ok bool) {
 		r.signal() // Run may wait for it, see sendSnapshot
 	}
 	r.m.mu.Unlock()
-	if more && r.m.o.OnAck != nil {
-		r.m.o.OnAck()
+	if onAck := r.m.options().OnAck; more && onAck != nil {
+		onAck()
 	}
 }
 
@@ -258,6 +286,9 @@ func (m *Master) PSync(r *Replica, id string, offset int64) (snapshot bool) {
 	defer m.mu.Unlock()
 	if m.h.size == 0 {
 		m.h.Keep(m.o.Backlog)
+	}
+	if len(m.replicas) == 0 {
+		m.lastPing = time.Now() // the first ping is due a period from now
 	}
 	m.replicas[r] = true
 	r.heardAt = time.Now()
@@ -292,7 +323,7 @@ func (r *Replica) addr() string {
 // still there. Call it once a second until Run is called.
 func (r *Replica) KeepAlive() error {
 	r.Heard() // it has nothing to say yet
-	r.conn.SetWriteDeadline(time.Now().Add(r.m.o.Timeout))
+	r.conn.SetWriteDeadline(time.Now().Add(r.m.options().Timeout))
 	_, err := io.WriteString(r.conn, "\n")
 	return err
 }
@@ -310,9 +341,7 @@ func (r *Replica) Run(snapshot func(w io.Writer) error) error {
 	r.err = cmp.Or(r.err, errEnded)
 	r.m.mu.Unlock()
 	r.conn.Close()
-	if r.m.o.OnMembers != nil {
-		r.m.o.OnMembers()
-	}
+	r.m.membersMoved()
 	return err
 }
 
@@ -327,9 +356,7 @@ func (r *Replica) run(snapshot func(w io.Writer) error) error {
 		}
 		r.setState(Online)
 	}
-	if r.m.o.OnMembers != nil {
-		r.m.o.OnMembers()
-	}
+	r.m.membersMoved()
 	for {
 		r.m.mu.Lock()
 		b, err := r.at.next(), r.err
@@ -357,7 +384,7 @@ func (r *Replica) setState(s ReplicaState) {
 func (r *Replica) write(b []byte) error {
 	for len(b) > 0 {
 		part := b[:min(len(b), 256<<10)]
-		r.conn.SetWriteDeadline(time.Now().Add(r.m.o.Timeout))
+		r.conn.SetWriteDeadline(time.Now().Add(r.m.options().Timeout))
 		n, err := r.conn.Write(part)
 		if err != nil {
 			return err
@@ -378,7 +405,7 @@ func (r *Replica) Write(b []byte) (int, error) {
 
 // sendSnapshot sends the snapshot in one of the two framings.
 func (r *Replica) sendSnapshot(snapshot func(w io.Writer) error) error {
-	if r.m.o.Diskless && r.eof && r.header != "" {
+	if r.m.options().Diskless && r.eof && r.header != "" {
 		return r.streamSnapshot(snapshot)
 	}
 	f, err := r.snapshotFile(snapshot)
@@ -404,7 +431,7 @@ func (r *Replica) sendSnapshot(snapshot func(w io.Writer) error) error {
 // snapshotFile writes the snapshot to a file, since its length goes first, and keeps the replica
 // patient meanwhile.
 func (r *Replica) snapshotFile(snapshot func(w io.Writer) error) (*os.File, error) {
-	f, err := os.CreateTemp(r.m.o.TempDir, "temp-repl-*.rdb")
+	f, err := os.CreateTemp(r.m.options().TempDir, "temp-repl-*.rdb")
 	if err != nil {
 		return nil, err
 	}

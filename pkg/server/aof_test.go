@@ -361,7 +361,7 @@ func TestRewriteThatFails(t *testing.T) {
 func TestLoadingReplies(t *testing.T) {
 	cfg := DefaultConfig()
 	dir := aofDir(t, map[string]string{manifestFile: incr1Line, incr1: lines(t, "SET a 1")})
-	require.NoError(t, cfg.ParseArgs([]string{"--port", "0", "--save", "", "--dir", dir, "--appendonly", "yes"}))
+	require.NoError(t, cfg.ParseArgs([]string{"--port", "0", "--save", "", "--dir", dir, "--appendonly", "yes", "--enable-protected-configs", "yes"}))
 	s := New(cfg, Options{Log: LogTo(testLog(t))})
 	ln := listenTCP(t)
 	go s.Serve(ln)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -106,6 +107,17 @@ func (c *Client) has(f clientFlag) bool { return c.flags&f != 0 }
 
 // trusted reports whether the commands are not a user's but the replication link's or a file's.
 func (c *Client) trusted() bool { return c.flags&(flagMaster|flagFake) != 0 }
+
+// may reports whether who, the value of an enable-… parameter, lets the client do what that is about.
+func (c *Client) may(who string) bool {
+	switch who {
+	case "yes":
+		return true
+	case "local":
+		return c.unix || strings.HasPrefix(c.addr, "127.0.0.1:") || strings.HasPrefix(c.addr, "[::1]:")
+	}
+	return c.conn == nil
+}
 
 // newClient registers a session. The engine's lock must be held. conn may be nil.
 func (s *Server) newClient(conn net.Conn) *Client {

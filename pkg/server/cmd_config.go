@@ -67,7 +67,7 @@ func cmdConfigSet(c *Client) {
 	s := c.s
 	before := *s.cfg
 	before.other = maps.Clone(before.other)
-	var set []*param
+	var set []string // by the names used: an alias is not its parameter, as in Redis
 	for i := 2; i < len(c.args); i += 2 {
 		name := string(c.args[i])
 		p := findParam(strings.ToLower(name))
@@ -80,13 +80,15 @@ func cmdConfigSet(c *Client) {
 			*s.cfg = before
 			c.fail("ERR Unknown option or number of arguments for CONFIG SET - '" + name + "'")
 			return
+		case p.immutable:
+			msg = "can't set immutable config"
+		case p.protected && !c.may(s.cfg.EnableProtectedConfigs):
+			msg = "can't set protected config"
 		case p.settled && s.loading:
 			*s.cfg = before
 			c.fail(errLoading)
 			return
-		case p.immutable:
-			msg = "can't set immutable config"
-		case slices.Contains(set, p):
+		case slices.Contains(set, strings.ToLower(name)):
 			msg = "duplicate parameter"
 		default:
 			if err := p.set(s.cfg, string(c.args[i+1])); err != nil {
@@ -98,12 +100,16 @@ func cmdConfigSet(c *Client) {
 			c.fail("ERR CONFIG SET failed (possibly related to argument '" + name + "') - " + msg)
 			return
 		}
-		set = append(set, p)
+		set = append(set, strings.ToLower(name))
 	}
 	if err := s.configChanged(&before); err != nil {
 		*s.cfg = before
 		s.applyConfig()
-		c.fail("ERR CONFIG SET failed (possibly related to argument 'appendonly') - " + err.Error())
+		about := "appendonly"
+		if f, ok := err.(configFailure); ok {
+			about = f.param
+		}
+		c.fail("ERR CONFIG SET failed (possibly related to argument '" + about + "') - " + err.Error())
 		return
 	}
 	c.w.OK()
@@ -111,6 +117,18 @@ func cmdConfigSet(c *Client) {
 
 // configChanged carries changes that CONFIG SET made to where they take effect.
 func (s *Server) configChanged(before *Config) error {
+	if err := s.fewDescriptors(before); err != nil {
+		return err
+	}
+	if err := s.moveListeners(before); err != nil {
+		return err
+	}
+	if err := s.persistConfigChanged(before); err != nil {
+		now := *s.cfg
+		s.cfg.Port, s.cfg.Bind = before.Port, before.Bind
+		s.moveListeners(&now)
+		return err
+	}
 	s.applyConfig()
 	if s.cfg.RequirePass == "" && before.RequirePass != "" {
 		for _, c := range s.clients { // with nopass everybody is the default user
@@ -118,7 +136,7 @@ func (s *Server) configChanged(before *Config) error {
 		}
 	}
 	s.replicationConfigChanged(before)
-	return s.persistConfigChanged(before)
+	return nil
 }
 
 func cmdConfigResetstat(c *Client) {

@@ -61,15 +61,7 @@ func cmdDebug(c *Client) {
 	sub.run(c)
 }
 
-func (c *Client) mayDebug() bool {
-	switch c.s.cfg.EnableDebugCommand {
-	case "yes":
-		return true
-	case "local":
-		return c.unix || strings.HasPrefix(c.addr, "127.0.0.1:") || strings.HasPrefix(c.addr, "[::1]:")
-	}
-	return c.conn == nil
-}
+func (c *Client) mayDebug() bool { return c.may(c.s.cfg.EnableDebugCommand) }
 
 // debugSleep stalls the whole server, which is its purpose.
 func debugSleep(c *Client) {

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -51,11 +50,20 @@ type Config struct {
 	SlowlogMaxLen       int64
 	LatencyThresholdMs  int64
 	LatencyTracking     bool
+	LatencyPercentiles  []float64
+	ActiveRehashing     bool
+	LazyExpire          bool // replicate UNLINK instead of DEL
+	LazyEviction        bool
+	EvictionTenacity    int64 // 0 to 100
+	PidFile             string
 	ActiveExpireEffort  int64
 	ShutdownTimeoutSec  int64
 	ShutdownOnSigterm   string
 	ShutdownOnSigint    string
-	EnableDebugCommand  string
+
+	EnableDebugCommand     string // no, yes, or local: clients of this machine
+	EnableProtectedConfigs string
+	EnableModuleCommand    string
 
 	Dir                 string
 	DBFilename          string
@@ -87,9 +95,14 @@ type Config struct {
 	ReplPingPeriod      int64
 	ReplTimeout         int64
 	ReplDisklessSync    bool
-	ReplDisklessDelay   int64
-	MinReplicasToWrite  int64
-	MinReplicasMaxLag   int64
+	ReplDisklessDelay   int64 // seconds
+	ReplDisklessMax     int64
+	ReplNoTCPNoDelay    bool
+	ReplicaAnnounced    bool
+
+	ReplicaIgnoreMaxMemory bool
+	MinReplicasToWrite     int64
+	MinReplicasMaxLag      int64
 
 	HashMaxListpackEntries int64
 	HashMaxListpackValue   int64
@@ -97,12 +110,11 @@ type Config struct {
 	ZSetMaxListpackEntries int64
 	ZSetMaxListpackValue   int64
 	ListMaxListpackSize    int64
-	ListCompressDepth      int64
 	StreamNodeMaxBytes     int64
 	StreamNodeMaxEntries   int64
 	HLLSparseMaxBytes      int64
 
-	other map[string]string // parameters that are accepted and remembered but change nothing
+	other map[string]string // the values of parameters that change nothing, see config_noted.go
 }
 
 // OutputLimit bounds the replies that wait for a class of clients: Hard bytes at once, or Soft
@@ -305,52 +317,6 @@ func parseSave(v string) ([]SavePoint, error) {
 	return points, nil
 }
 
-// listen opens the sockets. An address that starts with "-" may be missing, as in Redis.
-func (c *Config) listen() ([]net.Listener, error) {
-	var lns []net.Listener
-	fail := func(err error) ([]net.Listener, error) {
-		for _, ln := range lns {
-			ln.Close()
-		}
-		return nil, err
-	}
-	if c.Port != 0 {
-		for _, host := range c.Bind {
-			optional := strings.HasPrefix(host, "-")
-			host = strings.TrimPrefix(host, "-")
-			network := "tcp"
-			if host == "*" {
-				host, network = "", "tcp4"
-			} else if host == "::*" {
-				host, network = "::", "tcp6"
-			}
-			ln, err := net.Listen(network, net.JoinHostPort(host, strconv.FormatInt(c.Port, 10)))
-			if err != nil && optional {
-				continue
-			}
-			if err != nil {
-				return fail(fmt.Errorf("Could not create server TCP listening socket %s:%d: %w", host, c.Port, err)) //nolint:staticcheck // Redis's words
-			}
-			lns = append(lns, ln)
-		}
-		if len(lns) == 0 && len(c.Bind) > 0 {
-			return nil, errors.New("no address to listen on")
-		}
-	}
-	if c.UnixSocket != "" {
-		os.Remove(c.UnixSocket)
-		ln, err := net.Listen("unix", c.UnixSocket)
-		if err != nil {
-			return fail(fmt.Errorf("Failed opening Unix socket: %w", err)) //nolint:staticcheck // Redis's words
-		}
-		if c.UnixSocketPerm != 0 {
-			os.Chmod(c.UnixSocket, os.FileMode(c.UnixSocketPerm))
-		}
-		lns = append(lns, ln)
-	}
-	return lns, nil
-}
-
 // parseMemory parses "100", "64mb", "1gb", "1k" as Redis's memtoull does.
 func parseMemory(v string) (int64, error) {
 	i := 0
@@ -382,6 +348,8 @@ func (s *Server) applyConfig() {
 	e.SetMaxIntsetEntries.Store(s.cfg.SetMaxIntsetEntries)
 	e.ZSetMaxListpackEntries.Store(s.cfg.ZSetMaxListpackEntries)
 	e.ZSetMaxListpackValue.Store(s.cfg.ZSetMaxListpackValue)
-	e.ListMaxListpackSize.Store(s.cfg.ListMaxListpackSize)
+	e.ListMaxListpackSize.Store(max(s.cfg.ListMaxListpackSize, -5))
+	e.StreamNodeMaxBytes.Store(s.cfg.StreamNodeMaxBytes)
+	e.StreamNodeMaxEntries.Store(s.cfg.StreamNodeMaxEntries)
 	s.recalm()
 }

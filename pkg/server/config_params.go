@@ -14,8 +14,10 @@ type param struct {
 	alias     string // an older name
 	def       string
 	immutable bool // only at start
+	protected bool // at run time only where enable-protected-configs allows it
 	settled   bool // not while the data is being loaded
 	multi     bool // several words
+	inert     bool // it changes nothing here, see config_noted.go
 	get       func(c *Config) string
 	set       func(c *Config, v string) error
 }
@@ -95,29 +97,26 @@ func enumParam(name, def string, field func(c *Config) *string, words ...string)
 		}}
 }
 
-// noted is a parameter of Redis that has nothing to act on here. It is accepted, remembered and
-// shown, so that a redis.conf and the tools that ask for it work unchanged.
-func noted(name, def string) param {
-	return param{name: name, def: def,
-		get: func(c *Config) string { return c.other[name] },
-		set: func(c *Config, v string) error { c.other[name] = v; return nil }}
-}
+func fixed(p param) param { p.immutable = true; return p }
 
-// only is a parameter of Redis that asks for something this server does not have. Its default is
-// accepted; anything else is refused rather than ignored.
-func only(name, def string) param {
-	p := noted(name, def)
+// protected is for what lets a client choose the place and name of a file that the server writes.
+func protected(p param) param { p.protected = true; return p }
+
+// fileName refuses what is not a plain name of a file (or of a directory) in dir: with a path a client
+// could write anywhere.
+func fileName(kind string, p param) param {
+	set := p.set
 	p.set = func(c *Config, v string) error {
-		if !strings.EqualFold(v, def) {
-			return fmt.Errorf("this server does not support any value but '%s'", def)
+		switch {
+		case strings.ContainsAny(v, `/\`):
+			return fmt.Errorf("%s can't be a path, just a %s", p.name, kind)
+		case v == "" && p.immutable:
+			return fmt.Errorf("%s can't be empty", p.name)
 		}
-		c.other[name] = def
-		return nil
+		return set(c, v)
 	}
 	return p
 }
-
-func fixed(p param) param { p.immutable = true; return p }
 
 func settled(p param) param { p.settled = true; return p }
 
@@ -139,7 +138,7 @@ const maxLong = 1<<63 - 1
 var params []param
 
 func init() {
-	params = slices.Concat(networkParams(), generalParams(), persistParams(), replicationParams(), encodingParams(), notedParams())
+	params = slices.Concat(networkParams(), generalParams(), persistParams(), replicationParams(), encodingParams(), sameParams(), onlyParams())
 }
 
 func networkParams() []param {
@@ -171,11 +170,13 @@ func networkParams() []param {
 	}
 }
 
+func hz(c *Config) *int64 { return &c.Hz }
+
 func generalParams() []param {
 	return []param{
 		fixed(intParam("databases", 16, 1, maxInt, func(c *Config) *int64 { return &c.Databases })),
 		fixed(intParam("io-threads", 1, 0, 128, func(c *Config) *int64 { return &c.IOThreads })),
-		intParam("hz", 10, 0, maxInt, func(c *Config) *int64 { return &c.Hz }),
+		clamped(1, 500, hz, intParam("hz", 10, 0, maxInt, hz)),
 		enumParam("loglevel", "notice", func(c *Config) *string { return &c.LogLevel }, "debug", "verbose", "notice", "warning"),
 		fixed(stringParam("logfile", "", func(c *Config) *string { return &c.LogFile })),
 		memParam("maxmemory", "0", func(c *Config) *int64 { return &c.MaxMemory }),
@@ -188,22 +189,41 @@ func generalParams() []param {
 		intParam("slowlog-max-len", 128, 0, maxLong, func(c *Config) *int64 { return &c.SlowlogMaxLen }),
 		intParam("latency-monitor-threshold", 0, 0, maxLong, func(c *Config) *int64 { return &c.LatencyThresholdMs }),
 		boolParam("latency-tracking", true, func(c *Config) *bool { return &c.LatencyTracking }),
+		percentilesParam(),
+		boolParam("activerehashing", true, func(c *Config) *bool { return &c.ActiveRehashing }),
+		boolParam("lazyfree-lazy-expire", false, func(c *Config) *bool { return &c.LazyExpire }),
+		boolParam("lazyfree-lazy-eviction", false, func(c *Config) *bool { return &c.LazyEviction }),
+		intParam("maxmemory-eviction-tenacity", 10, 0, 100, func(c *Config) *int64 { return &c.EvictionTenacity }),
+		fixed(stringParam("pidfile", "", func(c *Config) *string { return &c.PidFile })),
 		intParam("active-expire-effort", 1, 1, 10, func(c *Config) *int64 { return &c.ActiveExpireEffort }),
 		intParam("shutdown-timeout", 10, 0, maxInt, func(c *Config) *int64 { return &c.ShutdownTimeoutSec }),
 		shutdownParam("shutdown-on-sigterm", func(c *Config) *string { return &c.ShutdownOnSigterm }),
 		shutdownParam("shutdown-on-sigint", func(c *Config) *string { return &c.ShutdownOnSigint }),
-		fixed(enumParam("enable-debug-command", "no", func(c *Config) *string { return &c.EnableDebugCommand }, "no", "yes", "local")),
+		whoMay("enable-debug-command", func(c *Config) *string { return &c.EnableDebugCommand }),
+		whoMay("enable-protected-configs", func(c *Config) *string { return &c.EnableProtectedConfigs }),
+		whoMay("enable-module-command", func(c *Config) *string { return &c.EnableModuleCommand }),
 	}
+}
+
+// whoMay says who may do what an intruder could use: nobody, everybody, or those on the same machine.
+func whoMay(name string, field func(c *Config) *string) param {
+	return fixed(enumParam(name, "no", field, "no", "yes", "local"))
 }
 
 func shutdownParam(name string, field func(c *Config) *string) param {
 	p := stringParam(name, "default", field)
 	p.multi = true
 	p.set = func(c *Config, v string) error {
-		for _, w := range strings.Fields(strings.ToLower(v)) {
-			if !slices.Contains([]string{"default", "save", "nosave", "now", "force"}, w) {
-				return errors.New("argument(s) must be one of the following: default, save, nosave, now, force")
-			}
+		words := strings.Fields(strings.ToLower(v))
+		if slices.Contains(words, "save") && slices.Contains(words, "nosave") {
+			return errors.New("shutdown options SAVE and NOSAVE can't be used simultaneously")
+		}
+		wrong := len(words) == 0
+		for _, w := range words {
+			wrong = wrong || !slices.Contains([]string{"default", "save", "nosave", "now", "force"}, w)
+		}
+		if wrong {
+			return errors.New("argument(s) must be one of the following: default, save, nosave, now, force")
 		}
 		*field(c) = strings.ToLower(v)
 		return nil
@@ -213,9 +233,9 @@ func shutdownParam(name string, field func(c *Config) *string) param {
 
 func persistParams() []param {
 	return []param{
-		{name: "dir", def: ".", settled: true, get: func(c *Config) string { return absDir(c.Dir) },
+		{name: "dir", def: ".", settled: true, protected: true, get: func(c *Config) string { return absDir(c.Dir) },
 			set: func(c *Config, v string) error { return setDir(c, v) }},
-		stringParam("dbfilename", "dump.rdb", func(c *Config) *string { return &c.DBFilename }),
+		protected(fileName("filename", stringParam("dbfilename", "dump.rdb", func(c *Config) *string { return &c.DBFilename }))),
 		{name: "save", multi: true,
 			get: func(c *Config) string {
 				var w []string
@@ -229,8 +249,8 @@ func persistParams() []param {
 		fixed(boolParam("rdbchecksum", true, func(c *Config) *bool { return &c.RDBChecksum })),
 		boolParam("stop-writes-on-bgsave-error", true, func(c *Config) *bool { return &c.StopWritesOnError }),
 		settled(boolParam("appendonly", false, func(c *Config) *bool { return &c.AppendOnly })),
-		fixed(stringParam("appendfilename", "appendonly.aof", func(c *Config) *string { return &c.AppendFilename })),
-		fixed(stringParam("appenddirname", "appendonlydir", func(c *Config) *string { return &c.AppendDirname })),
+		fileName("filename", fixed(stringParam("appendfilename", "appendonly.aof", func(c *Config) *string { return &c.AppendFilename }))),
+		fileName("dirname", fixed(stringParam("appenddirname", "appendonlydir", func(c *Config) *string { return &c.AppendDirname }))),
 		enumParam("appendfsync", "everysec", func(c *Config) *string { return &c.AppendFsync }, "everysec", "always", "no"),
 		boolParam("aof-load-truncated", true, func(c *Config) *bool { return &c.AOFLoadTruncated }),
 		boolParam("aof-use-rdb-preamble", true, func(c *Config) *bool { return &c.AOFUseRDBPreamble }),
@@ -240,6 +260,8 @@ func persistParams() []param {
 		boolParam("no-appendfsync-on-rewrite", false, func(c *Config) *bool { return &c.NoFsyncOnRewrite }),
 	}
 }
+
+func backlogSize(c *Config) *int64 { return &c.ReplBacklogSize }
 
 func replicationParams() []param {
 	return []param{
@@ -251,11 +273,15 @@ func replicationParams() []param {
 		alias("slave-priority", intParam("replica-priority", 100, 0, maxInt, func(c *Config) *int64 { return &c.ReplicaPriority })),
 		alias("slave-announce-ip", stringParam("replica-announce-ip", "", func(c *Config) *string { return &c.ReplicaAnnounceIP })),
 		alias("slave-announce-port", intParam("replica-announce-port", 0, 0, 65535, func(c *Config) *int64 { return &c.ReplicaAnnouncePort })),
-		memParam("repl-backlog-size", "1mb", func(c *Config) *int64 { return &c.ReplBacklogSize }),
+		clamped(16<<10, maxLong, backlogSize, atLeast(1, memParam("repl-backlog-size", "1mb", backlogSize))),
 		intParam("repl-backlog-ttl", 3600, 0, maxLong, func(c *Config) *int64 { return &c.ReplBacklogTTL }),
 		alias("repl-ping-slave-period", intParam("repl-ping-replica-period", 10, 1, maxInt, func(c *Config) *int64 { return &c.ReplPingPeriod })),
 		intParam("repl-timeout", 60, 1, maxInt, func(c *Config) *int64 { return &c.ReplTimeout }),
 		boolParam("repl-diskless-sync", true, func(c *Config) *bool { return &c.ReplDisklessSync }),
+		intParam("repl-diskless-sync-max-replicas", 0, 0, maxInt, func(c *Config) *int64 { return &c.ReplDisklessMax }),
+		boolParam("repl-disable-tcp-nodelay", false, func(c *Config) *bool { return &c.ReplNoTCPNoDelay }),
+		boolParam("replica-announced", true, func(c *Config) *bool { return &c.ReplicaAnnounced }),
+		alias("slave-ignore-maxmemory", boolParam("replica-ignore-maxmemory", true, func(c *Config) *bool { return &c.ReplicaIgnoreMaxMemory })),
 		intParam("repl-diskless-sync-delay", 5, 0, maxInt, func(c *Config) *int64 { return &c.ReplDisklessDelay }),
 		alias("min-slaves-to-write", intParam("min-replicas-to-write", 0, 0, maxInt, func(c *Config) *int64 { return &c.MinReplicasToWrite })),
 		alias("min-slaves-max-lag", intParam("min-replicas-max-lag", 10, 0, maxInt, func(c *Config) *int64 { return &c.MinReplicasMaxLag })),
@@ -271,39 +297,10 @@ func encodingParams() []param {
 		intParam("set-max-intset-entries", 512, 0, maxLong, func(c *Config) *int64 { return &c.SetMaxIntsetEntries }),
 		alias("zset-max-ziplist-entries", intParam("zset-max-listpack-entries", 128, 0, maxLong, func(c *Config) *int64 { return &c.ZSetMaxListpackEntries })),
 		alias("zset-max-ziplist-value", memParam("zset-max-listpack-value", "64", func(c *Config) *int64 { return &c.ZSetMaxListpackValue })),
-		alias("list-max-ziplist-size", intParam("list-max-listpack-size", -2, -5, maxInt, func(c *Config) *int64 { return &c.ListMaxListpackSize })),
-		intParam("list-compress-depth", 0, 0, maxInt, func(c *Config) *int64 { return &c.ListCompressDepth }),
+		alias("list-max-ziplist-size", intParam("list-max-listpack-size", -2, -1<<31, maxInt, func(c *Config) *int64 { return &c.ListMaxListpackSize })),
 		memParam("stream-node-max-bytes", "4096", func(c *Config) *int64 { return &c.StreamNodeMaxBytes }),
 		intParam("stream-node-max-entries", 100, 0, maxLong, func(c *Config) *int64 { return &c.StreamNodeMaxEntries }),
 		memParam("hll-sparse-max-bytes", "3000", func(c *Config) *int64 { return &c.HLLSparseMaxBytes }),
-	}
-}
-
-func notedParams() []param {
-	return []param{
-		noted("always-show-logo", "no"), only("daemonize", "no"), noted("pidfile", ""), noted("supervised", "no"),
-		noted("io-threads-do-reads", "no"), noted("activerehashing", "yes"), noted("activedefrag", "no"),
-		noted("lazyfree-lazy-eviction", "no"), noted("lazyfree-lazy-expire", "no"), noted("lazyfree-lazy-server-del", "no"),
-		noted("lazyfree-lazy-user-del", "no"), noted("lazyfree-lazy-user-flush", "no"), noted("replica-lazy-flush", "no"),
-		noted("rdb-save-incremental-fsync", "yes"), noted("aof-rewrite-incremental-fsync", "yes"),
-		noted("rdb-del-sync-files", "no"), noted("sanitize-dump-payload", "no"), noted("dynamic-hz", "yes"),
-		noted("lua-time-limit", "5000"), noted("busy-reply-threshold", "5000"), only("cluster-enabled", "no"),
-		only("notify-keyspace-events", ""), noted("tracking-table-max-keys", "1000000"), noted("maxmemory-clients", "0"),
-		noted("repl-diskless-load", "disabled"), noted("repl-diskless-sync-max-replicas", "0"), noted("repl-disable-tcp-nodelay", "no"), noted("replica-announced", "yes"),
-		noted("propagation-error-behavior", "ignore"), noted("replica-ignore-maxmemory", "yes"),
-		noted("acllog-max-len", "128"), noted("crash-log-enabled", "yes"), noted("set-proc-title", "yes"),
-		noted("proc-title-template", "{title} {listen-addr} {server-mode}"), noted("disable-thp", "yes"),
-		noted("jemalloc-bg-thread", "yes"), only("syslog-enabled", "no"),
-		multiWord(noted("latency-tracking-info-percentiles", "50 99 99.9")), multiWord(noted("oom-score-adj", "no")),
-		noted("enable-protected-configs", "no"), noted("enable-module-command", "no"),
-		noted("ignore-warnings", ""), noted("socket-mark-id", "0"), only("tls-port", "0"),
-		noted("maxmemory-eviction-tenacity", "10"), only("aclfile", ""), noted("acl-pubsub-default", "resetchannels"),
-		noted("crash-memcheck-enabled", "yes"), noted("aof-disable-auto-gc", "no"), only("bind-source-addr", ""),
-		noted("syslog-ident", "redis"), noted("syslog-facility", "local0"), noted("replica-ignore-disk-write-errors", "no"),
-		multiWord(noted("oom-score-adj-values", "0 200 800")), noted("server_cpulist", ""), noted("bio_cpulist", ""),
-		noted("aof_rewrite_cpulist", ""), noted("bgsave_cpulist", ""), noted("active-defrag-ignore-bytes", "104857600"),
-		noted("active-defrag-threshold-lower", "10"), noted("active-defrag-threshold-upper", "100"),
-		noted("active-defrag-cycle-min", "1"), noted("active-defrag-cycle-max", "25"), noted("active-defrag-max-scan-fields", "1000"),
 	}
 }
 

@@ -4,20 +4,32 @@ import (
 	"time"
 )
 
-// cronPeriod is how often the background work is done, and expireSlice how many keys are expired
-// under one hold of the lock: some tens of microseconds, so that no command waits longer for it.
+// expireSlice is how many keys are expired under one hold of the lock: some tens of microseconds, so that
+// no command waits longer for it.
 const (
-	cronPeriod   = 100 * time.Millisecond
-	expireSlice  = 64
-	resizeSlice  = 128
-	expireBudget = 25 * time.Millisecond // of each period, as Redis's 25 % of a CPU
+	expireSlice = 64
+	resizeSlice = 128
 )
+
+// cronPeriod is the time between two rounds of the background work, by hz.
+func (c *Config) cronPeriod() time.Duration { return time.Second / time.Duration(c.Hz) }
+
+// expireBudget is what a round may spend on expired keys: 25 % of a CPU, and 2 % more for each step of
+// active-expire-effort, as in Redis.
+func (c *Config) expireBudget() time.Duration {
+	return c.cronPeriod() * time.Duration(25+2*(c.ActiveExpireEffort-1)) / 100
+}
 
 // cron does the work that is nobody's command, until the server stops.
 func (s *Server) cron() {
-	t := time.NewTicker(cronPeriod)
+	period := s.round()
+	t := time.NewTicker(period)
 	defer t.Stop()
 	for {
+		if now := s.round(); now != period {
+			period = now
+			t.Reset(period)
+		}
 		select {
 		case <-s.stop:
 			return
@@ -46,6 +58,13 @@ func (s *Server) cron() {
 	}
 }
 
+// round returns the time from one round of the cron to the next.
+func (s *Server) round() time.Duration {
+	s.lock()
+	defer s.unlock()
+	return s.cfg.cronPeriod()
+}
+
 // cronIsPaused reports whether DEBUG PAUSE-CRON holds the background work up.
 func (s *Server) cronIsPaused() bool {
 	s.lock()
@@ -56,6 +75,9 @@ func (s *Server) cronIsPaused() bool {
 // expireCycle deletes expired keys in slices, letting commands in between.
 func (s *Server) expireCycle() {
 	start := time.Now()
+	s.lock()
+	budget := s.cfg.expireBudget()
+	s.unlock()
 	for db := 0; db < s.store.Len(); db++ {
 		for {
 			s.lock()
@@ -70,7 +92,7 @@ func (s *Server) expireCycle() {
 			if n < expireSlice {
 				break
 			}
-			if time.Since(start) > expireBudget {
+			if time.Since(start) > budget {
 				return
 			}
 		}
@@ -92,10 +114,15 @@ func (s *Server) closeIdle() {
 	}
 }
 
-func (s *Server) resizeTables() {
+// resizeTables goes on with the resizing of tables that nobody uses, and reports whether it may.
+func (s *Server) resizeTables() bool {
+	if !s.cfg.ActiveRehashing {
+		return false
+	}
 	for i := range s.store.Len() {
 		s.store.DB(i).StepResize(resizeSlice)
 	}
+	return true
 }
 
 // pause is the state of CLIENT PAUSE.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"strings"
 	"time"
 
@@ -13,11 +14,23 @@ import (
 // expires next is known exactly, from the heap of deadlines. What counts is the size of keys and values
 // as the store estimates it (MEMORY USAGE), not what Go's runtime has taken from the system.
 
-// evictSlice is how long an eviction may hold up commands; the cron goes on where it stopped.
+// evictSlice is how long an eviction may hold up commands by default; the cron goes on where it stopped.
 const evictSlice = 500 * time.Microsecond
 
 func (s *Server) overMemory() bool {
-	return s.cfg.MaxMemory > 0 && s.store.MemBytes() > s.cfg.MaxMemory && !s.isReplica() && !s.loading
+	return s.cfg.MaxMemory > 0 && s.store.MemBytes() > s.cfg.MaxMemory && !(s.isReplica() && s.cfg.ReplicaIgnoreMaxMemory) && !s.loading
+}
+
+// evictTime is how long an eviction may hold up commands, by maxmemory-eviction-tenacity, as in Redis.
+func (s *Server) evictTime() time.Duration {
+	t := s.cfg.EvictionTenacity
+	switch {
+	case t == 100:
+		return math.MaxInt64
+	case t > 10:
+		return time.Duration(float64(evictSlice) * math.Pow(1.15, float64(t-10)))
+	}
+	return evictSlice / 10 * time.Duration(t)
 }
 
 // makeRoom evicts keys until the data fit, or a slice of time is over. It reports false when they do not
@@ -40,7 +53,7 @@ func (s *Server) makeRoom() bool {
 			return false
 		}
 		s.evict(db, e)
-		if n%8 == 0 && time.Since(start) > evictSlice {
+		if n%8 == 0 && time.Since(start) > s.evictTime() {
 			break // the cron does the rest: the command may run meanwhile
 		}
 	}
@@ -62,7 +75,7 @@ func (s *Server) evict(db *store.DB, e *store.Entry) {
 	key := e.Key()
 	db.Remove(e)
 	s.stats.evictedKeys++
-	s.effect(db.ID(), toAOF|toReplicas, [][]byte{[]byte("DEL"), []byte(key)})
+	s.effect(db.ID(), toAOF|toReplicas, [][]byte{deletion(s.cfg.LazyEviction), []byte(key)})
 	if len(s.watched) > 0 {
 		s.breakWatches(db.ID(), key)
 	}

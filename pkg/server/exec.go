@@ -223,10 +223,12 @@ func (s *Server) account(c *Client, cmd *Command, args [][]byte, took time.Durat
 	st := &cmd.stats
 	st.calls++
 	st.ns += int64(took)
-	if st.hist == nil {
-		st.hist = new(latencyHist)
+	if s.cfg.LatencyTracking {
+		if st.hist == nil {
+			st.hist = new(latencyHist)
+		}
+		st.hist.add(took)
 	}
-	st.hist.add(took)
 	if c.failed {
 		st.failed++
 	}

@@ -219,10 +219,15 @@ func (s *Server) infoErrorstats(b *strings.Builder) {
 }
 
 func (s *Server) infoLatencystats(b *strings.Builder) {
+	const comma = ","
+	names := percentileNames(s.cfg.LatencyPercentiles)
 	for _, cmd := range s.allCommands() {
 		if h := cmd.stats.hist; h != nil && h.count > 0 {
-			fmt.Fprintf(b, "latency_percentiles_usec_%s:p50=%.3f,p99=%.3f,p99.9=%.3f\r\n",
-				cmd.full, h.percentile(50), h.percentile(99), h.percentile(99.9))
+			fmt.Fprintf(b, "latency_percentiles_usec_%s:", cmd.full)
+			for i, name := range names {
+				fmt.Fprintf(b, "%sp%s=%.3f", comma[:min(i, 1)], name, h.percentile(s.cfg.LatencyPercentiles[i]))
+			}
+			b.WriteString("\r\n")
 		}
 	}
 }

@@ -38,15 +38,28 @@ type resumePoint struct {
 
 func (s *Server) initReplication() {
 	s.replStream.selected = -1
-	s.master = repl.NewMaster(repl.MasterOptions{
-		Backlog:   s.cfg.ReplBacklogSize,
-		MaxBehind: s.cfg.OutputLimits[classReplica].Hard,
-		PingEvery: time.Duration(s.cfg.ReplPingPeriod) * time.Second,
-		Timeout:   time.Duration(s.cfg.ReplTimeout) * time.Second,
-		Diskless:  s.cfg.ReplDisklessSync,
+	o := repl.MasterOptions{
 		Logf:      func(format string, args ...any) { s.logf(LevelNotice, format, args...) },
 		OnMembers: s.replicasMoved,
-	})
+	}
+	s.masterOptions(&o)
+	s.master = repl.NewMaster(o)
+}
+
+// masterOptions are the parameters that a master with replicas obeys.
+func (s *Server) masterOptions(o *repl.MasterOptions) {
+	o.Backlog = s.cfg.ReplBacklogSize
+	o.MaxBehind = s.cfg.OutputLimits[classReplica].Hard
+	o.PingEvery = time.Duration(s.cfg.ReplPingPeriod) * time.Second
+	o.Timeout = time.Duration(s.cfg.ReplTimeout) * time.Second
+	o.Diskless = s.cfg.ReplDisklessSync
+}
+
+// linkOptions are those that the link to a master obeys.
+func (s *Server) linkOptions(o *repl.FollowOptions) {
+	o.ListenPort, o.AnnounceIP = s.announcedPort(), s.cfg.ReplicaAnnounceIP
+	o.User, o.Password = s.cfg.MasterUser, s.cfg.MasterAuth
+	o.Timeout = time.Duration(s.cfg.ReplTimeout) * time.Second
 }
 
 // replicasMoved lets those look again who wait for replicas, when one came or went.
@@ -114,8 +127,10 @@ func (s *Server) keepBacklog() {
 
 // replicationConfigChanged carries CONFIG SET to the stream.
 func (s *Server) replicationConfigChanged(before *Config) {
-	if s.cfg.ReplBacklogSize != before.ReplBacklogSize && s.replActive {
-		s.master.History(func(h *repl.History) { h.Keep(s.cfg.ReplBacklogSize) })
+	s.master.Configure(s.masterOptions)
+	if s.following != nil && (s.cfg.ReplTimeout != before.ReplTimeout || s.cfg.MasterUser != before.MasterUser || s.cfg.MasterAuth != before.MasterAuth ||
+		s.announcedPort() != before.announcedPort() || s.cfg.ReplicaAnnounceIP != before.ReplicaAnnounceIP) {
+		s.following.f.Configure(s.linkOptions)
 	}
 }
 
@@ -210,11 +225,13 @@ func (s *Server) infoReplication(b *strings.Builder) {
 }
 
 // announcedPort is the port that a master shall show for this replica.
-func (s *Server) announcedPort() int {
-	if s.cfg.ReplicaAnnouncePort != 0 {
-		return int(s.cfg.ReplicaAnnouncePort)
+func (s *Server) announcedPort() int { return s.cfg.announcedPort() }
+
+func (c *Config) announcedPort() int {
+	if c.ReplicaAnnouncePort != 0 {
+		return int(c.ReplicaAnnouncePort)
 	}
-	return int(s.cfg.Port)
+	return int(c.Port)
 }
 
 func joinHostPort(host string, port int64) string { return net.JoinHostPort(host, itoa(port)) }

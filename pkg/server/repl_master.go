@@ -2,6 +2,7 @@ package server
 
 import (
 	"io"
+	"net"
 	"sync"
 	"time"
 
@@ -69,8 +70,16 @@ func cmdPsync(c *Client) {
 		c.replica = s.master.NewReplica(c.conn)
 	}
 	c.flags |= flagReplica
+	s.cfg.tuneReplica(c.conn)
 	r := c.replica
 	c.handOff = func() { s.feedReplica(c, r, id, offset) }
+}
+
+// tuneReplica lets the kernel gather small writes to a replica, or not, as repl-disable-tcp-nodelay asks.
+func (c *Config) tuneReplica(conn net.Conn) {
+	if tc, ok := conn.(*net.TCPConn); ok {
+		tc.SetNoDelay(!c.ReplNoTCPNoDelay)
+	}
 }
 
 // feedReplica answers PSYNC and writes the stream to the replica until it is gone. It runs in a

@@ -91,16 +91,16 @@ func (s *Server) follow(host string, port int64) {
 	fl.link.flags |= flagMaster
 	fl.link.authed = true
 	fl.link.db = s.store.DB(at.db)
-	fl.f = repl.NewFollower(repl.FollowOptions{
-		Addr: joinHostPort(host, port), ListenPort: s.announcedPort(), AnnounceIP: s.cfg.ReplicaAnnounceIP,
-		User: s.cfg.MasterUser, Password: s.cfg.MasterAuth, ReplID: at.id, Offset: at.offset,
-		Timeout:  time.Duration(s.cfg.ReplTimeout) * time.Second,
+	o := repl.FollowOptions{
+		Addr: joinHostPort(host, port), ReplID: at.id, Offset: at.offset,
 		MaxDelay: time.Second,
 		Load:     func(r io.Reader, _ int64, id string, offset int64) error { return s.loadFromMaster(fl, r, id, offset) },
 		Apply:    func(u repl.Unit) error { return s.applyUnit(fl, u) },
 		Continue: func(id string) error { return s.continueHistory(fl, id) },
 		Logf:     func(format string, args ...any) { s.logf(LevelNotice, format, args...) },
-	})
+	}
+	s.linkOptions(&o)
+	fl.f = repl.NewFollower(o)
 	s.following = fl
 	s.log.setRole('S')
 	s.recalm()
@@ -265,5 +265,5 @@ func (s *Server) infoLink(b *strings.Builder) {
 	} else if up == "down" {
 		fields(b, "master_link_down_since_seconds", -1)
 	}
-	fields(b, "slave_priority", s.cfg.ReplicaPriority, "slave_read_only", btoi(s.cfg.ReplicaReadOnly), "replica_announced", 1)
+	fields(b, "slave_priority", s.cfg.ReplicaPriority, "slave_read_only", btoi(s.cfg.ReplicaReadOnly), "replica_announced", btoi(s.cfg.ReplicaAnnounced))
 }

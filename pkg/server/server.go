@@ -16,6 +16,8 @@ package server
 import (
 	"context"
 	"net"
+	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,6 +93,7 @@ type Server struct {
 	loops     []*loop
 	nextLoop  int
 	listeners []net.Listener
+	tcp       []net.Listener // those of them that CONFIG SET port and bind move
 	listening sync.WaitGroup
 	serving   sync.WaitGroup
 	stop      chan struct{}
@@ -134,13 +137,22 @@ func New(cfg *Config, opt Options) *Server {
 // expired is told by the store of a key that it deleted because its time had come.
 func (s *Server) expired(db int, key string) {
 	s.stats.expiredKeys++
-	s.effect(db, toAOF|toReplicas, [][]byte{[]byte("DEL"), []byte(key)})
+	s.effect(db, toAOF|toReplicas, [][]byte{deletion(s.cfg.LazyExpire), []byte(key)})
 	if len(s.watched) > 0 {
 		s.breakWatches(db, key)
 	}
 	if len(s.waiting) > 0 {
 		s.keyReady(db, key)
 	}
+}
+
+// deletion is how the stream says that a key went: one that is to go in the background shall do so there,
+// too.
+func deletion(lazy bool) []byte {
+	if lazy {
+		return []byte("UNLINK")
+	}
+	return []byte("DEL")
 }
 
 // lock takes the engine's lock and brings the clock up to date.
@@ -284,21 +296,6 @@ func (s *Server) tune(conn net.Conn) {
 	tc.SetKeepAliveConfig(cfg)
 }
 
-// Listen opens the sockets that the configuration names and serves them in the background.
-func (s *Server) Listen() error {
-	lns, err := s.cfg.listen()
-	if err != nil {
-		return err
-	}
-	if err := s.startLoops(int(s.cfg.IOThreads)); err != nil {
-		return err
-	}
-	for _, ln := range lns {
-		go s.Serve(ln)
-	}
-	return nil
-}
-
 // Start loads the data set that the configuration names and begins the background work. Serve may
 // be called before: until the data is loaded, commands are answered with -LOADING.
 func (s *Server) Start() error {
@@ -314,12 +311,30 @@ func (s *Server) Start() error {
 	return nil
 }
 
+// writePidFile leaves the process's number where pidfile says. A server without one works as well.
+func (s *Server) writePidFile() {
+	if s.cfg.PidFile == "" {
+		return
+	}
+	if err := os.WriteFile(s.cfg.PidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+		s.logf(LevelNotice, "Failed to write PID file: %s", errnoText(err))
+	}
+}
+
+func (s *Server) removePidFile() {
+	if s.cfg.PidFile != "" {
+		os.Remove(s.cfg.PidFile)
+	}
+}
+
 // Run starts the server, listens, and serves until Shutdown is over or ctx is done; then it shuts
 // down as SIGTERM would.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
 		return err
 	}
+	s.writePidFile()
+	defer s.removePidFile()
 	if s.announce != nil {
 		s.announce()
 	}

@@ -15,6 +15,8 @@ type EncodingLimits struct {
 	ZSetMaxListpackValue   atomic.Int64 // zset-max-listpack-value, bytes
 	// ListMaxListpackSize is list-max-listpack-size: elements a node, or -1 to -5 for 4 to 64 KB.
 	ListMaxListpackSize atomic.Int64
+	StreamNodeMaxBytes   atomic.Int64 // stream-node-max-bytes of a node's listpack; 0 is no limit
+	StreamNodeMaxEntries atomic.Int64 // stream-node-max-entries; 0 is no limit
 	// ListPackedThreshold is the size in bytes from which on a list element has a node of its own
 	// without a listpack (DEBUG QUICKLIST-PACKED-THRESHOLD).
 	ListPackedThreshold atomic.Int64
@@ -34,6 +36,8 @@ func (l *EncodingLimits) Reset() {
 	l.ZSetMaxListpackEntries.Store(128)
 	l.ZSetMaxListpackValue.Store(64)
 	l.ListMaxListpackSize.Store(-2)
+	l.StreamNodeMaxBytes.Store(4096)
+	l.StreamNodeMaxEntries.Store(100)
 	l.ListPackedThreshold.Store(1 << 30)
 }
 

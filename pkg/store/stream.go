@@ -5,7 +5,7 @@ import "sort"
 // Stream is a log of entries, each with an ID and a list of fields and values, in the order of
 // their IDs, and the consumer groups that read it.
 //
-// Entries live in nodes of some 100 entries or 4 KB, each one listpack in the very layout of
+// Entries live in nodes of some 100 entries or 4 KB (stream-node-max-entries and -bytes), each one listpack in the very layout of
 // Redis's t_stream.c, see streamnode.go: memory is that of Redis, and a snapshot stores and loads
 // nodes as they are. Redis finds a node through a radix tree. Here the nodes stand in a slice in
 // the order of their IDs: entries are added at one end and almost always trimmed at the other, so
@@ -27,12 +27,8 @@ type StreamMeta struct {
 	Added      uint64   // entries ever added
 }
 
-// The size at which a node is full, with Redis's defaults of stream-node-max-bytes and
-// stream-node-max-entries.
-const (
-	streamNodeBytes   = 4096
-	streamNodeEntries = 100
-)
+// streamNodeLimit is the size in bytes at which a node is full whatever the parameters say.
+const streamNodeLimit = 1 << 30
 
 // NewStream returns an empty stream.
 func NewStream() *Stream { return new(Stream) }

@@ -47,8 +47,12 @@ func (n *streamNode) full(fields [][]byte) bool {
 	for _, f := range fields {
 		size += len(f)
 	}
+	maxBytes, maxEntries := int(Encodings.StreamNodeMaxBytes.Load()), Encodings.StreamNodeMaxEntries.Load()
+	if maxBytes == 0 || maxBytes > streamNodeLimit {
+		maxBytes = streamNodeLimit
+	}
 	r := n.reader()
-	return size >= streamNodeBytes || r.count+r.deleted >= streamNodeEntries
+	return size >= maxBytes || maxEntries > 0 && int64(r.count+r.deleted) >= maxEntries
 }
 
 // add appends an entry.

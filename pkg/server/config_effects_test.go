@@ -1,0 +1,230 @@
+package server
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"byor/pkg/redistest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A parameter that is accepted does here what it does in Redis, from that moment on; what this server
+// cannot do is refused by name. testdata/config-parameters.txt is CONFIG GET * of 7.0.15: each of its
+// names has a row here, or is one of those that have nothing to change.
+func TestEveryParameter(t *testing.T) {
+	f, err := os.Open(filepath.Join("testdata", "config-parameters.txt"))
+	require.NoError(t, err)
+	defer f.Close()
+	tests := testNames(t)
+	_, addr := startServer(t)
+	c := dial(t, addr)
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		name := sc.Text()
+		p := findParam(name)
+		require.NotNil(t, p, "%s is unknown", name)
+		if !p.inert {
+			shown := shownBy[p.name]
+			require.NotEmpty(t, shown, "%s: no test shows its effect", name)
+			require.True(t, tests[shown], "%s: there is no %s", name, shown)
+			continue
+		}
+		def := p.get(DefaultConfig())
+		c.send("CONFIG", "SET", name, def)
+		is := show(c.read())
+		c.send("CONFIG", "SET", name, def+"7")
+		other := show(c.read())
+		if p.immutable {
+			require.Contains(t, is, "can't set immutable config", name)
+		} else {
+			require.Equal(t, "+OK", is, name)
+		}
+		require.Contains(t, other, "-ERR CONFIG SET failed (possibly related to argument '"+name+"')")
+		require.Error(t, p.set(DefaultConfig(), def+"7"), "%s in a file", name)
+		require.Equal(t, def, show(c.do("CONFIG GET " + name).Elems[1])[1:len(def)+1], name)
+	}
+}
+
+// testNames returns the names of the tests of this package.
+func testNames(t *testing.T) map[string]bool {
+	files, err := filepath.Glob("*_test.go")
+	require.NoError(t, err)
+	names := map[string]bool{}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)`).FindAllStringSubmatch(string(b), -1) {
+			names[m[1]] = true
+		}
+	}
+	return names
+}
+
+// shownBy names the test that tries the parameter's effect.
+var shownBy = map[string]string{
+	"bind": "TestMoveListeners", "port": "TestMoveListeners", "unixsocket": "TestUnixSocket", "unixsocketperm": "TestUnixSocket",
+	"tcp-backlog": "TestBacklogOfTheListener", "tcp-keepalive": "TestParametersAtStart", "timeout": "TestIdleClientsAreClosed",
+	"protected-mode": "TestParametersAtStart", "maxclients": "TestMaxClientsAtRunTime", "requirepass": "TestPasswordAtRunTime",
+	"proto-max-bulk-len": "TestLimitsAtRunTime", "client-query-buffer-limit": "TestQueryBufferLimit",
+	"client-output-buffer-limit": "TestSlowSubscriberIsDisconnected", "databases": "TestParametersAtStart",
+	"io-threads": "TestWrapSeesEveryByte", "hz": "TestHzIsTheCronsPace", "loglevel": "TestLogFollowsItsParameters",
+	"logfile": "TestLogFollowsItsParameters", "maxmemory": "TestEvictionPolicies", "maxmemory-policy": "TestEvictionPolicies",
+	"maxmemory-samples": "TestEvictionPolicies", "maxmemory-eviction-tenacity": "TestEvictionSettings",
+	"lfu-log-factor": "TestLFUSettings", "lfu-decay-time": "TestLFUSettings", "slowlog-log-slower-than": "TestSlowlogSettings",
+	"slowlog-max-len": "TestSlowlogSettings", "latency-monitor-threshold": "TestLatencySettings", "latency-tracking": "TestLatencySettings",
+	"latency-tracking-info-percentiles": "TestLatencySettings", "active-expire-effort": "TestExpiryBudget", "activerehashing": "TestRehashing",
+	"lazyfree-lazy-expire": "TestLazyDeletesInTheStream", "lazyfree-lazy-eviction": "TestLazyDeletesInTheStream",
+	"pidfile": "TestPidFile", "shutdown-timeout": "TestShutdownWords", "shutdown-on-sigterm": "TestShutdownWords",
+	"shutdown-on-sigint": "TestShutdownWords", "enable-debug-command": "TestProtectedCommands",
+	"enable-protected-configs": "TestProtectedCommands", "enable-module-command": "TestProtectedCommands",
+	"dir": "TestProtectedCommands", "dbfilename": "TestSnapshotBothWays", "save": "TestSavePointsAndMisconf",
+	"rdbcompression": "TestSnapshotSettings", "rdbchecksum": "TestSnapshotSettings", "stop-writes-on-bgsave-error": "TestSavePointsAndMisconf",
+	"appendonly": "TestAppendonlyLive", "appendfilename": "TestLogSettings", "appenddirname": "TestLogSettings",
+	"appendfsync": "TestAppendonlyLive", "aof-load-truncated": "TestStartup", "aof-use-rdb-preamble": "TestAppendonlyLive",
+	"aof-timestamp-enabled": "TestLogSettings", "auto-aof-rewrite-percentage": "TestAutomaticRewrite",
+	"auto-aof-rewrite-min-size": "TestAutomaticRewrite", "no-appendfsync-on-rewrite": "TestLogSettings",
+	"replicaof": "TestWeFollowRealRedis", "masterauth": "TestLinkSettingsAtRunTime", "masteruser": "TestLinkSettingsAtRunTime",
+	"replica-read-only": "TestReplicaSettings", "replica-serve-stale-data": "TestReplicaSettings", "replica-priority": "TestReplicaSettings",
+	"replica-announce-ip": "TestReplicaSettings", "replica-announce-port": "TestReplicaSettings", "replica-announced": "TestReplicaSettings",
+	"replica-ignore-maxmemory": "TestReplicaSettings", "repl-backlog-size": "TestBacklogSize", "repl-backlog-ttl": "TestBacklogSize",
+	"repl-ping-replica-period": "TestReplicationTimesAtRunTime", "repl-timeout": "TestReplicationTimesAtRunTime",
+	"repl-diskless-sync": "TestSharedSnapshot", "repl-diskless-sync-delay": "TestSharedSnapshot", "repl-diskless-sync-max-replicas": "TestSharedSnapshot",
+	"repl-disable-tcp-nodelay": "TestNoDelayOfReplicas", "min-replicas-to-write": "TestWaitAndMinReplicas",
+	"min-replicas-max-lag":      "TestWaitAndMinReplicas",
+	"hash-max-listpack-entries": "TestEncodingSettings", "hash-max-listpack-value": "TestEncodingSettings",
+	"set-max-intset-entries": "TestEncodingSettings", "zset-max-listpack-entries": "TestEncodingSettings",
+	"zset-max-listpack-value": "TestEncodingSettings", "list-max-listpack-size": "TestEncodingSettings",
+	"stream-node-max-bytes": "TestStreamNodeSettings", "stream-node-max-entries": "TestStreamNodeSettings",
+	"hll-sparse-max-bytes": "TestEncodingSettings",
+}
+
+// What each value is answered with, and what the parameter is afterwards, on both servers.
+func TestParameterValuesLikeRedis(t *testing.T) {
+	ours := dial(t, second(startServer(t)))
+	theirs := dial(t, startRedis(t))
+	for _, row := range []string{
+		"hz 0", "hz -1", "hz 501", "hz 1000", "hz 50", "latency-tracking-info-percentiles '10 50 a'", "latency-tracking-info-percentiles ''",
+		"latency-tracking-info-percentiles 101", "latency-tracking-info-percentiles '-1'", "latency-tracking-info-percentiles '33.3333333333 1e1 99.9'",
+		"latency-tracking-info-percentiles nan", "latency-tracking yes", "latency-tracking maybe", "port 99999", "port x", "repl-backlog-size 0",
+		"repl-backlog-size 1", "repl-backlog-size 5mb", "maxmemory -1", "maxmemory 10%", "maxmemory 1g", "maxmemory 1GB", "maxmemory 0x10", "maxmemory 0",
+		"repl-timeout 0", "repl-timeout 5", "tcp-keepalive -1", "client-output-buffer-limit 'normal 0 0'", "client-output-buffer-limit 'foo 0 0 0'",
+		"client-output-buffer-limit 'replica 1mb 0 0 pubsub 5 4 3'", "save 'a b'", "save ''", "save 1", "save '10 1 20 2'", "save '0 1'", "activedefrag yes",
+		"sanitize-dump-payload clients", "sanitize-dump-payload bad", "maxclients 0", "shutdown-on-sigterm 'save nosave'", "shutdown-on-sigterm bad",
+		"shutdown-on-sigint ''", "shutdown-on-sigint 'NOW force'", "shutdown-timeout -1", "list-max-listpack-size -6", "list-max-listpack-size -2",
+		"list-max-listpack-size 0", "maxmemory-eviction-tenacity 101", "maxmemory-eviction-tenacity 0", "active-expire-effort 0", "active-expire-effort 10",
+		"loglevel bad", "loglevel NOTICE", "appendfsync bad", "slowlog-max-len -1", "slowlog-log-slower-than -1", "slowlog-log-slower-than -2",
+		"latency-monitor-threshold -1", "maxmemory-samples 0", "maxmemory-policy best", "min-replicas-to-write -1", "replica-priority -1", "timeout -1",
+		"replica-announced no", "replica-announced yes", "replica-announce-port 70000", "auto-aof-rewrite-percentage -1", "auto-aof-rewrite-min-size 1k",
+		"lfu-log-factor -1", "hll-sparse-max-bytes -1", "proto-max-bulk-len 1", "proto-max-bulk-len 1mb", "client-query-buffer-limit 1", "set-max-intset-entries -1",
+		"zset-max-listpack-value -1", "stream-node-max-bytes -1", "stream-node-max-entries -1", "stream-node-max-entries 7", "repl-diskless-sync-delay -1",
+		"repl-diskless-sync-max-replicas 2", "lazyfree-lazy-expire yes", "lazyfree-lazy-user-del maybe", "databases 3", "io-threads 4", "nosuch 1",
+		"hz", "hz 1 hz 2", "hz 7 nosuch 1", "hz 8 timeout -1", "timeout 0 HZ 9", "replica-lazy-flush yes slave-lazy-flush no", "slave-priority 7", "requirepass ''",
+		"unixsocketperm 700", "replicaof 'a 1'", "cluster-enabled yes", "activerehashing no", "dynamic-hz no", "repl-ping-replica-period 0", "repl-ping-slave-period 3",
+	} {
+		line := "CONFIG SET " + row
+		require.Equal(t, show(theirs.do(line)), show(ours.do(line)), line)
+		name, _, _ := strings.Cut(row, " ")
+		if name == "port" { // each has its own
+			continue
+		}
+		get := "CONFIG GET " + name
+		require.Equal(t, show(theirs.do(get)), show(ours.do(get)), line)
+	}
+}
+
+func second[A, B any](_ A, b B) B { return b }
+
+// CONFIG SET port and bind move the door; who is inside stays, and where the new one cannot be opened the old
+// stays open.
+func TestMoveListeners(t *testing.T) {
+	first, next, taken := fmt.Sprint(redistest.Port(t)), fmt.Sprint(redistest.Port(t)), listenTCP(t)
+	defer taken.Close()
+	_, busy, _ := net.SplitHostPort(taken.Addr().String())
+	cfg := DefaultConfig()
+	require.NoError(t, cfg.ParseArgs([]string{"--port", first, "--save", "", "--dir", t.TempDir()}))
+	s := New(cfg, Options{Log: LogTo(testLog(t))})
+	require.NoError(t, s.Listen())
+	require.NoError(t, s.Start())
+	t.Cleanup(func() { stopServer(t, s) })
+	inside := dial(t, "127.0.0.1:"+first)
+	inside.want("CONFIG SET port "+busy, "-ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. Check server logs.")
+	inside.want("CONFIG GET port", fmt.Sprintf("*[%q %q]", "port", first))
+	dial(t, "127.0.0.1:"+first).want("PING", "+PONG")
+	inside.want("CONFIG SET port "+next, "+OK")
+	inside.want("PING", "+PONG")
+	dial(t, "127.0.0.1:"+next).want("PING", "+PONG")
+	_, err := net.Dial("tcp", "127.0.0.1:"+first)
+	require.Error(t, err)
+	inside.want("CONFIG SET bind 192.0.2.1", "-ERR CONFIG SET failed (possibly related to argument 'bind') - Failed to bind to specified addresses.")
+	dial(t, "127.0.0.1:"+next).want("CONFIG GET bind", `*["bind" "127.0.0.1"]`)
+	inside.want("CONFIG SET bind '127.0.0.1 -::1 -192.0.2.1'", "+OK")
+	dial(t, "127.0.0.1:"+next).want("PING", "+PONG")
+	inside.want("CONFIG SET port 0", "+OK")
+	_, err = net.Dial("tcp", "127.0.0.1:"+next)
+	require.Error(t, err)
+	inside.want("PING", "+PONG")
+}
+
+// maxclients turns away at once, and is refused where the system has fewer descriptors.
+func TestMaxClientsAtRunTime(t *testing.T) {
+	_, addr := startServer(t)
+	c := dial(t, addr)
+	c.want("CONFIG SET maxclients 1", "+OK")
+	require.Equal(t, "-ERR max number of clients reached", show(dial(t, addr).read()))
+	c.want("CONFIG SET maxclients 100", "+OK")
+	dial(t, addr).want("PING", "+PONG")
+	if most, known := mostDescriptors(); known && most < 1<<31 {
+		c.want(fmt.Sprint("CONFIG SET maxclients ", most), fmt.Sprint("-ERR CONFIG SET failed (possibly related to argument 'maxclients') - "+
+			"The operating system is not able to handle the specified number of clients, try with ", most-32))
+	}
+}
+
+func TestPasswordAtRunTime(t *testing.T) {
+	_, addr := startServer(t)
+	c := dial(t, addr)
+	c.want("CONFIG SET requirepass secret", "+OK")
+	c.want("PING", "+PONG") // who was in stays in
+	d := dial(t, addr)
+	d.want("PING", "-NOAUTH Authentication required.")
+	d.want("AUTH secret", "+OK")
+	c.want("CONFIG SET requirepass ''", "+OK")
+	dial(t, addr).want("PING", "+PONG")
+}
+
+// Limits hold for those who are connected already.
+func TestLimitsAtRunTime(t *testing.T) {
+	bothTransports(t, func(t *testing.T, options ...string) {
+		_, addr := startServer(t, options...)
+		c, other := dial(t, addr), dial(t, addr)
+		other.want("PING", "+PONG")
+		c.want("CONFIG SET proto-max-bulk-len 1mb", "+OK")
+		other.want("PING", "+PONG") // the limit is that of the latest turn
+		fmt.Fprintf(other.conn, "*2\r\n$4\r\nECHO\r\n$1048577\r\n")
+		require.Equal(t, "-ERR Protocol error: invalid bulk length", show(other.read()))
+	})
+}
+
+// The cron's rounds follow hz at once.
+func TestHzIsTheCronsPace(t *testing.T) {
+	cfg := DefaultConfig()
+	require.Equal(t, 100*time.Millisecond, cfg.cronPeriod())
+	require.NoError(t, findParam("hz").set(cfg, "500"))
+	require.Equal(t, 2*time.Millisecond, cfg.cronPeriod())
+	s, addr := startServer(t)
+	dial(t, addr).want("CONFIG SET hz 500", "+OK")
+	require.Equal(t, 2*time.Millisecond, s.round())
+}
+
+func TestExpiryBudget(t *testing.T) {
+	cfg := DefaultConfig()
+	require.Equal(t, 25*time.Millisecond, cfg.expireBudget())
+	require.NoError(t, findParam("active-expire-effort").set(cfg, "10"))
+	require.Equal(t, 43*time.Millisecond, cfg.expireBudget())
+}
