@@ -319,6 +319,9 @@ func (r *Replica) addr() string {
 	return net.JoinHostPort(cmp.Or(r.ip, host), strconv.Itoa(r.port))
 }
 
+// Streams reports whether a snapshot for the replica goes straight to its connection, and not by a file.
+func (r *Replica) Streams() bool { return r.m.options().Diskless && r.eof }
+
 // KeepAlive sends an empty line, which says to a replica whose PSYNC is not answered yet that we are
 // still there. Call it once a second until Run is called.
 func (r *Replica) KeepAlive() error {
@@ -405,7 +408,7 @@ func (r *Replica) Write(b []byte) (int, error) {
 
 // sendSnapshot sends the snapshot in one of the two framings.
 func (r *Replica) sendSnapshot(snapshot func(w io.Writer) error) error {
-	if r.m.options().Diskless && r.eof && r.header != "" {
+	if r.Streams() && r.header != "" {
 		return r.streamSnapshot(snapshot)
 	}
 	f, err := r.snapshotFile(snapshot)

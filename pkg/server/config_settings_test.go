@@ -344,6 +344,7 @@ func TestBacklogSize(t *testing.T) {
 }
 
 func TestReplicationTimesAtRunTime(t *testing.T) {
+	t.Parallel() // it waits for pings and time-outs of a second
 	_, addr := startServer(t)
 	c := dial(t, addr)
 	replica := replicaOf(t, addr)

@@ -21,7 +21,8 @@ import (
 func startServer(t testing.TB, options ...string) (*Server, string) {
 	t.Helper()
 	cfg := DefaultConfig()
-	args := append([]string{"--port", "0", "--save", "", "--enable-debug-command", "yes", "--dir", t.TempDir()}, options...)
+	args := append([]string{"--port", "0", "--save", "", "--enable-debug-command", "yes", "--dir", t.TempDir(),
+		"--repl-diskless-sync-delay", "0"}, options...)
 	require.NoError(t, cfg.ParseArgs(args))
 	s := New(cfg, Options{Log: LogTo(testLog(t))})
 	require.NoError(t, s.startLoops(int(cfg.IOThreads)))

@@ -20,7 +20,8 @@ import (
 type replication struct {
 	master     *repl.Master
 	replStream stream
-	replActive bool // somebody follows, or may come back: master.Active as of the latest look
+	syncs      [2]*syncRound // that are to begin: by files, and streamed
+	replActive bool          // somebody follows, or may come back: master.Active as of the latest look
 	backlogIn  time.Time
 	sawReplica time.Time // when there was a replica last
 

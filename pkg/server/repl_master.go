@@ -1,10 +1,7 @@
 package server
 
 import (
-	"io"
 	"net"
-	"sync"
-	"time"
 
 	"byor/pkg/repl"
 )
@@ -79,73 +76,6 @@ func cmdPsync(c *Client) {
 func (c *Config) tuneReplica(conn net.Conn) {
 	if tc, ok := conn.(*net.TCPConn); ok {
 		tc.SetNoDelay(!c.ReplNoTCPNoDelay)
-	}
-}
-
-// feedReplica answers PSYNC and writes the stream to the replica until it is gone. It runs in a
-// goroutine of its own, which is the only one that writes to the connection.
-func (s *Server) feedReplica(c *Client, r *repl.Replica, id string, offset int64) {
-	if !s.awaitSnapshot(c, r, id, offset) {
-		return
-	}
-	full := s.master.PSync(r, id, offset) // the lock is held: what is marked here is one moment
-	s.replActive, s.sawReplica = true, s.clock()
-	snapshot := func(io.Writer) error { return nil }
-	end := func() {}
-	switch {
-	case full:
-		s.stats.syncFull++
-		if id != "" && id != "?" {
-			s.stats.syncPartialErr++
-		}
-		s.replStream.selected = -1
-		sink := s.newRDBSink(false)
-		sn := s.beginSnapshot(sink)
-		end = sync.OnceFunc(func() { s.lock(); sn.end(); s.unlock() })
-		snapshot = func(w io.Writer) error {
-			defer end()
-			sink.open(w)
-			if err := sn.run(); err != nil {
-				return err
-			}
-			return sink.close()
-		}
-	default:
-		s.stats.syncPartialOK++
-	}
-	s.unlock()
-	err := r.Run(snapshot)
-	end()
-	s.logf(LevelNotice, "Connection with replica %s lost: %v", c.addr, err)
-}
-
-// awaitSnapshot takes the engine's lock at a moment at which the replica can be served: at once when
-// a partial resync will do, else when no other snapshot is under way. It reports false, and holds no
-// lock, when the replica is gone before.
-func (s *Server) awaitSnapshot(c *Client, r *repl.Replica, id string, offset int64) bool {
-	told := time.Now()
-	for {
-		s.lock()
-		partial := false
-		s.master.History(func(h *repl.History) { partial = h.CanContinue(id, offset) })
-		if s.clients[c.id] != c || s.down.begun {
-			s.unlock()
-			r.End()
-			return false
-		}
-		if partial || !s.snapshotting() {
-			s.tick()
-			return true
-		}
-		s.unlock()
-		time.Sleep(10 * time.Millisecond)
-		if time.Since(told) >= time.Second {
-			told = time.Now()
-			if r.KeepAlive() != nil {
-				r.End()
-				return false
-			}
-		}
 	}
 }
 

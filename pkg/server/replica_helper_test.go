@@ -21,15 +21,22 @@ type testReplica struct {
 	stream *resp.CommandReader
 }
 
-// replicaOf asks a server for everything and reads the snapshot.
-func replicaOf(t testing.TB, addr string) *testReplica {
+// replicaConn is the connection of a replica that has asked for nothing yet.
+func replicaConn(t testing.TB, addr string) *testReplica {
 	t.Helper()
 	c := dial(t, addr)
 	c.conn.SetDeadline(time.Now().Add(time.Minute))
 	c.send("REPLCONF", "capa", "psync2")
 	r := &testReplica{testConn: c, br: bufio.NewReader(c.conn)}
 	require.Equal(t, "+OK", r.line())
-	c.send("PSYNC", "?", "-1")
+	return r
+}
+
+// replicaOf asks a server for everything and reads the snapshot.
+func replicaOf(t testing.TB, addr string) *testReplica {
+	t.Helper()
+	r := replicaConn(t, addr)
+	r.send("PSYNC", "?", "-1")
 	require.Contains(t, r.line(), "+FULLRESYNC ")
 	n, err := strconv.Atoi(strings.TrimPrefix(r.line(), "$"))
 	require.NoError(t, err)

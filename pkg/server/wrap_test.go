@@ -25,6 +25,12 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 	return b.b.Write(p)
 }
 
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
 // Wrap sees every byte of sockets and of pipes, also where an event loop would have taken the socket.
 func TestWrapSeesEveryByte(t *testing.T) {
 	cfg, out := DefaultConfig(), &lockedBuffer{}
