@@ -77,6 +77,8 @@ const (
 // LinkStatus is what INFO tells of a link.
 type LinkStatus struct {
 	State    LinkState
+	Remote   net.Addr  // the master's end of the connection, nil where there is none
+	Local    net.Addr
 	LastIO   time.Time // when something came from the master; zero if never
 	ReplID   string    // position, see Position
 	Offset   int64
@@ -158,6 +160,7 @@ func (f *Follower) Drop() {
 	defer f.mu.Unlock()
 	if f.conn != nil {
 		f.conn.Close()
+		f.status.State = Connect
 	}
 }
 
@@ -203,6 +206,7 @@ func (f *Follower) session(ctx context.Context) (synced bool, err error) {
 	defer conn.Close()
 	f.mu.Lock()
 	f.conn, f.status.State = conn, Handshake
+	f.status.Remote, f.status.Local = conn.RemoteAddr(), conn.LocalAddr()
 	f.mu.Unlock()
 	l := &link{f: f, conn: conn}
 	l.r = resp.NewCommandReader(l)

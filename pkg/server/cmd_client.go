@@ -1,12 +1,15 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"byor/pkg/pubsub"
+	"byor/pkg/repl"
 )
 
 func init() {
@@ -59,7 +62,7 @@ func (c *Client) describe() string {
 
 // fd stands in for the file descriptor, which Go keeps to itself.
 func (c *Client) fd() int64 {
-	if c.conn == nil {
+	if c.conn == nil && !c.has(flagMaster) {
 		return -1
 	}
 	return c.id + 7
@@ -158,18 +161,30 @@ func cmdClientSetinfo(c *Client) {
 	c.w.OK()
 }
 
-// sorted returns the clients in the order in which they came.
+// sortedClients returns the clients in the order in which they came. The link to a master is one of them
+// while it is up.
 func (s *Server) sortedClients() []*Client {
-	ids := make([]int64, 0, len(s.clients))
-	for id := range s.clients {
-		ids = append(ids, id)
+	cs := slices.Collect(maps.Values(s.clients))
+	if link := s.masterLink(); link != nil {
+		cs = append(cs, link)
 	}
-	slices.Sort(ids)
-	cs := make([]*Client, len(ids))
-	for i, id := range ids {
-		cs[i] = s.clients[id]
-	}
+	slices.SortFunc(cs, func(a, b *Client) int { return cmp.Compare(a.id, b.id) })
 	return cs
+}
+
+// masterLink returns the link to the master as a client that can be listed and killed, or nil where there
+// is none, or none that is up.
+func (s *Server) masterLink() *Client {
+	if s.following == nil {
+		return nil
+	}
+	st := s.following.f.Status()
+	if st.State != repl.Connected {
+		return nil
+	}
+	link := s.following.link
+	link.addr, link.laddr = addrString(st.Remote), addrString(st.Local)
+	return link
 }
 
 func cmdClientList(c *Client) {
@@ -248,6 +263,10 @@ func cmdClientKill(c *Client) {
 func (c *Client) kill(o *Client) {
 	if o == c {
 		c.closing = closeAfterReply
+		return
+	}
+	if o.has(flagMaster) { // it comes again by itself
+		c.s.following.f.Drop()
 		return
 	}
 	c.s.closeClient(o, closeNow)

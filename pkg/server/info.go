@@ -82,7 +82,7 @@ func (s *Server) infoClients(b *strings.Builder) {
 	for _, c := range s.clients {
 		maxIn, maxOut = max(maxIn, int64(c.queryLen)), max(maxOut, c.outputBytes())
 	}
-	fields(b, "connected_clients", len(s.clients)-len(s.master.Replicas()), "cluster_connections", 0, "maxclients", s.cfg.MaxClients,
+	fields(b, "connected_clients", len(s.clients)+btoi(s.masterLink() != nil)-len(s.master.Replicas()), "cluster_connections", 0, "maxclients", s.cfg.MaxClients,
 		"client_recent_max_input_buffer", maxIn, "client_recent_max_output_buffer", maxOut,
 		"blocked_clients", len(s.blocked), "tracking_clients", 0, "clients_in_timeout_table", s.timedWaits())
 }

@@ -90,6 +90,7 @@ func (s *Server) follow(host string, port int64) {
 	fl := &following{host: host, port: port, done: make(chan struct{}), link: s.newClient(nil)}
 	fl.link.flags |= flagMaster
 	fl.link.authed = true
+	fl.link.user = "(superuser)"
 	fl.link.db = s.store.DB(at.db)
 	o := repl.FollowOptions{
 		Addr: joinHostPort(host, port), ReplID: at.id, Offset: at.offset,

@@ -14,7 +14,7 @@ type EncodingLimits struct {
 	ZSetMaxListpackEntries atomic.Int64 // zset-max-listpack-entries
 	ZSetMaxListpackValue   atomic.Int64 // zset-max-listpack-value, bytes
 	// ListMaxListpackSize is list-max-listpack-size: elements a node, or -1 to -5 for 4 to 64 KB.
-	ListMaxListpackSize atomic.Int64
+	ListMaxListpackSize  atomic.Int64
 	StreamNodeMaxBytes   atomic.Int64 // stream-node-max-bytes of a node's listpack; 0 is no limit
 	StreamNodeMaxEntries atomic.Int64 // stream-node-max-entries; 0 is no limit
 	// ListPackedThreshold is the size in bytes from which on a list element has a node of its own

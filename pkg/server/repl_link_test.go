@@ -1,0 +1,50 @@
+package server
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"byor/pkg/redistest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The link to the master is a client: it is listed, as Redis lists it, counted, and can be killed in each way
+// that CLIENT KILL knows; then it comes again.
+func TestLinkIsAClient(t *testing.T) {
+	_, master := startServer(t)
+	m := dial(t, master)
+	ours := dial(t, second(startServer(t, "--replicaof", hostPort(master))))
+	replicas := []*testConn{ours}
+	if redistest.Has("redis-server") {
+		replicas = append(replicas, dial(t, startRedis(t, "--replicaof", hostPort(master))))
+	}
+	values := regexp.MustCompile(`(id|addr|laddr|fd|age|idle|qbuf-free|rbs|rbp|tot-mem|argv-mem)=\S*`)
+	var shown []string
+	for _, c := range replicas {
+		eventually(t, c, "INFO replication", "master_link_status:up")
+		m.want("SET a 1", "+OK")
+		eventually(t, c, "GET a", "1")
+		eventually(t, c, "CLIENT LIST TYPE master", "cmd=set")
+		line := string(c.do("CLIENT LIST TYPE master").Str)
+		require.Equal(t, 1, strings.Count(line, "\n"), line)
+		require.Contains(t, line, " addr="+master+" ")
+		shown = append(shown, values.ReplaceAllString(strings.TrimSuffix(line[:strings.Index(line, " resp=")], "\n"), "$1"))
+		require.Equal(t, "2", c.info("connected_clients"))
+		c.want("CLIENT LIST TYPE replica", "\"\"")
+		for _, kill := range []string{"TYPE master", "ADDR " + master, "ID " + regexp.MustCompile(`id=(\d+)`).FindStringSubmatch(line)[1]} {
+			if strings.HasPrefix(kill, "ID ") { // it is another one by now
+				kill = "ID " + regexp.MustCompile(`id=(\d+)`).FindStringSubmatch(string(c.do("CLIENT LIST TYPE master").Str))[1]
+			}
+			c.want("CLIENT KILL "+kill, ":1")
+			eventually(t, c, "CLIENT LIST TYPE master", "flags=M")
+		}
+		c.want("CLIENT KILL "+master, "+OK")
+		eventually(t, c, "INFO replication", "master_link_status:up")
+		c.want("CLIENT KILL TYPE master SKIPME no", ":1")
+	}
+	for _, line := range shown {
+		require.Equal(t, shown[0], line)
+	}
+}
