@@ -1,14 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"byor/pkg/resp"
+	"byor/pkg/server"
 )
 
 // dialInMemory makes a dialFunc of the server's function that serves one
@@ -18,18 +21,44 @@ func dialInMemory(serve func(net.Conn)) dialFunc {
 	// region: a session over a pipe
 	return func(remote net.Addr) (net.Conn, error) {
 		ours, theirs := net.Pipe()
-		go serve(&addressedConn{Conn: theirs, remote: remote})
-		return ours, nil
+		session := &sessionConn{Conn: ours}
+		go serve(&addressedConn{Conn: theirs, remote: remote, session: session})
+		return session, nil
 	}
 	// endregion
 }
 
+// addressedConn is the engine's end. What it knows of the peer it tells the engine, see peer.go in pkg/server.
 type addressedConn struct {
 	net.Conn
-	remote net.Addr
+	remote  net.Addr
+	session *sessionConn
 }
 
 func (c *addressedConn) RemoteAddr() net.Addr { return c.remote }
+
+// Owner reports whether this is the gateway's own session: it alone announces presence.
+func (c *addressedConn) Owner() bool { return c.remote == gatewayItself }
+
+// Refusal finds the refusals that the gateway put in the place of commands.
+func (c *addressedConn) Refusal(name []byte) string {
+	if _, why, ok := bytes.Cut(name, []byte(refusedMark)); ok && c.remote != gatewayItself {
+		return "NOPERM " + string(why)
+	}
+	return ""
+}
+
+// Ended keeps why the engine ends the session, for the close code.
+func (c *addressedConn) Ended(why server.EndReason) { c.session.ended.Store(why) }
+
+// sessionConn is the gateway's end.
+type sessionConn struct {
+	net.Conn
+	ended atomic.Value // a server.EndReason, if the engine has given one
+}
+
+// gatewayItself is where the gateway's own session comes from.
+var gatewayItself net.Addr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}
 
 // engineTimeout bounds the gateway's own requests.
 const engineTimeout = 5 * time.Second
@@ -59,7 +88,7 @@ func (e *engineClient) do(args ...string) (resp.Value, error) {
 }
 
 func (e *engineClient) connect() error {
-	conn, err := e.opts.Dial(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	conn, err := e.opts.Dial(gatewayItself)
 	if err != nil {
 		return err
 	}

@@ -97,8 +97,12 @@ func (g *guard) refusesJSON(args [][]byte) string {
 // gateway could insert into the stream of replies by itself would be as certain.
 func refusal(name []byte, why string) [][]byte {
 	name = name[:min(len(name), 32)]
-	return [][]byte{[]byte(strings.ToUpper(string(name)) + ": " + why)}
+	return [][]byte{[]byte(refusedMark + strings.ToUpper(string(name)) + ": " + why)}
 }
+
+// refusedMark opens the name of a command that does not exist. Our own engine answers with what stands behind
+// it (see addressedConn), any other with its error for unknown commands.
+const refusedMark = "refused: "
 
 // hostAllowed checks the Host header. A page of evil.example whose name was
 // pointed at 127.0.0.1 (DNS rebinding) is same-origin to the browser, but it

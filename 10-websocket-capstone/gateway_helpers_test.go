@@ -22,17 +22,35 @@ import (
 	"byor/pkg/server"
 )
 
-const patience = 10 * time.Second // for what must happen; nothing waits this long unless it fails
+const patience = time.Minute // for what must happen; nothing waits this long unless it fails
 
 // startEngine is what startGateway puts behind the gateway; see TestWithOurOwnEngine.
 var startEngine = startRedis
+
+// own says that the engine is ours: it knows what was refused and why a session ended.
+var own bool
+
+// withOwnEngine lets a test run with our own engine behind the gateway.
+func withOwnEngine(t *testing.T) {
+	startEngine, own = startOwn, true
+	t.Cleanup(func() { startEngine, own = startRedis, false })
+}
+
+// refusedRaw is the answer to a forbidden command in byor.resp.v1. A foreign engine takes what the gateway
+// sends in its place for a command that it does not know.
+func refusedRaw(name, why string) string {
+	if own {
+		return "-NOPERM " + name + ": " + why + "\r\n"
+	}
+	return "-ERR unknown command 'refused: " + name + ": " + why + "', with args beginning with: \r\n"
+}
 
 // startOwn starts our own server inside the process, as main does.
 func startOwn(t *testing.T, args ...string) dialFunc {
 	t.Helper()
 	cfg := server.DefaultConfig()
 	require.NoError(t, cfg.ParseArgs(append([]string{"--port", "0", "--dir", t.TempDir(), "--save", ""}, args...)))
-	srv := server.New(cfg, server.Options{Log: server.LogTo(io.Discard)})
+	srv := server.New(cfg, server.Options{Log: server.LogTo(io.Discard), ReservedChannels: presencePrefix})
 	require.NoError(t, srv.Start())
 	t.Cleanup(func() { _ = srv.Shutdown(context.Background(), server.ShutdownMode{NoSave: true, Now: true}) })
 	return dialInMemory(srv.ServeConn)
@@ -66,7 +84,9 @@ func startGateway(t *testing.T, change func(o *gatewayOptions), engineArgs ...st
 		change(&o)
 	}
 	g := newGateway(o)
-	srv := httptest.NewServer(g)
+	srv := httptest.NewUnstartedServer(g)
+	srv.Listener = unsentListener{srv.Listener} // as Listen does
+	srv.Start()
 	t.Cleanup(func() {
 		for _, s := range g.open() {
 			s.teardown()

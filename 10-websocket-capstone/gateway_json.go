@@ -40,6 +40,7 @@ type jsonTalk struct {
 	// used by the reading goroutine only
 	out       []byte // commands of the message being read
 	saidHello bool
+	multi     bool // a transaction is being queued
 }
 
 func newJSONTalk(s *socket) *jsonTalk {
@@ -178,6 +179,10 @@ func (t *jsonTalk) one(line []byte) error {
 		t.fail(req.ID, "NOAUTH", "log in first, with hello")
 		return nil
 	}
+	if why := notQueued[req.Op]; why != "" && t.multi {
+		args := refusal([]byte(req.Op), why)
+		return t.ask(&operation{id: req.ID, kind: "cmd", refused: why}, args)
+	}
 	switch req.Op {
 	case "hello":
 		return t.hello(&req)
@@ -198,6 +203,12 @@ func (t *jsonTalk) one(line []byte) error {
 	t.fail(req.ID, "ERR", "no operation \""+req.Op+"\"; there are hello cmd ping sub unsub pub presence")
 	return nil
 	// endregion
+}
+
+// notQueued are the operations that a transaction cannot hold: the engine would answer QUEUED, and what they
+// change here would be changed although it may never be executed.
+var notQueued = map[string]string{
+	"hello": "hello is for outside of MULTI", "sub": "sub is for outside of MULTI", "unsub": "unsub is for outside of MULTI",
 }
 
 // idOf finds the id of an object of which something else is wrong.
@@ -277,6 +288,9 @@ func (t *jsonTalk) cmd(req *request) error {
 	if len(args) == 0 {
 		t.fail(req.ID, "ERR", "args must have the command's name and arguments")
 		return nil
+	}
+	if name := string(bytes.ToLower(args[0])); len(args) == 1 && (name == "multi" || name == "exec" || name == "discard") {
+		t.multi = name == "multi"
 	}
 	o := &operation{id: req.ID, kind: "cmd"}
 	if why := t.s.g.guard.refusesJSON(args); why != "" {
@@ -397,12 +411,12 @@ func (t *jsonTalk) presence(req *request) {
 }
 
 func (t *jsonTalk) answer(id json.RawMessage, result func([]byte) []byte) {
-	t.s.send(append(result(append(appendID(nil, id), `,"result":`...)), '}'))
+	t.s.reply(append(result(append(appendID(nil, id), `,"result":`...)), '}'))
 }
 
 func (t *jsonTalk) fail(id json.RawMessage, code, message string) {
 	t.s.g.metrics.errors.Add(1)
-	t.s.send(append(appendErrorParts(append(appendID(nil, id), `,"error":`...), code, message), '}'))
+	t.s.reply(append(appendErrorParts(append(appendID(nil, id), `,"error":`...), code, message), '}'))
 }
 
 func appendID(dst []byte, id json.RawMessage) []byte {

@@ -85,7 +85,7 @@ func (t *jsonTalk) reply(v resp.Value) error {
 		t.fail(o.id, "NOPERM", o.refused)
 	case v.IsError():
 		t.s.g.metrics.errors.Add(1)
-		t.s.send(append(appendError(append(appendID(nil, o.id), `,"error":`...), string(v.Str)), '}'))
+		t.s.reply(append(appendError(append(appendID(nil, o.id), `,"error":`...), string(v.Str)), '}'))
 	case o.kind == "unsub":
 		t.confirm(o)
 	default:
@@ -101,7 +101,7 @@ func (t *jsonTalk) welcome(o *operation, v resp.Value) {
 	if v.IsError() {
 		if o.kind == "hello" {
 			t.s.g.metrics.errors.Add(1)
-			t.s.send(append(appendError(append(appendID(nil, o.id), `,"error":`...), string(v.Str)), '}'))
+			t.s.reply(append(appendError(append(appendID(nil, o.id), `,"error":`...), string(v.Str)), '}'))
 		} else { // the engine does not want us: too many clients, or a password since now
 			t.s.close(websocket.CloseTryAgainLater, string(v.Str), true)
 		}
@@ -183,7 +183,7 @@ func (t *jsonTalk) step(o *operation) {
 	}
 	if o.failed != "" {
 		t.undo(o)
-		t.s.send(append(appendError(append(appendID(nil, o.id), `,"error":`...), o.failed), '}'))
+		t.s.reply(append(appendError(append(appendID(nil, o.id), `,"error":`...), o.failed), '}'))
 	} else {
 		t.confirm(o)
 	}

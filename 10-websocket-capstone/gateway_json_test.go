@@ -325,7 +325,37 @@ func TestPresenceCannotBeForged(t *testing.T) {
 	p.expect(`{"id":2,"op":"cmd","args":["PUBLISH","__presence__:room","x"]}`, denied(2, "presence is announced by the server only"))
 	q := g.dial(protoRESP)
 	q.raw(command("publish", "__presence__:room", "x"))
-	q.hearRaw("-ERR unknown command 'PUBLISH: presence is announced by the server only', with args beginning with: \r\n")
+	q.hearRaw(refusedRaw("PUBLISH", "presence is announced by the server only"))
+	if !own {
+		return
+	}
+	// Nor by any other client of the engine, in whatever way; what the gateway announces arrives.
+	conn, err := g.opts.Dial(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1})
+	require.NoError(t, err)
+	defer conn.Close()
+	r := resp.NewReader(conn)
+	const forbidden = "NOPERM channels that begin with '__presence__:' are the server's own"
+	for _, name := range []string{"PUBLISH", "SPUBLISH"} {
+		for _, in := range []struct{ line, want string }{{name, forbidden}, {"MULTI", "OK"}, {name, "QUEUED"}} {
+			args := []string{in.line}
+			if in.line == name {
+				args = append(args, "__presence__:room", "x")
+			}
+			_, err = conn.Write(resp.AppendCommandStrings(nil, args...))
+			require.NoError(t, err)
+			v, err := r.ReadValue()
+			require.NoError(t, err)
+			require.Equal(t, in.want, string(v.Str))
+		}
+		_, err = conn.Write(resp.AppendCommandStrings(nil, "EXEC"))
+		require.NoError(t, err)
+		v, err := r.ReadValue()
+		require.NoError(t, err)
+		require.Equal(t, forbidden, string(v.Elems[0].Str))
+	}
+	p.expect(`{"id":3,"op":"sub","channels":["__presence__:room"]}`, `{"id":3,"result":{"subscribed":["__presence__:room"]}}`)
+	g.presence.publish("room", []byte("genuine"))
+	require.Contains(t, p.hear(), "genuine")
 }
 
 func TestValuesAsJSON(t *testing.T) {
@@ -430,8 +460,7 @@ func TestBucket(t *testing.T) {
 // The same again with our own engine instead of the real one: what the page
 // sees must not depend on which it is.
 func TestWithOurOwnEngine(t *testing.T) {
-	startEngine = startOwn
-	defer func() { startEngine = startRedis }()
+	withOwnEngine(t)
 	for name, test := range map[string]func(*testing.T){
 		"transactions": TestJSONTransactions, "mistakes": TestJSONMistakesAreAnswered, "lines": TestJSONLines,
 		"pubsub": TestJSONPubSub, "publish": TestJSONPublishReachesRedisClients, "answered first": TestJSONSubscriptionIsAnsweredFirst,
@@ -447,15 +476,14 @@ func TestWithOurOwnEngine(t *testing.T) {
 
 // A session that came through the gateway has the browser's address.
 func TestBrowsersAreClientsLikeAnyOther(t *testing.T) {
-	startEngine = startOwn
-	defer func() { startEngine = startRedis }()
+	withOwnEngine(t)
 	g := startGateway(t, nil)
 	p := g.dial(protoJSON)
 	p.say(`{"id":1,"op":"hello","name":"tab"}`)
 	p.hear()
 	require.Contains(t, string(g.engineDo("CLIENT", "LIST").Str), "addr="+p.NetConn().LocalAddr().String()+" ")
 	require.Equal(t, int64(1), g.engineDo("CLIENT", "KILL", "ADDR", p.NetConn().LocalAddr().String()).Int)
-	p.expectClose(websocket.CloseInternalServerErr)
+	p.expectClose(websocket.ClosePolicyViolation)
 }
 
 // Who is being let in while Drain begins is sent away like the others, and not cut off at its end.

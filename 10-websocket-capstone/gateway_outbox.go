@@ -4,10 +4,13 @@ import "sync"
 
 const framesBatch = 16 // messages that share a frame, if they are there
 
-// outbox is the bounded queue of messages to one peer. put never waits. Safe
-// for concurrent use; take and wrote are the writer's.
+// outbox is the bounded queue of messages to one peer. put never waits; reply
+// does, while the peer is slow to take the replies before. Safe for concurrent
+// use; take and wrote are the writer's.
 type outbox struct {
-	wake chan struct{} // has an element when there is something to do
+	wake    chan struct{} // has an element when there is something to do
+	room    sync.Cond     // signalled when a reply may fit
+	replies pendingReplies
 
 	mu     sync.Mutex
 	limit  int
@@ -22,6 +25,49 @@ type outbox struct {
 func (o *outbox) init(limit int) {
 	o.limit = limit
 	o.wake = make(chan struct{}, 1)
+	o.room.L = &o.mu
+}
+
+// pendingReplies are the messages of the queue that answer the peer's own requests.
+// They have bytes of their own: who asks for two megabytes is not slow, and
+// whoever is slow to take them is not asked what he wants next.
+type pendingReplies struct {
+	bytes int
+	ours  map[*byte]bool // by their first byte
+}
+
+func (p *pendingReplies) add(msg []byte) {
+	if p.ours == nil {
+		p.ours = map[*byte]bool{}
+	}
+	p.ours[&msg[0]] = true
+	p.bytes += len(msg)
+}
+
+// remove reports whether msg was one of them.
+func (p *pendingReplies) remove(msg []byte) bool {
+	if len(p.ours) == 0 || !p.ours[&msg[0]] {
+		return false
+	}
+	delete(p.ours, &msg[0])
+	p.bytes -= len(msg)
+	return true
+}
+
+// reply queues the answer to a request, which must not be empty. It waits until what
+// was answered before has been written, or enough of it; one alone may be larger than the limit.
+func (o *outbox) reply(msg []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.replies.bytes > 0 && o.replies.bytes+len(msg) > o.limit && !o.dead && o.code == 0 {
+		o.room.Wait()
+	}
+	if o.dead || o.code != 0 {
+		return
+	}
+	o.replies.add(msg)
+	o.queue = append(o.queue, msg)
+	o.rouse()
 }
 
 func (o *outbox) rouse() {
@@ -70,8 +116,11 @@ func (o *outbox) wrote() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, msg := range o.batch {
-		o.bytes -= len(msg)
+		if !o.replies.remove(msg) {
+			o.bytes -= len(msg)
+		}
 	}
+	o.room.Broadcast()
 	clear(o.batch)
 	o.batch = o.batch[:0]
 }
@@ -87,6 +136,7 @@ func (o *outbox) closeWith(code int, reason string, flush bool) bool {
 	if !flush {
 		o.queue = nil
 	}
+	o.room.Broadcast()
 	o.rouse()
 	return true
 }
@@ -102,10 +152,11 @@ func (o *outbox) shut() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.dead, o.queue = true, nil
+	o.room.Broadcast()
 }
 
 func (o *outbox) waiting() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.bytes
+	return o.bytes + o.replies.bytes
 }

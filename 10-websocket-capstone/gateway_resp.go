@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ type respTalk struct {
 	in   *resp.CommandReader
 	feed bytes.Buffer // what came in frames and is not in the command reader yet
 	out  []byte       // commands on their way to the session
+	subs rawSubscriptions
 
 	mu    sync.Mutex
 	login []bool    // before login: for each command on its way, whether it may log in
@@ -38,6 +40,58 @@ func newRESPTalk(s *socket) *respTalk {
 	t := &respTalk{s: s}
 	t.in = resp.NewCommandReader(&t.feed)
 	return t
+}
+
+// rawSubscriptions counts what the peer has subscribed to, by what it has asked for.
+// Used by the reading goroutine only.
+type rawSubscriptions struct {
+	names map[string]bool // with the kind in front
+	multi bool            // a transaction is being queued
+}
+
+// refuses returns why a command would be one subscription too many, "" if it may be sent, and counts it then.
+// Inside MULTI nobody knows yet whether it will be executed.
+func (r *rawSubscriptions) refuses(args [][]byte, limit int) string {
+	name := strings.ToLower(string(args[0]))
+	kind, on := strings.CutSuffix(name, "subscribe")
+	kind, off := strings.CutSuffix(kind, "un")
+	switch {
+	case len(args) == 1 && (name == "multi" || name == "exec" || name == "discard" || name == "reset"):
+		r.multi = name == "multi"
+		if name == "reset" {
+			r.names = nil
+		}
+	case !on || kind != "" && kind != "p" && kind != "s":
+	case r.multi:
+		return "subscriptions change outside of MULTI only"
+	case off:
+		for _, a := range args[1:] {
+			delete(r.names, kind+":"+string(a))
+		}
+		if len(args) == 1 {
+			maps.DeleteFunc(r.names, func(n string, _ bool) bool { return strings.HasPrefix(n, kind+":") })
+		}
+	default:
+		return r.add(kind, args[1:], limit)
+	}
+	return ""
+}
+
+func (r *rawSubscriptions) add(kind string, names [][]byte, limit int) string {
+	more := map[string]bool{}
+	for _, a := range names {
+		if n := kind + ":" + string(a); !r.names[n] {
+			more[n] = true
+		}
+	}
+	if len(r.names)+len(more) > limit {
+		return "too many subscriptions"
+	}
+	if r.names == nil {
+		r.names = map[string]bool{}
+	}
+	maps.Copy(r.names, more)
+	return ""
 }
 
 // message handles one frame.
@@ -69,7 +123,7 @@ func (t *respTalk) message(kind int, data []byte) error {
 			// What was right before it is still executed, as over TCP.
 			_ = t.s.toSession(t.out)
 			t.settle()
-			t.s.send([]byte("-ERR Protocol error: " + broken.Msg + "\r\n"))
+			t.s.reply([]byte("-ERR Protocol error: " + broken.Msg + "\r\n"))
 			return &closeError{websocket.CloseInvalidFramePayloadData, "Protocol error: " + broken.Msg}
 		}
 		if err != nil {
@@ -113,6 +167,8 @@ func (t *respTalk) one(args [][]byte) error {
 		}
 	}
 	if why := t.s.g.guard.refuses(args); why != "" {
+		args = refusal(args[0], why)
+	} else if why := t.subs.refuses(args, t.s.g.opts.MaxSubscriptions); why != "" {
 		args = refusal(args[0], why)
 	}
 	t.note(args)
@@ -173,7 +229,7 @@ func (t *respTalk) listenForLogin() error {
 			t.login = t.login[1:]
 		}
 		t.mu.Unlock()
-		if login && !v.IsError() {
+		if login && !v.IsError() && string(v.Str) != "QUEUED" {
 			t.s.loggedIn()
 			return nil // what the reader has read ahead was passed on too
 		}
@@ -188,7 +244,7 @@ func (t *respTalk) pass(b []byte) {
 	t.mu.Lock()
 	t.heard = time.Now()
 	t.mu.Unlock()
-	t.s.send(bytes.Clone(b))
+	t.s.reply(bytes.Clone(b))
 }
 
 func (t *respTalk) end(err error) error {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"byor/pkg/server"
 )
 
 // A socket has three goroutines, one for each direction that can block:
@@ -41,6 +43,8 @@ type socket struct {
 	strikes    float64
 	inMessage  bool // used by read only: in the middle of a message
 
+	unsent *unsentConn // the connection under ws; nil where that is none of ours
+
 	json *jsonTalk // of byor.json.v1
 	resp *respTalk // of byor.resp.v1
 }
@@ -51,6 +55,9 @@ func newSocket(g *gateway, ws *websocket.Conn, session net.Conn) *socket {
 		bucket: newBucket(g.opts.OpsRate, g.opts.OpsBurst, time.Now()),
 	}
 	s.out.init(g.opts.MaxQueue)
+	if !g.opts.Compression { // what is compressed stands in buffers that we do not see
+		s.unsent, _ = ws.NetConn().(*unsentConn)
+	}
 	if s.proto == "" {
 		s.proto = protoJSON
 	}
@@ -130,6 +137,11 @@ func (s *socket) send(msg []byte) {
 	// endregion
 }
 
+// reply queues the answer to a request. It waits for a peer that is slow to take
+// its answers, and so what the peer asks next is not read before. One that takes nothing
+// at all is found out by the deadline of the write.
+func (s *socket) reply(msg []byte) { s.out.reply(msg) }
+
 // pong answers to our own last ping prolong the life of an idle connection.
 // Others do not, or a peer could hold one for ever by sending pongs; and
 // none does in the middle of a message, or a peer could hold the memory of a
@@ -151,7 +163,7 @@ func (s *socket) read() {
 		_ = s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
 		kind, data, err := s.readMessage()
 		if err != nil {
-			if errors.Is(err, websocket.ErrReadLimit) { // gorilla has sent 1009
+			if errors.Is(err, websocket.ErrReadLimit) { // the peer has been sent 1009
 				s.g.metrics.countClose(websocket.CloseMessageTooBig)
 				s.linger()
 			}
@@ -183,6 +195,9 @@ func (s *socket) read() {
 // with unread bytes resets it, and the peer might never see the close frame.
 func (s *socket) linger() {
 	conn := s.ws.NetConn()
+	if u, ok := conn.(*unsentConn); ok {
+		conn = u.Conn
+	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.CloseWrite()
 	}
@@ -206,8 +221,12 @@ func (s *socket) readMessage() (kind int, data []byte, err error) {
 	}
 	s.inMessage = true
 	_ = s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
-	data, err = io.ReadAll(r)
+	data, err = io.ReadAll(io.LimitReader(r, int64(s.g.opts.MaxMessage)+1)) // gorilla's limit is on what comes in, compressed
 	s.inMessage = false
+	if err == nil && len(data) > s.g.opts.MaxMessage {
+		_ = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseMessageTooBig, ""), s.deadline())
+		err = websocket.ErrReadLimit
+	}
 	return kind, data, err
 }
 
@@ -234,7 +253,25 @@ func (s *socket) sessionEnded(err error) {
 		return
 	}
 	s.g.opts.Logf("gateway: the session of %s has ended: %v", s.ws.RemoteAddr(), err)
-	s.close(websocket.CloseInternalServerErr, "the session has ended", true)
+	code, reason := s.whyEnded()
+	s.close(code, reason, true)
+}
+
+// whyEnded is how the close frame says why the engine has ended the session.
+func (s *socket) whyEnded() (code int, reason string) {
+	session, ok := s.session.(*sessionConn)
+	if !ok {
+		return websocket.CloseInternalServerErr, "the session has ended"
+	}
+	switch why, _ := session.ended.Load().(server.EndReason); why {
+	case server.EndKilled:
+		return websocket.ClosePolicyViolation, "the session was killed"
+	case server.EndSlow:
+		return closeSlow, "too slow: the engine's output buffer is full"
+	case server.EndIdle:
+		return websocket.CloseNormalClosure, "idle for too long"
+	}
+	return websocket.CloseInternalServerErr, "the session has ended"
 }
 
 // toSession writes commands to the engine.
@@ -265,6 +302,7 @@ func (s *socket) write() {
 		case <-s.out.wake:
 			over, err := s.flush()
 			if err != nil { // a connection is of no use once a write has failed or timed out
+				s.lastWord(err)
 				s.teardown()
 				return
 			}
@@ -319,12 +357,30 @@ func (s *socket) writeFrame(batch [][]byte) error {
 				return err
 			}
 		}
-		if _, err := w.Write(msg); err != nil {
+		if err := s.writeParts(w, msg); err != nil {
 			return err
 		}
 		s.g.metrics.sentBytes.Add(int64(len(msg)))
 	}
 	return w.Close()
+}
+
+// writePart is what a peer must take within the write deadline: to be slow with a large
+// message is no fault as long as it goes on.
+const writePart = 64 << 10
+
+func (s *socket) writeParts(w io.Writer, msg []byte) error {
+	for len(msg) > 0 {
+		part := msg[:min(len(msg), writePart)]
+		s.unsent.begin(part)
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
+		if msg = msg[len(part):]; len(msg) > 0 {
+			_ = s.ws.SetWriteDeadline(s.deadline())
+		}
+	}
+	return nil
 }
 
 var newline = []byte{'\n'}

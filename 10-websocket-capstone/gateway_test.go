@@ -85,7 +85,7 @@ func TestAdministrationIsDenied(t *testing.T) {
 		p.expect(fmt.Sprintf(`{"id":%d,"op":"cmd","args":["%s"]}`, i, strings.Join(words, `","`)), denied(i, "administrative commands are denied over WebSocket"))
 		// In a frame with others, by the array form and inline; the others run.
 		q.raw(command("INCR", "n") + command(words...) + line + "\r\n" + command("INCR", "n"))
-		refused := "-ERR unknown command '" + strings.ToUpper(words[0]) + ": administrative commands are denied over WebSocket', with args beginning with: \r\n"
+		refused := refusedRaw(strings.ToUpper(words[0]), "administrative commands are denied over WebSocket")
 		q.hearRaw(fmt.Sprintf(":%d\r\n%s%s:%d\r\n", 2*i+1, refused, refused, 2*i+2))
 	}
 	for _, name := range []string{"SUBSCRIBE", "HELLO", "RESET", "QUIT"} {
@@ -257,7 +257,8 @@ func writeFragment(c net.Conn, opcode byte, text string) error {
 // Pings keep an idle connection alive through proxies and through our own read
 // deadline; who does not answer them is gone.
 func TestPings(t *testing.T) {
-	g := startGateway(t, func(o *gatewayOptions) { o.Ping, o.ReadTimeout = 30*time.Millisecond, 300*time.Millisecond })
+	t.Parallel() // it waits for a deadline that a busy machine does not miss
+	g := startGateway(t, func(o *gatewayOptions) { o.Ping, o.ReadTimeout = 100*time.Millisecond, 2*time.Second })
 	alive, deaf := g.dial(protoJSON), g.dial(protoJSON)
 	var pings atomic.Int32
 	answer := alive.PingHandler()
@@ -267,7 +268,7 @@ func TestPings(t *testing.T) {
 	go func() { _, _, _ = deaf.ReadMessage() }()
 	g.eventually(func() bool { return len(g.open()) == 1 }, "the deaf one is dropped")
 	at := pings.Load()
-	g.eventually(func() bool { return pings.Load() >= at+20 }, "twice the read deadline")
+	g.eventually(func() bool { return pings.Load() >= at+40 }, "twice the read deadline")
 	require.Len(t, g.open(), 1, "the other one lives")
 }
 
@@ -353,9 +354,12 @@ func TestSlowConsumer(t *testing.T) {
 	g.eventually(func() bool { return g.engineDo("PUBLISH", "c", "x").Int == 1 }, "it is no subscriber any more")
 }
 
-// After a write has timed out, the connection is of no more use and must go.
+// After a write has timed out, the connection is of no more use and must go. If the peer reads on soon after all,
+// it gets whole frames to the last, and then why it was cut off.
 func TestPeerThatDoesNotReadIsDropped(t *testing.T) {
-	g := startGateway(t, func(o *gatewayOptions) { o.WriteTimeout, o.MaxQueue = 100*time.Millisecond, 64<<20 })
+	g := startGateway(t, func(o *gatewayOptions) {
+		o.WriteTimeout, o.MaxQueue, o.CloseTimeout = 100*time.Millisecond, 64<<20, time.Minute
+	})
 	p := g.dial(protoJSON)
 	p.expect(`{"id":1,"op":"sub","channels":["c"]}`, `{"id":1,"result":{"subscribed":["c"]}}`)
 	payload := strings.Repeat("x", 60<<10)
@@ -363,9 +367,16 @@ func TestPeerThatDoesNotReadIsDropped(t *testing.T) {
 		for range 20 {
 			g.engineDo("PUBLISH", "c", payload)
 		}
-		return len(g.open()) == 0
+		return g.metrics.closesOf(closeSlow) == 1 // by the write deadline: the queue is not full
 	}, "it must be dropped")
-	require.Zero(t, g.metrics.closesOf(closeSlow), "by the write deadline, not by the queue")
+	for {
+		_, _, err := p.ReadMessage()
+		if err != nil {
+			require.True(t, websocket.IsCloseError(err, closeSlow), "%v", err)
+			break
+		}
+	}
+	g.eventually(func() bool { return len(g.open()) == 0 }, "it is gone")
 }
 
 func TestRate(t *testing.T) {
@@ -402,7 +413,11 @@ func TestSessionKilled(t *testing.T) {
 	p.say(`{"id":1,"op":"hello"}`)
 	p.hear()
 	require.Equal(t, int64(1), g.engineDo("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Int)
-	p.expectClose(websocket.CloseInternalServerErr)
+	if own { // any other engine just hangs up
+		p.expectClose(websocket.ClosePolicyViolation)
+	} else {
+		p.expectClose(websocket.CloseInternalServerErr)
+	}
 	g.eventually(func() bool { return len(g.open()) == 0 }, "it is gone")
 }
 

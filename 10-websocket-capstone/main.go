@@ -34,7 +34,7 @@ func run(args []string) int {
 		return 1
 	}
 	page := ""
-	srv := server.New(cfg, server.Options{Wrap: eyes, Listening: func() { fmt.Println(greeting(cfg.Port, page)) }})
+	srv := server.New(cfg, server.Options{Wrap: eyes, ReservedChannels: presencePrefix, Listening: func() { fmt.Println(greeting(cfg.Port, page)) }})
 	opts.Dial, opts.Password, opts.Stopping = dialInMemory(srv.ServeConn), srv.Password, srv.Stopping
 	opts.Logf = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	gw, at, err := openGateway(opts)

@@ -77,7 +77,7 @@ const (
 // LinkStatus is what INFO tells of a link.
 type LinkStatus struct {
 	State    LinkState
-	Remote   net.Addr  // the master's end of the connection, nil where there is none
+	Remote   net.Addr // the master's end of the connection, nil where there is none
 	Local    net.Addr
 	LastIO   time.Time // when something came from the master; zero if never
 	ReplID   string    // position, see Position

@@ -18,6 +18,9 @@ type traced struct {
 	name string
 }
 
+// NetConn returns the connection that is looked at.
+func (t *traced) NetConn() net.Conn { return t.Conn }
+
 func (t *traced) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
 	Annotate(t.out, t.name+" in  ", p[:n])

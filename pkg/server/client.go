@@ -58,6 +58,10 @@ type Client struct {
 	handOff   func()        // takes the output side over when all that was replied is written
 	writtenTo int64         // offset of the stream behind this client's latest effect
 
+	guard guardedConn // see peer.go; nil for most
+	told  toldConn
+	owner bool
+
 	conn      net.Conn // nil for the server's own clients (loading, links)
 	transport transport
 	unix      bool
@@ -137,6 +141,7 @@ func (s *Server) newClient(conn net.Conn) *Client {
 			c.addr, c.laddr = s.cfg.UnixSocket+":0", s.cfg.UnixSocket+":0"
 		}
 		s.clients[c.id] = c
+		c.meet(conn)
 	}
 	return c
 }
@@ -249,7 +254,7 @@ func (c *Client) checkOutputLimit(size int64, now time.Time) {
 	if over && c.closing != closeNow && c.transport != nil {
 		c.s.logf(LevelWarning, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", c.describe())
 		c.s.stats.outputLimitDisconnections++
-		c.s.closeClient(c, closeNow)
+		c.s.end(c, EndSlow)
 	}
 }
 

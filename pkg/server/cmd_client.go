@@ -262,6 +262,9 @@ func cmdClientKill(c *Client) {
 // kill closes another client at once, and the caller itself after its reply.
 func (c *Client) kill(o *Client) {
 	if o == c {
+		if c.told != nil {
+			c.told.Ended(EndKilled)
+		}
 		c.closing = closeAfterReply
 		return
 	}
@@ -269,7 +272,7 @@ func (c *Client) kill(o *Client) {
 		c.s.following.f.Drop()
 		return
 	}
-	c.s.closeClient(o, closeNow)
+	c.s.end(o, EndKilled)
 }
 
 // killFilter parses "ID n ADDR a LADDR a TYPE t USER u SKIPME yes|no".

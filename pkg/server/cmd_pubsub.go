@@ -138,12 +138,18 @@ func (s *Server) unsubscribeAll(c *Client) {
 // A message goes to the replicas too, whose clients may be subscribed; no file needs it.
 
 func cmdPublish(c *Client) {
+	if c.reservedChannel(c.args[1]) {
+		return
+	}
 	n := c.s.hub.Publish(c.args[1], c.args[2])
 	c.s.effectAnyDB(toReplicas, c.args)
 	c.w.Int(int64(n))
 }
 
 func cmdSPublish(c *Client) {
+	if c.reservedChannel(c.args[1]) {
+		return
+	}
 	n := c.s.hub.SPublish(c.args[1], c.args[2])
 	c.s.effectAnyDB(toReplicas, c.args)
 	c.w.Int(int64(n))

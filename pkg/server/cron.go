@@ -109,7 +109,7 @@ func (s *Server) closeIdle() {
 		if c.blocked == nil && c.subs.count() == 0 && !c.has(flagReplica|flagMaster|flagMonitor) &&
 			s.nowMs-c.activeMs > s.cfg.Timeout*1000 {
 			s.logf(LevelVerbose, "Closing idle client")
-			s.closeClient(c, closeNow)
+			s.end(c, EndIdle)
 		}
 	}
 }

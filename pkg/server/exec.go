@@ -78,6 +78,12 @@ func (s *Server) commandOf(c *Client, args [][]byte) *Command {
 // unknownCommand replies to a name that is not in the table.
 func (s *Server) unknownCommand(c *Client, args [][]byte) {
 	c.doomed = c.doomed || c.has(flagMulti)
+	if c.guard != nil {
+		if msg := c.guard.Refusal(args[0]); msg != "" {
+			c.fail(msg)
+			return
+		}
+	}
 	if isHTTP(args[0]) { // a browser was tricked into talking to us: say nothing and hang up
 		s.logf(LevelWarning, "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis instance. Connection from %s aborted.", c.addr)
 		s.closeClient(c, closeNow)

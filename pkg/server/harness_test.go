@@ -34,6 +34,9 @@ func startServer(t testing.TB, options ...string) (*Server, string) {
 	return s, ln.Addr().String()
 }
 
+// second is for what returns two and is asked for one.
+func second[A, B any](_ A, b B) B { return b }
+
 func stopServer(t testing.TB, s *Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

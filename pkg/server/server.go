@@ -36,6 +36,10 @@ type Options struct {
 	// looks like one, so with Wrap each connection has a goroutine.
 	Wrap func(net.Conn) net.Conn
 
+	// ReservedChannels is how the channels begin on which only the process itself may publish (see
+	// peer.go); "" means that there are none.
+	ReservedChannels string
+
 	// Listening is called by Run once its sockets are open; nil means nobody is told.
 	Listening func()
 }
@@ -51,6 +55,7 @@ type Server struct {
 	clock    func() time.Time
 	wrap     func(net.Conn) net.Conn // never nil; see Options
 	announce func()                  // called when the sockets are open; may be nil
+	reserved string                  // how the channels begin that are the process's own
 	started  time.Time
 	nowMs    int64 // Unix milliseconds, as frozen by tick
 	frozen   int   // depth of units in which time stands still
@@ -114,7 +119,7 @@ func New(cfg *Config, opt Options) *Server {
 		opt.Wrap = func(conn net.Conn) net.Conn { return conn }
 	}
 	s := &Server{
-		cfg: cfg, clock: opt.Clock, wrap: opt.Wrap, announce: opt.Listening, log: opt.Log, runID: randomHex(40),
+		cfg: cfg, clock: opt.Clock, wrap: opt.Wrap, announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, runID: randomHex(40),
 		store: store.New(int(cfg.Databases)), hub: pubsub.NewHub(), commands: copyTable(),
 		clients: map[int64]*Client{}, watched: map[watchKey]map[*Client]struct{}{},
 		waiting: map[watchKey][]*Client{}, blocked: map[*Client]struct{}{},
