@@ -2,9 +2,10 @@ package server
 
 import (
 	"cmp"
-	"fmt"
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"byor/pkg/store"
 )
@@ -48,7 +49,7 @@ func (c *Client) geoPos(i int) (p geoPos, ok bool) {
 		return p, false
 	}
 	if !p.valid() {
-		c.fail(fmt.Sprintf("ERR invalid longitude,latitude pair %f,%f", p.lon, p.lat))
+		c.fail("ERR invalid longitude,latitude pair " + cFloat(p.lon) + "," + cFloat(p.lat))
 		return p, false
 	}
 	return p, true
@@ -63,6 +64,14 @@ func (c *Client) geoUnit(i int) (float64, bool) {
 	}
 	c.fail("ERR unsupported unit provided. please use M, KM, FT, MI")
 	return 0, false
+}
+
+// cFloat prints f as C's %f.
+func cFloat(f float64) string {
+	if math.IsInf(f, 0) {
+		return strings.ToLower(strings.TrimPrefix(strconv.FormatFloat(f, 'f', 6, 64), "+"))
+	}
+	return strconv.FormatFloat(f, 'f', 6, 64)
 }
 
 // floatOr is floatArg with an error text of its own.

@@ -187,9 +187,10 @@ func (c *Client) weigh(o *sorting, items []sortItem) bool {
 			it.weight = b
 		}
 		if !o.alpha {
-			f, n, outOfRange := strtod(string(it.weight))
+			weight := cString(it.weight)
+			f, n, outOfRange := strtod(string(weight))
 			it.score = f
-			numbers = numbers && n == len(it.weight) && !outOfRange && !math.IsNaN(f)
+			numbers = numbers && n == len(weight) && !outOfRange && !math.IsNaN(f) && !underflows(weight, f)
 		}
 	}
 	return numbers

@@ -253,7 +253,7 @@ func (c *Client) checkTrim(o *xaddOptions, xadd, limited bool) bool {
 
 // xaddID parses the ID of XADD, whose sequence number may be "*".
 func (c *Client) xaddID(i int) (id store.StreamID, anySeq, ok bool) {
-	a := c.args[i]
+	a := cString(c.args[i])
 	if ms, found := bytes.CutSuffix(a, []byte("-*")); found && bytes.IndexByte(ms, '-') < 0 {
 		id, ok = store.ParseStreamID(ms, 0)
 		anySeq = true

@@ -30,7 +30,7 @@ func (c *Client) xgroupExisting() (s *store.Stream, e *store.Entry, g *store.Gro
 }
 
 func (c *Client) failNoGroup(key, group []byte) {
-	c.fail("NOGROUP No such consumer group '" + string(group) + "' for key name '" + string(key) + "'")
+	c.fail("NOGROUP No such consumer group '" + quoted(group) + "' for key name '" + quoted(key) + "'")
 }
 
 // parseXgroup parses the options of XGROUP CREATE and SETID.
@@ -202,7 +202,7 @@ func (c *Client) groupOf() (s *store.Stream, e *store.Entry, g *store.Group, ok 
 		g = s.Group(c.args[2])
 	}
 	if g == nil {
-		c.fail("NOGROUP No such key '" + string(c.args[1]) + "' or consumer group '" + string(c.args[2]) + "'")
+		c.fail("NOGROUP No such key '" + quoted(c.args[1]) + "' or consumer group '" + quoted(c.args[2]) + "'")
 		return nil, nil, nil, false
 	}
 	return s, e, g, true
@@ -259,7 +259,7 @@ func cmdXpending(c *Client) {
 		return
 	}
 	if s == nil || s.Group(c.args[2]) == nil {
-		c.fail("NOGROUP No such key '" + string(c.args[1]) + "' or consumer group '" + string(c.args[2]) + "'")
+		c.fail("NOGROUP No such key '" + quoted(c.args[1]) + "' or consumer group '" + quoted(c.args[2]) + "'")
 		return
 	}
 	g := s.Group(c.args[2])
@@ -376,7 +376,7 @@ func (c *Client) parseXclaim() (cl claim, ok bool) {
 			i++
 			cl.last, ok = c.streamID(i, 0)
 		default:
-			c.fail("ERR Unrecognized XCLAIM option '" + string(c.args[i]) + "'")
+			c.fail("ERR Unrecognized XCLAIM option '" + quoted(c.args[i]) + "'")
 			ok = false
 		}
 		if !ok {

@@ -89,11 +89,7 @@ func (c *Client) blockArg(i int) (deadlineMs int64, ok bool) {
 	if ms == 0 {
 		return 0, true
 	}
-	if ms > 1<<62 {
-		c.fail("ERR timeout is out of range")
-		return 0, false
-	}
-	return c.s.nowMs + ms, true
+	return c.s.after(ms), true
 }
 
 // resolve parses the ID of stream i at argument arg.
@@ -103,7 +99,7 @@ func (x *xread) resolve(c *Client, i, arg int) bool {
 		return false
 	}
 	if x.group != nil && (s == nil || s.Group(x.group) == nil) {
-		c.fail("NOGROUP No such key '" + string(x.keys[i]) + "' or consumer group '" + string(x.group) + "' in XREADGROUP with GROUP option")
+		c.fail("NOGROUP No such key '" + quoted(x.keys[i]) + "' or consumer group '" + quoted(x.group) + "' in XREADGROUP with GROUP option")
 		return false
 	}
 	switch string(c.args[arg]) {

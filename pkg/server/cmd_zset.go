@@ -282,18 +282,11 @@ func cmdZrandmember(c *Client) {
 }
 
 func cmdZscan(c *Client) {
-	o, ok := c.parseScan(2, false)
-	if !ok {
-		return
-	}
-	z, ok := fetch[*store.ZSet](c, c.args[1])
+	z, o, ok := parseScanOf[*store.ZSet](c)
 	if !ok {
 		return
 	}
 	c.scanValue(o, func(fn func(k, v []byte)) uint64 {
-		if z == nil {
-			return 0
-		}
 		_, packed := z.Listpack()
 		var buf [40]byte
 		return z.Scan(o.cursor, int(o.count), func(m []byte, score float64) {

@@ -81,9 +81,10 @@ func (c *Client) parseZrange(by zby, lo, hi int) (r zrange, ok bool) {
 	return r, ok
 }
 
-// parseScoreBound parses "1.5", "(1.5", "inf". An empty number is 0, as for C's strtod.
+// parseScoreBound parses "1.5", "(1.5", "inf". An empty number is 0, as for C's strtod, and a NUL
+// ends it.
 func parseScoreBound(b []byte) (f float64, ex, ok bool) {
-	s := string(b)
+	s := string(cString(b))
 	if s != "" && s[0] == '(' {
 		s, ex = s[1:], true
 	}

@@ -61,8 +61,14 @@ func upper(b []byte) string {
 	return string(u)
 }
 
-// clip returns at most n bytes of b.
-func clip(b []byte, n int) string { return string(b[:min(n, len(b))]) }
+// clip returns at most n bytes of b, up to its first NUL: Redis's errors are printed with C's %s.
+func clip(b []byte, n int) string {
+	b = cString(b)
+	return string(b[:min(n, len(b))])
+}
+
+// quoted returns b as an error text quotes it: up to its first NUL.
+func quoted(b []byte) string { return string(cString(b)) }
 
 func parseInt(b []byte) (int64, bool) { return resp.ParseInt(b) }
 
