@@ -249,9 +249,11 @@ func cmdRename(c *Client) {
 		c.w.Int(0)
 		return
 	}
-	v, at := e.Value(), c.db.ExpireAt(e)
+	v, at, use := e.Value(), c.db.ExpireAt(e), e.AccessSec()
 	c.db.Remove(e)
-	if moved := c.set(to, v); at >= 0 {
+	moved := c.set(to, v)
+	moved.SetAccessSec(use)
+	if at >= 0 {
 		c.db.SetExpire(moved, at)
 	}
 	c.touched(from)
@@ -303,8 +305,9 @@ func cmdCopy(c *Client) {
 		c.w.Int(0)
 		return
 	}
-	at := c.db.ExpireAt(e)
-	copied := target.Set(to, e.Value().Clone())
+	at, clone := c.db.ExpireAt(e), e.Value().Clone()
+	target.Delete(to) // so that the copy inherits nothing
+	copied := target.Set(to, clone)
 	if at >= 0 {
 		target.SetExpire(copied, at)
 	}
@@ -326,9 +329,10 @@ func cmdMove(c *Client) {
 		c.w.Int(0)
 		return
 	}
-	v, at := e.Value(), c.db.ExpireAt(e)
+	v, at, use := e.Value(), c.db.ExpireAt(e), e.AccessSec()
 	c.db.Remove(e)
 	moved := target.Set(c.args[1], v)
+	moved.SetAccessSec(use)
 	if at >= 0 {
 		target.SetExpire(moved, at)
 	}

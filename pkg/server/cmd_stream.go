@@ -523,6 +523,6 @@ func cmdXsetid(c *Client) {
 		now.MaxDeleted = m.MaxDeleted
 	}
 	s.SetMeta(now)
-	c.changed(e)
+	c.changedQuietly(e)
 	c.w.OK()
 }

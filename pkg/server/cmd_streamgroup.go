@@ -86,7 +86,11 @@ func cmdXgroupCreate(c *Client) {
 		c.fail("BUSYGROUP Consumer Group name already exists")
 		return
 	}
-	c.put(c.args[2], e, s)
+	if e == nil {
+		c.set(c.args[2], s)
+	} else {
+		c.changedQuietly(e)
+	}
 	c.w.OK()
 }
 
@@ -113,7 +117,7 @@ func cmdXgroupSetid(c *Client) {
 		}
 	}
 	g.Last, g.EntriesRead = id, entriesRead
-	c.changed(e)
+	c.changedQuietly(e)
 	c.w.OK()
 }
 
@@ -127,7 +131,8 @@ func cmdXgroupDestroy(c *Client) {
 		return
 	}
 	s.DeleteGroup(c.args[3])
-	c.changed(e) // which wakes those that wait in it: they are told that it is gone
+	c.changedQuietly(e)
+	c.s.keyReady(c.db.ID(), e.Key()) // those that wait in it are told that it is gone
 	c.w.Int(1)
 }
 
@@ -140,7 +145,7 @@ func cmdXgroupCreateconsumer(c *Client) {
 		c.w.Int(0)
 		return
 	}
-	c.changed(e)
+	c.changedQuietly(e)
 	c.w.Int(1)
 }
 
@@ -151,7 +156,7 @@ func cmdXgroupDelconsumer(c *Client) {
 	}
 	pending, existed := g.DeleteConsumer(c.args[4])
 	if existed {
-		c.changed(e)
+		c.changedQuietly(e)
 	}
 	c.w.Int(int64(pending))
 }

@@ -286,8 +286,8 @@ func (c *Client) addConsumer(e *store.Entry, g *store.Group, name []byte) *store
 	return consumer
 }
 
-// changedQuietly is changed for what happens inside a group: it is a change to be saved, but none
-// that WATCH or waiting clients hear of.
+// changedQuietly is changed for what happens to a stream's groups, and to what it says of itself: it is
+// a change to be saved, but in Redis none that WATCH or waiting clients hear of.
 func (c *Client) changedQuietly(e *store.Entry) {
 	c.db.Changed(e)
 	c.s.dirty++

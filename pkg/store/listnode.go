@@ -112,9 +112,11 @@ func (n *listNode) pos(i int) int {
 
 func (n *listNode) at(i int) Elem { return n.elem(n.pos(i)) }
 
+// elem returns the element at position p, in the form that newElem gives: a plain node's bytes may
+// be an integer's digits, when it was made with a low threshold.
 func (n *listNode) elem(p int) Elem {
 	if n.plain {
-		return Elem{b: n.lp.buf}
+		return newElem(n.lp.buf)
 	}
 	return n.lp.At(p)
 }

@@ -134,10 +134,11 @@ func (e *Entry) Key() string { return e.key }
 // Value returns the value. To change it, get it from Edit.
 func (e *Entry) Value() Value { return e.Val.value }
 
-// AccessSec returns when the entry was last looked up, in Unix seconds modulo 2^32.
+// AccessSec returns when the entry was last looked up, in Unix seconds modulo 2^32; under LFU it is
+// something else, see lfu.go, but can be copied to another entry just as well.
 func (e *Entry) AccessSec() uint32 { return e.Val.access }
 
-// SetAccessSec sets that time, as RESTORE IDLETIME and a loaded file do.
+// SetAccessSec sets that time.
 func (e *Entry) SetAccessSec(sec uint32) { e.Val.access = sec }
 
 // HasExpiry reports whether the entry has an expiry time.
@@ -265,7 +266,7 @@ func (db *DB) SetKeepTTL(key []byte, v Value) *Entry {
 	e := db.Peek(key)
 	if e != nil {
 		db.keep(e)
-		db.used(e)
+		db.use(e)
 	} else {
 		if old := (*Entry)(db.t.keys.Get(key)); old != nil { // expired, but kept for the master to delete
 			db.Remove(old)
@@ -294,7 +295,7 @@ func (db *DB) SetString(key, b []byte, keepTTL bool) *Entry {
 	}
 	db.keep(e)
 	str.set(b)
-	db.used(e)
+	db.use(e)
 	db.account(e, str.MemBytes())
 	if !keepTTL && e.Val.deadline != 0 {
 		db.t.due.remove(e)
