@@ -22,8 +22,10 @@ func TestDiffPlainListNodes(t *testing.T) {
 	for _, size := range []string{"1b", "2b", "10", "0", "4293918720", "4293918721", "-1", "x", `""`} {
 		cmd := "DEBUG QUICKLIST-PACKED-THRESHOLD " + size
 		require.Equal(t, show(b.do(cmd)), show(a.do(cmd)), cmd)
-		t.Log(cmd)
-		randomCommands(t, rand.New(rand.NewPCG(1, uint64(len(size)))), randomListCommand, 2000, ours, redis, 1)
+		if len(size) < 3 {
+			seed := rand.Uint64()
+			randomCommands(t, rand.New(rand.NewPCG(seed, 0)), randomListCommand, *diffCount/20, ours, redis, seed)
+		}
 	}
 	b.do("DEBUG QUICKLIST-PACKED-THRESHOLD 1b")
 	b.do("RPUSH plain 9 8 7 x -1 9223372036854775807 007 9 12345678901")
