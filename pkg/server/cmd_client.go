@@ -224,9 +224,9 @@ func cmdClientList(c *Client) {
 
 func clientType(b []byte) (string, bool) {
 	switch {
-	case equalFold(b, "normal"), equalFold(b, "replica"), equalFold(b, "pubsub"), equalFold(b, "master"):
+	case isWord(b, "normal"), isWord(b, "replica"), isWord(b, "pubsub"), isWord(b, "master"):
 		return strings.ToLower(string(b)), true
-	case equalFold(b, "slave"):
+	case isWord(b, "slave"):
 		return "replica", true
 	}
 	return "", false
@@ -297,7 +297,7 @@ func (c *Client) killFilter() (func(*Client) bool, bool) {
 		case c.is(i, "type"):
 			kind, ok := clientType(c.args[i+1])
 			if !ok {
-				c.fail("ERR Unknown client type '" + v + "'")
+				c.fail("ERR Unknown client type '" + quoted([]byte(v)) + "'")
 				return nil, false
 			}
 			tests = append(tests, func(o *Client) bool { return o.kind() == kind })

@@ -53,7 +53,7 @@ func cmdDebug(c *Client) {
 		return
 	}
 	c.rewritten = true
-	sub, ok := debugSubcommands[strings.ToLower(string(c.args[1]))]
+	sub, ok := debugSubcommands[strings.ToLower(quoted(c.args[1]))]
 	if n := len(c.args); !ok || sub.args > 0 && n != sub.args || n < -sub.args {
 		c.failSubcommand()
 		return

@@ -31,7 +31,7 @@ func georadiusKeys(from int) func(args [][]byte) []int {
 	return func(args [][]byte) []int {
 		pos := []int{1}
 		for i := from; i+1 < len(args); i++ {
-			if equalFold(args[i], "store") || equalFold(args[i], "storedist") {
+			if isWord(args[i], "store") || isWord(args[i], "storedist") {
 				i++
 				pos = append(pos, i)
 			}

@@ -202,7 +202,7 @@ func cmdScan(c *Client) {
 			visited++
 			switch {
 			case o.match != nil && !pubsub.Match(o.match, e.Key()),
-				o.typ != nil && !equalFold(o.typ, e.Value().Type().String()):
+				o.typ != nil && !isWord(o.typ, e.Value().Type().String()):
 			case c.db.Expired(e):
 				expired = append(expired, e.Key())
 			default:

@@ -20,11 +20,11 @@ func sortKeys(args [][]byte) []int {
 	pos := []int{1}
 	for i := 2; i < len(args); i++ {
 		switch a := args[i]; {
-		case equalFold(a, "limit"):
+		case isWord(a, "limit"):
 			i += 2
-		case equalFold(a, "get") || equalFold(a, "by"):
+		case isWord(a, "get") || isWord(a, "by"):
 			i++
-		case equalFold(a, "store") && i+1 < len(args):
+		case isWord(a, "store") && i+1 < len(args):
 			i++
 			pos = append(pos[:1], i)
 		}

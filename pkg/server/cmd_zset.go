@@ -38,17 +38,17 @@ func (c *Client) parseZadd() (o zaddOptions, first int, ok bool) {
 options:
 	for ; first < len(c.args); first++ {
 		switch a := c.args[first]; {
-		case equalFold(a, "nx"):
+		case isWord(a, "nx"):
 			o.nx = true
-		case equalFold(a, "xx"):
+		case isWord(a, "xx"):
 			o.xx = true
-		case equalFold(a, "ch"):
+		case isWord(a, "ch"):
 			o.ch = true
-		case equalFold(a, "incr"):
+		case isWord(a, "incr"):
 			o.incr = true
-		case equalFold(a, "gt"):
+		case isWord(a, "gt"):
 			o.gt = true
-		case equalFold(a, "lt"):
+		case isWord(a, "lt"):
 			o.lt = true
 		default:
 			break options

@@ -104,7 +104,16 @@ func (c *Client) floatArg(i int) (float64, bool) {
 }
 
 // is reports whether argument i is the word, given in lower case, in any case.
-func (c *Client) is(i int, lower string) bool { return equalFold(c.args[i], lower) }
+func (c *Client) is(i int, lower string) bool { return isWord(c.args[i], lower) }
+
+// isWord reports whether b is the word of an option, given in lower case, in any case: as C compares,
+// which sees nothing behind a NUL.
+func isWord(b []byte, lower string) bool {
+	if len(b) > len(lower) && b[len(lower)] == 0 {
+		b = b[:len(lower)]
+	}
+	return equalFold(b, lower)
+}
 
 // read returns the value of key, nil when it is absent. It replies WRONGTYPE and reports false
 // when the key holds another type.
