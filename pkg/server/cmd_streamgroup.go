@@ -77,7 +77,7 @@ func cmdXgroupCreate(c *Client) {
 		return
 	}
 	id := s.Last()
-	if string(c.args[4]) != "$" {
+	if quoted(c.args[4]) != "$" {
 		if id, ok = c.streamID(4, 0); !ok {
 			return
 		}
@@ -108,7 +108,7 @@ func cmdXgroupSetid(c *Client) {
 		return
 	}
 	id := s.Last()
-	if string(c.args[4]) != "$" {
+	if quoted(c.args[4]) != "$" {
 		var edge bool
 		if id, edge = edgeID(c.args[4]); !edge {
 			if id, ok = c.streamID(4, 0); !ok {

@@ -102,7 +102,7 @@ func (x *xread) resolve(c *Client, i, arg int) bool {
 		c.fail("NOGROUP No such key '" + quoted(x.keys[i]) + "' or consumer group '" + quoted(x.group) + "' in XREADGROUP with GROUP option")
 		return false
 	}
-	switch string(c.args[arg]) {
+	switch quoted(c.args[arg]) {
 	case "$":
 		if x.group != nil {
 			c.fail("ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.")

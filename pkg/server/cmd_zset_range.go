@@ -95,9 +95,9 @@ func parseScoreBound(b []byte) (f float64, ex, ok bool) {
 // parseLexBound parses "[member", "(member", "-" or "+".
 func parseLexBound(b []byte) (store.LexBound, bool) {
 	switch {
-	case string(b) == "-":
+	case quoted(b) == "-":
 		return store.LexBound{Inf: -1}, true
-	case string(b) == "+":
+	case quoted(b) == "+":
 		return store.LexBound{Inf: 1}, true
 	case len(b) > 0 && (b[0] == '[' || b[0] == '('):
 		return store.LexBound{Member: b[1:], Ex: b[0] == '('}, true

@@ -67,7 +67,7 @@ func clip(b []byte, n int) string {
 	return string(b[:min(n, len(b))])
 }
 
-// quoted returns b as an error text quotes it: up to its first NUL.
+// quoted returns b as C sees it: up to its first NUL. So error texts quote it, and "+" and its like are recognised.
 func quoted(b []byte) string { return string(cString(b)) }
 
 func parseInt(b []byte) (int64, bool) { return resp.ParseInt(b) }
