@@ -386,6 +386,15 @@ func cmdClientReply(c *Client) {
 func cmdClientNoEvict(c *Client) { c.onOff(&c.evictExempt) }
 func cmdClientNoTouch(c *Client) { c.onOff(&c.touchExempt) }
 
+// runUntouched runs a command of a client that said NO-TOUCH: keys do not count as used, unless the
+// client says TOUCH.
+func (c *Client) runUntouched(cmd *Command) {
+	st := c.s.store
+	st.NoTouch = cmd.Name != "touch"
+	cmd.Handler(c)
+	st.NoTouch = false
+}
+
 func (c *Client) onOff(v *bool) {
 	switch {
 	case c.is(2, "on"):

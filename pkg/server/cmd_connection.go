@@ -177,11 +177,11 @@ func cmdReset(c *Client) {
 	c.discard()
 	s.unsubscribeAll(c)
 	s.removeMonitor(c)
-	c.flags &^= flagReplyOff | flagNoTouch
+	c.flags &^= flagReplyOff
 	c.muteOnce = 0
 	c.db = s.store.DB(0)
 	c.w.Proto = 2
-	c.name, c.evictExempt = "", false
+	c.name, c.evictExempt, c.touchExempt = "", false, false
 	c.user, c.authed = "default", s.cfg.RequirePass == ""
 	c.w.SimpleString("RESET")
 }

@@ -141,3 +141,29 @@ func watchTester(t *testing.T, addr string) func(setup, cmd, key string) string 
 		return "EXEC " + show(watcher.do("EXEC")) + ", " + cmd + " " + reply
 	}
 }
+
+// TestNoTouch asks for CLIENT NO-TOUCH, which Redis has from 7.2 on: what such a client looks up does not
+// count as used, unless it says TOUCH.
+func TestNoTouch(t *testing.T) {
+	_, addr := startServer(t, "--maxmemory-policy", "allkeys-lru")
+	c := dial(t, addr)
+	c.want("SET k v", "+OK")
+	payload := string(c.do("DUMP k").Str)
+	idle := func() int64 { return c.do("OBJECT IDLETIME k").Int }
+	for _, cmd := range []string{"GET k", "SET k w", "APPEND k x", "EXISTS k", "MULTI;GET k;EXEC"} {
+		c.want("CLIENT NO-TOUCH ON", "+OK")
+		c.send("RESTORE", "k", "0", payload, "REPLACE", "IDLETIME", "3000")
+		require.Equal(t, "+OK", show(c.read()))
+		for _, part := range strings.Split(cmd, ";") {
+			c.do(part)
+		}
+		require.GreaterOrEqual(t, idle(), int64(3000), cmd)
+	}
+	c.do("TOUCH k")
+	require.Less(t, idle(), int64(3000), "TOUCH")
+	c.send("RESTORE", "k", "0", payload, "REPLACE", "IDLETIME", "3000")
+	c.read()
+	c.want("RESET", "+RESET")
+	c.do("GET k")
+	require.Less(t, idle(), int64(3000), "after RESET")
+}

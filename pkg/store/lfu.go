@@ -27,6 +27,9 @@ func (s *Store) fresh() uint32 {
 
 // use marks an entry as used: looked up, or overwritten.
 func (db *DB) use(e *Entry) {
+	if db.s.NoTouch {
+		return
+	}
 	if !db.s.LFU.On {
 		e.Val.access = uint32(db.s.nowMs / 1000)
 		return

@@ -23,6 +23,8 @@ type Store struct {
 	Expiry ExpiryMode
 	// LFU makes entries count how often they are used, instead of noting when.
 	LFU LFU
+	// NoTouch keeps look-ups from marking entries as used.
+	NoTouch bool
 
 	dbs   []*DB
 	nowMs int64
