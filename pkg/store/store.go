@@ -387,12 +387,12 @@ func (db *DB) AvgTTL() int64 {
 	if n == 0 {
 		return 0
 	}
-	var sum, count int64
+	var sum, count float64 // two keys that stay until the end of time would overflow an integer
 	for i := 0; i < n; i += 1 + n/20 {
-		sum += max(0, db.t.due[i].atMs-db.s.nowMs)
+		sum += float64(max(0, db.t.due[i].atMs-db.s.nowMs))
 		count++
 	}
-	return sum / count
+	return int64(min(sum/count, 1<<62))
 }
 
 // Scan is one step of a walk over the entries, see Dict.Scan for its promise. It includes expired
