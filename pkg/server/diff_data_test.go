@@ -167,3 +167,17 @@ func TestNoTouch(t *testing.T) {
 	c.do("GET k")
 	require.Less(t, idle(), int64(3000), "after RESET")
 }
+
+// TestDiffEncodings gives the commands on collections small limits, so that each meets every encoding
+// and the way from one to the other.
+func TestDiffEncodings(t *testing.T) {
+	defer store.Encodings.Reset()
+	limits := []string{"--hash-max-listpack-entries", "3", "--hash-max-listpack-value", "3", "--set-max-intset-entries", "3",
+		"--zset-max-listpack-entries", "3", "--zset-max-listpack-value", "3", "--stream-node-max-entries", "2", "--list-max-listpack-size", "2"}
+	redis := startRedis(t, limits...)
+	_, ours := startServer(t, limits...)
+	seed := rand.Uint64()
+	for _, name := range sortedKeys(generators) {
+		randomCommands(t, rand.New(rand.NewPCG(seed, 0)), generators[name], *diffCount/20, ours, redis, seed)
+	}
+}
