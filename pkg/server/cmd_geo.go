@@ -453,7 +453,7 @@ func (c *Client) geosearch(q *geoQuery) {
 	z := store.NewZSet()
 	for _, p := range found {
 		if q.storeDist {
-			p.score = p.dist / q.shape.unit
+			p.score = exactDistance(q.shape.center, p.pos) / q.shape.unit
 		}
 		z.Add(p.member, p.score)
 	}
