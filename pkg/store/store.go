@@ -256,19 +256,23 @@ func (e *Entry) EntryBytes() int64 { return 16 * int64(e.Val.size) }
 // Set makes v the value of key, which loses its expiry time, and returns the entry. The store
 // owns v from then on.
 func (db *DB) Set(key []byte, v Value) *Entry {
-	e := db.SetKeepTTL(key, v)
+	e := db.put(key, v, true)
 	if e.Val.deadline != 0 {
 		db.t.due.remove(e)
 	}
 	return e
 }
 
-// SetKeepTTL is Set that leaves the expiry time of an entry that is there.
-func (db *DB) SetKeepTTL(key []byte, v Value) *Entry {
+// SetKeepTTL is Set that leaves the expiry time of an entry that is there, and does not count as a use.
+func (db *DB) SetKeepTTL(key []byte, v Value) *Entry { return db.put(key, v, false) }
+
+func (db *DB) put(key []byte, v Value, isUse bool) *Entry {
 	e := db.Peek(key)
 	if e != nil {
 		db.keep(e)
-		db.use(e)
+		if isUse {
+			db.use(e)
+		}
 	} else {
 		if old := (*Entry)(db.t.keys.Get(key)); old != nil { // expired, but kept for the master to delete
 			db.Remove(old)
@@ -291,7 +295,7 @@ func (db *DB) SetString(key, b []byte, keepTTL bool) *Entry {
 	str, ok := e.Val.value.(*String)
 	if !ok {
 		if keepTTL {
-			return db.SetKeepTTL(key, NewString(b))
+			return db.put(key, NewString(b), true)
 		}
 		return db.Set(key, NewString(b))
 	}
