@@ -56,9 +56,7 @@ func Into(s *store.Store, n *Loaded) Handler {
 			if e.ExpireMs != NoExpiry {
 				db.SetExpire(added, e.ExpireMs)
 			}
-			if e.IdleSec > 0 && !s.LFU.On {
-				added.SetAccessSec(uint32(s.Now()/1000 - e.IdleSec))
-			}
+			db.SetUse(added, e.IdleSec, int64(e.Freq))
 			n.Keys++
 			return nil
 		},

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 
@@ -27,6 +29,9 @@ func (c *Client) rangeArg(i int, min, max int64, text string) (int, bool) {
 	}
 	return 0, false
 }
+
+// int32Arg parses argument i as C's int: the number of a database.
+func (c *Client) int32Arg(i int) (int, bool) { return c.rangeArg(i, math.MinInt32, math.MaxInt32, "") }
 
 // countArg parses argument i as a count that must not be negative.
 func (c *Client) countArg(i int) (int, bool) {
@@ -100,11 +105,33 @@ func strtod(s string) (f float64, n int, outOfRange bool) {
 		return 0, 0, false
 	}
 	text := s[start:end]
-	if hex := end-i > 2 && (s[i+1]|0x20) == 'x'; hex && !strings.ContainsAny(text, "pP") {
+	if isHex(s[i:end]) && !strings.ContainsAny(text, "pP") {
 		text += "p0" // Go insists on the exponent
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	return f, end, err != nil || f == 0 && !zero
+}
+
+// isHex reports whether a number without sign that number has found is hexadecimal.
+func isHex(s string) bool { return len(s) > 2 && s[1]|0x20 == 'x' }
+
+// cString returns b up to its first NUL: what C sees of it.
+func cString(b []byte) []byte {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		return b[:i]
+	}
+	return b
+}
+
+// underflows reports whether C's strtod, which read f from b, also says that it lost digits because f is
+// so small. SORT minds that, nobody else does.
+func underflows(b []byte, f float64) bool {
+	const smallestNormal = 0x1p-1022
+	if f == 0 || math.Abs(f) >= smallestNormal {
+		return false
+	}
+	exact, ok := new(big.Rat).SetString(string(bytes.TrimSpace(b)))
+	return !ok || exact.Cmp(new(big.Rat).SetFloat64(f)) != 0
 }
 
 // number returns where the digits of a number without sign that begins at i end, i when there are

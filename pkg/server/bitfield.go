@@ -67,7 +67,7 @@ func (c *Client) parseBitfield() (ops []fieldOp, last int64, ok bool) {
 func (c *Client) fieldType(i int) (signed bool, width int64, ok bool) {
 	if a := c.args[i]; len(a) > 1 && (a[0] == 'i' || a[0] == 'u') {
 		signed = a[0] == 'i'
-		if width, ok = parseInt(a[1:]); ok && width >= 1 && (width < 64 || width == 64 && signed) {
+		if width, ok = parseInt(cString(a[1:])); ok && width >= 1 && (width < 64 || width == 64 && signed) {
 			return signed, width, true
 		}
 	}

@@ -241,5 +241,8 @@ func (c *Client) timeoutArg(i int) (deadlineMs int64, ok bool) {
 	if ms == 0 {
 		return 0, true
 	}
-	return c.s.nowMs + min(ms, math.MaxInt64-c.s.nowMs), true
+	return c.s.after(ms), true
 }
+
+// after returns the time that comes ms from now, or the end of all time.
+func (s *Server) after(ms int64) int64 { return s.nowMs + min(ms, math.MaxInt64-s.nowMs) }

@@ -96,7 +96,6 @@ const (
 	flagMaster // the replication link: its commands are the master's
 	flagFake   // loading a file
 	flagInExec // a command of an EXEC is running
-	flagNoTouch
 )
 
 type closeMode uint8

@@ -44,7 +44,7 @@ func cmdACLCat(c *Client) {
 	}
 	category := strings.ToLower(string(c.args[2]))
 	if !slices.Contains(aclCategories, category) {
-		c.fail("ERR Unknown category '" + string(c.args[2]) + "'")
+		c.fail("ERR Unknown category '" + quoted(c.args[2]) + "'")
 		return
 	}
 	var names []string

@@ -146,7 +146,7 @@ func cmdClientSetinfo(c *Client) {
 	switch {
 	case c.is(2, "lib-name"), c.is(2, "lib-ver"):
 	default:
-		c.fail("ERR Unrecognized option '" + string(c.args[2]) + "'")
+		c.fail("ERR Unrecognized option '" + quoted(c.args[2]) + "'")
 		return
 	}
 	if !validName(v) {
@@ -194,7 +194,7 @@ func cmdClientList(c *Client) {
 	case n == 4 && c.is(2, "type"):
 		kind, ok := clientType(c.args[3])
 		if !ok {
-			c.fail("ERR Unknown client type '" + string(c.args[3]) + "'")
+			c.fail("ERR Unknown client type '" + quoted(c.args[3]) + "'")
 			return
 		}
 		keep = func(o *Client) bool { return o.kind() == kind }
@@ -202,7 +202,7 @@ func cmdClientList(c *Client) {
 		ids := map[int64]bool{}
 		for i := 3; i < n; i++ {
 			id, ok := parseInt(c.args[i])
-			if !ok || id < 1 {
+			if !ok {
 				c.fail("ERR Invalid client ID")
 				return
 			}
@@ -224,9 +224,9 @@ func cmdClientList(c *Client) {
 
 func clientType(b []byte) (string, bool) {
 	switch {
-	case equalFold(b, "normal"), equalFold(b, "replica"), equalFold(b, "pubsub"), equalFold(b, "master"):
+	case isWord(b, "normal"), isWord(b, "replica"), isWord(b, "pubsub"), isWord(b, "master"):
 		return strings.ToLower(string(b)), true
-	case equalFold(b, "slave"):
+	case isWord(b, "slave"):
 		return "replica", true
 	}
 	return "", false
@@ -300,7 +300,7 @@ func (c *Client) killFilter() (func(*Client) bool, bool) {
 		case c.is(i, "type"):
 			kind, ok := clientType(c.args[i+1])
 			if !ok {
-				c.fail("ERR Unknown client type '" + v + "'")
+				c.fail("ERR Unknown client type '" + quoted([]byte(v)) + "'")
 				return nil, false
 			}
 			tests = append(tests, func(o *Client) bool { return o.kind() == kind })
@@ -348,7 +348,7 @@ func cmdClientPause(c *Client) {
 	}
 	ms, ok := parseInt(c.args[2])
 	switch {
-	case !ok || ms > maxLong-c.s.nowMs:
+	case !ok:
 		c.fail("ERR timeout is not an integer or out of range")
 		return
 	case ms < 0:
@@ -359,7 +359,7 @@ func cmdClientPause(c *Client) {
 	if p.untilMs > c.s.nowMs {
 		all = all || p.all
 	}
-	p.untilMs, p.all = max(p.untilMs, c.s.nowMs+ms), all
+	p.untilMs, p.all = max(p.untilMs, c.s.nowMs+ms), all // beyond the end of time there is no pause, as in Redis
 	c.w.OK()
 }
 
@@ -388,6 +388,15 @@ func cmdClientReply(c *Client) {
 
 func cmdClientNoEvict(c *Client) { c.onOff(&c.evictExempt) }
 func cmdClientNoTouch(c *Client) { c.onOff(&c.touchExempt) }
+
+// runUntouched runs a command of a client that said NO-TOUCH: keys do not count as used, unless the
+// client says TOUCH.
+func (c *Client) runUntouched(cmd *Command) {
+	st := c.s.store
+	st.NoTouch = cmd.Name != "touch"
+	cmd.Handler(c)
+	st.NoTouch = false
+}
 
 func (c *Client) onOff(v *bool) {
 	switch {

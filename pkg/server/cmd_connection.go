@@ -43,12 +43,11 @@ func cmdPing(c *Client) {
 func cmdEcho(c *Client) { c.w.Bulk(c.args[1]) }
 
 func cmdSelect(c *Client) {
-	n, ok := parseInt(c.args[1])
-	if !ok || n > maxInt || n < -maxInt-1 {
-		c.fail(errNotInt)
+	n, ok := c.int32Arg(1)
+	if !ok {
 		return
 	}
-	db := c.s.store.DB(int(n))
+	db := c.s.store.DB(n)
 	if db == nil {
 		c.fail(errDBIndex)
 		return
@@ -128,7 +127,7 @@ func cmdHello(c *Client) {
 			}
 			next++
 		default:
-			c.fail("ERR Syntax error in HELLO option '" + string(c.args[next]) + "'")
+			c.fail("ERR Syntax error in HELLO option '" + quoted(c.args[next]) + "'")
 			return
 		}
 	}
@@ -178,11 +177,11 @@ func cmdReset(c *Client) {
 	c.discard()
 	s.unsubscribeAll(c)
 	s.removeMonitor(c)
-	c.flags &^= flagReplyOff | flagNoTouch
+	c.flags &^= flagReplyOff
 	c.muteOnce = 0
 	c.db = s.store.DB(0)
 	c.w.Proto = 2
-	c.name, c.evictExempt = "", false
+	c.name, c.evictExempt, c.touchExempt = "", false, false
 	c.user, c.authed = "default", s.cfg.RequirePass == ""
 	c.w.SimpleString("RESET")
 }

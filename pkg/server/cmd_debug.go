@@ -53,7 +53,7 @@ func cmdDebug(c *Client) {
 		return
 	}
 	c.rewritten = true
-	sub, ok := debugSubcommands[strings.ToLower(string(c.args[1]))]
+	sub, ok := debugSubcommands[strings.ToLower(quoted(c.args[1]))]
 	if n := len(c.args); !ok || sub.args > 0 && n != sub.args || n < -sub.args {
 		c.failSubcommand()
 		return
@@ -221,10 +221,14 @@ func debugProtocol(c *Client) {
 }
 
 func debugQuicklistThreshold(c *Client) {
-	n, err := parseMemory(strings.ToLower(string(c.args[2])))
-	if err != nil || n < 0 || n > 1<<32-1 {
+	const most = 1<<32 - 1<<20 // "slightly below 4gb" in Redis
+	n, err := parseMemory(string(c.args[2]))
+	if err != nil && len(c.args[2]) > 0 || n > most {
 		c.fail("ERR argument must be a memory value bigger than 1 and smaller than 4gb")
 		return
+	}
+	if n == 0 {
+		n = store.DefaultListPackedThreshold
 	}
 	store.Encodings.ListPackedThreshold.Store(n)
 	c.w.OK()

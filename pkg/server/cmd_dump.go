@@ -105,6 +105,7 @@ func cmdRestore(c *Client) {
 		c.w.OK()
 		return
 	}
+	c.db.Delete(key) // so that the new value inherits nothing
 	e := c.set(key, v)
 	if at > 0 {
 		c.db.SetExpire(e, at)
@@ -114,8 +115,6 @@ func cmdRestore(c *Client) {
 			c.replicate(append(args, []byte("ABSTTL"))...)
 		}
 	}
-	if o.idleSec >= 0 && !c.s.store.LFU.On {
-		e.SetAccessSec(uint32(c.s.nowMs/1000 - o.idleSec))
-	}
+	c.db.SetUse(e, o.idleSec, o.freq)
 	c.w.OK()
 }

@@ -32,7 +32,7 @@ func (c *Client) parseExpireOptions() (o expireConditions, ok bool) {
 		case c.is(i, "lt"):
 			o.lt = true
 		default:
-			c.fail("ERR Unsupported option " + string(c.args[i]))
+			c.fail("ERR Unsupported option " + quoted(c.args[i]))
 			return o, false
 		}
 	}
@@ -112,8 +112,8 @@ func (c *Client) ttl(seconds, absolute bool) {
 	if !absolute {
 		at = max(0, at-c.s.nowMs)
 	}
-	if seconds {
-		at = (at + 500) / 1000
+	if seconds { // rounded; a sum would overflow at the end of time
+		at = at/1000 + (at%1000+500)/1000
 	}
 	c.w.Int(at)
 }

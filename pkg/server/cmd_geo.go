@@ -2,9 +2,10 @@ package server
 
 import (
 	"cmp"
-	"fmt"
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"byor/pkg/store"
 )
@@ -30,7 +31,7 @@ func georadiusKeys(from int) func(args [][]byte) []int {
 	return func(args [][]byte) []int {
 		pos := []int{1}
 		for i := from; i+1 < len(args); i++ {
-			if equalFold(args[i], "store") || equalFold(args[i], "storedist") {
+			if isWord(args[i], "store") || isWord(args[i], "storedist") {
 				i++
 				pos = append(pos, i)
 			}
@@ -48,7 +49,7 @@ func (c *Client) geoPos(i int) (p geoPos, ok bool) {
 		return p, false
 	}
 	if !p.valid() {
-		c.fail(fmt.Sprintf("ERR invalid longitude,latitude pair %f,%f", p.lon, p.lat))
+		c.fail("ERR invalid longitude,latitude pair " + cFloat(p.lon) + "," + cFloat(p.lat))
 		return p, false
 	}
 	return p, true
@@ -63,6 +64,14 @@ func (c *Client) geoUnit(i int) (float64, bool) {
 	}
 	c.fail("ERR unsupported unit provided. please use M, KM, FT, MI")
 	return 0, false
+}
+
+// cFloat prints f as C's %f.
+func cFloat(f float64) string {
+	if math.IsInf(f, 0) {
+		return strings.ToLower(strings.TrimPrefix(strconv.FormatFloat(f, 'f', 6, 64), "+"))
+	}
+	return strconv.FormatFloat(f, 'f', 6, 64)
 }
 
 // floatOr is floatArg with an error text of its own.
@@ -444,7 +453,7 @@ func (c *Client) geosearch(q *geoQuery) {
 	z := store.NewZSet()
 	for _, p := range found {
 		if q.storeDist {
-			p.score = p.dist / q.shape.unit
+			p.score = exactDistance(q.shape.center, p.pos) / q.shape.unit
 		}
 		z.Add(p.member, p.score)
 	}

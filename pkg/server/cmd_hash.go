@@ -322,18 +322,11 @@ func (c *Client) scanValue(o scanOptions, scan func(fn func(k, v []byte)) uint64
 }
 
 func cmdHscan(c *Client) {
-	o, ok := c.parseScan(2, false)
-	if !ok {
-		return
-	}
-	h, ok := fetch[*store.Hash](c, c.args[1])
+	h, o, ok := parseScanOf[*store.Hash](c)
 	if !ok {
 		return
 	}
 	c.scanValue(o, func(fn func(f, v []byte)) uint64 {
-		if h == nil {
-			return 0
-		}
 		return h.Scan(o.cursor, int(o.count), fn)
 	})
 }

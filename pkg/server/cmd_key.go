@@ -117,10 +117,37 @@ func parseCursor(s string) (uint64, bool) {
 	return n, err == nil
 }
 
+// cursorArg parses argument i as a cursor.
+func (c *Client) cursorArg(i int) (uint64, bool) {
+	n, ok := parseCursor(string(cString(c.args[i])))
+	if !ok {
+		c.fail("ERR invalid cursor")
+	}
+	return n, ok
+}
+
+// parseScanOf parses the arguments of HSCAN, SSCAN and ZSCAN and returns the value they walk. Redis
+// looks at the options only where there is one: else it replies that there is nothing.
+func parseScanOf[T store.Value](c *Client) (v T, o scanOptions, ok bool) {
+	if _, ok = c.cursorArg(2); !ok {
+		return v, o, false
+	}
+	e := c.db.Lookup(c.args[1])
+	if !c.found(e != nil) {
+		c.replyScan(len(c.w.Buf), 0, 0)
+		return v, o, false
+	}
+	if v, ok = e.Value().(T); !ok {
+		c.fail(errWrongType)
+		return v, o, false
+	}
+	o, ok = c.parseScan(2, false)
+	return v, o, ok
+}
+
 // parseScan parses the cursor at argument i and the options behind it.
 func (c *Client) parseScan(i int, withType bool) (o scanOptions, ok bool) {
-	if o.cursor, ok = parseCursor(string(c.args[i])); !ok {
-		c.fail("ERR invalid cursor")
+	if o.cursor, ok = c.cursorArg(i); !ok {
 		return o, false
 	}
 	o.count = 10
@@ -175,7 +202,7 @@ func cmdScan(c *Client) {
 			visited++
 			switch {
 			case o.match != nil && !pubsub.Match(o.match, e.Key()),
-				o.typ != nil && !equalFold(o.typ, e.Value().Type().String()):
+				o.typ != nil && !isWord(o.typ, e.Value().Type().String()):
 			case c.db.Expired(e):
 				expired = append(expired, e.Key())
 			default:
@@ -222,9 +249,11 @@ func cmdRename(c *Client) {
 		c.w.Int(0)
 		return
 	}
-	v, at := e.Value(), c.db.ExpireAt(e)
+	v, at, use := e.Value(), c.db.ExpireAt(e), e.AccessSec()
 	c.db.Remove(e)
-	if moved := c.set(to, v); at >= 0 {
+	moved := c.set(to, v)
+	moved.SetAccessSec(use)
+	if at >= 0 {
 		c.db.SetExpire(moved, at)
 	}
 	c.touched(from)
@@ -235,18 +264,18 @@ func cmdRename(c *Client) {
 	}
 }
 
-// otherDB returns the database whose number argument i gives.
+// otherDB returns the database whose number argument i gives. With a text, that is the error for
+// what is no number.
 func (c *Client) otherDB(i int, text string) (*store.DB, bool) {
-	n, ok := parseInt(c.args[i])
+	n, ok := c.rangeArg(i, math.MinInt32, math.MaxInt32, text)
 	if !ok {
-		c.fail(text)
 		return nil, false
 	}
-	if n < 0 || n >= int64(c.s.store.Len()) {
+	db := c.s.store.DB(n)
+	if db == nil {
 		c.fail(errDBIndex)
-		return nil, false
 	}
-	return c.s.store.DB(int(n)), true
+	return db, db != nil
 }
 
 func cmdCopy(c *Client) {
@@ -257,7 +286,7 @@ func cmdCopy(c *Client) {
 			replace = true
 		case c.is(i, "db") && i+1 < len(c.args):
 			var ok bool
-			if target, ok = c.otherDB(i+1, errNotInt); !ok {
+			if target, ok = c.otherDB(i+1, ""); !ok {
 				return
 			}
 			i++
@@ -276,8 +305,9 @@ func cmdCopy(c *Client) {
 		c.w.Int(0)
 		return
 	}
-	at := c.db.ExpireAt(e)
-	copied := target.Set(to, e.Value().Clone())
+	at, clone := c.db.ExpireAt(e), e.Value().Clone()
+	target.Delete(to) // so that the copy inherits nothing
+	copied := target.Set(to, clone)
 	if at >= 0 {
 		target.SetExpire(copied, at)
 	}
@@ -286,7 +316,7 @@ func cmdCopy(c *Client) {
 }
 
 func cmdMove(c *Client) {
-	target, ok := c.otherDB(2, errNotInt)
+	target, ok := c.otherDB(2, "")
 	if !ok {
 		return
 	}
@@ -299,9 +329,10 @@ func cmdMove(c *Client) {
 		c.w.Int(0)
 		return
 	}
-	v, at := e.Value(), c.db.ExpireAt(e)
+	v, at, use := e.Value(), c.db.ExpireAt(e), e.AccessSec()
 	c.db.Remove(e)
 	moved := target.Set(c.args[1], v)
+	moved.SetAccessSec(use)
 	if at >= 0 {
 		target.SetExpire(moved, at)
 	}

@@ -319,6 +319,8 @@ func cmdLtrim(c *Client) {
 			l.Delete(end, l.Len()-end)
 			l.Delete(0, from)
 			c.removeIfEmpty(e, l.Len())
+		} else { // nothing to save or to replicate, but in Redis it breaks a WATCH all the same
+			c.s.breakWatches(c.db.ID(), e.Key())
 		}
 	}
 	c.w.OK()

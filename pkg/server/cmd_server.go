@@ -46,6 +46,11 @@ func cmdTime(c *Client) {
 }
 
 func cmdLolwut(c *Client) {
+	if len(c.args) > 2 && c.is(1, "version") {
+		if _, ok := c.intArg(2); !ok {
+			return
+		}
+	}
 	c.w.Verbatim("txt", "Ten steps from an echo to a server.\nRedis ver. "+redisVersion+"\n")
 }
 

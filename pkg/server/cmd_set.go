@@ -218,18 +218,11 @@ func cmdSrandmember(c *Client) {
 }
 
 func cmdSscan(c *Client) {
-	o, ok := c.parseScan(2, false)
-	if !ok {
-		return
-	}
-	s, ok := fetch[*store.Set](c, c.args[1])
+	s, o, ok := parseScanOf[*store.Set](c)
 	if !ok {
 		return
 	}
 	c.scanValue(o, func(fn func(k, v []byte)) uint64 {
-		if s == nil {
-			return 0
-		}
 		return s.Scan(o.cursor, int(o.count), func(m []byte) { fn(m, nil) })
 	})
 }

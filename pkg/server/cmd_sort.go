@@ -20,11 +20,11 @@ func sortKeys(args [][]byte) []int {
 	pos := []int{1}
 	for i := 2; i < len(args); i++ {
 		switch a := args[i]; {
-		case equalFold(a, "limit"):
+		case isWord(a, "limit"):
 			i += 2
-		case equalFold(a, "get") || equalFold(a, "by"):
+		case isWord(a, "get") || isWord(a, "by"):
 			i++
-		case equalFold(a, "store") && i+1 < len(args):
+		case isWord(a, "store") && i+1 < len(args):
 			i++
 			pos = append(pos[:1], i)
 		}
@@ -187,9 +187,10 @@ func (c *Client) weigh(o *sorting, items []sortItem) bool {
 			it.weight = b
 		}
 		if !o.alpha {
-			f, n, outOfRange := strtod(string(it.weight))
+			weight := cString(it.weight)
+			f, n, outOfRange := strtod(string(weight))
 			it.score = f
-			numbers = numbers && n == len(it.weight) && !outOfRange && !math.IsNaN(f)
+			numbers = numbers && n == len(weight) && !outOfRange && !math.IsNaN(f) && !underflows(weight, f)
 		}
 	}
 	return numbers

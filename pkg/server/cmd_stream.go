@@ -69,7 +69,7 @@ func (c *Client) streamIDs(i int) ([]store.StreamID, bool) {
 
 // edgeID is "-" or "+", the smallest ID and the largest.
 func edgeID(b []byte) (store.StreamID, bool) {
-	switch string(b) {
+	switch quoted(b) {
 	case "-":
 		return store.StreamID{}, true
 	case "+":
@@ -169,7 +169,7 @@ func (c *Client) parseTrim(o *xaddOptions, i int) (int, bool) {
 	}
 	o.trims, o.trim.ByID = true, c.is(i, "minid")
 	i++
-	if i+1 < len(c.args) && (string(c.args[i]) == "~" || string(c.args[i]) == "=") {
+	if i+1 < len(c.args) && (quoted(c.args[i]) == "~" || quoted(c.args[i]) == "=") {
 		o.trim.Approx = c.args[i][0] == '~'
 		i++
 	}
@@ -195,7 +195,7 @@ func (c *Client) parseXadd(xadd bool) (o xaddOptions, ok bool) {
 	for ; i < len(c.args); i++ {
 		more := i+1 < len(c.args)
 		switch {
-		case xadd && string(c.args[i]) == "*":
+		case xadd && quoted(c.args[i]) == "*":
 		case more && (c.is(i, "maxlen") || c.is(i, "minid")):
 			if i, ok = c.parseTrim(&o, i); !ok {
 				return o, false
@@ -222,7 +222,7 @@ func (c *Client) parseXadd(xadd bool) (o xaddOptions, ok bool) {
 		break
 	}
 	o.idArg = i
-	if xadd && i < len(c.args) && string(c.args[i]) != "*" {
+	if xadd && i < len(c.args) && quoted(c.args[i]) != "*" {
 		if _, _, ok = c.xaddID(i); !ok {
 			return o, false
 		}
@@ -253,7 +253,7 @@ func (c *Client) checkTrim(o *xaddOptions, xadd, limited bool) bool {
 
 // xaddID parses the ID of XADD, whose sequence number may be "*".
 func (c *Client) xaddID(i int) (id store.StreamID, anySeq, ok bool) {
-	a := c.args[i]
+	a := cString(c.args[i])
 	if ms, found := bytes.CutSuffix(a, []byte("-*")); found && bytes.IndexByte(ms, '-') < 0 {
 		id, ok = store.ParseStreamID(ms, 0)
 		anySeq = true
@@ -273,7 +273,7 @@ const (
 
 // nextStreamID works out the ID that XADD asks for, or why there is none.
 func (c *Client) nextStreamID(idArg int, last store.StreamID) (id store.StreamID, msg string) {
-	if string(c.args[idArg]) == "*" {
+	if quoted(c.args[idArg]) == "*" {
 		if now := uint64(c.s.nowMs); now > last.Ms {
 			return store.StreamID{Ms: now}, ""
 		}
@@ -303,7 +303,7 @@ func cmdXadd(c *Client) {
 		c.failArity()
 		return
 	}
-	if string(c.args[o.idArg]) != "*" {
+	if quoted(c.args[o.idArg]) != "*" {
 		if id, anySeq, _ := c.xaddID(o.idArg); id.IsZero() && !anySeq {
 			c.fail("ERR The ID specified in XADD must be greater than 0-0")
 			return
@@ -335,7 +335,7 @@ func cmdXadd(c *Client) {
 		s.Trim(o.trim)
 	}
 	c.put(c.args[1], e, s)
-	if a := c.args[o.idArg]; a[len(a)-1] == '*' {
+	if a := cString(c.args[o.idArg]); a[len(a)-1] == '*' {
 		c.replicateTrim(s, o, id.Append(nil))
 	} else {
 		c.replicateTrim(s, o, nil)
@@ -523,6 +523,6 @@ func cmdXsetid(c *Client) {
 		now.MaxDeleted = m.MaxDeleted
 	}
 	s.SetMeta(now)
-	c.changed(e)
+	c.changedQuietly(e)
 	c.w.OK()
 }

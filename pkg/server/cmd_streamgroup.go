@@ -30,7 +30,7 @@ func (c *Client) xgroupExisting() (s *store.Stream, e *store.Entry, g *store.Gro
 }
 
 func (c *Client) failNoGroup(key, group []byte) {
-	c.fail("NOGROUP No such consumer group '" + string(group) + "' for key name '" + string(key) + "'")
+	c.fail("NOGROUP No such consumer group '" + quoted(group) + "' for key name '" + quoted(key) + "'")
 }
 
 // parseXgroup parses the options of XGROUP CREATE and SETID.
@@ -77,7 +77,7 @@ func cmdXgroupCreate(c *Client) {
 		return
 	}
 	id := s.Last()
-	if string(c.args[4]) != "$" {
+	if quoted(c.args[4]) != "$" {
 		if id, ok = c.streamID(4, 0); !ok {
 			return
 		}
@@ -86,7 +86,11 @@ func cmdXgroupCreate(c *Client) {
 		c.fail("BUSYGROUP Consumer Group name already exists")
 		return
 	}
-	c.put(c.args[2], e, s)
+	if e == nil {
+		c.set(c.args[2], s)
+	} else {
+		c.changedQuietly(e)
+	}
 	c.w.OK()
 }
 
@@ -104,7 +108,7 @@ func cmdXgroupSetid(c *Client) {
 		return
 	}
 	id := s.Last()
-	if string(c.args[4]) != "$" {
+	if quoted(c.args[4]) != "$" {
 		var edge bool
 		if id, edge = edgeID(c.args[4]); !edge {
 			if id, ok = c.streamID(4, 0); !ok {
@@ -113,7 +117,7 @@ func cmdXgroupSetid(c *Client) {
 		}
 	}
 	g.Last, g.EntriesRead = id, entriesRead
-	c.changed(e)
+	c.changedQuietly(e)
 	c.w.OK()
 }
 
@@ -127,7 +131,8 @@ func cmdXgroupDestroy(c *Client) {
 		return
 	}
 	s.DeleteGroup(c.args[3])
-	c.changed(e) // which wakes those that wait in it: they are told that it is gone
+	c.changedQuietly(e)
+	c.s.keyReady(c.db.ID(), e.Key()) // those that wait in it are told that it is gone
 	c.w.Int(1)
 }
 
@@ -140,7 +145,7 @@ func cmdXgroupCreateconsumer(c *Client) {
 		c.w.Int(0)
 		return
 	}
-	c.changed(e)
+	c.changedQuietly(e)
 	c.w.Int(1)
 }
 
@@ -151,7 +156,7 @@ func cmdXgroupDelconsumer(c *Client) {
 	}
 	pending, existed := g.DeleteConsumer(c.args[4])
 	if existed {
-		c.changed(e)
+		c.changedQuietly(e)
 	}
 	c.w.Int(int64(pending))
 }
@@ -202,7 +207,7 @@ func (c *Client) groupOf() (s *store.Stream, e *store.Entry, g *store.Group, ok 
 		g = s.Group(c.args[2])
 	}
 	if g == nil {
-		c.fail("NOGROUP No such key '" + string(c.args[1]) + "' or consumer group '" + string(c.args[2]) + "'")
+		c.fail("NOGROUP No such key '" + quoted(c.args[1]) + "' or consumer group '" + quoted(c.args[2]) + "'")
 		return nil, nil, nil, false
 	}
 	return s, e, g, true
@@ -259,7 +264,7 @@ func cmdXpending(c *Client) {
 		return
 	}
 	if s == nil || s.Group(c.args[2]) == nil {
-		c.fail("NOGROUP No such key '" + string(c.args[1]) + "' or consumer group '" + string(c.args[2]) + "'")
+		c.fail("NOGROUP No such key '" + quoted(c.args[1]) + "' or consumer group '" + quoted(c.args[2]) + "'")
 		return
 	}
 	g := s.Group(c.args[2])
@@ -376,7 +381,7 @@ func (c *Client) parseXclaim() (cl claim, ok bool) {
 			i++
 			cl.last, ok = c.streamID(i, 0)
 		default:
-			c.fail("ERR Unrecognized XCLAIM option '" + string(c.args[i]) + "'")
+			c.fail("ERR Unrecognized XCLAIM option '" + quoted(c.args[i]) + "'")
 			ok = false
 		}
 		if !ok {

@@ -89,11 +89,7 @@ func (c *Client) blockArg(i int) (deadlineMs int64, ok bool) {
 	if ms == 0 {
 		return 0, true
 	}
-	if ms > 1<<62 {
-		c.fail("ERR timeout is out of range")
-		return 0, false
-	}
-	return c.s.nowMs + ms, true
+	return c.s.after(ms), true
 }
 
 // resolve parses the ID of stream i at argument arg.
@@ -103,10 +99,10 @@ func (x *xread) resolve(c *Client, i, arg int) bool {
 		return false
 	}
 	if x.group != nil && (s == nil || s.Group(x.group) == nil) {
-		c.fail("NOGROUP No such key '" + string(x.keys[i]) + "' or consumer group '" + string(x.group) + "' in XREADGROUP with GROUP option")
+		c.fail("NOGROUP No such key '" + quoted(x.keys[i]) + "' or consumer group '" + quoted(x.group) + "' in XREADGROUP with GROUP option")
 		return false
 	}
-	switch string(c.args[arg]) {
+	switch quoted(c.args[arg]) {
 	case "$":
 		if x.group != nil {
 			c.fail("ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.")
@@ -290,8 +286,8 @@ func (c *Client) addConsumer(e *store.Entry, g *store.Group, name []byte) *store
 	return consumer
 }
 
-// changedQuietly is changed for what happens inside a group: it is a change to be saved, but none
-// that WATCH or waiting clients hear of.
+// changedQuietly is changed for what happens to a stream's groups, and to what it says of itself: it is
+// a change to be saved, but in Redis none that WATCH or waiting clients hear of.
 func (c *Client) changedQuietly(e *store.Entry) {
 	c.db.Changed(e)
 	c.s.dirty++

@@ -87,16 +87,16 @@ func (o *setOptions) resolve(c *Client) (ok bool) {
 func (c *Client) parseSetOptions(i int, getex bool) (o setOptions, ok bool) {
 	for ; i < len(c.args); i++ {
 		timed := o.at > 0 || o.keepTTL || o.persist
-		switch a := c.args[i]; {
-		case !getex && equalFold(a, "nx") && !o.xx:
+		switch a := cString(c.args[i]); {
+		case !getex && isWord(a, "nx") && !o.xx:
 			o.nx = true
-		case !getex && equalFold(a, "xx") && !o.nx:
+		case !getex && isWord(a, "xx") && !o.nx:
 			o.xx = true
-		case !getex && equalFold(a, "get"):
+		case !getex && isWord(a, "get"):
 			o.get = true
-		case !getex && equalFold(a, "keepttl") && o.at == 0:
+		case !getex && isWord(a, "keepttl") && o.at == 0:
 			o.keepTTL = true
-		case getex && equalFold(a, "persist") && o.at == 0:
+		case getex && isWord(a, "persist") && o.at == 0:
 			o.persist = true
 		case i+1 < len(c.args) && !timed && isExpiryOption(a):
 			o.seconds, o.absolute = a[0]|0x20 == 'e', len(a) == 4
@@ -111,7 +111,7 @@ func (c *Client) parseSetOptions(i int, getex bool) (o setOptions, ok bool) {
 }
 
 func isExpiryOption(a []byte) bool {
-	return equalFold(a, "ex") || equalFold(a, "px") || equalFold(a, "exat") || equalFold(a, "pxat")
+	return isWord(a, "ex") || isWord(a, "px") || isWord(a, "exat") || isWord(a, "pxat")
 }
 
 // expiryArg parses argument i as an expiry time and returns it in Unix milliseconds.
@@ -195,7 +195,7 @@ func (c *Client) setWith(o setOptions) {
 	}
 	var kept [][]byte
 	for i, a := range c.args {
-		if i < 3 || !equalFold(a, "get") {
+		if i < 3 || !isWord(a, "get") {
 			kept = append(kept, a)
 		}
 	}

@@ -38,17 +38,17 @@ func (c *Client) parseZadd() (o zaddOptions, first int, ok bool) {
 options:
 	for ; first < len(c.args); first++ {
 		switch a := c.args[first]; {
-		case equalFold(a, "nx"):
+		case isWord(a, "nx"):
 			o.nx = true
-		case equalFold(a, "xx"):
+		case isWord(a, "xx"):
 			o.xx = true
-		case equalFold(a, "ch"):
+		case isWord(a, "ch"):
 			o.ch = true
-		case equalFold(a, "incr"):
+		case isWord(a, "incr"):
 			o.incr = true
-		case equalFold(a, "gt"):
+		case isWord(a, "gt"):
 			o.gt = true
-		case equalFold(a, "lt"):
+		case isWord(a, "lt"):
 			o.lt = true
 		default:
 			break options
@@ -282,18 +282,11 @@ func cmdZrandmember(c *Client) {
 }
 
 func cmdZscan(c *Client) {
-	o, ok := c.parseScan(2, false)
-	if !ok {
-		return
-	}
-	z, ok := fetch[*store.ZSet](c, c.args[1])
+	z, o, ok := parseScanOf[*store.ZSet](c)
 	if !ok {
 		return
 	}
 	c.scanValue(o, func(fn func(k, v []byte)) uint64 {
-		if z == nil {
-			return 0
-		}
 		_, packed := z.Listpack()
 		var buf [40]byte
 		return z.Scan(o.cursor, int(o.count), func(m []byte, score float64) {

@@ -81,9 +81,10 @@ func (c *Client) parseZrange(by zby, lo, hi int) (r zrange, ok bool) {
 	return r, ok
 }
 
-// parseScoreBound parses "1.5", "(1.5", "inf". An empty number is 0, as for C's strtod.
+// parseScoreBound parses "1.5", "(1.5", "inf". An empty number is 0, as for C's strtod, and a NUL
+// ends it.
 func parseScoreBound(b []byte) (f float64, ex, ok bool) {
-	s := string(b)
+	s := string(cString(b))
 	if s != "" && s[0] == '(' {
 		s, ex = s[1:], true
 	}
@@ -94,9 +95,9 @@ func parseScoreBound(b []byte) (f float64, ex, ok bool) {
 // parseLexBound parses "[member", "(member", "-" or "+".
 func parseLexBound(b []byte) (store.LexBound, bool) {
 	switch {
-	case string(b) == "-":
+	case quoted(b) == "-":
 		return store.LexBound{Inf: -1}, true
-	case string(b) == "+":
+	case quoted(b) == "+":
 		return store.LexBound{Inf: 1}, true
 	case len(b) > 0 && (b[0] == '[' || b[0] == '('):
 		return store.LexBound{Member: b[1:], Ex: b[0] == '('}, true

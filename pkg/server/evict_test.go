@@ -149,9 +149,11 @@ func TestObjectFreq(t *testing.T) {
 	}
 	c.want("OBJECT FREQ a", ":15")
 	c.want("SET a 2", "+OK")
-	c.want("OBJECT FREQ a", ":15")
+	c.want("OBJECT FREQ a", ":16")
+	c.want("INCRBYFLOAT a 1", `"3"`)
+	c.want("OBJECT FREQ a", ":17")
 	s.lock()
 	defer s.unlock()
 	s.store.SetNow(s.nowMs + 3*60_000) // a minute each is one less
-	require.EqualValues(t, 12, s.store.DB(0).Freq(s.store.DB(0).Peek([]byte("a"))))
+	require.EqualValues(t, 14, s.store.DB(0).Freq(s.store.DB(0).Peek([]byte("a"))))
 }

@@ -200,7 +200,11 @@ func (s *Server) call(c *Client, cmd *Command, args [][]byte, start time.Duratio
 	c.failed, c.rewritten = false, false
 	dirty, db := s.dirty, c.db.ID()
 	c.secrets = c.secrets[:0]
-	cmd.Handler(c)
+	if c.touchExempt {
+		c.runUntouched(cmd)
+	} else {
+		cmd.Handler(c)
+	}
 	if len(s.monitors) > 0 && cmd.Flags&(SkipMonitor|Admin) == 0 && !s.loading {
 		s.feedMonitors(c, args)
 	}

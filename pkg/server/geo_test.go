@@ -78,3 +78,39 @@ func TestGeosearchAmongMany(t *testing.T) {
 		require.Equal(t, show(redis.do(query)), show(ours.do(query)), options)
 	}
 }
+
+// TestDiffStoredDistances compares distances that are kept as scores, to their last digit.
+func TestDiffStoredDistances(t *testing.T) {
+	redis := dial(t, startRedis(t))
+	_, addr := startServer(t)
+	ours := dial(t, addr)
+	r := rand.New(rand.NewPCG(5, 5))
+	add := []string{"GEOADD", "geo"}
+	for i := range 3000 {
+		spread := []float64{1, 0.1, 0.00001}[i%3] // all over the world, over a country, over a street
+		add = append(add, fmt.Sprint(spread*(360*r.Float64()-180)), fmt.Sprint(spread*(170*r.Float64()-85)), fmt.Sprint("m", i))
+	}
+	scores := func(c *testConn) []string {
+		c.send(add...)
+		c.read()
+		var all []string
+		for _, center := range []string{"FROMLONLAT 13 38", "FROMLONLAT -0.001 0.001", "FROMLONLAT 179.9 -80", "FROMMEMBER m1"} {
+			c.do("GEOSEARCHSTORE dist geo " + center + " BYRADIUS 25000 km STOREDIST")
+			for _, v := range c.do("ZRANGE dist 0 -1 WITHSCORES").Elems {
+				all = append(all, string(v.Str))
+			}
+		}
+		return all
+	}
+	a, b := scores(ours), scores(redis)
+	require.Len(t, a, len(b))
+	require.Greater(t, len(b), 20000)
+	differ := 0
+	for i := range a {
+		if a[i] != b[i] {
+			differ++
+		}
+	}
+	t.Logf("%d of %d scores differ", differ, len(b)/2)
+	require.Less(t, differ, len(b)/200)
+}

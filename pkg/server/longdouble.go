@@ -3,7 +3,6 @@ package server
 import (
 	"math"
 	"math/big"
-	"strconv"
 	"strings"
 )
 
@@ -21,24 +20,49 @@ func newLongDouble(v float64) longDouble {
 	return longDouble{new(big.Float).SetPrec(longDoublePrec).SetFloat64(v)}
 }
 
-// parseLongDouble parses what strtold would, but for spaces, hexadecimal and NaN.
+// parseLongDouble parses a number as Redis's string2ld does: all of it is a number for C's strtold, no
+// spaces before it, no NaN, and nothing that a long double cannot hold.
 func parseLongDouble(b []byte) (longDouble, bool) {
-	s := string(b)
-	if len(s) == 0 || len(s) >= maxLongDouble || strings.ContainsAny(s, " _\t\n") {
+	if len(b) == 0 || len(b) >= maxLongDouble {
 		return longDouble{}, false
 	}
-	switch strings.ToLower(strings.TrimLeft(s, "+-")) {
+	s := string(b)
+	sign := 0
+	if s[0] == '+' || s[0] == '-' {
+		sign = 1
+	}
+	switch strings.ToLower(s[sign:]) {
 	case "inf", "infinity":
-		if _, err := strconv.ParseFloat(s, 64); err != nil {
-			return longDouble{}, false
-		}
 		return longDouble{new(big.Float).SetInf(s[0] == '-')}, true
 	}
-	f, _, err := big.ParseFloat(s, 10, longDoublePrec, big.ToNearestEven)
-	if err != nil || f.MantExp(nil) > 16384 {
+	end, zero := number(s, sign)
+	switch {
+	case end == sign || end < len(s):
+		return longDouble{}, false
+	case zero: // with whatever exponent
+		return newLongDouble(0), true
+	}
+	base := 10
+	if isHex(s[sign:]) {
+		base = 0 // which lets the prefix say it
+	}
+	f, _, err := big.ParseFloat(s, base, longDoublePrec, big.ToNearestEven)
+	if err != nil || !fitsLongDouble(f) {
 		return longDouble{}, false
 	}
 	return longDouble{f}, true
+}
+
+// fitsLongDouble reports whether f is neither beyond the largest long double nor so small that 0 is the
+// nearest one.
+func fitsLongDouble(f *big.Float) bool {
+	const largest, smallest = 16384, -16445
+	m := new(big.Float)
+	exp := f.MantExp(m)
+	if exp == smallest { // half of the smallest one: a tie, which goes to 0
+		return m.Abs(m).Cmp(big.NewFloat(0.5)) > 0
+	}
+	return exp > smallest && exp <= largest
 }
 
 // add adds d and reports false when the sum is no finite number.

@@ -65,7 +65,7 @@ type rdbSink struct {
 	aux         [][2]string
 	compression bool
 	checksum    bool
-	idle        bool // say how long keys have not been used, as an LRU policy wants to know
+	hint        func(e *store.SnapshotEntry) rdb.Hint // how keys are used, where the policy wants to know; else nil
 }
 
 // newRDBSink returns a sink whose file says what is true of the data now, so it must be made under
@@ -77,9 +77,15 @@ func (s *Server) newRDBSink(aofBase bool) *rdbSink {
 	}
 	aux = append(aux, s.replicationAux()...)
 	aux = append(aux, [2]string{"aof-base", itoa(btoi(aofBase))})
-	return &rdbSink{current: new(rdb.Batch), aside: new(rdb.Batch), aux: aux,
-		compression: s.cfg.RDBCompression, checksum: s.cfg.RDBChecksum,
-		idle: strings.HasSuffix(s.cfg.MaxMemoryPolicy, "-lru")}
+	k := &rdbSink{current: new(rdb.Batch), aside: new(rdb.Batch), aux: aux,
+		compression: s.cfg.RDBCompression, checksum: s.cfg.RDBChecksum}
+	switch {
+	case s.lfu():
+		k.hint = func(e *store.SnapshotEntry) rdb.Hint { return rdb.Freq(e.Freq) }
+	case strings.HasSuffix(s.cfg.MaxMemoryPolicy, "-lru"):
+		k.hint = func(e *store.SnapshotEntry) rdb.Hint { return rdb.Idle(e.IdleSec) }
+	}
+	return k
 }
 
 // open says where the file goes.
@@ -100,8 +106,8 @@ func (k *rdbSink) begin(dbs []store.SnapshotDB) {
 
 func (k *rdbSink) add(e store.SnapshotEntry) {
 	k.current.SelectDB(e.DB)
-	if k.idle {
-		k.current.Entry(e.Key, e.Value, e.ExpireMs, rdb.Idle(e.IdleSec))
+	if k.hint != nil {
+		k.current.Entry(e.Key, e.Value, e.ExpireMs, k.hint(&e))
 	} else {
 		k.current.Entry(e.Key, e.Value, e.ExpireMs)
 	}
@@ -110,8 +116,8 @@ func (k *rdbSink) add(e store.SnapshotEntry) {
 func (k *rdbSink) addPiece(p store.SnapshotPiece) {
 	if p.First {
 		k.current.SelectDB(p.DB)
-		if k.idle {
-			k.current.Begin(p.Key, p.Value.Type(), p.Len, p.ExpireMs, rdb.Idle(p.IdleSec))
+		if k.hint != nil {
+			k.current.Begin(p.Key, p.Value.Type(), p.Len, p.ExpireMs, k.hint(&p.SnapshotEntry))
 		} else {
 			k.current.Begin(p.Key, p.Value.Type(), p.Len, p.ExpireMs)
 		}
@@ -293,7 +299,7 @@ func (s *Server) writeAll(sink *rdbSink) (err error) {
 		sink.begin([]store.SnapshotDB{{ID: i, Keys: db.Len(), Expires: db.Expires()}})
 		db.Each(func(e *store.Entry) bool {
 			idle := int64(uint32(s.nowMs/1000) - e.AccessSec())
-			sink.add(store.SnapshotEntry{DB: i, Key: e.Key(), Value: e.Value(), ExpireMs: db.ExpireAt(e), IdleSec: idle})
+			sink.add(store.SnapshotEntry{DB: i, Key: e.Key(), Value: e.Value(), ExpireMs: db.ExpireAt(e), IdleSec: idle, Freq: uint8(db.Freq(e))})
 			if sink.pending() < snapshotBatch {
 				return true
 			}

@@ -133,7 +133,7 @@ func cmdWait(c *Client) {
 	}
 	ms, ok := parseInt(c.args[2])
 	switch {
-	case !ok || ms > maxLong-s.nowMs:
+	case !ok:
 		c.fail("ERR timeout is not an integer or out of range")
 		return
 	case ms < 0:
@@ -148,7 +148,7 @@ func cmdWait(c *Client) {
 	}
 	deadline := int64(0)
 	if ms > 0 {
-		deadline = s.nowMs + ms
+		deadline = s.after(ms)
 	}
 	c.block(blocking{deadlineMs: deadline,
 		poll: func(c *Client) bool {

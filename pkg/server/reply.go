@@ -61,8 +61,14 @@ func upper(b []byte) string {
 	return string(u)
 }
 
-// clip returns at most n bytes of b.
-func clip(b []byte, n int) string { return string(b[:min(n, len(b))]) }
+// clip returns at most n bytes of b, up to its first NUL: Redis's errors are printed with C's %s.
+func clip(b []byte, n int) string {
+	b = cString(b)
+	return string(b[:min(n, len(b))])
+}
+
+// quoted returns b as C sees it: up to its first NUL. So error texts quote it, and "+" and its like are recognised.
+func quoted(b []byte) string { return string(cString(b)) }
 
 func parseInt(b []byte) (int64, bool) { return resp.ParseInt(b) }
 
@@ -98,7 +104,16 @@ func (c *Client) floatArg(i int) (float64, bool) {
 }
 
 // is reports whether argument i is the word, given in lower case, in any case.
-func (c *Client) is(i int, lower string) bool { return equalFold(c.args[i], lower) }
+func (c *Client) is(i int, lower string) bool { return isWord(c.args[i], lower) }
+
+// isWord reports whether b is the word of an option, given in lower case, in any case: as C compares,
+// which sees nothing behind a NUL.
+func isWord(b []byte, lower string) bool {
+	if len(b) > len(lower) && b[len(lower)] == 0 {
+		b = b[:len(lower)]
+	}
+	return equalFold(b, lower)
+}
 
 // read returns the value of key, nil when it is absent. It replies WRONGTYPE and reports false
 // when the key holds another type.

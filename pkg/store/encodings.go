@@ -22,6 +22,9 @@ type EncodingLimits struct {
 	ListPackedThreshold atomic.Int64
 }
 
+// DefaultListPackedThreshold is Redis's, far beyond any element that is usual.
+const DefaultListPackedThreshold = 1 << 30
+
 // Encodings are the limits of this process, as in Redis: values know no store, and a limit is
 // a matter of memory, not of meaning.
 var Encodings EncodingLimits
@@ -38,7 +41,7 @@ func (l *EncodingLimits) Reset() {
 	l.ListMaxListpackSize.Store(-2)
 	l.StreamNodeMaxBytes.Store(4096)
 	l.StreamNodeMaxEntries.Store(100)
-	l.ListPackedThreshold.Store(1 << 30)
+	l.ListPackedThreshold.Store(DefaultListPackedThreshold)
 }
 
 var _ = [...]Value{(*String)(nil), (*List)(nil), (*Hash)(nil), (*Set)(nil), (*ZSet)(nil)}

@@ -25,8 +25,11 @@ func (s *Store) fresh() uint32 {
 	return uint32(s.nowMs / 1000)
 }
 
-// use marks an entry as used.
+// use marks an entry as used: looked up, or overwritten.
 func (db *DB) use(e *Entry) {
+	if db.s.NoTouch {
+		return
+	}
 	if !db.s.LFU.On {
 		e.Val.access = uint32(db.s.nowMs / 1000)
 		return
@@ -41,21 +44,27 @@ func (db *DB) use(e *Entry) {
 	e.Val.access = db.s.minutes()<<8 | uint32(n)
 }
 
-// used marks an entry that was overwritten: that is an access, but no use to be counted.
-func (db *DB) used(e *Entry) {
-	if !db.s.LFU.On {
-		e.Val.access = uint32(db.s.nowMs / 1000)
-	}
-}
-
 // Freq returns the counter of an entry under LFU, 0 to 255, as decayed by now.
-func (db *DB) Freq(e *Entry) int64 {
-	n := int64(e.Val.access & 255)
-	if d := db.s.LFU.DecayMinutes; d > 0 {
-		idle := int64((db.s.minutes() - e.Val.access>>8) & (1<<24 - 1))
+func (db *DB) Freq(e *Entry) int64 { return db.s.freq(e.Val.access) }
+
+func (s *Store) freq(access uint32) int64 {
+	n := int64(access & 255)
+	if d := s.LFU.DecayMinutes; d > 0 {
+		idle := int64((s.minutes() - access>>8) & (1<<24 - 1))
 		n = max(0, n-idle/d)
 	}
 	return n
+}
+
+// SetUse sets how an entry counts for the policy in force, as RESTORE and a loaded file do: under LFU
+// its counter, else the seconds since its last look-up. What is negative is not known and not set.
+func (db *DB) SetUse(e *Entry, idleSec, freq int64) {
+	switch {
+	case db.s.LFU.On && freq >= 0:
+		e.Val.access = db.s.minutes()<<8 | uint32(freq)
+	case !db.s.LFU.On && idleSec >= 0:
+		e.Val.access = uint32(db.s.nowMs/1000 - idleSec)
+	}
 }
 
 // RandomVolatile returns an entry drawn at random from those that have an expiry time, or nil.

@@ -112,9 +112,11 @@ func (n *listNode) pos(i int) int {
 
 func (n *listNode) at(i int) Elem { return n.elem(n.pos(i)) }
 
+// elem returns the element at position p, in the form that newElem gives: a plain node's bytes may
+// be an integer's digits, when it was made with a low threshold.
 func (n *listNode) elem(p int) Elem {
 	if n.plain {
-		return Elem{b: n.lp.buf}
+		return newElem(n.lp.buf)
 	}
 	return n.lp.At(p)
 }
@@ -203,15 +205,14 @@ func (l *List) insert(n *listNode, p int, b []byte, after bool) {
 	}
 }
 
-// replaceWhole replaces the element at p when it or b is huge: nodes are exchanged.
+// replaceWhole replaces the element at p when it or b is huge: b is inserted behind it, which may well
+// be in another node.
 func (l *List) replaceWhole(n *listNode, p int, b []byte) {
-	fresh := l.newNode(b, false, false)
-	if n.n > 1 && p != n.first() {
-		l.split(n, p, false)
-		n, p = n.next, lpHeader
+	if n.plain && isHuge(len(b)) {
+		l.edit(n, func() { n.lp.buf = append([]byte{}, b...) })
+		return
 	}
-	l.link(n.prev, fresh)
-	l.len++
+	l.insert(n, p, b, true)
 	l.deleteAt(n, p)
 }
 

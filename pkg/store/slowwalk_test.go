@@ -44,7 +44,7 @@ func (c *pieceCollector) add(p SnapshotPiece) {
 	}
 	if p.Last {
 		require.Equal(c.t, p.Len, c.pairs)
-		c.emit(SnapshotEntry{p.DB, p.Key, c.value, p.ExpireMs, p.IdleSec})
+		c.emit(SnapshotEntry{p.DB, p.Key, c.value, p.ExpireMs, p.IdleSec, p.Freq})
 		c.value = nil
 	}
 }

@@ -21,6 +21,7 @@ type SnapshotEntry struct {
 	Value    Value
 	ExpireMs int64 // Unix milliseconds, -1 for none
 	IdleSec  int64 // since the last look-up
+	Freq     uint8 // under LFU, the counter
 }
 
 // SnapshotDB says how many keys a database had, and how many of them had an expiry time.
@@ -87,7 +88,7 @@ func (sn *Snapshot) Next(n int) bool {
 // keep hands out the entry, or sees to it that its value is handed out later as it is now.
 func (sn *Snapshot) keep(t *table, e *Entry) {
 	idle := int64(uint32(sn.s.nowMs/1000) - e.Val.access)
-	entry := SnapshotEntry{t.id, e.key, e.Val.value, t.expireAt(e), idle}
+	entry := SnapshotEntry{t.id, e.key, e.Val.value, t.expireAt(e), idle, uint8(sn.s.freq(e.Val.access))}
 	if sn.pieces != nil {
 		if w := newSlowWalk(entry); w != nil {
 			sn.slow = append(sn.slow, w)

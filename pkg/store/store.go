@@ -23,6 +23,8 @@ type Store struct {
 	Expiry ExpiryMode
 	// LFU makes entries count how often they are used, instead of noting when.
 	LFU LFU
+	// NoTouch keeps look-ups from marking entries as used.
+	NoTouch bool
 
 	dbs   []*DB
 	nowMs int64
@@ -134,10 +136,11 @@ func (e *Entry) Key() string { return e.key }
 // Value returns the value. To change it, get it from Edit.
 func (e *Entry) Value() Value { return e.Val.value }
 
-// AccessSec returns when the entry was last looked up, in Unix seconds modulo 2^32.
+// AccessSec returns when the entry was last looked up, in Unix seconds modulo 2^32; under LFU it is
+// something else, see lfu.go, but can be copied to another entry just as well.
 func (e *Entry) AccessSec() uint32 { return e.Val.access }
 
-// SetAccessSec sets that time, as RESTORE IDLETIME and a loaded file do.
+// SetAccessSec sets that time.
 func (e *Entry) SetAccessSec(sec uint32) { e.Val.access = sec }
 
 // HasExpiry reports whether the entry has an expiry time.
@@ -253,19 +256,23 @@ func (e *Entry) EntryBytes() int64 { return 16 * int64(e.Val.size) }
 // Set makes v the value of key, which loses its expiry time, and returns the entry. The store
 // owns v from then on.
 func (db *DB) Set(key []byte, v Value) *Entry {
-	e := db.SetKeepTTL(key, v)
+	e := db.put(key, v, true)
 	if e.Val.deadline != 0 {
 		db.t.due.remove(e)
 	}
 	return e
 }
 
-// SetKeepTTL is Set that leaves the expiry time of an entry that is there.
-func (db *DB) SetKeepTTL(key []byte, v Value) *Entry {
+// SetKeepTTL is Set that leaves the expiry time of an entry that is there, and does not count as a use.
+func (db *DB) SetKeepTTL(key []byte, v Value) *Entry { return db.put(key, v, false) }
+
+func (db *DB) put(key []byte, v Value, isUse bool) *Entry {
 	e := db.Peek(key)
 	if e != nil {
 		db.keep(e)
-		db.used(e)
+		if isUse {
+			db.use(e)
+		}
 	} else {
 		if old := (*Entry)(db.t.keys.Get(key)); old != nil { // expired, but kept for the master to delete
 			db.Remove(old)
@@ -288,13 +295,13 @@ func (db *DB) SetString(key, b []byte, keepTTL bool) *Entry {
 	str, ok := e.Val.value.(*String)
 	if !ok {
 		if keepTTL {
-			return db.SetKeepTTL(key, NewString(b))
+			return db.put(key, NewString(b), true)
 		}
 		return db.Set(key, NewString(b))
 	}
 	db.keep(e)
 	str.set(b)
-	db.used(e)
+	db.use(e)
 	db.account(e, str.MemBytes())
 	if !keepTTL && e.Val.deadline != 0 {
 		db.t.due.remove(e)
@@ -384,12 +391,12 @@ func (db *DB) AvgTTL() int64 {
 	if n == 0 {
 		return 0
 	}
-	var sum, count int64
+	var sum, count float64 // two keys that stay until the end of time would overflow an integer
 	for i := 0; i < n; i += 1 + n/20 {
-		sum += max(0, db.t.due[i].atMs-db.s.nowMs)
+		sum += float64(max(0, db.t.due[i].atMs-db.s.nowMs))
 		count++
 	}
-	return sum / count
+	return int64(min(sum/count, 1<<62))
 }
 
 // Scan is one step of a walk over the entries, see Dict.Scan for its promise. It includes expired

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -334,7 +335,7 @@ func TestExpiryModes(t *testing.T) {
 }
 
 func TestExpireDueTakesTheNextFirst(t *testing.T) {
-	s := New(1)
+	s := New(2)
 	var order []string
 	s.OnExpire = func(_ int, key string) { order = append(order, key) }
 	for _, i := range testRand(3).Perm(500) {
@@ -343,6 +344,11 @@ func TestExpireDueTakesTheNextFirst(t *testing.T) {
 	}
 	s.SetNow(250)
 	require.Equal(t, int64(0), s.DB(0).AvgTTL()/1000)
+	for _, key := range []string{"a", "b"} { // until the end of time
+		e := s.DB(1).SetString([]byte(key), nil, false)
+		s.DB(1).SetExpire(e, math.MaxInt64)
+	}
+	require.Equal(t, int64(1<<62), s.DB(1).AvgTTL())
 	require.Equal(t, 100, s.DB(0).ExpireDue(100))
 	require.Equal(t, 150, s.DB(0).ExpireDue(1000))
 	require.Equal(t, 250, s.DB(0).Len())

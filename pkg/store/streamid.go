@@ -61,11 +61,13 @@ func (id StreamID) Append(dst []byte) []byte {
 // String returns the ID as "ms-seq".
 func (id StreamID) String() string { return string(id.Append(nil)) }
 
-// ParseStreamID parses "ms-seq", or "ms" alone, which stands for ms-missingSeq.
+// ParseStreamID parses "ms-seq", or "ms" alone, which stands for ms-missingSeq. Like C it sees nothing
+// behind a NUL.
 func ParseStreamID(b []byte, missingSeq uint64) (StreamID, bool) {
 	if len(b) > 127 {
 		return StreamID{}, false
 	}
+	b, _, _ = bytes.Cut(b, []byte{0})
 	msPart, seqPart, hasSeq := bytes.Cut(b, []byte("-"))
 	ms, ok := parseUint(msPart)
 	seq := missingSeq
@@ -76,14 +78,24 @@ func ParseStreamID(b []byte, missingSeq uint64) (StreamID, bool) {
 }
 
 // parseUint is as lenient as the strtoull that Redis uses here: leading spaces, a plus and
-// leading zeros pass.
+// leading zeros pass, and a negative number wraps around. Redis refuses only those that are written
+// as it would write them itself.
 func parseUint(b []byte) (uint64, bool) {
+	if len(b) > 1 && b[0] == '-' && b[1] >= '1' {
+		if _, err := strconv.ParseInt(string(b), 10, 64); err == nil {
+			return 0, false
+		}
+	}
 	for len(b) > 0 && (b[0] == ' ' || b[0] >= '\t' && b[0] <= '\r') {
 		b = b[1:]
 	}
-	if len(b) > 0 && b[0] == '+' {
+	negative := len(b) > 0 && b[0] == '-'
+	if negative || len(b) > 0 && b[0] == '+' {
 		b = b[1:]
 	}
 	n, err := strconv.ParseUint(string(b), 10, 64)
+	if negative {
+		n = -n
+	}
 	return n, err == nil
 }
