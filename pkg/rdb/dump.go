@@ -37,16 +37,11 @@ func Dump(v store.Value) []byte {
 // or comes from a newer Redis, and wraps ErrBadFormat and a *FormatError when what it holds breaks
 // a rule of the format, although the checksum is right.
 func Restore(payload []byte) (v store.Value, err error) {
-	n := len(payload) - dumpFooter
-	if n < 1 {
+	content, ok := CheckFooter(payload)
+	if !ok || len(content) == 0 {
 		return nil, ErrBadPayload
 	}
-	footer := payload[n:]
-	if binary.LittleEndian.Uint16(footer) > Version ||
-		CRC64(0, payload[:n+2]) != binary.LittleEndian.Uint64(footer[2:]) {
-		return nil, ErrBadPayload
-	}
-	v, err = restore(payload[:n])
+	v, err = restore(content)
 	if err == nil && v == nil {
 		err = errors.New("the collection is empty")
 	}
@@ -54,6 +49,18 @@ func Restore(payload []byte) (v store.Value, err error) {
 		return nil, errors.Join(ErrBadFormat, err)
 	}
 	return v, nil
+}
+
+// CheckFooter returns what stands before the footer of a payload, a part of it, and whether version and checksum
+// are right.
+func CheckFooter(payload []byte) (content []byte, ok bool) {
+	n := len(payload) - dumpFooter
+	if n < 0 {
+		return nil, false
+	}
+	footer := payload[n:]
+	return payload[:n], binary.LittleEndian.Uint16(footer) <= Version &&
+		CRC64(0, payload[:n+2]) == binary.LittleEndian.Uint64(footer[2:])
 }
 
 func restore(b []byte) (v store.Value, err error) {

@@ -62,6 +62,7 @@ type argumentFacts struct {
 }
 
 type keySpec struct {
+	Notes       string   `json:"notes"`
 	Flags       []string `json:"flags"`
 	BeginSearch specPart `json:"begin_search"`
 	FindKeys    specPart `json:"find_keys"`
@@ -175,7 +176,13 @@ func (c *Client) simpleStrings(words []string) {
 }
 
 func (c *Client) keySpec(ks keySpec) {
-	c.w.Map(3)
+	if ks.Notes == "" {
+		c.w.Map(3)
+	} else {
+		c.w.Map(4)
+		c.w.BulkString("notes")
+		c.w.BulkString(ks.Notes)
+	}
 	c.w.BulkString("flags")
 	c.simpleStrings(ks.Flags)
 	c.w.BulkString("begin_search")
@@ -296,71 +303,6 @@ func (c *Client) argumentDocs(args []argumentFacts) {
 	}
 }
 
-// cmdCommandGetkeys replies the keys of the command that follows, for GETKEYSANDFLAGS with what
-// the command does to them.
-func cmdCommandGetkeys(c *Client) {
-	args := c.args[2:]
-	cmd := c.s.lookupCommand(args)
-	n := len(args)
-	switch {
-	case cmd == nil:
-		c.fail("ERR Invalid command specified")
-		return
-	case cmd.Keys.First == 0 && cmd.KeysOf == nil:
-		c.fail("ERR The command has no key arguments")
-		return
-	case cmd.Arity > 0 && n != cmd.Arity || n < -cmd.Arity:
-		c.fail("ERR Invalid number of arguments specified for command")
-		return
-	}
-	pos := cmd.keyPositions(args)
-	if len(pos) == 0 {
-		c.fail("ERR Invalid arguments specified for command")
-		return
-	}
-	c.w.Array(len(pos))
-	for _, i := range pos {
-		if c.cmd.Name == "getkeys" {
-			c.w.Bulk(args[i])
-			continue
-		}
-		c.w.Array(2)
-		c.w.Bulk(args[i])
-		c.simpleStrings(cmd.keyFlags(args, i))
-	}
-}
-
-// keyFlags returns the flags of the key specification that covers the key at index i. Where they
-// depend on the arguments ("variable_flags"), it looks at those.
-func (cmd *Command) keyFlags(args [][]byte, i int) []string {
-	specs := cmd.facts().KeySpecs
-	if len(specs) == 0 {
-		return nil
-	}
-	best := specs[0]
-	for _, ks := range specs {
-		var index int
-		if json.Unmarshal(ks.BeginSearch.Spec["index"], &index) == nil && index <= i {
-			best = ks
-		}
-	}
-	if !slices.Contains(best.Flags, "variable_flags") {
-		return best.Flags
-	}
-	has := func(words ...string) bool {
-		return slices.ContainsFunc(args[2:], func(a []byte) bool {
-			return slices.ContainsFunc(words, func(w string) bool { return equalFold(a, w) })
-		})
-	}
-	switch {
-	case cmd.full == "set" && !has("get"):
-		return []string{"OW", "update"}
-	case cmd.full == "bitfield" && !has("set", "incrby"):
-		return []string{"RO", "access"}
-	}
-	return []string{"RW", "access", "update"}
-}
-
 func cmdCommandList(c *Client) {
 	keep := func(*Command) bool { return true }
 	switch n := len(c.args); {
@@ -385,9 +327,7 @@ func cmdCommandList(c *Client) {
 				w.BulkString(cmd.full)
 				n++
 			}
-			if len(c.args) > 2 {
-				list(cmd.Sub)
-			}
+			list(cmd.Sub)
 		}
 	}
 	list(c.s.sortedCommands())

@@ -224,13 +224,21 @@ func numKeys(at int) func(args [][]byte) []int {
 
 // destAndNumKeys is numKeys for "dest numkeys key …": the destination at index 1 is a key too.
 func destAndNumKeys(args [][]byte) []int {
-	return append([]int{1}, numKeys(2)(args)...)
+	from := numKeys(2)(args)
+	if from == nil {
+		return nil
+	}
+	return append([]int{1}, from...)
 }
 
-// streamKeys finds the keys behind STREAMS in XREAD and XREADGROUP.
+// streamKeys finds the keys behind STREAMS in XREAD and XREADGROUP. A group may have that name, too.
 func streamKeys(args [][]byte) []int {
-	for i, a := range args {
-		if bytes.EqualFold(a, []byte("streams")) {
+	from := 1
+	if equalFold(args[0], "xreadgroup") {
+		from = 4
+	}
+	for i := from; i < len(args); i++ {
+		if bytes.EqualFold(args[i], []byte("streams")) {
 			n := (len(args) - i - 1) / 2
 			pos := make([]int, n)
 			for j := range pos {

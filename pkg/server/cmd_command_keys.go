@@ -1,0 +1,99 @@
+package server
+
+import (
+	"encoding/json"
+	"slices"
+)
+
+// COMMAND GETKEYS and GETKEYSANDFLAGS.
+
+// cmdCommandGetkeys replies the keys of the command that follows, for GETKEYSANDFLAGS with what
+// the command does to them.
+func cmdCommandGetkeys(c *Client) {
+	args := c.args[2:]
+	cmd := c.s.lookupCommand(args)
+	n := len(args)
+	switch {
+	case cmd == nil:
+		c.fail("ERR Invalid command specified")
+		return
+	case cmd.Keys.First == 0 && cmd.KeysOf == nil || cmd.Group == "pubsub": // a sharded channel is placed as a key is, but is none
+		c.fail("ERR The command has no key arguments")
+		return
+	case cmd.Arity > 0 && n != cmd.Arity || n < -cmd.Arity:
+		c.fail("ERR Invalid number of arguments specified for command")
+		return
+	}
+	pos := cmd.keyPositions(args)
+	if len(pos) == 0 && cmd.Flags&NoMandatoryKeys == 0 {
+		c.fail("ERR Invalid arguments specified for command")
+		return
+	}
+	c.w.Array(len(pos))
+	for _, i := range pos {
+		if c.cmd.Name == "getkeys" {
+			c.w.Bulk(args[i])
+			continue
+		}
+		c.w.Array(2)
+		c.w.Bulk(args[i])
+		c.simpleStrings(cmd.keyFlags(args, i))
+	}
+}
+
+// What a command may do to a key, where COMMAND INFO does not say it once and for all.
+var (
+	keyRead    = []string{"RO", "access"}
+	keyReplace = []string{"OW", "update"}
+	keyChange  = []string{"RW", "access", "update"}
+)
+
+// keyFlags returns the flags of the key specification that covers the key at index i, or what the other
+// arguments make of the key where the specification leaves that open.
+func (cmd *Command) keyFlags(args [][]byte, i int) []string {
+	switch cmd.full {
+	case "sort", "georadius", "georadiusbymember": // a second key is where STORE puts the result
+		if i > 1 {
+			return keyReplace
+		}
+		return keyRead
+	case "set":
+		isGet := func(a []byte) bool { return equalFold(a, "get") }
+		if slices.ContainsFunc(args[3:], isGet) {
+			return keyChange
+		}
+		return keyReplace
+	case "bitfield":
+		if bitfieldReads(args) {
+			return keyRead
+		}
+		return keyChange
+	}
+	specs := cmd.facts().KeySpecs
+	if len(specs) == 0 {
+		return nil
+	}
+	best := specs[0]
+	for _, ks := range specs {
+		var index int
+		if json.Unmarshal(ks.BeginSearch.Spec["index"], &index) == nil && index <= i {
+			best = ks
+		}
+	}
+	return best.Flags
+}
+
+// bitfieldReads reports whether nothing but GET is asked of BITFIELD, as far as its words are right.
+func bitfieldReads(args [][]byte) bool {
+	for i := 2; i < len(args); i++ {
+		switch left := len(args) - i - 1; {
+		case equalFold(args[i], "get") && left >= 2:
+			i += 2
+		case equalFold(args[i], "overflow") && left >= 1:
+			i++
+		default:
+			return false
+		}
+	}
+	return true
+}
