@@ -16,15 +16,34 @@ func init() {
 	register("server", []Command{
 		{Name: "acl", Arity: -2, Sub: []*Command{
 			{Name: "cat", Arity: -2, Flags: f, Handler: cmdACLCat},
+			{Name: "deluser", Arity: -3, Flags: f | Admin, Handler: cmdACLDeluser},
 			{Name: "genpass", Arity: -2, Flags: f, Handler: cmdACLGenpass},
 			{Name: "getuser", Arity: 3, Flags: f | Admin, Handler: cmdACLGetuser},
 			{Name: "help", Arity: 2, Flags: Loading | Stale, Handler: cmdACLHelp},
 			{Name: "list", Arity: 2, Flags: f | Admin, Handler: cmdACLList},
+			{Name: "load", Arity: 2, Flags: f | Admin, Handler: noACLFile},
 			{Name: "log", Arity: -2, Flags: f | Admin, Handler: cmdACLLog},
+			{Name: "save", Arity: 2, Flags: f | Admin, Handler: noACLFile},
 			{Name: "users", Arity: 2, Flags: f | Admin, Handler: cmdACLUsers},
 			{Name: "whoami", Arity: 2, Flags: f, Handler: cmdACLWhoami},
 		}},
 	})
+}
+
+// noACLFile is what a Redis says that keeps its users elsewhere.
+func noACLFile(c *Client) {
+	c.fail("ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration.")
+}
+
+// cmdACLDeluser finds nobody: there is no user but the one that cannot be removed.
+func cmdACLDeluser(c *Client) {
+	for _, name := range c.args[2:] {
+		if string(name) == "default" {
+			c.fail("ERR The 'default' user cannot be removed")
+			return
+		}
+	}
+	c.w.Int(0)
 }
 
 // aclCategories are Redis's, in its order.
