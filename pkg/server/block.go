@@ -132,9 +132,10 @@ func (s *Server) serveKey(wk watchKey) {
 			continue
 		}
 		s.asClient(c, b, func() {
+			c.failed = false
 			if b.serve(c, key) {
 				s.unblock(c)
-				s.account(c, b.cmd, b.args, s.clock().Sub(s.started)-b.from)
+				s.accountWait(c, b, c.failed)
 				s.release(c)
 			}
 		})

@@ -439,6 +439,8 @@ func cmdClientUnblock(c *Client) {
 			b.expire(o)
 		}
 	})
+	c.failed = withError // an error reply counts for the command that made it, as in Redis
+	c.s.accountWait(o, b, true)
 	c.w.Int(1)
 }
 

@@ -233,11 +233,8 @@ func (s *Server) account(c *Client, cmd *Command, args [][]byte, took time.Durat
 	st := &cmd.stats
 	st.calls++
 	st.ns += int64(took)
-	if s.cfg.LatencyTracking {
-		if st.hist == nil {
-			st.hist = new(latencyHist)
-		}
-		st.hist.add(took)
+	if s.cfg.LatencyTracking && c.blocked == nil {
+		st.noteLatency(took)
 	}
 	if c.failed {
 		st.failed++
@@ -253,6 +250,30 @@ func (s *Server) account(c *Client, cmd *Command, args [][]byte, took time.Durat
 	if c.blocked == nil && int64(took) >= s.slowNs && s.slowNs >= 0 && cmd.Flags&SkipSlowlog == 0 && !c.trusted() {
 		s.slowlog.add(s, c, c.shown(args), took)
 	}
+}
+
+// accountWait adds to the statistics what became of a command that has waited: as a call it is counted
+// already.
+func (s *Server) accountWait(c *Client, b *blocking, failed bool) {
+	took := s.clock().Sub(s.started) - b.from
+	st := &b.cmd.stats
+	st.ns += int64(took)
+	if failed {
+		st.failed++
+	}
+	if s.cfg.LatencyTracking {
+		st.noteLatency(took)
+	}
+	if int64(took) >= s.slowNs && s.slowNs >= 0 && b.cmd.Flags&SkipSlowlog == 0 {
+		s.slowlog.add(s, c, c.shown(b.args), took)
+	}
+}
+
+func (st *commandStats) noteLatency(took time.Duration) {
+	if st.hist == nil {
+		st.hist = new(latencyHist)
+	}
+	st.hist.add(took)
 }
 
 // tick reads the clock, sets the store's time, and returns the monotonic reading. Time stands
