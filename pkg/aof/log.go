@@ -84,6 +84,7 @@ type Log struct {
 	manifest Manifest
 	waiting  bool // created by Create, and no base has been finished yet
 	off      bool // waiting, and no rewrite is running: appended bytes are dropped
+	baseOnly bool // see CreateBase
 
 	syncing    bool // a background sync is running
 	syncStart  time.Time
@@ -154,6 +155,16 @@ func Create(o Options) (*Log, error) {
 	l.waiting, l.off = true, true
 	l.start()
 	return l, nil
+}
+
+// CreateBase is Create for a single rewrite that no log follows: BGREWRITEAOF while appendonly is no. The
+// base that it writes stands alone, without an increment.
+func CreateBase(o Options) (*Log, error) {
+	l, err := Create(o)
+	if err == nil {
+		l.baseOnly = true
+	}
+	return l, err
 }
 
 func prepare(o Options) (*Log, error) {

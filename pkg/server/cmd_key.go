@@ -218,10 +218,19 @@ func cmdScan(c *Client) {
 	for _, key := range expired {
 		c.db.Peek([]byte(key)) // deletes it, where it may be deleted
 	}
+	c.deletedAnyKeys()
+}
+
+// deletedAnyKeys ends a command that may delete keys that it does not name, when it meets them expired.
+func (c *Client) deletedAnyKeys() {
+	if !c.has(flagInExec) {
+		c.s.standAlone()
+	}
 }
 
 func cmdRandomkey(c *Client) {
 	e := c.db.Random()
+	c.deletedAnyKeys()
 	if e == nil {
 		c.w.Null()
 		return
@@ -358,7 +367,7 @@ func cmdFlushdb(c *Client) {
 		return
 	}
 	c.s.flushDB(c.db)
-	c.s.dirty++ // a flush is replicated even where there was nothing to flush
+	c.replicate(c.args...) // even where there was nothing to flush
 	c.w.OK()
 }
 
@@ -369,7 +378,7 @@ func cmdFlushall(c *Client) {
 	for i := range c.s.store.Len() {
 		c.s.flushDB(c.s.store.DB(i))
 	}
-	c.s.dirty++
+	c.replicate(c.args...)
 	c.w.OK()
 	c.s.afterFlushall()
 }

@@ -111,8 +111,7 @@ func (c *Client) watch(key string) {
 		}
 	}
 	// A key that has expired already is watched as the absent key it is about to become.
-	e := c.db.Peek([]byte(key))
-	c.watching = append(c.watching, watch{wk, e != nil})
+	c.watching = append(c.watching, watch{wk, c.db.Exists([]byte(key))})
 	m := c.s.watched[wk]
 	if m == nil {
 		m = map[*Client]struct{}{}
@@ -131,7 +130,7 @@ type watch struct {
 // write has told of yet.
 func (s *Server) watchExpired(c *Client) bool {
 	for _, w := range c.watching {
-		if w.existed && s.store.DB(w.db).Peek([]byte(w.key)) == nil {
+		if w.existed && !s.store.DB(w.db).Exists([]byte(w.key)) {
 			return true
 		}
 	}
@@ -169,7 +168,7 @@ func (s *Server) breakWatchesOf(db int, other *store.DB) {
 			continue
 		}
 		key := []byte(wk.key)
-		if s.store.DB(db).Peek(key) == nil && (other == nil || other.Peek(key) == nil) {
+		if !s.store.DB(db).Exists(key) && (other == nil || !other.Exists(key)) {
 			continue
 		}
 		for c := range clients {

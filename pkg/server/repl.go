@@ -186,7 +186,7 @@ func (s *Server) awaitReplicas(ctx context.Context) {
 	if s.following != nil || online() == 0 || s.cfg.ShutdownTimeoutSec == 0 {
 		return
 	}
-	s.paused = pause{untilMs: s.nowMs + s.cfg.ShutdownTimeoutSec*1000}
+	s.setPause(byShutdown, pause{untilMs: s.nowMs + s.cfg.ShutdownTimeoutSec*1000})
 	s.master.AskAcks()
 	deadline := s.clock().Add(time.Duration(s.cfg.ShutdownTimeoutSec) * time.Second)
 	for s.master.Acked(offset) < online() && s.clock().Before(deadline) && ctx.Err() == nil && !s.down.abort {

@@ -84,7 +84,9 @@ type Server struct {
 	evictDB        int // the database that a random eviction took from last
 	cronPaused     bool
 	loading        bool
-	paused         pause
+	pauses         [pausers]pause
+	paused         pause         // what they come to together
+	pauseOver      chan struct{} // closed when paused changes, for the link to the master; nil if it does not wait
 	slowNs         int64
 	slowlog        slowlog
 	latency        latencyMonitor
