@@ -81,8 +81,9 @@ func cmdShutdown(c *Client) {
 		return
 	}
 	c.block(blocking{expire: func(c *Client) { c.fail("ERR Errors trying to SHUTDOWN. Check logs.") }}, nil)
+	patience := time.Duration(s.cfg.ShutdownTimeoutSec)*time.Second + 10*time.Second
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := s.Shutdown(ctx, mode); err != nil {
 			s.lock()

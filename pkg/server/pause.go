@@ -57,11 +57,15 @@ func (s *Server) alwaysAllowed(cmd *Command) bool {
 
 // endPause lets the clients go on whose pause is over.
 func (s *Server) endPause() {
-	if s.paused.untilMs == 0 || s.paused.untilMs > s.nowMs {
-		return
+	over := false
+	for by, p := range s.pauses {
+		if p.untilMs != 0 && p.untilMs <= s.nowMs {
+			s.pauses[by], over = pause{}, true
+		}
 	}
-	s.pauses = [pausers]pause{}
-	s.pausesChanged()
+	if over {
+		s.pausesChanged()
+	}
 }
 
 // setPause begins or changes a pause, or ends it when p is zero.

@@ -194,7 +194,7 @@ func (s *Server) recalm() {
 // turned away. The engine's lock must be held.
 func (s *Server) accept(conn net.Conn) (c *Client, refusal string) {
 	s.tick()
-	if s.down.begun {
+	if s.down.closed {
 		return nil, ""
 	}
 	s.stats.connections++
