@@ -177,7 +177,7 @@ func prepare(o Options) (*Log, error) {
 	if l.manifest, err = l.o.findManifest(); err != nil {
 		return nil, err
 	}
-	l.highBase, l.highIncr = l.manifest.baseSeq(), l.manifest.incrSeq()
+	l.highBase, l.highIncr = l.manifest.baseSeq(), max(l.manifest.incrSeq(), o.LastIncr)
 	for _, fi := range l.manifest.History { // about to be deleted, by name
 		l.highBase, l.highIncr = max(l.highBase, fi.Seq), max(l.highIncr, fi.Seq)
 	}

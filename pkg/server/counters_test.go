@@ -62,7 +62,7 @@ func TestRewriteWithoutALogAsRealRedis(t *testing.T) {
 		}
 		for _, line := range []string{
 			"SET a 1", "BGREWRITEAOF", "SET b 1", "BGREWRITEAOF", "CONFIG SET appendonly yes", "SET c 1", "BGREWRITEAOF",
-			"CONFIG SET appendonly no", "BGREWRITEAOF", "SET d 1", "BGREWRITEAOF",
+			"CONFIG SET appendonly no", "BGREWRITEAOF", "SET d 1", "BGREWRITEAOF", "CONFIG SET appendonly yes", "CONFIG SET appendonly no",
 		} {
 			for _, c := range []*testConn{redis, ours} {
 				c.do(line)
