@@ -266,6 +266,7 @@ func cmdRename(c *Client) {
 		c.db.SetExpire(moved, at)
 	}
 	c.touched(from)
+	c.counts(0) // one of the two keys does not
 	if nx {
 		c.w.Int(1)
 	} else {
@@ -347,6 +348,7 @@ func cmdMove(c *Client) {
 	}
 	c.touched(c.args[1])
 	c.s.touched(target, moved.Key())
+	c.counts(0) // one of the two keys does not
 	c.w.Int(1)
 }
 
