@@ -30,7 +30,11 @@ const (
 // client wait if so.
 func (s *Server) pausedFor(c *Client, cmd *Command) bool {
 	p := s.paused
-	if p.untilMs <= s.nowMs || c.trusted() || c.has(flagReplica) || c.conn == nil {
+	if p.untilMs != 0 && p.untilMs <= s.nowMs {
+		s.endPause() // now: a write must delete what has expired, not pass it by as hidden
+		return false
+	}
+	if p.untilMs == 0 || c.trusted() || c.has(flagReplica) || c.conn == nil {
 		return false
 	}
 	waits := p.all

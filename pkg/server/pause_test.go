@@ -1,7 +1,10 @@
 package server
 
 import (
+	"net"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -138,4 +141,31 @@ func TestUnpauseDoesNotEndTheWaitOfShutdown(t *testing.T) {
 		require.Equal(t, "+OK", show(w.read()))
 		require.Equal(t, "-ERR Errors trying to SHUTDOWN. Check logs.", show(down.read()))
 	}
+}
+
+// The first write after a pause that has run out deletes what has expired meanwhile, though nobody has
+// said UNPAUSE: a replica must not be left to apply the write to the old value.
+func TestAPauseThatRunsOutHidesNothing(t *testing.T) {
+	var now atomic.Int64
+	now.Store(time.Now().UnixMilli())
+	cfg := DefaultConfig()
+	require.NoError(t, cfg.ParseArgs([]string{"--port", "0", "--save", "", "--enable-debug-command", "yes", "--dir", t.TempDir()}))
+	s := New(cfg, Options{Log: LogTo(testLog(t)), Clock: func() time.Time { return time.UnixMilli(now.Load()) }})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	go s.Serve(ln)
+	require.NoError(t, s.Start())
+	t.Cleanup(func() { stopServer(t, s) })
+	c := dial(t, ln.Addr().String())
+	c.want("DEBUG PAUSE-CRON 1", "+OK") // which would notice the end, too
+	c.want("SET a 1", "+OK")
+	f := followFake(t, ln.Addr().String())
+	c.want("SET a old PX 5", "+OK")
+	f.upTo(c)
+	c.want("CLIENT PAUSE 10 WRITE", "+OK")
+	now.Add(9)
+	c.want("GET a", "$(nil)")
+	now.Add(9)
+	c.want("APPEND a new", ":3")
+	require.Equal(t, []string{"MULTI", "DEL a", "APPEND a new", "EXEC"}, f.upTo(c))
 }
