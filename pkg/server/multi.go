@@ -111,7 +111,8 @@ func (c *Client) watch(key string) {
 		}
 	}
 	// A key that has expired already is watched as the absent key it is about to become.
-	c.watching = append(c.watching, watch{wk, c.db.Exists([]byte(key))})
+	exists := c.db.Exists([]byte(key))
+	c.watching = append(c.watching, watch{wk, exists, !exists && c.db.Stored([]byte(key))})
 	m := c.s.watched[wk]
 	if m == nil {
 		m = map[*Client]struct{}{}
@@ -120,10 +121,11 @@ func (c *Client) watch(key string) {
 	m[c] = struct{}{}
 }
 
-// watch is a watched key and whether it was there.
+// watch is a watched key and how it was there.
 type watch struct {
 	watchKey
 	existed bool
+	stale   bool // it was stored, but its time had come: to delete it changes nothing
 }
 
 // watchExpired reports whether a watched key has reached its expiry time since WATCH, which no
@@ -155,9 +157,25 @@ func (s *Server) unwatch(c *Client) {
 }
 
 func (s *Server) breakWatches(db int, key string) {
-	for c := range s.watched[watchKey{db, key}] {
-		c.dirtyCAS = true
+	wk := watchKey{db, key}
+	for c := range s.watched[wk] {
+		if !c.staleIsGone(wk) {
+			c.dirtyCAS = true
+		}
 	}
+}
+
+// staleIsGone reports whether all that has happened to a watched key is that it was deleted after it had
+// expired before WATCH.
+func (c *Client) staleIsGone(wk watchKey) bool {
+	for i := range c.watching {
+		if w := &c.watching[i]; w.watchKey == wk {
+			gone := w.stale && !c.s.store.DB(wk.db).Stored([]byte(wk.key))
+			w.stale = w.stale && !gone
+			return gone
+		}
+	}
+	return false
 }
 
 // breakWatchesOf breaks the watches of the keys of a database that are there now, or were there

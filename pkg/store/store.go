@@ -190,6 +190,9 @@ func (db *DB) Exists(key []byte) bool {
 	return e != nil && !db.Expired(e)
 }
 
+// Stored reports whether key is there, expired or not.
+func (db *DB) Stored(key []byte) bool { return db.t.keys.Get(key) != nil }
+
 func (db *DB) expired(e *Entry) bool {
 	return e.Val.deadline != 0 && db.t.due[e.Val.deadline-1].atMs < db.s.nowMs
 }
