@@ -99,6 +99,9 @@ type Options struct {
 	// RefuseTruncated is aof-load-truncated no: a torn last file is an error
 	// instead of being cut back to its last whole command.
 	RefuseTruncated bool
+	// LastIncr is the number of an earlier log's last increment, see Log.LastIncr: the numbers go on from
+	// there, though the file may be gone.
+	LastIncr int64
 
 	// Logf takes what Redis logs as a notice, Warnf what it logs as a warning.
 	// A nil Warnf sends warnings to Logf; a nil Logf drops lines. They may be

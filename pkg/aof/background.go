@@ -148,6 +148,13 @@ func (l *Log) flush() error {
 	return nil
 }
 
+// LastIncr returns the number of the latest increment.
+func (l *Log) LastIncr() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.highIncr
+}
+
 // Close writes and syncs what was appended, whatever the policy, and closes the
 // file. A rewrite under way is abandoned and leaves no trace that counts.
 // Commits that wait are answered before it returns.

@@ -84,6 +84,7 @@ type Log struct {
 	manifest Manifest
 	waiting  bool // created by Create, and no base has been finished yet
 	off      bool // waiting, and no rewrite is running: appended bytes are dropped
+	baseOnly bool // see CreateBase
 
 	syncing    bool // a background sync is running
 	syncStart  time.Time
@@ -156,6 +157,16 @@ func Create(o Options) (*Log, error) {
 	return l, nil
 }
 
+// CreateBase is Create for a single rewrite that no log follows: BGREWRITEAOF while appendonly is no. The
+// base that it writes stands alone, without an increment.
+func CreateBase(o Options) (*Log, error) {
+	l, err := Create(o)
+	if err == nil {
+		l.baseOnly = true
+	}
+	return l, err
+}
+
 func prepare(o Options) (*Log, error) {
 	l := &Log{o: o.fill(), stop: make(chan struct{}), done: make(chan struct{})}
 	l.wake = sync.NewCond(&l.mu)
@@ -166,7 +177,7 @@ func prepare(o Options) (*Log, error) {
 	if l.manifest, err = l.o.findManifest(); err != nil {
 		return nil, err
 	}
-	l.highBase, l.highIncr = l.manifest.baseSeq(), l.manifest.incrSeq()
+	l.highBase, l.highIncr = l.manifest.baseSeq(), max(l.manifest.incrSeq(), o.LastIncr)
 	for _, fi := range l.manifest.History { // about to be deleted, by name
 		l.highBase, l.highIncr = max(l.highBase, fi.Seq), max(l.highIncr, fi.Seq)
 	}

@@ -180,6 +180,9 @@ func (l *Log) openNext() (File, Manifest, error) {
 			return nil, next, fmt.Errorf("Fail to fsync the AOF file: %s", Strerror(err))
 		}
 	}
+	if l.baseOnly {
+		return nil, next, nil
+	}
 	name := o.tempIncrName()
 	if !l.waiting {
 		incr := l.newIncr()
@@ -269,7 +272,9 @@ func (l *Log) placeFiles(temp string, plain bool, m Manifest) (next Manifest, si
 	base := l.newBase(plain)
 	next = m.Clone()
 	made := []string{base.Name}
-	if l.waiting {
+	if l.baseOnly {
+		next.retire(0)
+	} else if l.waiting {
 		incr := l.newIncr()
 		next.retire(0)
 		next.Incrs = append(next.Incrs, incr)

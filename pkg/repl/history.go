@@ -1,5 +1,7 @@
 package repl
 
+import "strings"
+
 // The backlog is a list of blocks instead of a ring. A ring would need a copy of the stream for each
 // replica that is behind it; with a list, a slow replica just holds on to the block that it has come
 // to, all replicas and the backlog share the same bytes, and the garbage collector frees a block when
@@ -99,7 +101,7 @@ func (h *History) trim() {
 // CanContinue reports whether PSYNC id offset can be answered by +CONTINUE: the ID names our stream
 // up to there, and the bytes from there on are remembered.
 func (h *History) CanContinue(id string, offset int64) bool {
-	known := id == h.id || id == h.id2 && offset <= h.second
+	known := strings.EqualFold(id, h.id) || strings.EqualFold(id, h.id2) && offset <= h.second
 	return h.size > 0 && id != "" && known && offset > h.first && offset <= h.offset+1
 }
 

@@ -3,6 +3,7 @@ package repl
 import (
 	"bytes"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -83,6 +84,7 @@ func TestNamesOfAHistory(t *testing.T) {
 	require.True(t, h.CanContinue(a, 11), "the same up to the promotion")
 	require.False(t, h.CanContinue(a, 12), "who has more of a than we had, has another stream")
 	require.True(t, h.CanContinue(b, 12))
+	require.True(t, h.CanContinue(strings.ToUpper(b), 12))
 	require.True(t, h.CanContinue(b, 13))
 	require.False(t, h.CanContinue(b, 14))
 	require.False(t, h.CanContinue("", 1))
@@ -120,4 +122,14 @@ func TestBacklogMemoryIsBounded(t *testing.T) {
 		total += cap(b.buf)
 	}
 	require.Less(t, total, 200_000)
+}
+
+// A master that never had a replica has a name, but nobody can have followed it: its data are older than
+// its history.
+func TestNothingToContinueBeforeTheFirstReplica(t *testing.T) {
+	m := NewMaster(MasterOptions{})
+	r, _ := pipe(t, m)
+	require.True(t, m.PSync(r, m.h.ID(), 1), "a snapshot is needed")
+	second, _ := pipe(t, m)
+	require.False(t, m.PSync(second, m.h.ID(), 1))
 }

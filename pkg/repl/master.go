@@ -284,6 +284,7 @@ func (r *Replica) Heard() {
 func (m *Master) PSync(r *Replica, id string, offset int64) (snapshot bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	kept := m.h.CanContinue(id, offset) // never so before there was a backlog
 	if m.h.size == 0 {
 		m.h.Keep(m.o.Backlog)
 	}
@@ -292,7 +293,7 @@ func (m *Master) PSync(r *Replica, id string, offset int64) (snapshot bool) {
 	}
 	m.replicas[r] = true
 	r.heardAt = time.Now()
-	if m.h.CanContinue(id, offset) {
+	if kept {
 		r.header = "+CONTINUE\r\n"
 		if r.psync2 {
 			r.header = "+CONTINUE " + m.h.id + "\r\n"

@@ -42,7 +42,7 @@ func (s *Server) startRewriteTo(sink baseSink) error {
 		r.log = open.Log
 	} else {
 		var err error
-		if r.log, err = aof.Create(s.aofOptions()); err != nil {
+		if r.log, err = aof.CreateBase(s.aofOptions()); err != nil {
 			s.logf(LevelWarning, "%s", err)
 			return err
 		}

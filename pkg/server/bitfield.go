@@ -117,6 +117,7 @@ func cmdBitfield(c *Client) {
 	}
 	if changes > 0 {
 		c.changed(e)
+		c.counts(changes)
 	}
 }
 

@@ -355,17 +355,16 @@ func cmdClientPause(c *Client) {
 		c.fail(errTimeoutNeg)
 		return
 	}
-	p := &c.s.paused // a pause under way is never shortened or weakened
+	p := c.s.pauses[byClient] // a pause under way is never shortened or weakened
 	if p.untilMs > c.s.nowMs {
 		all = all || p.all
 	}
-	p.untilMs, p.all = max(p.untilMs, c.s.nowMs+ms), all // beyond the end of time there is no pause, as in Redis
+	c.s.setPause(byClient, pause{max(p.untilMs, c.s.nowMs+ms), all}) // beyond the end of time there is no pause, as in Redis
 	c.w.OK()
 }
 
 func cmdClientUnpause(c *Client) {
-	c.s.paused.untilMs = c.s.nowMs
-	c.s.endPause()
+	c.s.setPause(byClient, pause{})
 	c.w.OK()
 }
 

@@ -143,6 +143,7 @@ func cmdConfigResetstat(c *Client) {
 	s := c.s
 	s.stats.init(s.nowMs)
 	s.stats.lastCommands = 0
+	s.saves, s.rewrites = 0, 0
 	for _, cmd := range s.commands {
 		cmd.stats = commandStats{}
 		for _, sub := range cmd.Sub {

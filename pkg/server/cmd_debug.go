@@ -93,6 +93,7 @@ func debugPopulate(c *Client) {
 			return
 		}
 	}
+	defer func(dirty int64) { c.s.dirty = dirty }(c.s.dirty) // they count as no changes
 	for i := range n {
 		key := []byte(prefix + ":" + itoa(i))
 		if c.db.Peek(key) != nil {

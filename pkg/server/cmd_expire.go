@@ -92,7 +92,7 @@ func (c *Client) expire(seconds, absolute bool) {
 	c.touched(c.args[1])
 	c.expireEntry(e, at)
 	if at > c.s.nowMs || !c.s.expires() {
-		c.replicateStrings("PEXPIREAT", string(c.args[1]), itoa(at))
+		c.replicate(append([][]byte{[]byte("PEXPIREAT"), c.args[1], []byte(itoa(at))}, c.args[3:]...)...)
 	}
 	c.w.Int(1)
 }

@@ -458,6 +458,7 @@ func (c *Client) geosearch(q *geoQuery) {
 		z.Add(p.member, p.score)
 	}
 	c.set(q.dest, z)
+	c.counts(len(found))
 }
 
 func (c *Client) geoReply(q *geoQuery, found []geoPoint) {

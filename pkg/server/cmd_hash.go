@@ -55,6 +55,7 @@ func cmdHset(c *Client) {
 		c.w.OK()
 	}
 	c.put(c.args[1], e, h)
+	c.counts(len(c.args)/2 - 1)
 }
 
 func cmdHsetnx(c *Client) {
@@ -116,6 +117,7 @@ func cmdHdel(c *Client) {
 		}
 		if n > 0 {
 			c.removeIfEmpty(e, h.Len())
+			c.counts(n)
 		}
 	}
 	c.w.Int(int64(n))

@@ -42,7 +42,7 @@ func cmdPfadd(c *Client) {
 	if !ok {
 		return
 	}
-	updated := e == nil
+	updates := btoi(e == nil)
 	for _, element := range c.args[2:] {
 		var changed bool
 		var err error
@@ -50,14 +50,15 @@ func cmdPfadd(c *Client) {
 			c.fail(err.Error())
 			return
 		}
-		updated = updated || changed
+		updates += btoi(changed)
 	}
-	if updated {
+	if updates > 0 {
 		hllInvalidate(b)
 		v.SetRaw(b)
 		c.put(c.args[1], e, v)
+		c.counts(updates)
 	}
-	c.w.Int(int64(btoi(updated)))
+	c.w.Int(int64(btoi(updates > 0)))
 }
 
 // cmdPfcount replies an estimate. That of a single key is kept in it, which is a change that replicas

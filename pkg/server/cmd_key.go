@@ -218,10 +218,19 @@ func cmdScan(c *Client) {
 	for _, key := range expired {
 		c.db.Peek([]byte(key)) // deletes it, where it may be deleted
 	}
+	c.deletedAnyKeys()
+}
+
+// deletedAnyKeys ends a command that may delete keys that it does not name, when it meets them expired.
+func (c *Client) deletedAnyKeys() {
+	if !c.has(flagInExec) {
+		c.s.standAlone()
+	}
 }
 
 func cmdRandomkey(c *Client) {
 	e := c.db.Random()
+	c.deletedAnyKeys()
 	if e == nil {
 		c.w.Null()
 		return
@@ -257,6 +266,7 @@ func cmdRename(c *Client) {
 		c.db.SetExpire(moved, at)
 	}
 	c.touched(from)
+	c.counts(0) // one of the two keys does not
 	if nx {
 		c.w.Int(1)
 	} else {
@@ -338,6 +348,7 @@ func cmdMove(c *Client) {
 	}
 	c.touched(c.args[1])
 	c.s.touched(target, moved.Key())
+	c.counts(0) // one of the two keys does not
 	c.w.Int(1)
 }
 
@@ -358,7 +369,7 @@ func cmdFlushdb(c *Client) {
 		return
 	}
 	c.s.flushDB(c.db)
-	c.s.dirty++ // a flush is replicated even where there was nothing to flush
+	c.replicate(c.args...) // even where there was nothing to flush
 	c.w.OK()
 }
 
@@ -369,7 +380,7 @@ func cmdFlushall(c *Client) {
 	for i := range c.s.store.Len() {
 		c.s.flushDB(c.s.store.DB(i))
 	}
-	c.s.dirty++
+	c.replicate(c.args...)
 	c.w.OK()
 	c.s.afterFlushall()
 }

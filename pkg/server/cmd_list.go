@@ -50,6 +50,7 @@ func cmdPush(c *Client) {
 	}
 	c.w.Int(int64(l.Len()))
 	c.put(key, e, l)
+	c.counts(len(c.args) - 2)
 }
 
 func push(l *store.List, b []byte, head bool) {
@@ -99,10 +100,12 @@ func cmdPop(c *Client) {
 
 // popInto pops up to count elements and replies them one after the other.
 func (c *Client) popInto(l *store.List, e *store.Entry, count int, head bool) {
-	for n := min(count, l.Len()); n > 0; n-- {
+	count = min(count, l.Len())
+	for range count {
 		c.w.Bulk(pop(l, head))
 	}
 	c.removeIfEmpty(e, l.Len())
+	c.counts(count)
 }
 
 func cmdLlen(c *Client) {
@@ -299,6 +302,7 @@ func cmdLrem(c *Client) {
 	if e != nil {
 		if removed = l.Remove(int(count), c.args[3]); removed > 0 {
 			c.removeIfEmpty(e, l.Len())
+			c.counts(removed)
 		}
 	}
 	c.w.Int(int64(removed))
@@ -315,10 +319,11 @@ func cmdLtrim(c *Client) {
 	}
 	if e != nil {
 		from, n := indexRange(start, stop, l.Len())
-		if end := from + n; n < l.Len() {
-			l.Delete(end, l.Len()-end)
+		if end, before := from+n, l.Len(); n < before {
+			l.Delete(end, before-end)
 			l.Delete(0, from)
 			c.removeIfEmpty(e, l.Len())
+			c.counts(before - n)
 		} else { // nothing to save or to replicate, but in Redis it breaks a WATCH all the same
 			c.s.breakWatches(c.db.ID(), e.Key())
 		}
@@ -378,5 +383,6 @@ func (c *Client) move(src, dst []byte, fromHead, toHead bool) bool {
 	c.w.Bulk(b)
 	c.put(dst, toEntry, to)
 	c.removeIfEmpty(e, l.Len())
+	c.counts(0) // one of the two keys does not
 	return true
 }

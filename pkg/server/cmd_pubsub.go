@@ -142,7 +142,7 @@ func cmdPublish(c *Client) {
 		return
 	}
 	n := c.s.hub.Publish(c.args[1], c.args[2])
-	c.s.effectAnyDB(toReplicas, c.args)
+	c.s.effect(c.db.ID(), toReplicas, c.args)
 	c.w.Int(int64(n))
 }
 
@@ -151,7 +151,7 @@ func cmdSPublish(c *Client) {
 		return
 	}
 	n := c.s.hub.SPublish(c.args[1], c.args[2])
-	c.s.effectAnyDB(toReplicas, c.args)
+	c.s.effect(c.db.ID(), toReplicas, c.args)
 	c.w.Int(int64(n))
 }
 

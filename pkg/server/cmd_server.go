@@ -72,7 +72,7 @@ func cmdShutdown(c *Client) {
 	}
 	s := c.s
 	switch {
-	case abort && (!s.down.begun || s.down.closed):
+	case abort && (!s.down.begun && s.pauses[byShutdown] == (pause{}) || s.down.closed):
 		c.fail("ERR No shutdown in progress.")
 		return
 	case abort:
@@ -81,8 +81,12 @@ func cmdShutdown(c *Client) {
 		return
 	}
 	c.block(blocking{expire: func(c *Client) { c.fail("ERR Errors trying to SHUTDOWN. Check logs.") }}, nil)
+	if !mode.Now {
+		s.holdWrites() // from this command on, not only when the goroutine has come to its turn
+	}
+	patience := time.Duration(s.cfg.ShutdownTimeoutSec)*time.Second + 10*time.Second
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := s.Shutdown(ctx, mode); err != nil {
 			s.lock()

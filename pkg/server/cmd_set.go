@@ -41,6 +41,7 @@ func cmdSadd(c *Client) {
 	}
 	if n > 0 {
 		c.put(c.args[1], e, s)
+		c.counts(n)
 	}
 	c.w.Int(int64(n))
 }
@@ -57,6 +58,7 @@ func cmdSrem(c *Client) {
 		}
 		if n > 0 {
 			c.removeIfEmpty(e, s.Len())
+			c.counts(n)
 		}
 	}
 	c.w.Int(int64(n))
@@ -164,6 +166,7 @@ func cmdSpop(c *Client) {
 	case count >= s.Len():
 		c.replySet(s)
 		c.removeIfEmpty(e, 0)
+		c.counts(s.Len())
 		c.replicate([]byte("DEL"), c.args[1])
 	default:
 		c.spopSome(s, e, count)
@@ -184,6 +187,7 @@ func (c *Client) spopSome(s *store.Set, e *store.Entry, count int) {
 		c.replicate([]byte("SREM"), c.args[1], m)
 	}
 	c.removeIfEmpty(e, s.Len())
+	c.counts(len(popped))
 }
 
 func cmdSrandmember(c *Client) {

@@ -259,6 +259,7 @@ func (c *Client) sortStore(o *sorting, items []sortItem) {
 		c.del(o.dest)
 	} else {
 		c.set(o.dest, l)
+		c.counts(l.Len())
 	}
 	c.w.Int(int64(l.Len()))
 }

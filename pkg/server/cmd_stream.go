@@ -387,6 +387,7 @@ func cmdXtrim(c *Client) {
 	n := s.Trim(o.trim)
 	if n > 0 {
 		c.changed(e)
+		c.counts(int(n))
 		c.replicateTrim(s, o, nil)
 	}
 	c.w.Int(n)
@@ -411,6 +412,7 @@ func cmdXdel(c *Client) {
 	}
 	if n > 0 {
 		c.changed(e)
+		c.counts(n)
 	}
 	c.w.Int(int64(n))
 }

@@ -192,6 +192,7 @@ func cmdXack(c *Client) {
 	}
 	if n > 0 {
 		c.changedQuietly(e)
+		c.counts(n)
 	}
 	c.w.Int(int64(n))
 }

@@ -184,10 +184,8 @@ func (c *Client) setWith(o setOptions) {
 	e := c.db.SetString(key, value, o.keepTTL)
 	c.s.touched(c.db, e.Key())
 	if o.at > 0 {
-		c.expireEntry(e, o.atMs)
-		if o.atMs > c.s.nowMs || !c.s.expires() {
-			c.replicate([]byte("SET"), key, value, []byte("PXAT"), strconv.AppendInt(nil, o.atMs, 10))
-		}
+		c.db.SetExpire(e, o.atMs) // even if that is past: whoever looks next finds it expired, as in Redis
+		c.replicate([]byte("SET"), key, value, []byte("PXAT"), strconv.AppendInt(nil, o.atMs, 10))
 		return
 	}
 	if !o.get {

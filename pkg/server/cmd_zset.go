@@ -115,6 +115,7 @@ func cmdZadd(c *Client) {
 	}
 	if added+updated > 0 {
 		c.put(c.args[1], e, z)
+		c.counts(added + updated)
 	}
 }
 
@@ -177,6 +178,7 @@ func cmdZrem(c *Client) {
 		}
 		if n > 0 {
 			c.removeIfEmpty(e, z.Len())
+			c.counts(n)
 		}
 	}
 	c.w.Int(int64(n))

@@ -25,6 +25,7 @@ func (c *Client) popScored(z *store.ZSet, e *store.Entry, count int, max bool, f
 	}
 	z.DeleteRange(at, n)
 	c.removeIfEmpty(e, z.Len())
+	c.counts(n)
 }
 
 func zpopName(max bool) []byte {

@@ -265,6 +265,7 @@ func (c *Client) zremrange(by zby) {
 		lo, hi := r.ranks(z)
 		if n = z.DeleteRange(lo, hi-lo); n > 0 {
 			c.removeIfEmpty(e, z.Len())
+			c.counts(n)
 		}
 	}
 	c.w.Int(int64(n))

@@ -84,9 +84,7 @@ func (s *Server) expireCycle() {
 			s.tick()
 			n := 0
 			if !s.loading && !s.noActiveExpire && !s.paused.writes(s.nowMs) {
-				n = s.store.DB(db).ExpireDue(expireSlice)
-				s.endUnit()
-				s.serveReady()
+				n = s.expireSlice(db)
 			}
 			s.unlock()
 			if n < expireSlice {
@@ -97,6 +95,19 @@ func (s *Server) expireCycle() {
 			}
 		}
 	}
+}
+
+// expireSlice deletes some of the keys of a database that have expired, and returns how many. A replica
+// leaves that to its master, but for the keys that the master does not know.
+func (s *Server) expireSlice(db int) int {
+	n := s.store.DB(db).ExpireDue(expireSlice)
+	if db == 0 && s.isReplica() {
+		s.expireOwn(expireSlice)
+	}
+	s.standAlone()
+	s.endUnit()
+	s.serveReady()
+	return n
 }
 
 // closeIdle closes clients that have been silent for longer than the timeout parameter allows.
@@ -123,60 +134,4 @@ func (s *Server) resizeTables() bool {
 		s.store.DB(i).StepResize(resizeSlice)
 	}
 	return true
-}
-
-// pause is the state of CLIENT PAUSE.
-type pause struct {
-	untilMs int64 // 0: not paused
-	all     bool  // reads too
-}
-
-func (p pause) writes(nowMs int64) bool { return p.untilMs > nowMs }
-
-// pausedFor reports whether the command must wait for the end of CLIENT PAUSE, and makes the
-// client wait if so.
-func (s *Server) pausedFor(c *Client, cmd *Command) bool {
-	p := s.paused
-	if p.untilMs <= s.nowMs || c.trusted() || c.has(flagReplica) || c.conn == nil {
-		return false
-	}
-	waits := p.all
-	if !waits {
-		waits = cmd.Flags&(Write|MayReplicate) != 0
-		if cmd.full == "exec" {
-			for _, q := range c.queue {
-				waits = waits || q.cmd.Flags&(Write|MayReplicate) != 0
-			}
-		}
-	}
-	if !waits || s.alwaysAllowed(cmd) {
-		return false
-	}
-	c.blocked = &blocking{deadlineMs: 0, cmd: cmd, paused: true}
-	s.blocked[c] = struct{}{}
-	return true
-}
-
-// alwaysAllowed are the commands that a pause must not stop, or nobody could end it.
-func (s *Server) alwaysAllowed(cmd *Command) bool {
-	return cmd.full == "client|unpause" || cmd.full == "shutdown" || cmd.full == "replconf"
-}
-
-// endPause lets the clients go on whose pause is over.
-func (s *Server) endPause() {
-	if s.paused.untilMs == 0 || s.paused.untilMs > s.nowMs {
-		return
-	}
-	s.paused = pause{}
-	s.resumePaused()
-}
-
-// resumePaused lets those who wait for the end of a pause try again.
-func (s *Server) resumePaused() {
-	for c := range s.blocked {
-		if c.blocked.paused {
-			s.unblock(c)
-			s.release(c)
-		}
-	}
 }

@@ -34,16 +34,19 @@ func (s *Server) evictTime() time.Duration {
 }
 
 // makeRoom evicts keys until the data fit, or a slice of time is over. It reports false when they do not
-// fit and there is nothing to evict. The engine's lock must be held, between two units.
+// fit and there is nothing to evict. While clients are paused the data must not change: then nothing is
+// evicted, and no command refused that has to wait anyway. The engine's lock must be held, between two
+// units.
 func (s *Server) makeRoom() bool {
-	if !s.overMemory() {
+	if !s.overMemory() || s.paused.writes(s.nowMs) {
 		return true
 	}
-	if s.cfg.MaxMemoryPolicy == "noeviction" || s.paused.writes(s.nowMs) {
+	if s.cfg.MaxMemoryPolicy == "noeviction" {
 		return false
 	}
 	start := time.Now()
 	defer func() {
+		s.standAlone()
 		s.endUnit()
 		s.noteLatency("eviction-cycle", time.Since(start))
 	}()
@@ -65,7 +68,7 @@ func (s *Server) evictCycle() {
 	for again := true; again; {
 		s.lock()
 		s.tick()
-		again = !s.down.closed && s.overMemory() && s.makeRoom()
+		again = !s.down.closed && s.overMemory() && !s.paused.writes(s.nowMs) && s.makeRoom()
 		s.serveReady()
 		s.unlock()
 	}

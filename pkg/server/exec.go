@@ -124,6 +124,9 @@ func (s *Server) refusal(c *Client, cmd *Command, args [][]byte) string {
 		return "" // nothing unusual is going on: the checks below would all pass
 	}
 	f := cmd.Flags
+	if cmd.full == "exec" {
+		f = c.transactionFlags(f)
+	}
 	if !c.authed && f&NoAuth == 0 {
 		return "NOAUTH Authentication required."
 	}
@@ -131,7 +134,7 @@ func (s *Server) refusal(c *Client, cmd *Command, args [][]byte) string {
 		return "ERR Command not allowed inside a transaction"
 	}
 	if !c.trusted() {
-		if msg := s.refusedByState(c, cmd, args); msg != "" {
+		if msg := s.refusedByState(c, cmd, f); msg != "" {
 			return msg
 		}
 	}
@@ -151,20 +154,25 @@ var whileSubscribed = map[string]bool{
 	"psubscribe": true, "punsubscribe": true, "quit": true, "reset": true,
 }
 
-// refusedByState checks memory, disk and replication. Like Redis it looks at what is queued when
-// the command is EXEC, so that a transaction is refused whole.
-func (s *Server) refusedByState(c *Client, cmd *Command, args [][]byte) string {
-	f := cmd.Flags
-	if cmd.full == "exec" {
-		for _, q := range c.queue {
-			f |= q.cmd.Flags & (Write | DenyOOM | MayReplicate)
-		}
+// transactionFlags returns EXEC's flags with those of what is queued: a state that does not allow one of
+// the commands refuses the transaction whole, though it allowed the command when that was queued.
+func (c *Client) transactionFlags(f Flag) Flag {
+	for _, q := range c.queue {
+		f |= q.cmd.Flags & (Write | DenyOOM | MayReplicate)
+		f &= q.cmd.Flags | ^(Stale | Loading)
 	}
-	if s.overMemory() && !s.makeRoom() && f&DenyOOM != 0 {
+	return f
+}
+
+// refusedByState checks memory, disk and replication against the flags of a command, or of a whole
+// transaction.
+func (s *Server) refusedByState(c *Client, cmd *Command, f Flag) string {
+	// What is queued takes memory, too, whatever the command.
+	queues := c.has(flagMulti) && !runsInsideMulti[cmd.full]
+	if s.overMemory() && !s.makeRoom() && (f&DenyOOM != 0 || queues) {
 		return "OOM command not allowed when used memory > 'maxmemory'."
 	}
-	writes := f&(Write|MayReplicate) != 0 || cmd.full == "ping"
-	if writes && !s.isReplica() {
+	if (f&Write != 0 || cmd.full == "ping") && !s.isReplica() {
 		if msg := s.diskError(); msg != "" {
 			return msg
 		}
@@ -200,10 +208,14 @@ func (s *Server) call(c *Client, cmd *Command, args [][]byte, start time.Duratio
 	c.failed, c.rewritten = false, false
 	dirty, db := s.dirty, c.db.ID()
 	c.secrets = c.secrets[:0]
+	forced := s.following != nil && s.forceExpiry(c, cmd)
 	if c.touchExempt {
 		c.runUntouched(cmd)
 	} else {
 		cmd.Handler(c)
+	}
+	if forced {
+		s.chooseExpiry()
 	}
 	if len(s.monitors) > 0 && cmd.Flags&(SkipMonitor|Admin) == 0 && !s.loading {
 		s.feedMonitors(c, args)

@@ -111,8 +111,8 @@ func (c *Client) watch(key string) {
 		}
 	}
 	// A key that has expired already is watched as the absent key it is about to become.
-	e := c.db.Peek([]byte(key))
-	c.watching = append(c.watching, watch{wk, e != nil})
+	exists := c.db.Exists([]byte(key))
+	c.watching = append(c.watching, watch{wk, exists, !exists && c.db.Stored([]byte(key))})
 	m := c.s.watched[wk]
 	if m == nil {
 		m = map[*Client]struct{}{}
@@ -121,17 +121,18 @@ func (c *Client) watch(key string) {
 	m[c] = struct{}{}
 }
 
-// watch is a watched key and whether it was there.
+// watch is a watched key and how it was there.
 type watch struct {
 	watchKey
 	existed bool
+	stale   bool // it was stored, but its time had come: to delete it changes nothing
 }
 
 // watchExpired reports whether a watched key has reached its expiry time since WATCH, which no
 // write has told of yet.
 func (s *Server) watchExpired(c *Client) bool {
 	for _, w := range c.watching {
-		if w.existed && s.store.DB(w.db).Peek([]byte(w.key)) == nil {
+		if w.existed && !s.store.DB(w.db).Exists([]byte(w.key)) {
 			return true
 		}
 	}
@@ -156,9 +157,25 @@ func (s *Server) unwatch(c *Client) {
 }
 
 func (s *Server) breakWatches(db int, key string) {
-	for c := range s.watched[watchKey{db, key}] {
-		c.dirtyCAS = true
+	wk := watchKey{db, key}
+	for c := range s.watched[wk] {
+		if !c.staleIsGone(wk) {
+			c.dirtyCAS = true
+		}
 	}
+}
+
+// staleIsGone reports whether all that has happened to a watched key is that it was deleted after it had
+// expired before WATCH.
+func (c *Client) staleIsGone(wk watchKey) bool {
+	for i := range c.watching {
+		if w := &c.watching[i]; w.watchKey == wk {
+			gone := w.stale && !c.s.store.DB(wk.db).Stored([]byte(wk.key))
+			w.stale = w.stale && !gone
+			return gone
+		}
+	}
+	return false
 }
 
 // breakWatchesOf breaks the watches of the keys of a database that are there now, or were there
@@ -169,7 +186,7 @@ func (s *Server) breakWatchesOf(db int, other *store.DB) {
 			continue
 		}
 		key := []byte(wk.key)
-		if s.store.DB(db).Peek(key) == nil && (other == nil || other.Peek(key) == nil) {
+		if !s.store.DB(db).Exists(key) && (other == nil || !other.Exists(key)) {
 			continue
 		}
 		for c := range clients {

@@ -28,6 +28,7 @@ type aofState struct {
 	aofEnd    int64                   // offset behind the last byte appended
 	aofStream stream
 	aofErr    error // why the latest write or sync failed, nil once one has worked
+	aofIncr   int64 // number of the last increment of a log that was closed
 	aofTS     int64 // Unix seconds of the latest #TS: annotation
 
 	rewrite          *aofRewrite // under way
@@ -58,7 +59,7 @@ func (s *Server) aofOptions() aof.Options {
 	policy, _ := aof.ParsePolicy(s.cfg.AppendFsync) // checked when it was set
 	return aof.Options{
 		Dir: s.cfg.Dir, DirName: s.cfg.AppendDirname, FileName: s.cfg.AppendFilename,
-		Policy: policy, PlainBase: !s.cfg.AOFUseRDBPreamble, RefuseTruncated: !s.cfg.AOFLoadTruncated,
+		Policy: policy, PlainBase: !s.cfg.AOFUseRDBPreamble, RefuseTruncated: !s.cfg.AOFLoadTruncated, LastIncr: s.aofIncr,
 		Logf:  func(format string, args ...any) { s.logf(LevelNotice, format, args...) },
 		Warnf: func(format string, args ...any) { s.logf(LevelWarning, format, args...) },
 	}
@@ -161,6 +162,7 @@ func (s *Server) stopAOF() {
 	if err := log.Close(); err != nil {
 		s.logf(LevelWarning, "Closing the append-only file: %s", aof.Strerror(err))
 	}
+	s.aofIncr = log.LastIncr()
 	s.setAOF(nil)
 }
 

@@ -273,7 +273,6 @@ func syncDir(dir string) error {
 
 // saveNow saves while everybody waits. The engine's lock must be held.
 func (s *Server) saveNow() error {
-	s.saves++
 	sink := s.newRDBSink(false)
 	err := s.replaceRDB(s.rdbFile(""), func(w io.Writer) error {
 		sink.open(w)
@@ -426,12 +425,9 @@ func (s *Server) rdbFinalSave(mode ShutdownMode) error {
 // a restart does not bring the old data back.
 func (s *Server) afterFlushall() {
 	s.killBgsave()
-	if len(s.cfg.Save) == 0 {
-		return
+	if len(s.cfg.Save) > 0 {
+		_ = s.saveNow() // which logs what goes wrong: the save points will try again
 	}
-	dirty := s.dirty
-	_ = s.saveNow()
-	s.dirty = dirty // FLUSHALL is a change all the same, else it would not be propagated
 }
 
 func cmdSave(c *Client) {
@@ -439,9 +435,12 @@ func cmdSave(c *Client) {
 	switch {
 	case c.s.bgsave != nil:
 		c.fail("ERR Background save already in progress")
-	case c.s.saveNow() != nil:
-		c.fail("ERR")
 	default:
+		c.s.saves++
+		if c.s.saveNow() != nil {
+			c.fail("ERR")
+			return
+		}
 		c.w.OK()
 	}
 }

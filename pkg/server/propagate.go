@@ -7,7 +7,8 @@ import (
 // One outlet for every effect. While a unit runs (a command, the commands of an EXEC, the serving
 // of a blocked client, a slice of active expiry), its effects are encoded into one buffer. When it is
 // over, the buffer goes to the append-only file and to the replicas, wrapped in MULTI and EXEC if
-// it holds more than one effect, since whoever replays it must not stop half-way.
+// it holds more than one effect, since whoever replays it must not stop half-way (standAlone names the
+// exception).
 
 // target says who is told of an effect.
 type target uint8
@@ -19,15 +20,15 @@ const (
 
 // unit is what is to be propagated when the unit that is running is over.
 type unit struct {
-	buf     []byte
-	ends    []effectEnd
-	running bool
+	buf   []byte
+	ends  []effectEnd
+	apart bool // see standAlone
 }
 
 type effectEnd struct {
 	end int
 	to  target
-	db  int // -1: the effect does not depend on the database
+	db  int
 }
 
 // replicate says that the effect of the running command is this one and not the command as it
@@ -48,6 +49,10 @@ func (c *Client) replicateStrings(args ...string) {
 
 // replicateNothing says that the running command needs no propagation although it changed keys.
 func (c *Client) replicateNothing() { c.rewritten = true }
+
+// standAlone says that the effects of the unit so far need no MULTI and EXEC around them: each is the
+// deletion of a key that nothing else depends on, by expiry or eviction.
+func (s *Server) standAlone() { s.unit.apart = len(s.unit.ends) > 0 }
 
 // effect adds an effect to the running unit.
 func (s *Server) effect(db int, to target, args [][]byte) {
@@ -75,7 +80,7 @@ func (s *Server) endUnit() {
 	}
 	s.feed(toAOF)
 	s.feed(toReplicas)
-	s.unit.ends = s.unit.ends[:0]
+	s.unit.ends, s.unit.apart = s.unit.ends[:0], false
 	if cap(s.unit.buf) > 1<<20 {
 		s.unit.buf = nil
 	} else {
@@ -107,14 +112,15 @@ func (s *Server) feed(to target) {
 		return
 	}
 	out := s.feedBuf[:0]
-	start, opened := 0, n == 1
+	whole := n > 1 && !s.unit.apart
+	start, opened := 0, !whole
 	for _, e := range s.unit.ends {
 		body := s.unit.buf[start:e.end]
 		start = e.end
 		if e.to&to == 0 {
 			continue
 		}
-		if e.db >= 0 && e.db != st.selected {
+		if e.db != st.selected {
 			out = resp.AppendCommandStrings(out, "SELECT", itoa(e.db))
 			st.selected = e.db
 		}
@@ -124,7 +130,7 @@ func (s *Server) feed(to target) {
 		}
 		out = append(out, body...)
 	}
-	if n > 1 {
+	if whole {
 		out = append(out, execBytes...)
 	}
 	if to == toAOF {
@@ -137,6 +143,3 @@ func (s *Server) feed(to target) {
 		s.feedBuf = nil
 	}
 }
-
-// effectAnyDB adds an effect that does not depend on the database to the running unit.
-func (s *Server) effectAnyDB(to target, args [][]byte) { s.effect(-1, to, args) }

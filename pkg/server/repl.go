@@ -170,26 +170,36 @@ func (s *Server) restoreReplication(info rdbInfo) {
 	s.keepBacklog()
 }
 
+// replicasOnline counts the replicas that get the stream.
+func (s *Server) replicasOnline() (n int) {
+	for _, r := range s.master.Replicas() {
+		if r.State == repl.Online {
+			n++
+		}
+	}
+	return n
+}
+
+// holdWrites holds writes back for the time that a shutdown gives replicas to receive all that was written.
+// It reports whether there is anybody to wait for.
+func (s *Server) holdWrites() bool {
+	if s.following != nil || s.replicasOnline() == 0 || s.cfg.ShutdownTimeoutSec == 0 {
+		return false
+	}
+	s.setPause(byShutdown, pause{untilMs: s.nowMs + s.cfg.ShutdownTimeoutSec*1000})
+	return true
+}
+
 // awaitReplicas gives replicas the time of shutdown-timeout to receive all that was written, while
 // writes are held back. The engine's lock must be held; it is let go meanwhile.
 func (s *Server) awaitReplicas(ctx context.Context) {
 	offset := s.master.Offset()
-	online := func() int {
-		n := 0
-		for _, r := range s.master.Replicas() {
-			if r.State == repl.Online {
-				n++
-			}
-		}
-		return n
-	}
-	if s.following != nil || online() == 0 || s.cfg.ShutdownTimeoutSec == 0 {
+	if !s.holdWrites() {
 		return
 	}
-	s.paused = pause{untilMs: s.nowMs + s.cfg.ShutdownTimeoutSec*1000}
 	s.master.AskAcks()
 	deadline := s.clock().Add(time.Duration(s.cfg.ShutdownTimeoutSec) * time.Second)
-	for s.master.Acked(offset) < online() && s.clock().Before(deadline) && ctx.Err() == nil && !s.down.abort {
+	for s.master.Acked(offset) < s.replicasOnline() && s.clock().Before(deadline) && ctx.Err() == nil && !s.down.abort {
 		s.unlock()
 		time.Sleep(5 * time.Millisecond)
 		s.lock()

@@ -48,6 +48,8 @@ func cmdPsync(c *Client) {
 	case c.has(flagInExec):
 		c.fail("ERR Command not allowed inside a transaction")
 		return
+	case len(c.args) > 3 && c.is(3, "failover") && !c.takeOver():
+		return
 	case s.isReplica() && !s.linkUp():
 		c.fail("NOMASTERLINK Can't SYNC while not connected with my master")
 		return
@@ -77,6 +79,27 @@ func (c *Config) tuneReplica(conn net.Conn) {
 	if tc, ok := conn.(*net.TCPConn); ok {
 		tc.SetNoDelay(!c.ReplNoTCPNoDelay)
 	}
+}
+
+// takeOver is PSYNC <id> <offset> FAILOVER: a master that is failing over to this replica asks to follow
+// it, and by that tells it to become the master. It reports false when that was refused.
+func (c *Client) takeOver() bool {
+	s := c.s
+	s.logf(LevelWarning, "Failover request received for replid %s.", c.args[1])
+	if !s.isReplica() {
+		c.fail("ERR PSYNC FAILOVER can't be sent to a master.")
+		return false
+	}
+	var id string
+	s.master.History(func(h *repl.History) { id = h.ID() })
+	if !equalFold(c.args[1], id) {
+		c.fail("ERR PSYNC FAILOVER replid must match my replid.")
+		return false
+	}
+	s.stopFollowing()
+	s.cfg.ReplicaOf = ""
+	s.logf(LevelNotice, "MASTER MODE enabled (failover request from '%s')", c.describe())
+	return true
 }
 
 // replicaGone ends the stream to a client that is no more.

@@ -23,9 +23,15 @@ type following struct {
 	host string
 	port int64
 	f    *repl.Follower
+	ctx  context.Context // ends when the link is not wanted any more
 	stop context.CancelFunc
 	done chan struct{} // the follower has ended
 	link *Client
+
+	applying bool // a unit of the master's is being executed
+	// own are the keys that were given an expiry time here, on a writable replica: the master knows
+	// nothing of them and will never say that they are gone.
+	own map[watchKey]struct{}
 }
 
 // cmdReplicaof is REPLICAOF host port and REPLICAOF NO ONE.
@@ -84,8 +90,6 @@ func (s *Server) follow(host string, port int64) {
 		s.master.History(func(h *repl.History) { at.id, at.offset = h.ID(), h.Offset() })
 	}
 	s.resume = resumePoint{}
-	s.master.EndAll() // they have to ask again, since the stream may become another one
-	s.store.Expiry = store.HideExpired
 	s.disconnectBlocked()
 	fl := &following{host: host, port: port, done: make(chan struct{}), link: s.newClient(nil)}
 	fl.link.flags |= flagMaster
@@ -103,13 +107,14 @@ func (s *Server) follow(host string, port int64) {
 	s.linkOptions(&o)
 	fl.f = repl.NewFollower(o)
 	s.following = fl
+	s.store.OnDeadline = fl.noteDeadline
+	s.chooseExpiry()
 	s.log.setRole('S')
 	s.recalm()
-	ctx, cancel := context.WithCancel(context.Background())
-	fl.stop = cancel
+	fl.ctx, fl.stop = context.WithCancel(context.Background())
 	go func() {
 		defer close(fl.done)
-		_ = fl.f.Run(ctx) // which goes on until it is told to stop
+		_ = fl.f.Run(fl.ctx) // which goes on until it is told to stop
 	}()
 }
 
@@ -124,7 +129,8 @@ func (s *Server) endFollower() {
 // who followed the old master at the same place may follow it.
 func (s *Server) stopFollowing() {
 	s.endFollower()
-	s.store.Expiry = store.DeleteExpired
+	s.store.OnDeadline = nil
+	s.chooseExpiry()
 	s.replStream.selected = -1
 	if s.replActive {
 		s.changeReplID()
@@ -134,10 +140,11 @@ func (s *Server) stopFollowing() {
 	s.recalm()
 }
 
-// disconnectBlocked ends the waits for keys, since what they wait for will not be written here.
+// disconnectBlocked ends the waits for keys and for replicas, since what they wait for will not be
+// written here. Those who wait for the end of a pause have not begun yet.
 func (s *Server) disconnectBlocked() {
 	for c := range s.blocked {
-		if c.blocked.serve == nil {
+		if c.blocked.paused {
 			continue
 		}
 		s.endWait(c, func() {
@@ -169,6 +176,7 @@ func (s *Server) loadFromMaster(fl *following, r io.Reader, id string, offset in
 	}
 	s.killBgsave()
 	s.cancelRewrite()
+	fl.own = nil
 	db := max(0, info.replDB)
 	info.replID = "" // the position is that of the link, not the file's
 	s.adopt(st, info)
@@ -194,7 +202,9 @@ func (s *Server) continueHistory(fl *following, id string) error {
 		return context.Canceled
 	}
 	_, offset := fl.f.Position()
+	changed := false
 	s.master.History(func(h *repl.History) {
+		changed = h.Offset() != offset || h.ID() != id
 		if h.Offset() != offset {
 			h.Reset(id, offset)
 		} else if h.ID() != id {
@@ -202,6 +212,9 @@ func (s *Server) continueHistory(fl *following, id string) error {
 		}
 	})
 	s.keepBacklog()
+	if changed {
+		s.master.EndAll() // replicas of ours have to learn the new name
+	}
 	return nil
 }
 
@@ -212,9 +225,14 @@ func (s *Server) applyUnit(fl *following, u repl.Unit) error {
 		s.unlock()
 		return context.Canceled
 	}
-	c := fl.link
 	start := s.tick()
+	if !s.awaitPause(fl, u) {
+		s.unlock()
+		return context.Canceled
+	}
+	c := fl.link
 	s.store.Expiry = store.KeepExpired
+	fl.applying = true
 	s.frozen++
 	for _, args := range u.Commands {
 		cmd := s.lookupCommand(args)
@@ -231,7 +249,8 @@ func (s *Server) applyUnit(fl *following, u repl.Unit) error {
 		c.w.Buf = c.w.Buf[:mark]
 	}
 	s.frozen--
-	s.store.Expiry = store.HideExpired
+	fl.applying = false
+	s.chooseExpiry()
 	s.master.Feed(u.Raw)
 	s.endUnit()
 	s.serveReady()
@@ -239,6 +258,41 @@ func (s *Server) applyUnit(fl *following, u repl.Unit) error {
 	s.unlock()
 	s.commitAOF(at)
 	return nil
+}
+
+// noteDeadline is told by the store of a key that was given an expiry time.
+func (fl *following) noteDeadline(db int, key string) {
+	if fl.applying || fl.link.s.cfg.ReplicaReadOnly {
+		return
+	}
+	if fl.own == nil {
+		fl.own = map[watchKey]struct{}{}
+	}
+	fl.own[watchKey{db, key}] = struct{}{}
+}
+
+// expireOwn deletes up to max of the keys that were made on this replica and have expired. The order of
+// a map is random, so all get their turn, as in Redis's expireSlaveKeys.
+func (s *Server) expireOwn(max int) {
+	for wk := range s.following.own {
+		if max--; max < 0 {
+			return
+		}
+		if !s.store.DB(wk.db).ExpireKey(wk.key) {
+			delete(s.following.own, wk)
+		}
+	}
+}
+
+// forceExpiry lets a client's write on a writable replica delete the expired keys that it meets, instead
+// of waiting for a DEL of the master's: the write makes the replica's data its own. It reports whether it
+// has changed the mode.
+func (s *Server) forceExpiry(c *Client, cmd *Command) bool {
+	if cmd.Flags&Write == 0 || c.trusted() || s.paused.writes(s.nowMs) {
+		return false
+	}
+	s.store.Expiry = store.DeleteExpired
+	return true
 }
 
 // infoLink writes INFO's fields about the link to the master.

@@ -44,7 +44,7 @@ func (s *Server) feedReplica(c *Client, r *repl.Replica, id string, offset int64
 	partial := false
 	s.master.History(func(h *repl.History) { partial = h.CanContinue(id, offset) })
 	switch {
-	case s.clients[c.id] != c || s.down.begun:
+	case s.clients[c.id] != c || s.down.closed:
 		s.unlock()
 		r.End()
 		return

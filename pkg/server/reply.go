@@ -152,6 +152,10 @@ func (c *Client) changed(e *store.Entry) {
 	c.s.touched(c.db, e.Key())
 }
 
+// counts makes a command that was counted as one change count as n, for the save points. Redis counts
+// elements: RPUSH of a thousand is a thousand changes.
+func (c *Client) counts(n int) { c.s.dirty += int64(n - 1) }
+
 // touched tells that key was created, replaced or deleted.
 func (c *Client) touched(key []byte) { c.s.touched(c.db, string(key)) }
 

@@ -84,7 +84,9 @@ type Server struct {
 	evictDB        int // the database that a random eviction took from last
 	cronPaused     bool
 	loading        bool
-	paused         pause
+	pauses         [pausers]pause
+	paused         pause         // what they come to together
+	pauseOver      chan struct{} // closed when paused changes, for the link to the master; nil if it does not wait
 	slowNs         int64
 	slowlog        slowlog
 	latency        latencyMonitor
@@ -192,7 +194,7 @@ func (s *Server) recalm() {
 // turned away. The engine's lock must be held.
 func (s *Server) accept(conn net.Conn) (c *Client, refusal string) {
 	s.tick()
-	if s.down.begun {
+	if s.down.closed {
 		return nil, ""
 	}
 	s.stats.connections++

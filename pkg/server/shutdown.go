@@ -99,7 +99,6 @@ var errShutdownAborted = errors.New("the shutdown was aborted")
 // prepareEnd waits for the replicas and saves. When it returns an error, the server goes on as before.
 // The engine's lock must be held; it is let go while replicas are waited for.
 func (s *Server) prepareEnd(ctx context.Context, mode ShutdownMode) error {
-	before := s.paused
 	if !mode.Now {
 		s.awaitReplicas(ctx)
 	}
@@ -113,8 +112,7 @@ func (s *Server) prepareEnd(ctx context.Context, mode ShutdownMode) error {
 		s.logf(LevelWarning, "Error trying to save the DB, can't exit.")
 	}
 	if err != nil {
-		s.paused = before
-		s.resumePaused()
+		s.setPause(byShutdown, pause{})
 	}
 	return err
 }

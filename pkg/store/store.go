@@ -19,6 +19,8 @@ package store
 type Store struct {
 	// OnExpire is called after an entry was deleted because its time had come.
 	OnExpire func(db int, key string)
+	// OnDeadline, if not nil, is called when an entry is given an expiry time.
+	OnDeadline func(db int, key string)
 	// Expiry says what look-ups do with expired entries.
 	Expiry ExpiryMode
 	// LFU makes entries count how often they are used, instead of noting when.
@@ -37,7 +39,7 @@ type Store struct {
 type ExpiryMode int
 
 // The modes: a master deletes it; a replica hides it from its clients and waits for the master to
-// say DEL; what comes over the replication link, and from a file being loaded, still sees it.
+// say DEL, and a master hides it while its data must not change; what comes over the replication link, and from a file being loaded, still sees it.
 const (
 	DeleteExpired ExpiryMode = iota
 	HideExpired
@@ -181,6 +183,15 @@ func (db *DB) Peek(key []byte) *Entry {
 	}
 	return nil
 }
+
+// Exists reports whether key is there and has not expired. Unlike Peek it never deletes anything.
+func (db *DB) Exists(key []byte) bool {
+	e := (*Entry)(db.t.keys.Get(key))
+	return e != nil && !db.Expired(e)
+}
+
+// Stored reports whether key is there, expired or not.
+func (db *DB) Stored(key []byte) bool { return db.t.keys.Get(key) != nil }
 
 func (db *DB) expired(e *Entry) bool {
 	return e.Val.deadline != 0 && db.t.due[e.Val.deadline-1].atMs < db.s.nowMs
@@ -351,6 +362,9 @@ func (t *table) expireAt(e *Entry) int64 {
 func (db *DB) SetExpire(e *Entry, atMs int64) {
 	db.keep(e)
 	db.t.due.set(e, atMs)
+	if db.s.OnDeadline != nil {
+		db.s.OnDeadline(db.id, e.key)
+	}
 }
 
 // Persist removes the entry's expiry time and reports whether it had one.
@@ -375,6 +389,20 @@ func (db *DB) ExpireDue(max int) int {
 		n++
 	}
 	return n
+}
+
+// ExpireKey deletes key if its time has come, whatever the mode, and reports whether it still has an
+// expiry time.
+func (db *DB) ExpireKey(key string) bool {
+	e := (*Entry)(db.t.keys.GetString(key))
+	if e == nil || e.Val.deadline == 0 {
+		return false
+	}
+	if !db.expired(e) {
+		return true
+	}
+	db.expire(e)
+	return false
 }
 
 // NextExpiry returns the earliest expiry time in Unix milliseconds, or -1 when no key has one.
