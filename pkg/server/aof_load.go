@@ -132,12 +132,12 @@ func (l *aofLoader) apply(args [][]byte) error {
 	s, c := l.s, l.c
 	l.lock()
 	defer l.unlock()
+	if equalFold(args[0], "function") {
+		s.logf(LevelWarning, "The append-only file has a library of functions, which this server does not execute. It is left out.")
+		return nil
+	}
 	cmd := s.lookupCommand(args)
 	if cmd == nil || cmd.Handler == nil {
-		if equalFold(args[0], "function") {
-			s.logf(LevelWarning, "The append-only file has a library of functions, which this server does not execute. It is left out.")
-			return nil
-		}
 		return aof.ErrUnknownCommand
 	}
 	c.cmd, c.args = cmd, args
