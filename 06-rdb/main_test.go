@@ -42,7 +42,7 @@ func start(t *testing.T, dir string, useLog bool) (addr string, stop func()) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return !s.saving
-		}, 10*time.Second, time.Millisecond)
+		}, time.Minute, time.Millisecond)
 		if s.log != nil {
 			require.NoError(t, s.log.Close())
 		}

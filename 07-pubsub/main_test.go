@@ -40,7 +40,7 @@ func start(t *testing.T, dir string, useLog bool) (s *server, addr string, stop 
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return s.dump == nil
-		}, 10*time.Second, time.Millisecond)
+		}, time.Minute, time.Millisecond)
 		if s.log != nil {
 			require.NoError(t, s.log.Close())
 		}
@@ -189,7 +189,7 @@ func TestComeAndGo(t *testing.T) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return len(s.listeners[channel])+len(s.listeners[pattern]) == 0
-	}, 10*time.Second, time.Millisecond, "every subscription is forgotten")
+	}, time.Minute, time.Millisecond, "every subscription is forgotten")
 	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 }, time.Minute, time.Millisecond, "every goroutine has ended")
 	stop()
 }

@@ -214,7 +214,7 @@ func TestHandshakeAndStream(t *testing.T) {
 			return r.acked == 4711
 		}
 		return false
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	fmt.Fprint(c, "PING\r\n")
 	_, err = io.ReadAll(r)
 	require.NoError(t, err, "a replica that asks for an answer is disconnected")

@@ -198,7 +198,7 @@ func TestFollowsRedis(t *testing.T) {
 			require.Eventually(t, func() bool { // the GETACK of WAIT is counted after it was answered
 				_, offset := f.Position()
 				return master.info("replication", "master_repl_offset") == strconv.FormatInt(offset, 10)
-			}, 10*time.Second, time.Millisecond)
+			}, time.Minute, time.Millisecond)
 			mu.Lock()
 			defer mu.Unlock()
 			require.Equal(t, 70, n)

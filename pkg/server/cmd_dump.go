@@ -87,6 +87,7 @@ func cmdRestore(c *Client) {
 		c.fail("ERR Invalid TTL value, must be >= 0")
 		return
 	}
+	c.s.stats.payloadsChecked++
 	v, err := rdb.Restore(c.args[3])
 	if errors.Is(err, rdb.ErrBadFormat) {
 		err = rdb.ErrBadFormat // without the details: Redis gives none

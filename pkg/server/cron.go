@@ -78,6 +78,15 @@ func (s *Server) expireCycle() {
 	s.lock()
 	budget := s.cfg.expireBudget()
 	s.unlock()
+	capped := s.expireAll(start, budget)
+	s.lock()
+	s.stats.expireTime += time.Since(start)
+	s.stats.expireCapped += int64(btoi(capped))
+	s.unlock()
+}
+
+// expireAll goes through the databases and reports whether it had to stop because the budget was used up.
+func (s *Server) expireAll(start time.Time, budget time.Duration) (capped bool) {
 	for db := 0; db < s.store.Len(); db++ {
 		for {
 			s.lock()
@@ -91,10 +100,11 @@ func (s *Server) expireCycle() {
 				break
 			}
 			if time.Since(start) > budget {
-				return
+				return true
 			}
 		}
 	}
+	return false
 }
 
 // expireSlice deletes some of the keys of a database that have expired, and returns how many. A replica

@@ -41,7 +41,7 @@ func shrink(t *testing.T, s *Server, c *testConn) int {
 		s.lock()
 		defer s.unlock()
 		return s.store.MemBytes() <= limit+200
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	evicted := 0
 	_, err := fmt.Sscanf(infoField(c, "evicted_keys"), "%d", &evicted)
 	require.NoError(t, err)

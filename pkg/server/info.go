@@ -70,11 +70,11 @@ func (s *Server) infoServer(b *strings.Builder) {
 	fields(b,
 		"redis_version", redisVersion, "redis_git_sha1", "00000000", "redis_git_dirty", 0, "redis_build_id", "byor",
 		"redis_mode", "standalone", "os", runtime.GOOS+" "+runtime.GOARCH, "arch_bits", 64,
-		"monotonic_clock", "go", "multiplexing_api", s.transportName(), "gcc_version", "0.0.0", "go_version", runtime.Version(),
+		"monotonic_clock", "go", "multiplexing_api", s.transportName(), "atomicvar_api", "sync/atomic", "gcc_version", "0.0.0", "go_version", runtime.Version(),
 		"process_id", os.Getpid(), "process_supervised", "no", "run_id", s.runID, "tcp_port", s.cfg.Port,
 		"server_time_usec", s.clock().UnixMicro(), "uptime_in_seconds", up, "uptime_in_days", up/86400,
 		"hz", s.cfg.Hz, "configured_hz", s.cfg.Hz, "lru_clock", (s.nowMs/1000)&(1<<24-1),
-		"executable", exe, "config_file", s.cfg.File, "io_threads_active", 0)
+		"executable", exe, "config_file", s.cfg.File, "io_threads_active", btoi(len(s.loops) > 1))
 }
 
 func (s *Server) infoClients(b *strings.Builder) {
@@ -167,13 +167,14 @@ func (s *Server) infoStats(b *strings.Builder) {
 		"instantaneous_ops_per_sec", s.opsPerSec(), "total_net_input_bytes", in, "total_net_output_bytes", out,
 		"rejected_connections", st.rejectedConnections, "sync_full", st.syncFull, "sync_partial_ok", st.syncPartialOK,
 		"sync_partial_err", st.syncPartialErr, "expired_keys", st.expiredKeys, "expired_stale_perc", "0.00",
+		"expired_time_cap_reached_count", st.expireCapped, "expire_cycle_cpu_milliseconds", st.expireTime.Milliseconds(),
 		"evicted_keys", st.evictedKeys, "keyspace_hits", st.hits, "keyspace_misses", st.misses,
 		"pubsub_channels", len(s.hub.Channels(nil)), "pubsub_patterns", s.hub.NumPat(),
 		"pubsubshard_channels", len(s.hub.ShardChannels(nil)), "latest_fork_usec", 0,
 		"migrate_cached_sockets", 0, "slave_expires_tracked_keys", 0, "tracking_total_keys", 0, "tracking_total_items", 0,
 		"tracking_total_prefixes", 0, "unexpected_error_replies", 0, "evicted_clients", 0, "total_forks", 0,
 		"total_eviction_exceeded_time", 0, "current_eviction_exceeded_time", 0,
-		"total_error_replies", st.totalErrors, "client_output_buffer_limit_disconnections", st.outputLimitDisconnections)
+		"dump_payload_sanitizations", st.payloadsChecked, "total_error_replies", st.totalErrors, "client_output_buffer_limit_disconnections", st.outputLimitDisconnections)
 }
 
 func (s *Server) netBytes() (in, out int64) {

@@ -32,7 +32,7 @@ func waitBlocked(t *testing.T, s *Server, n int) {
 		s.lock()
 		defer s.unlock()
 		return len(s.blocked) == n
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }
 
 // Commands that wait behind a blocked one, or a protocol error that does, must not keep the loop busy.
@@ -280,7 +280,7 @@ func TestNetworkBytesOfThoseWhoLeft(t *testing.T) {
 			s.lock()
 			defer s.unlock()
 			return len(s.clients) == 0
-		}, 10*time.Second, time.Millisecond)
+		}, time.Minute, time.Millisecond)
 		s.lock()
 		defer s.unlock()
 		in, out := s.netBytes()

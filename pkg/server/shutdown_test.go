@@ -41,7 +41,7 @@ func TestShutdownAbort(t *testing.T) {
 			s.lock()
 			defer s.unlock()
 			return s.paused.untilMs > 0
-		}, 10*time.Second, time.Millisecond)
+		}, time.Minute, time.Millisecond)
 		writer.send("SET", "a", "2")
 		waitBlocked(t, s, 2)
 		c.want("SHUTDOWN ABORT", "+OK")

@@ -22,6 +22,9 @@ type stats struct {
 	syncFull, syncPartialOK   int64
 	syncPartialErr            int64
 	peakMem                   int64
+	payloadsChecked           int64         // of RESTORE
+	expireTime                time.Duration // spent on expired keys by the cron
+	expireCapped              int64         // rounds in which that was all that may be spent
 
 	opsSamples   [16]int64 // commands a second, sampled by the cron
 	opsAt        int
