@@ -36,7 +36,7 @@ $(STEPS):
 # The checker's flags, from the variables a learner sets on make's command line.
 # The program is built and not `go run`, so that its exit code and Ctrl-C arrive as they are.
 CHECK = mkdir -p bin && $(GO) build -o bin/check ./pkg/check/cmd/check && bin/check $(if $(ADDR),-addr '$(ADDR)') $(if $(CMD),-cmd '$(subst ','\'',$(CMD))') \
-	$(if $(DIR),-dir '$(DIR)') $(if $(EX),-ex $(EX)) $(if $(V),-v) $(if $(JSON),-json) $(if $(WATCH),-watch) $(ARGS)
+	$(if $(DIR),-dir '$(DIR)') $(if $(EX),-ex $(EX)) $(if $(V),-verbose) $(if $(JSON),-json) $(if $(WATCH),-watch) $(ARGS)
 
 .PHONY: $(NUMS:%=check-%)
 $(NUMS:%=check-%): check-%: ## check step NN (EX=k; DIR=work/NN, ADDR=host:port, CMD='…'; V=1 JSON=1 WATCH=1)
@@ -76,7 +76,7 @@ progress: ## what is done, and what comes next
 	@$(GO) run ./pkg/check/cmd/check -progress
 
 # The programs that tests start are built once and not in each test; TEST runs go test and sums up.
-TEST = mkdir -p bin/test && $(GO) build -ldflags='-s -w' -o bin/test/ $(STEPS:%=./%) ./pkg/check/cmd/check ./pkg/redistest/cmd/test && \
+TEST = mkdir -p bin/test && $(GO) build -ldflags='-s -w' -o bin/test/ $(STEPS:%=./%) ./10-websocket-capstone/bench ./pkg/check/cmd/check ./pkg/redistest/cmd/test && \
 	BYOR_BIN='$(CURDIR)/bin/test' bin/test/test -timeout 30m $(TESTFLAGS)
 
 .PHONY: test

@@ -24,6 +24,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"byor/pkg/version"
 )
 
 // options are the flags.
@@ -69,6 +71,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	fs.BoolVar(&o.prefill, "prefill", true, "write every key once before a mix that reads")
 	fs.Uint64Var(&o.seed, "seed", 1, "seed of the random choices")
 	fs.StringVar(&o.transport, "transport", "auto", "auto (epoll on Linux) or goroutines")
+	version.Flags(fs)
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 
 	"byor/pkg/check"
 	"byor/pkg/resp"
+	_ "byor/pkg/version"
 )
 
 // options are the command line.
@@ -38,7 +39,7 @@ func main() {
 	flag.StringVar(&o.addr, "addr", "", "check the server at this host:port")
 	flag.StringVar(&o.cmd, "cmd", "", "check the server that this shell command starts (it finds PORT, DIR and more in its environment)")
 	flag.StringVar(&o.dir, "dir", "", "build and check the package in this directory, e.g. work/04; without a step, all in work that are there")
-	flag.BoolVar(&o.verbose, "v", false, "show all traffic, annotated")
+	flag.BoolVar(&o.verbose, "verbose", false, "show all traffic, annotated")
 	flag.BoolVar(&o.json, "json", false, "print the results as JSON, one object a line")
 	flag.BoolVar(&o.watch, "watch", false, "check again whenever a file changes")
 	flag.BoolVar(&o.progress, "progress", false, "only show the progress and what comes next")

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"byor/pkg/check"
+	_ "byor/pkg/version"
 )
 
 func main() {

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 
 	"byor/pkg/check"
+	_ "byor/pkg/version"
 )
 
 func main() {

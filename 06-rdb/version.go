@@ -1,0 +1,3 @@
+package main
+
+import _ "byor/pkg/version" // the flags -v and -version

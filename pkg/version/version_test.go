@@ -1,0 +1,43 @@
+package version
+
+import (
+	"os/exec"
+	"path"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"byor/pkg/redistest"
+)
+
+// Every program of the course says what it is and what it takes, and what is wrong with a flag.
+func TestEveryProgram(t *testing.T) {
+	for _, pkg := range []string{"01-tcp-echo", "02-resp-parser", "03-get-set", "04-expiry", "05-aof", "06-rdb", "07-pubsub", "08-replication",
+		"09-shutdown", "10-websocket-capstone", "10-websocket-capstone/bench", "pkg/check/cmd/check"} {
+		t.Run(pkg, func(t *testing.T) {
+			t.Parallel()
+			bin := redistest.Program(t, pkg)
+			run := func(args ...string) (string, int) {
+				cmd := exec.Command(bin, args...)
+				cmd.Dir = t.TempDir()
+				out, _ := cmd.CombinedOutput()
+				return string(out), cmd.ProcessState.ExitCode()
+			}
+			for _, flag := range []string{"-h", "--help"} {
+				out, code := run(flag)
+				require.Zero(t, code, "%s\n%s", flag, out)
+				require.Regexp(t, `(?m)^ +--?(addr|port)`, out)
+				require.Contains(t, out, "version")
+			}
+			for _, flag := range []string{"-v", "--version"} {
+				out, code := run(flag)
+				require.Zero(t, code, out)
+				require.Contains(t, out, path.Base(pkg)+" of build your own Redis")
+			}
+			out, code := run("--nosuchflag", "1")
+			require.NotZero(t, code)
+			require.Contains(t, out, "nosuchflag")
+			require.Regexp(t, `-help`, out)
+		})
+	}
+}
