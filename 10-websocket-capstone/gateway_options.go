@@ -47,52 +47,45 @@ type gatewayOptions struct {
 	PProf            bool // serve /debug/pprof/ to peers on this machine
 }
 
+// defaultGatewayOptions returns the defaults of gatewaySettings, and of what is no setting.
 func defaultGatewayOptions() gatewayOptions {
-	return gatewayOptions{
-		Bind:             "127.0.0.1",
-		Port:             8080,
-		MaxMessage:       64 << 10,
-		MaxQueue:         1 << 20,
-		MaxSubscriptions: 128,
-		MaxConnections:   1000,
-		OpsRate:          100,
-		OpsBurst:         200,
-		HelloTimeout:     5 * time.Second,
-		Ping:             25 * time.Second,
-		ReadTimeout:      60 * time.Second,
-		WriteTimeout:     10 * time.Second,
-		CloseTimeout:     5 * time.Second,
-		PresenceDelay:    250 * time.Millisecond,
+	o := gatewayOptions{CloseTimeout: 5 * time.Second, PresenceDelay: 250 * time.Millisecond}
+	for _, s := range gatewaySettings {
+		if err := s.set(&o, s.Default); err != nil {
+			panic(s.Name + ": " + err.Error())
+		}
 	}
+	o.PortChosen = false
+	return o
 }
 
 // gatewaySetting is a setting by its name on the command line. A value is in
 // Redis's manner: "64kb", "yes"; times are in seconds.
 type gatewaySetting struct {
-	Name, Help string
-	set        func(o *gatewayOptions, value string) error
+	Name, Default, Help string
+	set                 func(o *gatewayOptions, value string) error
 }
 
 // gatewaySettings lists all settings, as they stand on the command line (--ws-queue 2mb) or in a
 // redis.conf (ws-queue 2mb).
 var gatewaySettings = []gatewaySetting{
-	{"http-port", "port of the page and the WebSocket, 0 for none", setInt(0, 65535, func(o *gatewayOptions) *int { o.PortChosen = true; return &o.Port })},
-	{"http-bind", "address of the page and the WebSocket", func(o *gatewayOptions, v string) error { o.Bind = v; return nil }},
-	{"http-pprof", "serve /debug/pprof/ to this machine", setBool(func(o *gatewayOptions) *bool { return &o.PProf })},
-	{"ws-origins", "hosts of other pages that may connect", setList(func(o *gatewayOptions) *[]string { return &o.Origins })},
-	{"ws-hosts", "names under which the server may be asked for", setList(func(o *gatewayOptions) *[]string { return &o.Hosts })},
-	{"ws-allow-commands", "administrative commands to allow, such as \"config|get flushall\"", setList(func(o *gatewayOptions) *[]string { return &o.Allow })},
-	{"ws-max-message", "bytes of a message from a client", setBytes(func(o *gatewayOptions) *int { return &o.MaxMessage })},
-	{"ws-queue", "bytes that may wait for a client", setBytes(func(o *gatewayOptions) *int { return &o.MaxQueue })},
-	{"ws-subscriptions", "subscriptions of a client", setInt(0, 1<<30, func(o *gatewayOptions) *int { return &o.MaxSubscriptions })},
-	{"ws-connections", "WebSockets at a time", setInt(0, 1<<30, func(o *gatewayOptions) *int { return &o.MaxConnections })},
-	{"ws-ops-rate", "operations a second of a client, 0 for any number", setFloat(func(o *gatewayOptions) *float64 { return &o.OpsRate })},
-	{"ws-ops-burst", "operations a client may make at once", setFloat(func(o *gatewayOptions) *float64 { return &o.OpsBurst })},
-	{"ws-hello-timeout", "seconds to log in when a password is set", setSeconds(func(o *gatewayOptions) *time.Duration { return &o.HelloTimeout })},
-	{"ws-ping", "seconds between pings", setSeconds(func(o *gatewayOptions) *time.Duration { return &o.Ping })},
-	{"ws-read-timeout", "seconds of silence after which a client is gone", setSeconds(func(o *gatewayOptions) *time.Duration { return &o.ReadTimeout })},
-	{"ws-write-timeout", "seconds a write may take", setSeconds(func(o *gatewayOptions) *time.Duration { return &o.WriteTimeout })},
-	{"ws-compression", "offer compression", setBool(func(o *gatewayOptions) *bool { return &o.Compression })},
+	{"http-port", "8080", "port of the page and the WebSocket, 0 for none", setInt(0, 65535, func(o *gatewayOptions) *int { o.PortChosen = true; return &o.Port })},
+	{"http-bind", "127.0.0.1", "address of the page and the WebSocket", func(o *gatewayOptions, v string) error { o.Bind = v; return nil }},
+	{"http-pprof", "no", "serve /debug/pprof/ to this machine", setBool(func(o *gatewayOptions) *bool { return &o.PProf })},
+	{"ws-origins", "", "hosts of other pages that may connect", setList(func(o *gatewayOptions) *[]string { return &o.Origins })},
+	{"ws-hosts", "", "names under which the server may be asked for", setList(func(o *gatewayOptions) *[]string { return &o.Hosts })},
+	{"ws-allow-commands", "", "administrative commands to allow, such as \"config|get flushall\"", setList(func(o *gatewayOptions) *[]string { return &o.Allow })},
+	{"ws-max-message", "64kb", "bytes of a message from a client", setBytes(func(o *gatewayOptions) *int { return &o.MaxMessage })},
+	{"ws-queue", "1mb", "bytes that may wait for a client that does not read", setBytes(func(o *gatewayOptions) *int { return &o.MaxQueue })},
+	{"ws-subscriptions", "128", "subscriptions of a client", setInt(0, 1<<30, func(o *gatewayOptions) *int { return &o.MaxSubscriptions })},
+	{"ws-connections", "1000", "WebSockets at a time", setInt(0, 1<<30, func(o *gatewayOptions) *int { return &o.MaxConnections })},
+	{"ws-ops-rate", "100", "operations a second of a client, 0 for any number", setFloat(func(o *gatewayOptions) *float64 { return &o.OpsRate })},
+	{"ws-ops-burst", "200", "operations a client may make at once", setFloat(func(o *gatewayOptions) *float64 { return &o.OpsBurst })},
+	{"ws-hello-timeout", "5", "seconds to log in when a password is set", setSeconds(func(o *gatewayOptions) *time.Duration { return &o.HelloTimeout })},
+	{"ws-ping", "25", "seconds between pings", setSeconds(func(o *gatewayOptions) *time.Duration { return &o.Ping })},
+	{"ws-read-timeout", "60", "seconds of silence after which a client is gone", setSeconds(func(o *gatewayOptions) *time.Duration { return &o.ReadTimeout })},
+	{"ws-write-timeout", "10", "seconds a write may take", setSeconds(func(o *gatewayOptions) *time.Duration { return &o.WriteTimeout })},
+	{"ws-compression", "no", "offer compression", setBool(func(o *gatewayOptions) *bool { return &o.Compression })},
 }
 
 // Set sets one setting by name. known is false when there is none of that name.

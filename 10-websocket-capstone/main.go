@@ -25,12 +25,15 @@ import (
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
+	if aboutItself(os.Stdout, args) {
+		return 0
+	}
 	opts := defaultGatewayOptions()
 	args, eyes := takeTrace(args)
 	cfg := server.DefaultConfig()
 	cfg.Others = opts.Set
 	if err := cfg.ParseArgs(args); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintf(os.Stderr, "%v\n%s\n", err, seeHelp)
 		return 1
 	}
 	page := ""

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"byor/pkg/server"
+	"byor/pkg/version"
+)
+
+// seeHelp stands behind what is wrong with a command line.
+const seeHelp = "Try --help: it lists the options, what they take, and their defaults."
+
+// aboutItself answers --help, -h, --version and -v, alone on the command line as with redis-server, and reports whether
+// one of them was there.
+func aboutItself(w io.Writer, args []string) bool {
+	if len(args) != 1 {
+		return false
+	}
+	switch args[0] {
+	case "-h", "--help":
+		help(w)
+	case "-v", "--version":
+		fmt.Fprintf(w, "%s, compatible with Redis %s\n", version.String(), server.RedisVersion)
+	default:
+		return false
+	}
+	return true
+}
+
+func help(w io.Writer) {
+	fmt.Fprint(w, `10-websocket-capstone [redis.conf | -] [--option value …] [-trace]
+
+A Redis with browsers. Options are those of redis.conf and stand there as well; "-" reads it from the standard input.
+What is not listed here is as in Redis 7.0: CONFIG GET * shows it.
+`)
+	server.WriteHelp(w)
+	fmt.Fprint(w, "\nThe page and the WebSocket\n")
+	for _, s := range gatewaySettings {
+		server.WriteHelpLine(w, s.Name, s.Default, s.Help)
+	}
+	fmt.Fprint(w, "\nOf itself\n")
+	server.WriteHelpLine(w, "trace", "", "print every byte that comes in and goes out, and what it means")
+	server.WriteHelpLine(w, "version, -v", "", "print the version and exit")
+	server.WriteHelpLine(w, "help, -h", "", "print this text and exit")
+}

@@ -1,0 +1,67 @@
+package server
+
+import (
+	"fmt"
+	"io"
+)
+
+// RedisVersion is the version of Redis that the server is compatible with, and says it is.
+const RedisVersion = redisVersion
+
+// helpGroups are the parameters that people look for, in words of our own. Their defaults are the table's.
+var helpGroups = []struct {
+	title  string
+	params [][2]string // name, meaning
+}{
+	{"Network", [][2]string{
+		{"port", "TCP port, 0 for none"}, {"bind", "addresses to listen on; one that begins with - may be missing"}, {"unixsocket", "path of a socket file"},
+		{"requirepass", "password that clients need"}, {"protected-mode", "without a password let in this machine alone"},
+		{"maxclients", "connections at a time"}, {"timeout", "seconds a client may be idle, 0 for ever"},
+		{"io-threads", "event loops on Linux; 0 is a goroutine a connection"},
+	}},
+	{"Data", [][2]string{
+		{"databases", "how many there are"}, {"maxmemory", "bytes of data, such as 512mb; 0 is no limit"},
+		{"maxmemory-policy", "what goes when there is no room: noeviction, allkeys-lru, volatile-ttl and others"},
+	}},
+	{"On disk", [][2]string{
+		{"dir", "where the files are"}, {"dbfilename", "name of the snapshot"}, {"save", "when to save: seconds and changes, in pairs; '' is never"},
+		{"appendonly", "keep an append-only file"}, {"appendfsync", "when that is forced to the disk: always, everysec or no"},
+	}},
+	{"Replication", [][2]string{
+		{"replicaof", "follow a master: 'host port'"}, {"masterauth", "the master's password"}, {"replica-read-only", "refuse writes as a replica"},
+		{"repl-backlog-size", "bytes of the stream kept for replicas that come back"},
+	}},
+	{"Watching it", [][2]string{
+		{"loglevel", "debug, verbose, notice or warning"}, {"logfile", "where the log goes; '' is the standard output"},
+		{"slowlog-log-slower-than", "microseconds from which a command is slow"}, {"latency-monitor-threshold", "milliseconds from which LATENCY notes an event, 0 for none"},
+	}},
+	{"Trust", [][2]string{
+		{"enable-debug-command", "who may use DEBUG: no, yes or local"}, {"enable-protected-configs", "who may move files with CONFIG SET: no, yes or local"},
+		{"rename-command", "another name for a command, '' for none"},
+	}},
+}
+
+// WriteHelp writes the most useful parameters in groups, with their defaults.
+func WriteHelp(w io.Writer) {
+	c := DefaultConfig()
+	for _, g := range helpGroups {
+		fmt.Fprintf(w, "\n%s\n", g.title)
+		for _, p := range g.params {
+			def := ""
+			if known := findParam(p[0]); known != nil && p[0] != "dir" {
+				def = known.get(c)
+			} else if p[0] == "dir" {
+				def = "."
+			}
+			WriteHelpLine(w, p[0], def, p[1])
+		}
+	}
+}
+
+// WriteHelpLine writes a line of a help text: an option, its default if it has one, and what it means.
+func WriteHelpLine(w io.Writer, name, def, meaning string) {
+	if def != "" {
+		meaning += " (" + def + ")"
+	}
+	fmt.Fprintf(w, "  --%-26s %s\n", name, meaning)
+}
