@@ -42,7 +42,7 @@ import (
 
 var (
 	diffSeed  = flag.Uint64("diff.seed", 0, "seed of the random commands; 0 draws one")
-	diffCount = flag.Int("diff.n", 20000, "random commands for each group")
+	diffCount = flag.Int("diff.n", 10000, "random commands for each group")
 )
 
 // side is one of the two servers in a script, with the connections to it.
