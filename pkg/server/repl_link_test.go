@@ -15,6 +15,7 @@ import (
 // The link to the master is a client: it is listed, as Redis lists it, counted, and can be killed in each way
 // that CLIENT KILL knows; then it comes again.
 func TestLinkIsAClient(t *testing.T) {
+	t.Parallel() // it waits for pings
 	_, master := startServer(t)
 	m := dial(t, master)
 	ours := dial(t, second(startServer(t, "--replicaof", hostPort(master))))
@@ -33,6 +34,14 @@ func TestLinkIsAClient(t *testing.T) {
 		require.Equal(t, 1, strings.Count(line, "\n"), line)
 		require.Contains(t, line, " addr="+master+" ")
 		shown = append(shown, values.ReplaceAllString(strings.TrimSuffix(line[:strings.Index(line, " resp=")], "\n"), "$1"))
+		m.do("MULTI")
+		m.do("SET a 2")
+		m.do("SET b 2")
+		m.do("EXEC")
+		eventually(t, c, "CLIENT LIST TYPE master", "cmd=exec")
+		m.do("CONFIG SET repl-ping-replica-period 1")
+		eventually(t, c, "CLIENT LIST TYPE master", "cmd=ping")
+		m.do("CONFIG SET repl-ping-replica-period 10")
 		require.Equal(t, "2", c.info("connected_clients"))
 		c.want("CLIENT LIST TYPE replica", "\"\"")
 		for _, kill := range []string{"TYPE master", "ADDR " + master, "ID " + regexp.MustCompile(`id=(\d+)`).FindStringSubmatch(line)[1]} {

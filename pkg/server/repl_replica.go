@@ -248,6 +248,10 @@ func (s *Server) applyUnit(fl *following, u repl.Unit) error {
 		}
 		c.w.Buf = c.w.Buf[:mark]
 	}
+	if cmd := s.commands[u.Name]; cmd != nil {
+		c.cmd = cmd // a ping and an EXEC, too: CLIENT LIST shows them
+	}
+	c.activeMs = s.nowMs
 	s.frozen--
 	fl.applying = false
 	s.chooseExpiry()
