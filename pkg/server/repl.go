@@ -137,9 +137,6 @@ func (s *Server) replicationConfigChanged(before *Config) {
 	}
 }
 
-// changeReplID gives the data a new replication ID.
-func (s *Server) changeReplID() { s.master.History((*repl.History).Promote) }
-
 // replicationAux returns what a snapshot says about the position of its data in the stream of
 // effects.
 func (s *Server) replicationAux() [][2]string {
