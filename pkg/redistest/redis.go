@@ -50,6 +50,22 @@ func Start(t testing.TB, dir string, args ...string) (addr string) {
 	return addr
 }
 
+// StartSentinel runs a Sentinel until the test ends that watches the master at addr, whom it calls "m", and alone
+// may fail over. It returns the address of the Sentinel and the file that it logs to.
+func StartSentinel(t testing.TB, dir, master string) (addr, log string) {
+	t.Helper()
+	Need(t, "redis-server")
+	host, port, err := net.SplitHostPort(master)
+	require.NoError(t, err)
+	n := strconv.Itoa(Port(t))
+	conf, log := filepath.Join(dir, "sentinel.conf"), filepath.Join(dir, "sentinel.log")
+	require.NoError(t, os.WriteFile(conf, []byte("port "+n+"\nbind 127.0.0.1\ndir "+dir+"\nlogfile "+log+
+		"\nsentinel monitor m "+host+" "+port+" 1\nsentinel down-after-milliseconds m 60000\n"), 0o600))
+	addr = net.JoinHostPort("127.0.0.1", n)
+	run(t, addr, []string{conf, "--sentinel"})
+	return addr, log
+}
+
 // Port returns a TCP port of 127.0.0.1 that is the test's alone until it ends.
 func Port(t testing.TB) int {
 	t.Helper()

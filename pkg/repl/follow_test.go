@@ -61,6 +61,9 @@ func newFake(t *testing.T, o FollowOptions) *fake {
 		for _, args := range u.Commands {
 			words = append(words, string(bytes.Join(args, []byte(" "))))
 		}
+		if len(words) != 1 {
+			words = append(words, u.Name)
+		}
 		m.events <- fmt.Sprintf("%s raw %d offset %d", strings.Join(words, ","), len(u.Raw), u.Offset)
 		return nil
 	}
@@ -129,7 +132,7 @@ func TestFollow(t *testing.T) {
 		m.send("\n+FULLRESYNC " + idA + " 100\r\n\n$8\r\nsnapshot" + command("SELECT 0") + command("SET a 1") + "\n" + command("PING") +
 			command("MULTI") + command("INCR a") + command("INCR b") + command("EXEC"))
 		m.expect(`load "snapshot" size 8 id a offset 100`)
-		m.expect("SELECT 0 raw 23 offset 123", "SET a 1 raw 27 offset 150", " raw 14 offset 164", "INCR a,INCR b raw 71 offset 235")
+		m.expect("SELECT 0 raw 23 offset 123", "SET a 1 raw 27 offset 150", "ping raw 14 offset 164", "INCR a,INCR b,exec raw 71 offset 235")
 		synctest.Wait()
 		require.Equal(t, Connected, m.f.Status().State)
 		require.Equal(t, "REPLCONF ACK 235", m.read(), "a second later")
@@ -137,7 +140,7 @@ func TestFollow(t *testing.T) {
 		m.send(command("REPLCONF GETACK *"))
 		require.Equal(t, "REPLCONF ACK 235", m.read(), "the offset before the question")
 		require.Equal(t, start, time.Now(), "at once")
-		m.expect(" raw 37 offset 272")
+		m.expect("replconf raw 37 offset 272")
 		require.Equal(t, "REPLCONF ACK 272", m.read())
 		id, offset := m.f.Position()
 		require.Equal(t, idA, id)

@@ -124,6 +124,11 @@ func (h *History) Promote() {
 	h.id = NewID()
 }
 
+// Disown gives the history a new ID and forgets the old ones, so that nobody who knows them can go on.
+func (h *History) Disown() {
+	h.id, h.id2, h.second = NewID(), "", -1
+}
+
 // Forget begins a new history that has nothing to do with this one, and drops the backlog.
 func (h *History) Forget() {
 	*h = *NewHistory()

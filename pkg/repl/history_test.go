@@ -96,6 +96,10 @@ func TestNamesOfAHistory(t *testing.T) {
 	require.False(t, h.CanContinue(a, 1), "only one former name is kept")
 	h.Rename("c")
 	require.True(t, h.CanContinue(b, 13))
+	h.Disown()
+	require.False(t, h.CanContinue("c", 13))
+	require.False(t, h.CanContinue(b, 13))
+	require.True(t, h.CanContinue(h.ID(), 13))
 
 	h.Reset("d", 5000)
 	require.Equal(t, int64(5000), h.Offset())

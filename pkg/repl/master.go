@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,8 +44,8 @@ type ReplicaState string
 // The states of a replica.
 const (
 	Handshaking ReplicaState = ""
-	WaitBgsave  ReplicaState = "wait_bgsave" // it waits for its snapshot
-	SendBulk    ReplicaState = "send_bulk"   // the snapshot is on its way
+	WaitBgsave  ReplicaState = "wait_bgsave" // it waits for its snapshot, or gets it while it is made
+	SendBulk    ReplicaState = "send_bulk"   // the file with the snapshot is on its way
 	Online      ReplicaState = "online"      // it gets the stream
 )
 
@@ -165,7 +163,7 @@ func (m *Master) Feed(b []byte) {
 	defer m.mu.Unlock()
 	m.h.Append(b)
 	for r := range m.replicas {
-		if m.h.offset-r.at.offset() > m.o.MaxBehind {
+		if r.at.b != nil && m.h.offset-r.at.offset() > m.o.MaxBehind {
 			m.end(r, ErrBehind)
 		}
 		r.signal()
@@ -257,9 +255,8 @@ func (r *Replica) ack(n int64, ok bool) {
 	if more {
 		r.acked = n
 	}
-	wasWaiting := r.state == SendBulk
-	if wasWaiting {
-		r.signal() // Run may wait for it, see sendSnapshot
+	if r.state != Online {
+		r.signal() // Run may wait for it, see streamSnapshot
 	}
 	r.m.mu.Unlock()
 	if onAck := r.m.options().OnAck; more && onAck != nil {
@@ -288,7 +285,7 @@ func (m *Master) PSync(r *Replica, id string, offset int64) (snapshot bool) {
 	if m.h.size == 0 {
 		m.h.Keep(m.o.Backlog)
 	}
-	if len(m.replicas) == 0 {
+	if !m.anyPlaced() {
 		m.lastPing = time.Now() // the first ping is due a period from now
 	}
 	m.replicas[r] = true
@@ -305,11 +302,57 @@ func (m *Master) PSync(r *Replica, id string, offset int64) (snapshot bool) {
 	}
 	r.full = true
 	if id != "" {
-		r.header = fmt.Sprintf("+FULLRESYNC %s %d\r\n", m.h.id, m.h.offset)
+		r.header = fullResync(m.h.id, m.h.offset)
+	}
+	if r.state != WaitBgsave {
+		m.o.Logf("Full resync requested by replica %s", r.addr())
 	}
 	r.at, r.state = m.h.cursor(m.h.offset), WaitBgsave
+	return true
+}
+
+// anyPlaced reports whether any replica gets the stream, or will from a place that is known. The caller holds
+// m.mu.
+func (m *Master) anyPlaced() bool {
+	for r := range m.replicas {
+		if r.at.b != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Expect puts the replica into the list while it waits for a snapshot to begin, before PSync or Join. It counts as
+// one that is connected from then on, and is ended as the others are.
+func (m *Master) Expect(r *Replica) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.err == nil {
+		m.replicas[r], r.state = true, WaitBgsave
+		m.o.Logf("Full resync requested by replica %s", r.addr())
+	}
+}
+
+// Join answers PSYNC, or the old SYNC, by the snapshot that another replica waits for: r gets the same one, and
+// the stream from the same place on. It reports false if the other is gone or has got its snapshot.
+func (m *Master) Join(r, other *Replica, old bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if other.err != nil || other.state != WaitBgsave || other.at.b == nil {
+		return false
+	}
+	m.replicas[r] = true
+	r.heardAt = time.Now()
+	r.full, r.at, r.state = true, other.at, WaitBgsave
+	if !old {
+		r.header = fullResync(m.h.id, r.at.offset())
+	}
 	m.o.Logf("Full resync requested by replica %s", r.addr())
 	return true
+}
+
+func fullResync(id string, offset int64) string {
+	return fmt.Sprintf("+FULLRESYNC %s %d\r\n", id, offset)
 }
 
 func (r *Replica) addr() string {
@@ -323,171 +366,6 @@ func (r *Replica) addr() string {
 // Streams reports whether a snapshot for the replica goes straight to its connection, and not by a file.
 func (r *Replica) Streams() bool { return r.m.options().Diskless && r.eof }
 
-// KeepAlive sends an empty line, which says to a replica whose PSYNC is not answered yet that we are
-// still there. Call it once a second until Run is called.
-func (r *Replica) KeepAlive() error {
-	r.Heard() // it has nothing to say yet
-	r.conn.SetWriteDeadline(time.Now().Add(r.m.options().Timeout))
-	_, err := io.WriteString(r.conn, "\n")
-	return err
-}
-
-// Run sends the answer to PSYNC, the snapshot if PSync asked for one, and the stream, until the
-// replica is gone, and returns why. snapshot writes the picture that was taken when PSync was called.
-// Run closes the connection.
-func (r *Replica) Run(snapshot func(w io.Writer) error) error {
-	err := r.run(snapshot)
-	r.m.mu.Lock()
-	delete(r.m.replicas, r)
-	if r.err != nil {
-		err = r.err
-	}
-	r.err = cmp.Or(r.err, errEnded)
-	r.m.mu.Unlock()
-	r.conn.Close()
-	r.m.membersMoved()
-	return err
-}
-
-func (r *Replica) run(snapshot func(w io.Writer) error) error {
-	if err := r.write([]byte(r.header)); err != nil {
-		return err
-	}
-	if r.full {
-		r.setState(SendBulk)
-		if err := r.sendSnapshot(snapshot); err != nil || r.rdbOnly {
-			return err
-		}
-		r.setState(Online)
-	}
-	r.m.membersMoved()
-	for {
-		r.m.mu.Lock()
-		b, err := r.at.next(), r.err
-		r.m.mu.Unlock()
-		switch {
-		case err != nil:
-			return err
-		case len(b) == 0:
-			<-r.wake
-		default:
-			if err := r.write(b); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-func (r *Replica) setState(s ReplicaState) {
-	r.m.mu.Lock()
-	r.state = s
-	r.m.mu.Unlock()
-}
-
-// write writes with a deadline: a peer that takes nothing for so long is gone.
-func (r *Replica) write(b []byte) error {
-	for len(b) > 0 {
-		part := b[:min(len(b), 256<<10)]
-		r.conn.SetWriteDeadline(time.Now().Add(r.m.options().Timeout))
-		n, err := r.conn.Write(part)
-		if err != nil {
-			return err
-		}
-		b = b[n:]
-	}
-	return nil
-}
-
-// Write lets a snapshot be streamed to the replica.
-func (r *Replica) Write(b []byte) (int, error) {
-	if err := r.write(b); err != nil {
-		return 0, err
-	}
-	r.Heard() // it is busy taking what we send, and may say nothing
-	return len(b), nil
-}
-
-// sendSnapshot sends the snapshot in one of the two framings.
-func (r *Replica) sendSnapshot(snapshot func(w io.Writer) error) error {
-	if r.Streams() && r.header != "" {
-		return r.streamSnapshot(snapshot)
-	}
-	f, err := r.snapshotFile(snapshot)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	size, err := f.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return err
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	if err := r.write(fmt.Appendf(nil, "$%d\r\n", size)); err != nil {
-		return err
-	}
-	_, err = io.Copy(r, f)
-	return err
-}
-
-// snapshotFile writes the snapshot to a file, since its length goes first, and keeps the replica
-// patient meanwhile.
-func (r *Replica) snapshotFile(snapshot func(w io.Writer) error) (*os.File, error) {
-	f, err := os.CreateTemp(r.m.options().TempDir, "temp-repl-*.rdb")
-	if err != nil {
-		return nil, err
-	}
-	done := make(chan error, 1)
-	go func() { done <- snapshot(f) }()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	var dead error
-	for {
-		select {
-		case err = <-done:
-			if err = cmp.Or(err, dead); err != nil {
-				f.Close()
-				os.Remove(f.Name())
-			}
-			return f, err
-		case <-tick.C:
-			if dead == nil {
-				dead = r.KeepAlive() // snapshot is not ours to interrupt, so it is waited for
-			}
-		}
-	}
-}
-
-// streamSnapshot sends a snapshot of unknown length between two marks. Behind the second one nothing
-// may follow until the replica has acknowledged: one that loads to its disk looks for the mark only
-// at the end of what it reads, and would wait for it for ever.
-func (r *Replica) streamSnapshot(snapshot func(w io.Writer) error) error {
-	mark := NewID()
-	if err := r.write([]byte("$EOF:" + mark + "\r\n")); err != nil {
-		return err
-	}
-	if err := snapshot(r); err != nil {
-		return err
-	}
-	r.m.mu.Lock()
-	r.acked = -1
-	r.m.mu.Unlock()
-	if err := r.write([]byte(mark)); err != nil {
-		return err
-	}
-	for {
-		r.m.mu.Lock()
-		acked, err := r.acked >= 0, r.err
-		r.m.mu.Unlock()
-		if acked || err != nil {
-			return err
-		}
-		<-r.wake
-	}
-}
-
 // Tick does what time demands: a ping to the replicas, and an end for those that are silent. Call it
 // once a second, under the lock of the engine since it may feed. ping is false on a server that is a
 // replica itself and only hands on its master's stream.
@@ -499,9 +377,9 @@ func (m *Master) Tick(ping bool) {
 		if r.state == Online && now.Sub(r.heardAt) > m.o.Timeout {
 			m.o.Logf("Disconnecting timedout replica (streaming sync): %s", r.addr())
 			m.end(r, ErrTimeout)
-			continue
+		} else if r.at.b != nil {
+			n++
 		}
-		n++
 	}
 	due := ping && n > 0 && now.Sub(m.lastPing) >= m.o.PingEvery
 	if due {
@@ -554,7 +432,11 @@ func (m *Master) Replicas() []ReplicaInfo {
 	infos := make([]ReplicaInfo, 0, len(list))
 	for _, r := range list {
 		host, _, _ := net.SplitHostPort(r.conn.RemoteAddr().String())
-		infos = append(infos, ReplicaInfo{cmp.Or(r.ip, host), r.port, r.state, max(r.acked, 0), time.Since(r.heardAt)})
+		var lag time.Duration // of one that has the data
+		if r.state == Online {
+			lag = time.Since(r.heardAt)
+		}
+		infos = append(infos, ReplicaInfo{cmp.Or(r.ip, host), r.port, r.state, max(r.acked, 0), lag})
 	}
 	return infos
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -88,7 +89,7 @@ func TestFullSync(t *testing.T) {
 		go func() { done <- r.Run(slow) }()
 		expect(t, conn, fmt.Sprintf("+FULLRESYNC %s 0\r\n", m.h.id))
 		expect(t, conn, "\n\n") // a sign of life a second
-		require.Equal(t, SendBulk, m.Replicas()[0].State)
+		require.Equal(t, WaitBgsave, m.Replicas()[0].State, "the file is not whole yet")
 		expect(t, conn, "$8\r\nsnapshotwhile the snapshot is written,")
 		synctest.Wait()
 		m.Feed([]byte("and after."))
@@ -138,6 +139,66 @@ func TestPartialSync(t *testing.T) {
 		m.EndAll()
 		require.Error(t, <-done)
 	}
+}
+
+// A replica that waits is one already, and who comes while a file is written gets it and the same stream. Whose
+// stream has begun takes nobody with it.
+func TestJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMaster(MasterOptions{PingEvery: 5 * time.Second})
+		first, there := pipe(t, m)
+		conf(first, "listening-port 7777")
+		m.Expect(first)
+		require.Equal(t, []ReplicaInfo{{"", 7777, WaitBgsave, 0, 0}}, m.Replicas())
+		late, lateThere := pipe(t, m)
+		require.False(t, m.Join(late, first, false), "it has no place yet")
+		time.Sleep(20 * time.Second)
+		m.Tick(true)
+		m.Feed([]byte("before"))
+		require.Equal(t, int64(0), m.Offset(), "nobody gets that, nor a ping")
+		require.True(t, m.PSync(first, "?", -1))
+		m.Tick(true)
+		require.Equal(t, int64(0), m.Offset(), "the first ping is due a period from now")
+		m.Feed([]byte("between"))
+		require.True(t, m.Join(late, first, false))
+		old, oldThere := pipe(t, m)
+		require.True(t, m.Join(old, late, true), "of those who ask by SYNC, too")
+		whole := make(chan struct{})
+		f, err := os.CreateTemp(t.TempDir(), "")
+		require.NoError(t, err)
+		file := func() (*os.File, error) { <-whole; return f, nil }
+		done := make(chan error)
+		for _, r := range []*Replica{first, late, old} {
+			go func() { done <- r.RunFile(file) }()
+		}
+		expect(t, there, fullResync(m.h.id, 0))
+		expect(t, lateThere, fullResync(m.h.id, 0))
+		for _, conn := range []net.Conn{there, lateThere, oldThere} {
+			expect(t, conn, "\n") // a sign of life
+		}
+		_, err = f.WriteString("snapshot")
+		require.NoError(t, err)
+		m.Feed([]byte(",after"))
+		close(whole)
+		expect(t, there, "$8\r\nsnapshotbetween,after")
+		synctest.Wait()
+		require.Equal(t, []ReplicaState{Online, SendBulk, SendBulk}, []ReplicaState{m.Replicas()[0].State, m.Replicas()[1].State, m.Replicas()[2].State})
+		another, _ := pipe(t, m)
+		for _, r := range []*Replica{first, late} {
+			require.False(t, m.Join(another, r, false), "that file is whole, and may be gone")
+		}
+		expect(t, lateThere, "$8\r\nsnapshotbetween,after")
+		expect(t, oldThere, "$8\r\nsnapshotbetween,after")
+		gone, _ := pipe(t, m)
+		m.PSync(gone, "?", -1)
+		gone.End()
+		require.False(t, m.Join(another, gone, false))
+		m.EndAll()
+		for range 3 {
+			require.ErrorIs(t, <-done, errEnded)
+		}
+		require.NoError(t, f.Close())
+	})
 }
 
 // Between the second mark and the first ACK there must be silence.

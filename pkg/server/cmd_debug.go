@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/repl"
 	"byor/pkg/store"
 )
 
@@ -148,7 +149,7 @@ func debugObject(c *Client) {
 }
 
 func debugChangeReplID(c *Client) {
-	c.s.changeReplID()
+	c.s.master.History((*repl.History).Disown)
 	c.w.OK()
 }
 

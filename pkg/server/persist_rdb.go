@@ -430,10 +430,13 @@ func (s *Server) afterFlushall() {
 	}
 }
 
+// savingRDB reports whether a snapshot is under way, to the dump or to replicas.
+func (s *Server) savingRDB() bool { return s.bgsave != nil || s.sending }
+
 func cmdSave(c *Client) {
 	c.replicateNothing() // saving resets the count of changes, which does not mean that something changed
 	switch {
-	case c.s.bgsave != nil:
+	case c.s.savingRDB():
 		c.fail("ERR Background save already in progress")
 	default:
 		c.s.saves++
@@ -453,7 +456,7 @@ func cmdBgsave(c *Client) {
 	}
 	s := c.s
 	switch {
-	case s.bgsave != nil:
+	case s.savingRDB():
 		c.fail("ERR Background save already in progress")
 	case s.snapshotting() && !schedule && !c.has(flagInExec):
 		c.fail("ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.")
@@ -477,11 +480,13 @@ func (s *Server) infoRDB(b *strings.Builder) {
 	}
 	if s.bgsave != nil {
 		bgsaveSec = s.nowMs/1000 - s.bgsaveTrySec
+	} else if s.sending && s.snap != nil {
+		bgsaveSec = int64(s.clock().Sub(s.snap.started).Seconds())
 	}
 	fields(b, "current_cow_peak", 0, "current_cow_size", 0, "current_cow_size_age", 0,
 		"current_fork_perc", fmt.Sprintf("%.2f", perc),
 		"current_save_keys_processed", keys, "current_save_keys_total", total,
-		"rdb_changes_since_last_save", s.dirty, "rdb_bgsave_in_progress", btoi(s.bgsave != nil),
+		"rdb_changes_since_last_save", s.dirty, "rdb_bgsave_in_progress", btoi(s.savingRDB()),
 		"rdb_last_save_time", s.lastSaveSec, "rdb_last_bgsave_status", okOrErr(!s.bgsaveFailed),
 		"rdb_last_bgsave_time_sec", s.bgsaveTookSec, "rdb_current_bgsave_time_sec", bgsaveSec,
 		"rdb_saves", s.saves, "rdb_last_cow_size", 0,

@@ -20,8 +20,10 @@ import (
 type replication struct {
 	master     *repl.Master
 	replStream stream
-	syncs      [2]*syncRound // that are to begin: by files, and streamed
-	replActive bool          // somebody follows, or may come back: master.Active as of the latest look
+	sync       *syncRound // that is to begin
+	syncing    *syncRound // whose file is being written
+	sending    bool       // a snapshot for replicas is under way, of either kind
+	replActive bool       // somebody follows, or may come back: master.Active as of the latest look
 	backlogIn  time.Time
 	sawReplica time.Time // when there was a replica last
 
@@ -134,9 +136,6 @@ func (s *Server) replicationConfigChanged(before *Config) {
 		s.following.f.Configure(s.linkOptions)
 	}
 }
-
-// changeReplID gives the data a new replication ID.
-func (s *Server) changeReplID() { s.master.History((*repl.History).Promote) }
 
 // replicationAux returns what a snapshot says about the position of its data in the stream of
 // effects.

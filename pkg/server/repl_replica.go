@@ -133,7 +133,7 @@ func (s *Server) stopFollowing() {
 	s.chooseExpiry()
 	s.replStream.selected = -1
 	if s.replActive {
-		s.changeReplID()
+		s.master.History((*repl.History).Promote)
 	}
 	s.master.EndAll()
 	s.log.setRole('M')
@@ -181,6 +181,9 @@ func (s *Server) loadFromMaster(fl *following, r io.Reader, id string, offset in
 	info.replID = "" // the position is that of the link, not the file's
 	s.adopt(st, info)
 	fl.link.db = s.store.DB(min(db, s.store.Len()-1))
+	s.nextID++ // to CLIENT LIST it is another client from here on, and the same one after a partial resync
+	fl.link.id, fl.link.cmd = s.nextID, nil
+	fl.link.createdMs, fl.link.activeMs = s.nowMs, s.nowMs
 	s.keepBacklog()
 	s.master.History(func(h *repl.History) { h.Reset(id, offset) })
 	s.master.EndAll()
@@ -201,6 +204,8 @@ func (s *Server) continueHistory(fl *following, id string) error {
 	if s.following != fl {
 		return context.Canceled
 	}
+	s.tick()
+	fl.link.activeMs = s.nowMs
 	_, offset := fl.f.Position()
 	changed := false
 	s.master.History(func(h *repl.History) {
@@ -248,6 +253,10 @@ func (s *Server) applyUnit(fl *following, u repl.Unit) error {
 		}
 		c.w.Buf = c.w.Buf[:mark]
 	}
+	if cmd := s.commands[u.Name]; cmd != nil {
+		c.cmd = cmd // a ping and an EXEC, too: CLIENT LIST shows them
+	}
+	c.activeMs = s.nowMs
 	s.frozen--
 	fl.applying = false
 	s.chooseExpiry()

@@ -1,33 +1,46 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"io"
+	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"byor/pkg/repl"
 )
 
-// Full resyncs. A snapshot costs a walk through all data, so that replicas who ask while one has not begun
-// yet share it: each gets the same bytes, and the stream from the same offset on. As in Redis it begins
-// when no other snapshot is under way, and one that is streamed (repl-diskless-sync) waits for
-// repl-diskless-sync-delay seconds from the first who asked, or until repl-diskless-sync-max-replicas have.
+// Full resyncs. A snapshot costs a walk through all data, so replicas share one where they can, as in Redis: each
+// gets the same bytes, and the stream from the same offset on.
+//   - Those who ask while none has begun wait for the same one. It begins when no other snapshot is under way. If
+//     all of them can take a stream (repl-diskless-sync), it waits for repl-diskless-sync-delay seconds from the
+//     first who asked, or until repl-diskless-sync-max-replicas have.
+//   - One that goes by a file takes up those who ask while it is written.
 
-// syncRound is a snapshot for replicas, until it begins.
+// syncRound is a snapshot for replicas. Guarded by the engine's lock until it begins, but for users.
 type syncRound struct {
-	streams bool // to the connections, not to files
-	asked   time.Time
 	members []*syncMember
+	streams bool // straight to the connections; known when it has begun
+
+	// What one by file has.
+	whole chan struct{} // closed when the file is whole, or never will be
+	file  *os.File
+	err   error
+	users atomic.Int32 // the last one removes the file
 }
 
 // syncMember is a replica in a round.
 type syncMember struct {
-	c      *Client
-	r      *repl.Replica
-	id     string
-	offset int64
-	begun  chan struct{} // closed when the snapshot has begun
+	c     *Client
+	r     *repl.Replica
+	id    string // as PSYNC stated it, "" for SYNC
+	asked time.Time
+	round *syncRound
+	begun chan struct{} // closed when the snapshot has begun
+
+	// What one that is streamed has.
 	chunks chan []byte   // its bytes; closed when it has ended
 	err    error         // why it ended; read after chunks is closed
 	gone   chan struct{} // closed when the replica takes no more
@@ -39,10 +52,10 @@ const syncQueue = 16
 // feedReplica answers PSYNC and writes the stream to the replica until it is gone. It runs in a
 // goroutine of its own, which is the only one that writes to the connection.
 func (s *Server) feedReplica(c *Client, r *repl.Replica, id string, offset int64) {
-	snapshot := func(io.Writer) error { return nil }
 	s.lock()
 	partial := false
 	s.master.History(func(h *repl.History) { partial = h.CanContinue(id, offset) })
+	var err error
 	switch {
 	case s.clients[c.id] != c || s.down.closed:
 		s.unlock()
@@ -54,30 +67,58 @@ func (s *Server) feedReplica(c *Client, r *repl.Replica, id string, offset int64
 		s.stats.syncPartialOK++
 		s.replActive, s.sawReplica = true, s.clock()
 		s.unlock()
+		err = r.Run(nil)
 	default:
-		m := s.joinSync(c, r, id, offset)
+		m := s.joinSync(&syncMember{c: c, r: r, id: id, asked: s.clock()})
 		s.unlock()
 		defer close(m.gone)
 		if !s.awaitSync(m) {
 			r.End()
 			return
 		}
-		snapshot = m.copyTo
+		err = m.run()
 	}
-	err := r.Run(snapshot)
 	s.logf(LevelNotice, "Connection with replica %s lost: %v", c.addr, err)
 }
 
-// joinSync puts the replica into the round that is to come. The engine's lock must be held.
-func (s *Server) joinSync(c *Client, r *repl.Replica, id string, offset int64) *syncMember {
-	m := &syncMember{c: c, r: r, id: id, offset: offset, begun: make(chan struct{}), chunks: make(chan []byte, syncQueue), gone: make(chan struct{})}
-	i := btoi(r.Streams())
-	if s.syncs[i] == nil {
-		s.syncs[i] = &syncRound{streams: r.Streams(), asked: s.clock()}
-		go s.runSync(s.syncs[i])
+// joinSync puts the replica into the round whose file is being written, else into the one that is to come. The
+// engine's lock must be held.
+func (s *Server) joinSync(m *syncMember) *syncMember {
+	s.stats.syncFull++
+	if m.id != "" && m.id != "?" {
+		s.stats.syncPartialErr++
 	}
-	s.syncs[i].members = append(s.syncs[i].members, m)
+	m.begun, m.chunks, m.gone = make(chan struct{}), make(chan []byte, syncQueue), make(chan struct{})
+	if s.syncing != nil && s.syncing.takesUp(s.master, m) {
+		s.logf(LevelNotice, "Waiting for end of BGSAVE for SYNC")
+		return m
+	}
+	if s.sync == nil {
+		s.sync = &syncRound{whole: make(chan struct{})}
+		s.sync.users.Add(1)
+		go s.runSync(s.sync)
+	}
+	s.sync.add(m)
+	s.master.Expect(m.r)
 	return m
+}
+
+func (round *syncRound) add(m *syncMember) {
+	round.members = append(round.members, m)
+	round.users.Add(1)
+	m.round = round
+}
+
+// takesUp adds the replica to a round that has begun, if somebody in it is still where it began.
+func (round *syncRound) takesUp(master *repl.Master, m *syncMember) bool {
+	for _, other := range round.members {
+		if master.Join(m.r, other.r, m.id == "") {
+			round.add(m)
+			close(m.begun)
+			return true
+		}
+	}
+	return false
 }
 
 // awaitSync waits for the snapshot to begin and keeps the replica patient meanwhile. It reports false when
@@ -110,67 +151,83 @@ func (s *Server) connected(c *Client) bool {
 func (s *Server) leaveSync(m *syncMember) bool {
 	s.lock()
 	defer s.unlock()
-	for _, round := range s.syncs {
-		if round == nil {
-			continue
-		}
-		if i := slices.Index(round.members, m); i >= 0 {
-			round.members = slices.Delete(round.members, i, i+1)
-			return true
-		}
+	if s.sync != m.round {
+		return false
 	}
-	return false
+	i := slices.Index(s.sync.members, m)
+	s.sync.members = slices.Delete(s.sync.members, i, i+1)
+	return true
+}
+
+// run serves a replica whose round has begun.
+func (m *syncMember) run() error {
+	if m.round.streams {
+		return m.r.Run(m.copyTo)
+	}
+	defer m.round.leave()
+	return m.r.RunFile(func() (*os.File, error) {
+		<-m.round.whole
+		return m.round.file, m.round.err
+	})
 }
 
 // runSync waits for the moment and sends the snapshot to all who are in the round by then.
 func (s *Server) runSync(round *syncRound) {
 	for {
 		s.lock()
-		if s.down.closed || s.syncIsDue(round) {
+		if s.down.closed || len(round.members) == 0 || s.syncIsDue(round) {
 			break
 		}
 		s.unlock()
 		time.Sleep(10 * time.Millisecond)
 	}
-	members := round.members
 	if s.down.closed { // who waits leaves the round and ends
 		s.unlock()
 		return
 	}
-	s.syncs[btoi(round.streams)] = nil
+	s.sync = nil
+	members := round.members
 	if len(members) == 0 {
 		s.unlock()
 		return
 	}
 	s.tick()
 	for _, m := range members {
-		s.master.PSync(m.r, m.id, m.offset) // the lock is held: what is marked here is one moment
-		s.stats.syncFull++
-		if m.id != "" && m.id != "?" {
-			s.stats.syncPartialErr++
+		if m.id != "" { // an old SYNC stays one
+			m.id = "?" // a partial resync was refused, and stays refused
 		}
+		s.master.PSync(m.r, m.id, -1) // the lock is held: what is marked here is one moment
 	}
 	s.replActive, s.sawReplica = true, s.clock()
 	s.replStream.selected = -1
 	sink := s.newRDBSink(false)
 	sn := s.beginSnapshot(sink)
+	s.sending = true
+	round.streams = s.canStream(round)
+	write, target := round.writeFile, "disk"
+	if round.streams {
+		write, target = round.stream, "replicas sockets"
+	} else {
+		s.syncing = round
+	}
+	dir := s.cfg.Dir
 	s.unlock()
-	s.logf(LevelNotice, "Starting a snapshot for %d replicas", len(members))
+	s.logf(LevelNotice, "Starting BGSAVE for SYNC with target: %s", target)
 	for _, m := range members {
 		close(m.begun)
 	}
-	sink.open(syncWriter(members))
-	err := sn.run()
-	if err == nil {
-		err = sink.close()
-	}
-	s.lock()
-	sn.end()
-	s.unlock()
-	for _, m := range members {
-		m.err = err
-		close(m.chunks)
-	}
+	write(dir, members, func(w io.Writer) error {
+		sink.open(w)
+		err := sn.run()
+		if err == nil {
+			err = sink.close()
+		}
+		s.lock()
+		sn.end()
+		s.syncing, s.sending = nil, false
+		s.unlock()
+		return err
+	})
 }
 
 // syncIsDue reports whether the round may begin. The engine's lock must be held.
@@ -178,12 +235,54 @@ func (s *Server) syncIsDue(round *syncRound) bool {
 	if s.snapshotting() || s.down.begun { // a shutdown that fails is no end
 		return false
 	}
-	if !round.streams {
+	if !s.canStream(round) {
 		return true
 	}
-	n := int64(len(round.members))
-	return s.clock().Sub(round.asked) >= time.Duration(s.cfg.ReplDisklessDelay)*time.Second ||
-		s.cfg.ReplDisklessMax > 0 && n >= s.cfg.ReplDisklessMax
+	if most := s.cfg.ReplDisklessMax; most > 0 && int64(len(round.members)) >= most {
+		return true
+	}
+	delay, now := time.Duration(s.cfg.ReplDisklessDelay)*time.Second, s.clock()
+	return slices.ContainsFunc(round.members, func(m *syncMember) bool { return now.Sub(m.asked) >= delay })
+}
+
+// canStream reports whether all members can take a stream, and shall.
+func (s *Server) canStream(round *syncRound) bool {
+	return !slices.ContainsFunc(round.members, func(m *syncMember) bool { return !m.r.Streams() })
+}
+
+// writeFile writes the snapshot to a file for all members.
+func (round *syncRound) writeFile(dir string, _ []*syncMember, write func(io.Writer) error) {
+	f, err := os.CreateTemp(dir, "temp-repl-*.rdb")
+	if err != nil {
+		err = cmp.Or(write(brokenWriter{err}), err) // which ends it
+	} else {
+		os.Remove(f.Name()) // so that nothing stays behind if we are killed; Windows keeps an open file
+		err = write(f)
+	}
+	round.file, round.err = f, err
+	close(round.whole)
+	round.leave()
+}
+
+// leave is called by each that has no more need of the file. The last one removes it.
+func (round *syncRound) leave() {
+	if round.users.Add(-1) == 0 && round.file != nil {
+		round.file.Close()
+		os.Remove(round.file.Name())
+	}
+}
+
+type brokenWriter struct{ err error }
+
+func (w brokenWriter) Write([]byte) (int, error) { return 0, w.err }
+
+// stream writes the snapshot to the connections of all members.
+func (round *syncRound) stream(_ string, members []*syncMember, write func(io.Writer) error) {
+	err := write(syncWriter(members))
+	for _, m := range members {
+		m.err = err
+		close(m.chunks)
+	}
 }
 
 // syncWriter writes to all members that are still there. The slowest sets the pace, until its own time-out.

@@ -3,8 +3,11 @@
 package server
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"net"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,18 +17,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"byor/pkg/redistest"
+	"byor/pkg/resp"
 )
 
 // Replicas that ask while no snapshot has begun share one: as many full resyncs, one walk, equal data, and
-// each gets the stream behind it whole.
+// each gets the stream behind it whole. Some of them that can take no stream make it a file for all.
 func TestSharedSnapshot(t *testing.T) {
-	for _, diskless := range []string{"no", "yes"} {
-		t.Run("repl-diskless-sync "+diskless, func(t *testing.T) {
+	for _, c := range []struct{ name, diskless, capa, target string }{
+		{"by a file", "no", "eof", "disk"}, {"streamed", "yes", "eof", "replicas sockets"}, {"mixed", "yes", "psync2", "disk"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			var log lockedBuffer
-			s, addr := startServer(t, "--repl-diskless-sync", diskless, "--repl-diskless-sync-delay", "3600", "--repl-diskless-sync-max-replicas", "1")
+			s, addr := startServer(t, "--repl-diskless-sync", c.diskless, "--repl-diskless-sync-delay", "3600", "--repl-diskless-sync-max-replicas", "5")
 			s.log.w = &log
-			c := dial(t, addr)
-			fill(c, 0, 20)
+			client := dial(t, addr)
+			fill(client, 0, 20)
 			s.lock()
 			hold := s.beginSnapshot(s.newRDBSink(false)) // something else is saved meanwhile, so that nobody is first
 			s.unlock()
@@ -40,19 +46,11 @@ func TestSharedSnapshot(t *testing.T) {
 			snapshots := make([]string, 5-len(servers))
 			var wg sync.WaitGroup
 			for i := range snapshots {
-				wg.Go(func() { snapshots[i] = askForAll(t, addr) })
+				wg.Go(func() { snapshots[i] = askForAll(t, addr, c.capa) })
 			}
-			require.Eventually(t, func() bool {
-				s.lock()
-				defer s.unlock()
-				n := 0
-				for _, round := range s.syncs {
-					if round != nil {
-						n += len(round.members)
-					}
-				}
-				return n == 5
-			}, time.Minute, 5*time.Millisecond)
+			awaitMembers(t, s, 5)
+			require.Equal(t, 5, strings.Count(string(client.do("INFO replication").Str), "state=wait_bgsave,offset=0,lag=0"), "they are replicas already")
+			require.Equal(t, "1", client.info("connected_clients"))
 			s.lock()
 			hold.end()
 			s.unlock()
@@ -63,28 +61,102 @@ func TestSharedSnapshot(t *testing.T) {
 			for _, r := range servers {
 				eventually(t, r, "INFO replication", "master_link_status:up")
 			}
-			fill(c, 20, 3)
+			fill(client, 20, 3)
 			for _, r := range servers {
-				sameData(t, c, r)
+				sameData(t, client, r)
 			}
-			require.Equal(t, "5", c.info("sync_full"))
-			rounds := map[string]int{"no": 1, "yes": 2}[diskless] // two kinds asked: some cannot take a stream
-			require.Equal(t, rounds, strings.Count(log.String(), "Starting a snapshot for"), log.String())
+			require.Equal(t, "5", client.info("sync_full"))
+			require.Equal(t, 1, strings.Count(log.String(), "Starting BGSAVE for SYNC with target: "), log.String())
+			require.Contains(t, log.String(), "Starting BGSAVE for SYNC with target: "+c.target)
 		})
 	}
 }
 
-// askForAll gets a snapshot as a replica that can take no stream, and returns it.
-func askForAll(t testing.TB, addr string) string {
+// awaitMembers waits until n replicas are in the round that is to come.
+func awaitMembers(t testing.TB, s *Server, n int) {
+	require.Eventually(t, func() bool {
+		s.lock()
+		defer s.unlock()
+		return s.sync != nil && len(s.sync.members) == n
+	}, time.Minute, 5*time.Millisecond)
+}
+
+// askForAll gets a snapshot as a replica, and returns it.
+func askForAll(t testing.TB, addr, capa string) string {
 	c := replicaConn(t, addr)
+	c.send("REPLCONF", "capa", capa)
+	require.Equal(t, "+OK", c.line())
 	c.send("PSYNC", "?", "-1")
 	require.Contains(t, c.line(), "+FULLRESYNC ")
-	n, err := strconv.Atoi(strings.TrimPrefix(c.line(), "$"))
+	return c.snapshot(t)
+}
+
+// snapshot reads a snapshot in either framing.
+func (c *testReplica) snapshot(t testing.TB) string {
+	header := c.line()
+	if mark, ok := strings.CutPrefix(header, "$EOF:"); ok {
+		var got []byte
+		for buf := make([]byte, 1<<20); !strings.HasSuffix(string(got[max(0, len(got)-40):]), mark); {
+			n, err := c.br.Read(buf)
+			require.NoError(t, err)
+			got = append(got, buf[:n]...)
+		}
+		return string(got[:len(got)-40])
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(header, "$"))
 	require.NoError(t, err)
 	b := make([]byte, n)
 	_, err = io.ReadFull(c.br, b)
 	require.NoError(t, err)
 	return string(b)
+}
+
+// Who asks while a file is being written gets the same one, and the stream from where it began. One that is
+// streamed takes up nobody.
+func TestSnapshotTakesUpLatecomers(t *testing.T) {
+	var log lockedBuffer
+	s, addr := startServer(t, "--repl-diskless-sync", "no")
+	s.log.w = &log
+	c := dial(t, addr)
+	c.want("DEBUG POPULATE 200000", "+OK")
+	first := replicaConn(t, addr)
+	first.send("PSYNC", "?", "-1")
+	here, there := net.Pipe()
+	late := &testReplica{testConn: &testConn{t: t, conn: there}, br: bufio.NewReader(there)}
+	require.Eventually(t, func() bool {
+		s.lock()
+		defer s.unlock()
+		if s.syncing == nil {
+			return false
+		}
+		s.effect(0, toReplicas, [][]byte{[]byte("SET"), []byte("between"), []byte("1")})
+		s.endUnit()
+		client := s.newClient(here)
+		m := s.joinSync(&syncMember{c: client, r: s.master.NewReplica(here), id: "?"})
+		require.Equal(t, s.syncing, m.round)
+		require.Len(t, m.round.members, 2)
+		require.True(t, s.savingRDB())
+		go m.run()
+		return true
+	}, time.Minute, 20*time.Microsecond)
+	answer := first.line()
+	require.Contains(t, answer, "+FULLRESYNC ")
+	require.Equal(t, answer, late.line())
+	one, two := make(chan string), make(chan string)
+	go func() { one <- first.snapshot(t) }()
+	go func() { two <- late.snapshot(t) }()
+	require.Equal(t, len(<-one), len(<-two))
+	for _, r := range []*testReplica{first, late} {
+		r.stream = resp.NewCommandReader(r.br)
+		require.Equal(t, "SELECT 0", r.next())
+		require.Equal(t, "SET between 1", r.next())
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "Starting BGSAVE for SYNC"), log.String())
+	left, err := filepath.Glob(filepath.Join(s.cfg.Dir, "temp-*"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+	there.Close()
+	c.want("SAVE", "+OK")
 }
 
 // A streamed snapshot waits for those who come soon after the first.
@@ -97,7 +169,7 @@ func TestSnapshotWaitsForOthers(t *testing.T) {
 	round := func() (due, there bool) {
 		s.lock()
 		defer s.unlock()
-		r := s.syncs[1]
+		r := s.sync
 		return r != nil && s.syncIsDue(r), r != nil && len(r.members) == 1
 	}
 	require.Eventually(t, func() bool { _, there := round(); return there }, time.Minute, 5*time.Millisecond)
@@ -126,26 +198,12 @@ func TestSharedSnapshotWithoutOne(t *testing.T) {
 		require.Equal(t, "+OK", r.line())
 		r.send("PSYNC", "?", "-1")
 	}
-	waiting := func(n int) {
-		require.Eventually(t, func() bool {
-			s.lock()
-			defer s.unlock()
-			return s.syncs[1] != nil && len(s.syncs[1].members) == n
-		}, time.Minute, 5*time.Millisecond)
-	}
-	waiting(3)
+	awaitMembers(t, s, 3)
 	leaves.Close()
-	waiting(2)
+	awaitMembers(t, s, 2)
 	s.lock()
 	hold.end()
 	s.unlock()
 	require.Contains(t, reads.line(), "+FULLRESYNC ")
-	mark := strings.TrimPrefix(reads.line(), "$EOF:")
-	got := make([]byte, 0, 41<<20)
-	for buf := make([]byte, 1<<20); !strings.HasSuffix(string(got[max(0, len(got)-40):]), mark); {
-		n, err := reads.br.Read(buf)
-		require.NoError(t, err)
-		got = append(got, buf[:n]...)
-	}
-	require.Greater(t, len(got), 40_000_000)
+	require.Greater(t, len(reads.snapshot(t)), 40_000_000)
 }
