@@ -28,11 +28,11 @@ func init() {
 }
 
 // cmdConfigGet replies the parameters that any of the patterns names, each once. One that is asked
-// for by its plain name is called as it was asked for.
+// for by its plain name first is called as it was asked for.
 func cmdConfigGet(c *Client) {
 	var names []string
 	add := func(name string) {
-		if !slices.Contains(names, name) {
+		if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
 			names = append(names, name)
 		}
 	}
@@ -61,46 +61,23 @@ func cmdConfigGet(c *Client) {
 // cmdConfigSet sets all of the given parameters or none.
 func cmdConfigSet(c *Client) {
 	if len(c.args)%2 != 0 {
-		c.fail("ERR wrong number of arguments for 'config|set' command")
+		c.fail(errSyntax)
+		return
+	}
+	set, refused := c.paramsToSet()
+	if refused != "" {
+		c.fail(refused)
 		return
 	}
 	s := c.s
 	before := *s.cfg
 	before.other = maps.Clone(before.other)
-	var set []string // by the names used: an alias is not its parameter, as in Redis
-	for i := 2; i < len(c.args); i += 2 {
-		name := string(c.args[i])
-		p := findParam(strings.ToLower(name))
-		if p != nil && p.secret() {
-			c.hide(i + 1)
-		}
-		msg := ""
-		switch {
-		case p == nil:
+	for i, p := range set {
+		if err := p.set(s.cfg, string(c.args[2*i+3])); err != nil {
 			*s.cfg = before
-			c.fail("ERR Unknown option or number of arguments for CONFIG SET - '" + name + "'")
-			return
-		case p.immutable:
-			msg = "can't set immutable config"
-		case p.protected && !c.may(s.cfg.EnableProtectedConfigs):
-			msg = "can't set protected config"
-		case p.settled && s.loading:
-			*s.cfg = before
-			c.fail(errLoading)
-			return
-		case slices.Contains(set, strings.ToLower(name)):
-			msg = "duplicate parameter"
-		default:
-			if err := p.set(s.cfg, string(c.args[i+1])); err != nil {
-				msg = err.Error()
-			}
-		}
-		if msg != "" {
-			*s.cfg = before
-			c.fail("ERR CONFIG SET failed (possibly related to argument '" + name + "') - " + msg)
+			c.fail(configSetFailed(string(c.args[2*i+2]), err.Error()))
 			return
 		}
-		set = append(set, strings.ToLower(name))
 	}
 	if err := s.configChanged(&before); err != nil {
 		*s.cfg = before
@@ -109,10 +86,48 @@ func cmdConfigSet(c *Client) {
 		if f, ok := err.(configFailure); ok {
 			about = f.param
 		}
-		c.fail("ERR CONFIG SET failed (possibly related to argument '" + about + "') - " + err.Error())
+		c.fail(configSetFailed(about, err.Error()))
 		return
 	}
 	c.w.OK()
+}
+
+func configSetFailed(about, reason string) string {
+	return "ERR CONFIG SET failed (possibly related to argument '" + about + "') - " + reason
+}
+
+// paramsToSet looks up what CONFIG SET names, before any value is looked at, or says which of them cannot be
+// set. It hides the secrets of all of them.
+func (c *Client) paramsToSet() (set []*param, refused string) {
+	var names []string // as they were used: an alias is not its parameter, as in Redis
+	for i := 2; i < len(c.args); i += 2 {
+		name := strings.ToLower(string(c.args[i]))
+		p := findParam(name)
+		if p != nil && p.secret() {
+			c.hide(i + 1)
+		}
+		if refused == "" {
+			refused = c.refusesToSet(p, string(c.args[i]), slices.Contains(names, name))
+		}
+		set, names = append(set, p), append(names, name)
+	}
+	return set, refused
+}
+
+func (c *Client) refusesToSet(p *param, name string, again bool) string {
+	switch {
+	case p == nil:
+		return "ERR Unknown option or number of arguments for CONFIG SET - '" + name + "'"
+	case p.immutable:
+		return configSetFailed(name, "can't set immutable config")
+	case p.protected && !c.may(c.s.cfg.EnableProtectedConfigs):
+		return configSetFailed(name, "can't set protected config")
+	case p.settled && c.s.loading:
+		return errLoading
+	case again:
+		return configSetFailed(name, "duplicate parameter")
+	}
+	return ""
 }
 
 // configChanged carries changes that CONFIG SET made to where they take effect.

@@ -225,13 +225,13 @@ func debugProtocol(c *Client) {
 func debugQuicklistThreshold(c *Client) {
 	const most = 1<<32 - 1<<20 // "slightly below 4gb" in Redis
 	n, err := parseMemory(string(c.args[2]))
-	if err != nil && len(c.args[2]) > 0 || n > most {
+	if err != nil || n > most {
 		c.fail("ERR argument must be a memory value bigger than 1 and smaller than 4gb")
 		return
 	}
 	if n == 0 {
 		n = store.DefaultListPackedThreshold
 	}
-	store.Encodings.ListPackedThreshold.Store(n)
+	store.Encodings.ListPackedThreshold.Store(int64(n))
 	c.w.OK()
 }

@@ -217,7 +217,7 @@ func (c *Client) expireEntry(e *store.Entry, atMs int64) {
 	}
 	key := e.Key()
 	c.db.Remove(e)
-	c.replicateStrings("DEL", key)
+	c.replicate(deletion(c.s.cfg.LazyExpire), []byte(key))
 }
 
 func cmdSetnx(c *Client) {
@@ -268,7 +268,7 @@ func cmdGetdel(c *Client) {
 	}
 	c.bulkString(v)
 	c.del(c.args[1])
-	c.replicate([]byte("DEL"), c.args[1])
+	c.replicate(deletion(c.s.cfg.LazyUserDel), c.args[1])
 }
 
 func cmdGetex(c *Client) {

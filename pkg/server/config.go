@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"byor/pkg/resp"
@@ -53,6 +52,7 @@ type Config struct {
 	LatencyPercentiles  []float64
 	ActiveRehashing     bool
 	LazyExpire          bool // replicate UNLINK instead of DEL
+	LazyUserDel         bool
 	LazyEviction        bool
 	EvictionTenacity    int64 // 0 to 100
 	PidFile             string
@@ -265,8 +265,11 @@ func (c *Config) directive(args [][]byte) string {
 			return ""
 		}
 	}
-	if p == nil || len(words) == 0 && name != "save" {
+	if p == nil {
 		return "Bad directive or wrong number of arguments"
+	}
+	if len(words) == 0 && name != "save" {
+		return "wrong number of arguments"
 	}
 	if p.name == "save" && value != "" && !c.saveGiven() {
 		c.Save = nil // the first save line replaces the defaults, the others add to it
@@ -298,38 +301,6 @@ func (c *Config) addSave(words []string) string {
 	c.Save = append(c.Save, points...)
 	c.other["\x00save"] = "given"
 	return ""
-}
-
-func parseSave(v string) ([]SavePoint, error) {
-	words := strings.Fields(v)
-	if len(words)%2 != 0 {
-		return nil, errors.New("Invalid save parameters") //nolint:staticcheck // Redis's words
-	}
-	var points []SavePoint
-	for i := 0; i < len(words); i += 2 {
-		sec, err1 := strconv.ParseInt(words[i], 10, 64)
-		n, err2 := strconv.ParseInt(words[i+1], 10, 64)
-		if err1 != nil || err2 != nil || sec < 1 || n < 0 {
-			return nil, errors.New("Invalid save parameters") //nolint:staticcheck // Redis's words
-		}
-		points = append(points, SavePoint{sec, n})
-	}
-	return points, nil
-}
-
-// parseMemory parses "100", "64mb", "1gb", "1k" as Redis's memtoull does.
-func parseMemory(v string) (int64, error) {
-	i := 0
-	for i < len(v) && (v[i] >= '0' && v[i] <= '9' || v[i] == '-' && i == 0) {
-		i++
-	}
-	n, err := strconv.ParseInt(v[:i], 10, 64)
-	mul := map[string]int64{"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 1000_000, "mb": 1 << 20,
-		"g": 1000_000_000, "gb": 1 << 30}[strings.ToLower(v[i:])]
-	if err != nil || mul == 0 || n < 0 || n > (1<<63-1)/mul {
-		return 0, errors.New("argument must be a memory value")
-	}
-	return n * mul, nil
 }
 
 // applyConfig carries changed parameters to where they take effect.

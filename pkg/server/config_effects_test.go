@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,48 +26,80 @@ func TestEveryParameter(t *testing.T) {
 	f, err := os.Open(filepath.Join("testdata", "config-parameters.txt"))
 	require.NoError(t, err)
 	defer f.Close()
-	tests := testNames(t)
+	tests := testSources(t)
 	_, addr := startServer(t)
 	c := dial(t, addr)
 	for sc := bufio.NewScanner(f); sc.Scan(); {
 		name := sc.Text()
 		p := findParam(name)
 		require.NotNil(t, p, "%s is unknown", name)
-		if !p.inert {
-			shown := shownBy[p.name]
-			require.NotEmpty(t, shown, "%s: no test shows its effect", name)
-			require.True(t, tests[shown], "%s: there is no %s", name, shown)
+		if p.inert {
+			refusesAllButTheDefault(t, c, p, name)
 			continue
 		}
-		def := p.get(DefaultConfig())
-		c.send("CONFIG", "SET", name, def)
-		is := show(c.read())
-		c.send("CONFIG", "SET", name, def+"7")
-		other := show(c.read())
-		if p.immutable {
-			require.Contains(t, is, "can't set immutable config", name)
-		} else {
-			require.Equal(t, "+OK", is, name)
-		}
-		require.Contains(t, other, "-ERR CONFIG SET failed (possibly related to argument '"+name+"')")
-		require.Error(t, p.set(DefaultConfig(), def+"7"), "%s in a file", name)
-		require.Equal(t, def, show(c.do("CONFIG GET " + name).Elems[1])[1:len(def)+1], name)
+		shown := shownBy[p.name]
+		require.NotEmpty(t, shown, "%s: no test shows its effect", name)
+		require.Contains(t, tests[shown], p.name, "%s: %s does not set it", name, shown)
 	}
 }
 
-// testNames returns the names of the tests of this package.
-func testNames(t *testing.T) map[string]bool {
+// sameWhatever are the parameters about how Redis does something inside that is done another way here, with the
+// same effect for every value. See sameParams.
+var sameWhatever = []string{"lazyfree-lazy-server-del", "lazyfree-lazy-user-flush", "replica-lazy-flush", "io-threads-do-reads",
+	"sanitize-dump-payload", "dynamic-hz"}
+
+// refusesAllButTheDefault tries a parameter that asks for something this server cannot do with values of all
+// kinds. One of them is a good one for Redis, and refused for what it asks.
+func refusesAllButTheDefault(t *testing.T, c *testConn, p *param, name string) {
+	def := p.get(DefaultConfig())
+	c.send("CONFIG", "SET", name, def)
+	is := show(c.read())
+	if p.immutable {
+		require.Contains(t, is, "can't set immutable config", name)
+	} else {
+		require.Equal(t, "+OK", is, name)
+	}
+	if slices.Contains(sameWhatever, p.name) {
+		return
+	}
+	unsupported := 0
+	for _, v := range []string{"yes", "no", "1", "7", "systemd", "local1", "swapdb", "panic", "allchannels", "hostname", "optional", "relative", "1 2 3", "KEA", "!"} {
+		err := p.set(DefaultConfig(), v)
+		if v == def {
+			require.NoError(t, err, name)
+			continue
+		}
+		require.Error(t, err, "%s %s", name, v)
+		if strings.Contains(err.Error(), "does not support any value but") || p.name == "activedefrag" && strings.Contains(err.Error(), "cannot be enabled") {
+			unsupported++
+		}
+		c.send("CONFIG", "SET", name, v)
+		require.Contains(t, show(c.read()), "-ERR CONFIG SET failed (possibly related to argument '"+name+"')")
+	}
+	require.NotZero(t, unsupported, "%s: none of the values is one for Redis", name)
+	require.Equal(t, def, string(c.do("CONFIG GET " + name).Elems[1].Str), name)
+}
+
+// testSources returns the tests of this package by name, each with the functions of the tests that it calls.
+func testSources(t *testing.T) map[string]string {
 	files, err := filepath.Glob("*_test.go")
 	require.NoError(t, err)
-	names := map[string]bool{}
+	functions := map[string]string{}
 	for _, f := range files {
 		b, err := os.ReadFile(f)
 		require.NoError(t, err)
-		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)`).FindAllStringSubmatch(string(b), -1) {
-			names[m[1]] = true
+		for _, m := range regexp.MustCompile(`(?ms)^func (\w+).*?^}`).FindAllStringSubmatch(string(b), -1) {
+			functions[m[1]] = m[0]
 		}
 	}
-	return names
+	sources := map[string]string{}
+	for name, source := range functions {
+		sources[name] = source
+		for _, m := range regexp.MustCompile(`\b(\w+)\(`).FindAllStringSubmatch(source, -1) {
+			sources[name] += functions[m[1]]
+		}
+	}
+	return sources
 }
 
 // shownBy names the test that tries the parameter's effect.
@@ -82,8 +115,8 @@ var shownBy = map[string]string{
 	"lfu-log-factor": "TestLFUSettings", "lfu-decay-time": "TestLFUSettings", "slowlog-log-slower-than": "TestSlowlogSettings",
 	"slowlog-max-len": "TestSlowlogSettings", "latency-monitor-threshold": "TestLatencySettings", "latency-tracking": "TestLatencySettings",
 	"latency-tracking-info-percentiles": "TestLatencySettings", "active-expire-effort": "TestExpiryBudget", "activerehashing": "TestRehashing",
-	"lazyfree-lazy-expire": "TestLazyDeletesInTheStream", "lazyfree-lazy-eviction": "TestLazyDeletesInTheStream",
-	"pidfile": "TestPidFile", "shutdown-timeout": "TestShutdownWords", "shutdown-on-sigterm": "TestShutdownWords",
+	"lazyfree-lazy-expire": "TestLazyDeletesInTheStream", "lazyfree-lazy-eviction": "TestLazyDeletesInTheStream", "lazyfree-lazy-user-del": "TestLazyDeletesInTheStream",
+	"pidfile": "TestPidFile", "shutdown-timeout": "TestShutdownTimeout", "shutdown-on-sigterm": "TestShutdownWords",
 	"shutdown-on-sigint": "TestShutdownWords", "enable-debug-command": "TestProtectedCommands",
 	"enable-protected-configs": "TestProtectedCommands", "enable-module-command": "TestProtectedCommands",
 	"dir": "TestProtectedCommands", "dbfilename": "TestSnapshotBothWays", "save": "TestSavePointsAndMisconf",
@@ -129,11 +162,23 @@ func TestParameterValuesLikeRedis(t *testing.T) {
 		"repl-diskless-sync-max-replicas 2", "lazyfree-lazy-expire yes", "lazyfree-lazy-user-del maybe", "databases 3", "io-threads 4", "nosuch 1",
 		"hz", "hz 1 hz 2", "hz 7 nosuch 1", "hz 8 timeout -1", "timeout 0 HZ 9", "replica-lazy-flush yes slave-lazy-flush no", "slave-priority 7", "requirepass ''",
 		"unixsocketperm 700", "replicaof 'a 1'", "cluster-enabled yes", "activerehashing no", "dynamic-hz no", "repl-ping-replica-period 0", "repl-ping-slave-period 3",
+		"hz abc nosuch 1", "hz abc databases 5", "databases 5 hz abc", "timeout 01", "timeout +1", "timeout ' 1'", "timeout -0", "timeout 9223372036854775808",
+		"hll-sparse-max-bytes ''", "hll-sparse-max-bytes b", "hll-sparse-max-bytes 99999999999999999999", "hll-sparse-max-bytes 1.5", "hll-sparse-max-bytes 1tb",
+		"repl-backlog-size ''", "proto-max-bulk-len 99999999999999999999", "maxmemory ''", "maxmemory '1 mb'", "save '10  1'", "save ' '", "save '10 '", "save '10 1'",
+		"client-output-buffer-limit ''", "client-output-buffer-limit 'normal  0 0 0'", "client-output-buffer-limit 'normal 0 0 1.5'",
+		"shutdown-on-sigint 'force now save save'", "shutdown-on-sigint 'default force'", "shutdown-on-sigint 'save  now'", "shutdown-on-sigint default",
+		"latency-tracking-info-percentiles '50  99'", "latency-tracking-info-percentiles '0x10 0x1p4'", "latency-tracking-info-percentiles ' 1'",
+		"bind '1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17'", "bind '127.0.0.1  -::1'",
+		"list-compress-depth x", "list-compress-depth -1", "list-compress-depth 0", "active-defrag-ignore-bytes 100mb", "active-defrag-ignore-bytes ''",
+		"active-defrag-cycle-max 100", "maxmemory-clients 0%", "maxmemory-clients 0mb", "maxmemory-clients 101%", "maxmemory-clients -5%", "maxmemory-clients x",
+		"notify-keyspace-events xyz", "notify-keyspace-events ''", "oom-score-adj maybe", "oom-score-adj-values '1 2'", "oom-score-adj-values '0 1 3000'",
+		"tls-auth-clients maybe", "tls-session-cache-size x", "repl-diskless-load maybe", "cluster-preferred-endpoint-type x", "cluster-node-timeout -1",
+		"crash-log-enabled maybe", "ignore-warnings ''", "acl-pubsub-default x", "busy-reply-threshold -1",
 	} {
 		line := "CONFIG SET " + row
 		require.Equal(t, show(theirs.do(line)), show(ours.do(line)), line)
 		name, _, _ := strings.Cut(row, " ")
-		if name == "port" { // each has its own
+		if name == "port" || name == "bind" { // each has its own
 			continue
 		}
 		get := "CONFIG GET " + name

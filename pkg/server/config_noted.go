@@ -31,18 +31,38 @@ func same(name, def string, words ...string) param {
 
 var yesOrNo = []string{"yes", "no"}
 
-// only is a parameter that asks for something this server does not have. Its default is accepted;
-// anything else is refused rather than ignored.
-func only(name, def string) param {
-	p := remembered(name, def)
-	p.set = func(c *Config, v string) error {
-		if !strings.EqualFold(v, def) {
+// only is a parameter that asks for something this server does not have. What Redis does not take as its value
+// is refused in Redis's words, and of what it takes only the default is accepted.
+func only(p param) param {
+	parse, show, def := p.set, p.get, p.def
+	p.inert = true
+	p.get = func(*Config) string { return def }
+	p.set = func(_ *Config, v string) error {
+		var tried Config
+		if err := parse(&tried, v); err != nil {
+			return err
+		}
+		if show(&tried) != def {
 			return fmt.Errorf("this server does not support any value but '%s'", def)
 		}
-		c.other[name] = def
 		return nil
 	}
 	return p
+}
+
+// What has no field of its own is tried in a configuration that is thrown away, see only: any field will do.
+func someInt(c *Config) *int64   { return &c.Port }
+func someBool(c *Config) *bool   { return &c.AppendOnly }
+func someText(c *Config) *string { return &c.Dir }
+
+func onlyText(name, def string) param { return only(stringParam(name, def, someText)) }
+
+func onlyBool(name string, def bool) param { return only(boolParam(name, def, someBool)) }
+
+func onlyInt(name string, def, lo, hi int64) param { return only(intParam(name, def, lo, hi, someInt)) }
+
+func onlyWord(name, def string, words ...string) param {
+	return only(enumParam(name, def, someText, words...))
 }
 
 // remembered is a parameter whose value is kept only to be shown.
@@ -56,7 +76,7 @@ func remembered(name, def string) param {
 // the system is told to write out.
 func sameParams() []param {
 	return []param{
-		same("lazyfree-lazy-server-del", "no", yesOrNo...), same("lazyfree-lazy-user-del", "no", yesOrNo...),
+		same("lazyfree-lazy-server-del", "no", yesOrNo...),
 		same("lazyfree-lazy-user-flush", "no", yesOrNo...), alias("slave-lazy-flush", same("replica-lazy-flush", "no", yesOrNo...)),
 		fixed(same("io-threads-do-reads", "no", yesOrNo...)), same("sanitize-dump-payload", "no", "no", "yes", "clients"),
 		same("dynamic-hz", "yes", yesOrNo...), // the work of a period does not grow with the clients
@@ -65,42 +85,128 @@ func sameParams() []param {
 
 // onlyParams are what a Redis can do and this server cannot, or does in one way alone.
 func onlyParams() []param {
-	list := func(wrap func(param) param, pairs ...string) (out []param) {
-		for i := 0; i < len(pairs); i += 2 {
-			out = append(out, wrap(only(pairs[i], pairs[i+1])))
-		}
-		return out
+	return slices.Concat(onlyProcess(), onlyData(), onlyDefrag(), onlyCluster(), onlyTLS())
+}
+
+// onlyProcess is about the process and the machine it runs on.
+func onlyProcess() []param {
+	list := []param{
+		fixed(onlyBool("always-show-logo", false)), fixed(onlyBool("daemonize", false)), fixed(onlyBool("set-proc-title", true)),
+		fixed(onlyBool("disable-thp", true)), fixed(onlyBool("syslog-enabled", false)), fixed(onlyText("syslog-ident", "redis")),
+		fixed(onlyWord("syslog-facility", "local0", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7")),
+		fixed(onlyWord("supervised", "no", "upstart", "systemd", "auto", "no")), fixed(onlyInt("socket-mark-id", 0, 0, 1<<32-1)),
+		onlyText("proc-title-template", "{title} {listen-addr} {server-mode}"), onlyText("ignore-warnings", ""), onlyText("bind-source-addr", ""),
+		onlyBool("jemalloc-bg-thread", true), onlyBool("crash-log-enabled", true), onlyBool("crash-memcheck-enabled", true),
+		onlyWord("oom-score-adj", "no", "no", "yes", "relative", "absolute"), only(oomScores()),
 	}
-	plain := func(p param) param { return p }
-	slave := func(newer, older, def string) param { return alias(older, only(newer, def)) }
-	return slices.Concat(
-		list(fixed, "always-show-logo", "no", "daemonize", "no", "supervised", "no", "set-proc-title", "yes", "disable-thp", "yes",
-			"syslog-enabled", "no", "syslog-ident", "redis", "syslog-facility", "local0", "aclfile", "", "socket-mark-id", "0",
-			"server_cpulist", "", "bio_cpulist", "", "aof_rewrite_cpulist", "", "bgsave_cpulist", "",
-			"cluster-enabled", "no", "cluster-config-file", "nodes.conf", "cluster-port", "0", "ignore-warnings", ""),
-		list(plain, "proc-title-template", "{title} {listen-addr} {server-mode}", "jemalloc-bg-thread", "yes",
-			"rdb-save-incremental-fsync", "yes", "aof-rewrite-incremental-fsync", "yes", "rdb-del-sync-files", "no",
-			"notify-keyspace-events", "", "tracking-table-max-keys", "1000000",
-			"maxmemory-clients", "0", "repl-diskless-load", "disabled", "propagation-error-behavior", "ignore",
-			"replica-ignore-disk-write-errors", "no", "acllog-max-len", "128", "acl-pubsub-default", "resetchannels",
-			"crash-log-enabled", "yes", "crash-memcheck-enabled", "yes", "aof-disable-auto-gc", "no", "bind-source-addr", "",
-			"list-compress-depth", "0", "active-defrag-ignore-bytes", "104857600", "active-defrag-threshold-lower", "10",
-			"active-defrag-threshold-upper", "100", "active-defrag-cycle-min", "1", "active-defrag-cycle-max", "25",
-			"active-defrag-max-scan-fields", "1000"),
-		list(multiWord, "oom-score-adj", "no", "oom-score-adj-values", "0 200 800"),
-		list(plain, "cluster-allow-pubsubshard-when-down", "yes", "cluster-allow-reads-when-down", "no",
-			"cluster-allow-replica-migration", "yes", "cluster-announce-bus-port", "0", "cluster-announce-hostname", "",
-			"cluster-announce-ip", "", "cluster-announce-port", "0", "cluster-announce-tls-port", "0", "cluster-link-sendbuf-limit", "0",
-			"cluster-migration-barrier", "1", "cluster-node-timeout", "15000", "cluster-preferred-endpoint-type", "ip",
-			"cluster-require-full-coverage", "yes"),
-		list(plain, "tls-port", "0", "tls-auth-clients", "yes", "tls-ca-cert-dir", "", "tls-ca-cert-file", "", "tls-cert-file", "",
-			"tls-ciphers", "", "tls-ciphersuites", "", "tls-client-cert-file", "", "tls-client-key-file", "", "tls-client-key-file-pass", "",
-			"tls-cluster", "no", "tls-dh-params-file", "", "tls-key-file", "", "tls-key-file-pass", "", "tls-prefer-server-ciphers", "no",
-			"tls-protocols", "", "tls-replication", "no", "tls-session-cache-size", "20480", "tls-session-cache-timeout", "300",
-			"tls-session-caching", "yes"),
-		[]param{slave("cluster-replica-no-failover", "cluster-slave-no-failover", "no"),
-			slave("cluster-replica-validity-factor", "cluster-slave-validity-factor", "10"),
-			alias("lua-time-limit", only("busy-reply-threshold", "5000")), noDefrag()})
+	for _, cpus := range []string{"server_cpulist", "bio_cpulist", "aof_rewrite_cpulist", "bgsave_cpulist"} {
+		list = append(list, fixed(onlyText(cpus, "")))
+	}
+	return list
+}
+
+// onlyData is about what is done with the data, and for whom.
+func onlyData() []param {
+	return []param{
+		onlyBool("rdb-save-incremental-fsync", true), onlyBool("aof-rewrite-incremental-fsync", true), onlyBool("rdb-del-sync-files", false),
+		onlyBool("aof-disable-auto-gc", false), onlyBool("replica-ignore-disk-write-errors", false),
+		onlyWord("repl-diskless-load", "disabled", "disabled", "on-empty-db", "swapdb"),
+		onlyWord("propagation-error-behavior", "ignore", "ignore", "panic", "panic-on-replicas"),
+		only(keyspaceEvents()), onlyInt("tracking-table-max-keys", 1000000, 0, maxLong), only(clientMemory()),
+		fixed(onlyText("aclfile", "")), onlyInt("acllog-max-len", 128, 0, maxLong),
+		onlyWord("acl-pubsub-default", "resetchannels", "allchannels", "resetchannels"),
+		onlyInt("list-compress-depth", 0, 0, maxInt), alias("lua-time-limit", onlyInt("busy-reply-threshold", 5000, 0, maxLong)),
+	}
+}
+
+func onlyDefrag() []param {
+	return []param{
+		noDefrag(), only(atLeast(1, memParam("active-defrag-ignore-bytes", "104857600", someInt))),
+		onlyInt("active-defrag-threshold-lower", 10, 0, 1000), onlyInt("active-defrag-threshold-upper", 100, 0, 1000),
+		onlyInt("active-defrag-cycle-min", 1, 1, 99), onlyInt("active-defrag-cycle-max", 25, 1, 99),
+		onlyInt("active-defrag-max-scan-fields", 1000, 1, maxLong),
+	}
+}
+
+func onlyCluster() []param {
+	return []param{
+		fixed(onlyBool("cluster-enabled", false)), fixed(onlyText("cluster-config-file", "nodes.conf")), fixed(onlyInt("cluster-port", 0, 0, 65535)),
+		onlyBool("cluster-allow-pubsubshard-when-down", true), onlyBool("cluster-allow-reads-when-down", false),
+		onlyBool("cluster-allow-replica-migration", true), onlyBool("cluster-require-full-coverage", true),
+		onlyInt("cluster-announce-bus-port", 0, 0, 65535), onlyInt("cluster-announce-port", 0, 0, 65535), onlyInt("cluster-announce-tls-port", 0, 0, 65535),
+		onlyText("cluster-announce-hostname", ""), onlyText("cluster-announce-ip", ""),
+		onlyInt("cluster-migration-barrier", 1, 0, maxInt), onlyInt("cluster-node-timeout", 15000, 0, maxLong),
+		only(memParam("cluster-link-sendbuf-limit", "0", someInt)),
+		onlyWord("cluster-preferred-endpoint-type", "ip", "ip", "hostname", "unknown-endpoint"),
+		alias("cluster-slave-no-failover", onlyBool("cluster-replica-no-failover", false)),
+		alias("cluster-slave-validity-factor", onlyInt("cluster-replica-validity-factor", 10, 0, maxInt)),
+	}
+}
+
+func onlyTLS() []param {
+	list := []param{
+		onlyInt("tls-port", 0, 0, 65535), onlyWord("tls-auth-clients", "yes", "no", "yes", "optional"), onlyBool("tls-cluster", false),
+		onlyBool("tls-prefer-server-ciphers", false), onlyBool("tls-replication", false), onlyBool("tls-session-caching", true),
+		onlyInt("tls-session-cache-size", 20480, 0, maxInt), onlyInt("tls-session-cache-timeout", 300, 0, maxInt),
+	}
+	for _, text := range []string{"ca-cert-dir", "ca-cert-file", "cert-file", "ciphers", "ciphersuites", "client-cert-file", "client-key-file",
+		"client-key-file-pass", "dh-params-file", "key-file", "key-file-pass", "protocols"} {
+		list = append(list, onlyText("tls-"+text, ""))
+	}
+	return list
+}
+
+// oomScores are three numbers.
+func oomScores() param {
+	p := multiWord(stringParam("oom-score-adj-values", "0 200 800", someText))
+	set := p.set
+	p.set = func(c *Config, v string) error {
+		words := splitValue(v)
+		if len(words) != 3 {
+			return errors.New("wrong number of arguments")
+		}
+		for _, w := range words {
+			if n, err := strconv.Atoi(w); err != nil || n < -2000 || n > 2000 {
+				return errors.New("Invalid oom-score-adj-values, elements must be between -2000 and 2000.") //nolint:staticcheck // Redis's words
+			}
+		}
+		return set(c, v)
+	}
+	return p
+}
+
+// keyspaceEvents is a letter for each class of events.
+func keyspaceEvents() param {
+	const classes = "Ag$lshzxeKEtmdn"
+	p := stringParam("notify-keyspace-events", "", someText)
+	set := p.set
+	p.set = func(c *Config, v string) error {
+		if strings.Trim(v, classes) != "" {
+			return errors.New("Invalid event class character. Use '" + classes + "'.") //nolint:staticcheck // Redis's words
+		}
+		return set(c, v)
+	}
+	return p
+}
+
+// clientMemory is maxmemory-clients: a size, or so much of a hundred of maxmemory.
+func clientMemory() param {
+	p := memParam("maxmemory-clients", "0", someInt)
+	set := p.set
+	p.set = func(c *Config, v string) error {
+		number, percent := strings.CutSuffix(v, "%")
+		if n, err := strconv.ParseInt(number, 10, 64); percent && err == nil && n >= 0 {
+			if n > 100 {
+				return errors.New("percentage argument must be less or equal to 100")
+			}
+			return set(c, number)
+		}
+		if set(c, v) != nil {
+			return errors.New("argument must be a memory or percent value")
+		}
+		return nil
+	}
+	return p
 }
 
 // noDefrag is refused in the words of a Redis that was built without the means, as Debian's is.
@@ -122,9 +228,9 @@ func percentilesParam() param {
 		get: func(c *Config) string { return strings.Join(percentileNames(c.LatencyPercentiles), " ") },
 		set: func(c *Config, v string) error {
 			var all []float64
-			for _, w := range strings.Fields(v) {
-				f, err := strconv.ParseFloat(w, 64)
-				if err != nil || math.IsNaN(f) {
+			for _, w := range splitValue(v) {
+				f, n, tooFar := strtod(w)
+				if n < len(w) || n == 0 || tooFar || math.IsNaN(f) {
 					return errors.New("Invalid latency-tracking-info-percentiles parameters") //nolint:staticcheck // Redis's words
 				}
 				if !(f >= 0 && f <= 100) {

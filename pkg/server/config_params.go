@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"byor/pkg/resp"
 )
 
 // param is one parameter of redis.conf: how it is shown and how it is set.
@@ -26,12 +28,12 @@ func intParam(name string, def, lo, hi int64, field func(c *Config) *int64) para
 	return param{name: name, def: itoa(def),
 		get: func(c *Config) string { return itoa(*field(c)) },
 		set: func(c *Config, v string) error {
-			n, err := strconv.ParseInt(v, 10, 64)
-			if err != nil {
-				return errors.New("argument couldn't be parsed into an integer")
+			n, ok := resp.ParseInt([]byte(v))
+			if !ok {
+				return errNotInteger
 			}
 			if n < lo || n > hi {
-				return fmt.Errorf("argument must be between %d and %d inclusive", lo, hi)
+				return outOfRange(lo, hi)
 			}
 			*field(c) = n
 			return nil
@@ -46,7 +48,10 @@ func memParam(name, def string, field func(c *Config) *int64) param {
 			if err != nil {
 				return err
 			}
-			*field(c) = n
+			if n > maxLong {
+				return outOfRange(0, maxLong)
+			}
+			*field(c) = int64(n)
 			return nil
 		}}
 }
@@ -55,8 +60,8 @@ func memParam(name, def string, field func(c *Config) *int64) param {
 func atLeast(lo int64, p param) param {
 	set := p.set
 	p.set = func(c *Config, v string) error {
-		if n, err := parseMemory(v); err == nil && n < lo {
-			return fmt.Errorf("argument must be between %d and %d inclusive", lo, maxLong)
+		if n, err := parseMemory(v); err == nil && (n < uint64(lo) || n > maxLong) {
+			return outOfRange(lo, maxLong)
 		}
 		return set(c, v)
 	}
@@ -145,15 +150,18 @@ func networkParams() []param {
 	return []param{
 		{name: "bind", def: "127.0.0.1", multi: true,
 			get: func(c *Config) string { return strings.Join(c.Bind, " ") },
-			set: func(c *Config, v string) error { c.Bind = strings.Fields(v); return nil }},
+			set: parseBind},
 		intParam("port", 6380, 0, 65535, func(c *Config) *int64 { return &c.Port }),
 		fixed(stringParam("unixsocket", "", func(c *Config) *string { return &c.UnixSocket })),
 		{name: "unixsocketperm", def: "0", immutable: true,
 			get: func(c *Config) string { return strconv.FormatInt(c.UnixSocketPerm, 8) },
 			set: func(c *Config, v string) error {
-				n, err := strconv.ParseInt(v, 8, 32)
-				if err != nil || n < 0 || n > 0o777 {
-					return errors.New("argument couldn't be parsed into an integer")
+				n, err := strconv.ParseInt(v, 8, 64)
+				if err != nil {
+					return errors.New("argument couldn't be parsed as an octal number")
+				}
+				if n < 0 || n > 0o777 {
+					return errors.New("argument must be between 0 and 777 inclusive")
 				}
 				c.UnixSocketPerm = n
 				return nil
@@ -192,6 +200,7 @@ func generalParams() []param {
 		percentilesParam(),
 		boolParam("activerehashing", true, func(c *Config) *bool { return &c.ActiveRehashing }),
 		boolParam("lazyfree-lazy-expire", false, func(c *Config) *bool { return &c.LazyExpire }),
+		boolParam("lazyfree-lazy-user-del", false, func(c *Config) *bool { return &c.LazyUserDel }),
 		boolParam("lazyfree-lazy-eviction", false, func(c *Config) *bool { return &c.LazyEviction }),
 		intParam("maxmemory-eviction-tenacity", 10, 0, 100, func(c *Config) *int64 { return &c.EvictionTenacity }),
 		fixed(stringParam("pidfile", "", func(c *Config) *string { return &c.PidFile })),
@@ -213,20 +222,12 @@ func whoMay(name string, field func(c *Config) *string) param {
 func shutdownParam(name string, field func(c *Config) *string) param {
 	p := stringParam(name, "default", field)
 	p.multi = true
-	p.set = func(c *Config, v string) error {
-		words := strings.Fields(strings.ToLower(v))
-		if slices.Contains(words, "save") && slices.Contains(words, "nosave") {
-			return errors.New("shutdown options SAVE and NOSAVE can't be used simultaneously")
+	p.set = func(c *Config, v string) (err error) {
+		words, err := parseShutdown(v)
+		if err == nil {
+			*field(c) = words
 		}
-		wrong := len(words) == 0
-		for _, w := range words {
-			wrong = wrong || !slices.Contains([]string{"default", "save", "nosave", "now", "force"}, w)
-		}
-		if wrong {
-			return errors.New("argument(s) must be one of the following: default, save, nosave, now, force")
-		}
-		*field(c) = strings.ToLower(v)
-		return nil
+		return err
 	}
 	return p
 }
@@ -265,7 +266,7 @@ func backlogSize(c *Config) *int64 { return &c.ReplBacklogSize }
 
 func replicationParams() []param {
 	return []param{
-		alias("slaveof", fixed(multiWord(stringParam("replicaof", "", func(c *Config) *string { return &c.ReplicaOf })))),
+		{name: "replicaof", alias: "slaveof", immutable: true, multi: true, get: func(c *Config) string { return c.ReplicaOf }, set: parseMaster},
 		stringParam("masterauth", "", func(c *Config) *string { return &c.MasterAuth }),
 		stringParam("masteruser", "", func(c *Config) *string { return &c.MasterUser }),
 		alias("slave-read-only", boolParam("replica-read-only", true, func(c *Config) *bool { return &c.ReplicaReadOnly })),
@@ -314,8 +315,8 @@ func outputLimitParam() param {
 			return strings.Join(w, " ")
 		},
 		set: func(c *Config, v string) error {
-			words := strings.Fields(v)
-			if len(words) == 0 || len(words)%4 != 0 {
+			words := splitValue(v)
+			if len(words)%4 != 0 {
 				return errors.New("Wrong number of arguments in buffer limit configuration.") //nolint:staticcheck // Redis's words
 			}
 			limits := c.OutputLimits
@@ -326,11 +327,11 @@ func outputLimitParam() param {
 				}
 				hard, err1 := parseMemory(words[1])
 				soft, err2 := parseMemory(words[2])
-				sec, err3 := strconv.ParseInt(words[3], 10, 64)
-				if err1 != nil || err2 != nil || err3 != nil || sec < 0 {
+				sec, err3 := parseSeconds(words[3])
+				if err1 != nil || err2 != nil || err3 != nil || sec < 0 || max(hard, soft) > maxLong {
 					return errors.New("Error in hard, soft or soft_seconds setting in buffer limit configuration.") //nolint:staticcheck // Redis's words
 				}
-				limits[class] = OutputLimit{hard, soft, sec}
+				limits[class] = OutputLimit{int64(hard), int64(soft), sec}
 			}
 			c.OutputLimits = limits
 			return nil

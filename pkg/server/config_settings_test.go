@@ -174,9 +174,11 @@ func TestLatencySettings(t *testing.T) {
 	require.Contains(t, stats(), "latency_percentiles_usec_get:\r\n")
 	c.want("CONFIG SET latency-tracking no", "+OK")
 	c.want("SET x 1", "+OK")
-	require.NotContains(t, stats(), "usec_set:")
+	require.NotContains(t, stats(), "usec_", "nothing is shown, not even what was counted before")
 	c.want("LATENCY HISTOGRAM set", "*[]")
 	c.want("CONFIG SET latency-tracking yes latency-monitor-threshold 20", "+OK")
+	require.Contains(t, stats(), "usec_get:")
+	require.NotContains(t, stats(), "usec_set:")
 	c.want("DEBUG SLEEP 0.03", "+OK")
 	require.Contains(t, show(c.do("LATENCY LATEST")), `"command"`)
 	c.want("LATENCY RESET", ":1")
@@ -201,18 +203,28 @@ func TestLazyDeletesInTheStream(t *testing.T) {
 	_, addr := startServer(t, "--maxmemory-policy", "allkeys-random")
 	c := dial(t, addr)
 	replica := replicaOf(t, addr)
-	c.want("CONFIG SET lazyfree-lazy-expire yes lazyfree-lazy-eviction yes", "+OK")
+	c.want("CONFIG SET lazyfree-lazy-expire yes lazyfree-lazy-eviction yes lazyfree-lazy-user-del yes", "+OK")
 	c.want("DEBUG SET-ACTIVE-EXPIRE 0", "+OK")
 	c.want("SET a 1 PX 1", "+OK")
 	require.Equal(t, "SELECT 0", replica.next())
 	require.Contains(t, replica.next(), "SET a 1 PXAT")
 	eventually(t, c, "GET a", "nil")
 	require.Equal(t, "UNLINK a", replica.next())
+	for _, del := range []string{"GETDEL a", "EXPIRE a -1", "PEXPIREAT a 1", "GETEX a EXAT 1"} {
+		c.want("SET a 1", "+OK")
+		require.Equal(t, "SET a 1", replica.next())
+		c.do(del)
+		require.Equal(t, "UNLINK a", replica.next(), del)
+	}
 	c.want("SET b 1", "+OK")
 	require.Equal(t, "SET b 1", replica.next())
 	c.want("CONFIG SET maxmemory 1", "+OK")
 	require.Equal(t, "UNLINK b", replica.next())
-	c.want("CONFIG SET maxmemory 0 lazyfree-lazy-eviction no", "+OK")
+	c.want("CONFIG SET maxmemory 0 lazyfree-lazy-eviction no lazyfree-lazy-user-del no", "+OK")
+	c.want("SET a 1", "+OK")
+	c.want("GETDEL a", `"1"`)
+	require.Equal(t, "SET a 1", replica.next())
+	require.Equal(t, "DEL a", replica.next())
 	c.want("SET d 1", "+OK")
 	require.Equal(t, "SET d 1", replica.next())
 	c.want("CONFIG SET maxmemory 1", "+OK")
@@ -232,8 +244,8 @@ func TestPidFile(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, fmt.Sprintln(os.Getpid()), string(b))
 	stopServer(t, s)
+	require.NoFileExists(t, file, "the program ends when Shutdown has returned, whatever Run does")
 	require.NoError(t, <-ended)
-	require.NoFileExists(t, file)
 }
 
 // What a signal does is what the words say.
@@ -249,6 +261,18 @@ func TestShutdownWords(t *testing.T) {
 	dial(t, addr).want("SET a 1", "+OK")
 	require.NoError(t, s.ShutdownOn(context.Background(), syscall.SIGTERM))
 	require.FileExists(t, filepath.Join(dir, "dump.rdb"))
+}
+
+// A replica that acknowledges nothing is waited for no longer than shutdown-timeout says when the shutdown begins.
+func TestShutdownTimeout(t *testing.T) {
+	_, addr := startServer(t, "--shutdown-timeout", "100000")
+	c := dial(t, addr)
+	replica := replicaOf(t, addr)
+	c.want("SET a 1", "+OK")
+	require.Equal(t, "SELECT 0", replica.next())
+	c.want("CONFIG SET shutdown-timeout 0", "+OK")
+	c.send("SHUTDOWN", "NOSAVE")
+	c.wantClosed()
 }
 
 func TestSnapshotSettings(t *testing.T) {
@@ -300,13 +324,16 @@ func TestReplicaSettings(t *testing.T) {
 	c.want("SET a 1", "+OK")
 	require.Equal(t, "7", replField(c, "slave_priority"))
 	require.Equal(t, "0", replField(c, "replica_announced"))
-	s.lock()
-	s.cfg.MaxMemory = 1
-	require.False(t, s.overMemory())
-	s.cfg.ReplicaIgnoreMaxMemory = false
-	require.True(t, s.overMemory())
-	s.cfg.MaxMemory = 0
-	s.unlock()
+	over := func() bool {
+		s.lock()
+		defer s.unlock()
+		return s.overMemory()
+	}
+	c.want("CONFIG SET maxmemory 1", "+OK")
+	require.False(t, over())
+	c.want("CONFIG SET replica-ignore-maxmemory no", "+OK")
+	require.True(t, over())
+	c.want("CONFIG SET maxmemory 0", "+OK")
 	c.want("CONFIG SET replica-serve-stale-data no", "+OK")
 	c.want("GET a", `"1"`)
 	c.want("REPLICAOF 127.0.0.1 1", "+OK")

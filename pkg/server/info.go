@@ -220,6 +220,9 @@ func (s *Server) infoErrorstats(b *strings.Builder) {
 }
 
 func (s *Server) infoLatencystats(b *strings.Builder) {
+	if !s.cfg.LatencyTracking {
+		return // what was counted before is kept for LATENCY HISTOGRAM
+	}
 	const comma = ","
 	names := percentileNames(s.cfg.LatencyPercentiles)
 	for _, cmd := range s.allCommands() {

@@ -21,6 +21,10 @@ func (c *Config) listenTCP() ([]net.Listener, error) {
 	for _, host := range c.Bind {
 		optional := strings.HasPrefix(host, "-")
 		host = strings.TrimPrefix(host, "-")
+		if host == "" { // all addresses, to net.Listen
+			closeAll(lns)
+			return nil, errors.New("an address to listen on is empty")
+		}
 		network := "tcp"
 		if host == "*" {
 			host, network = "", "tcp4"

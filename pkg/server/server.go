@@ -341,11 +341,11 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	s.writePidFile()
-	defer s.removePidFile()
 	if s.announce != nil {
 		s.announce()
 	}
 	if err := s.Start(); err != nil {
+		s.removePidFile()
 		return err
 	}
 	s.logf(LevelNotice, "Ready to accept connections")

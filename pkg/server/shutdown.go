@@ -88,6 +88,7 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	s.drain(ctx)
 	s.lock()
 	s.closeAOF()
+	s.removePidFile()
 	s.logf(LevelWarning, "Redis is now ready to exit, bye bye...")
 	close(s.doneLocked())
 	s.unlock()
