@@ -17,6 +17,7 @@ func init() {
 		{Name: "acl", Arity: -2, Sub: []*Command{
 			{Name: "cat", Arity: -2, Flags: f, Handler: cmdACLCat},
 			{Name: "deluser", Arity: -3, Flags: f | Admin, Handler: cmdACLDeluser},
+			{Name: "dryrun", Arity: -4, Flags: f | Admin, Handler: cmdACLDryrun},
 			{Name: "genpass", Arity: -2, Flags: f, Handler: cmdACLGenpass},
 			{Name: "getuser", Arity: 3, Flags: f | Admin, Handler: cmdACLGetuser},
 			{Name: "help", Arity: 2, Flags: Loading | Stale, Handler: cmdACLHelp},
@@ -44,6 +45,23 @@ func cmdACLDeluser(c *Client) {
 		}
 	}
 	c.w.Int(0)
+}
+
+// cmdACLDryrun says what the user may do, which is every command.
+func cmdACLDryrun(c *Client) {
+	if string(c.args[2]) != "default" {
+		c.fail("ERR User '" + quoted(c.args[2]) + "' not found")
+		return
+	}
+	args := c.args[3:]
+	switch cmd := c.s.lookupCommand(args); {
+	case cmd == nil:
+		c.fail("ERR Command '" + quoted(args[0]) + "' not found")
+	case !cmd.takes(len(args)):
+		c.fail("ERR wrong number of arguments for '" + cmd.full + "' command")
+	default:
+		c.w.OK()
+	}
 }
 
 // aclCategories are Redis's, in its order.
@@ -170,10 +188,14 @@ func cmdACLWhoami(c *Client) { c.w.BulkString(c.user) }
 func cmdACLHelp(c *Client) {
 	c.help(
 		"CAT [<category>]", "    List all commands that belong to <category>, or all command categories", "    when no category is specified.",
+		"DELUSER <username> [<username> ...]", "    Delete a list of users.",
+		"DRYRUN <username> <command> [<arg> ...]", "    Returns whether the user can execute the given command without executing the command.",
 		"GETUSER <username>", "    Get the user's details.",
 		"GENPASS [<bits>]", "    Generate a secure 256-bit user password. The optional `bits` argument can", "    be used to specify a different size.",
 		"LIST", "    Show users details in config file format.",
+		"LOAD", "    Reload users from the ACL file.",
 		"LOG [<count> | RESET]", "    Show the ACL log entries.",
+		"SAVE", "    Save the current config to the ACL file.",
 		"USERS", "    List all the registered usernames.",
 		"WHOAMI", "    Return the current connection username.",
 	)

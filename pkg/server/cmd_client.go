@@ -464,23 +464,23 @@ func cmdClientTrackinginfo(c *Client) {
 
 func cmdClientHelp(c *Client) {
 	c.help(
+		"CACHING (YES|NO)", "    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.",
+		"GETREDIR", "    Return the client ID we are redirecting to when tracking is enabled.",
 		"GETNAME", "    Return the name of the current connection.",
-		"GETREDIR", "    Return -1: tracking is not offered.",
 		"ID", "    Return the ID of the current connection.",
 		"INFO", "    Return information about the current client connection.",
 		"KILL <ip:port>", "    Kill connection made from <ip:port>.",
-		"KILL <option> <value> [<option> <value> [...]]", "    Kill connections. Options are:",
-		"    * ADDR, LADDR (<ip:port>), TYPE (normal|master|replica|pubsub), USER <name>, SKIPME (yes|no), ID <id>",
-		"LIST [options ...]", "    Return information about client connections. Options:",
-		"    * TYPE (normal|master|replica|pubsub), ID <id> [<id> ...]",
-		"NO-EVICT (ON|OFF)", "    Protect the current connection from eviction.",
-		"NO-TOUCH (ON|OFF)", "    Do not mark the keys that the current connection looks up as used.",
+		"KILL <option> <value> [<option> <value> [...]]", "    Kill connections. Options are:", "    * ADDR (<ip:port>|<unixsocket>:0)", "      Kill connections made from the specified address", "    * LADDR (<ip:port>|<unixsocket>:0)", "      Kill connections made to specified local address", "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)", "      Kill connections by type.", "    * USER <username>", "      Kill connections authenticated by <username>.", "    * SKIPME (YES|NO)", "      Skip killing current connection (default: yes).",
+		"LIST [options ...]", "    Return information about client connections. Options:", "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)", "      Return clients of specified type.",
+		"UNPAUSE", "    Stop the current client pause, resuming traffic.",
 		"PAUSE <timeout> [WRITE|ALL]", "    Suspend all, or just write, clients for <timeout> milliseconds.",
 		"REPLY (ON|OFF|SKIP)", "    Control the replies sent to the current connection.",
-		"SETINFO (LIB-NAME|LIB-VER) <value>", "    Tell the library that the current connection uses.",
 		"SETNAME <name>", "    Assign the name <name> to the current connection.",
 		"UNBLOCK <clientid> [TIMEOUT|ERROR]", "    Unblock the specified blocked client.",
-		"UNPAUSE", "    Stop the current client pause, resuming traffic.",
+		"TRACKINGINFO", "    Report tracking status for the current connection.",
+		"NO-EVICT (ON|OFF)", "    Protect current client connection from eviction.",
+		"NO-TOUCH (ON|OFF)", "    Do not mark the keys that the current connection looks up as used.",
+		"SETINFO (LIB-NAME|LIB-VER) <value>", "    Tell the library that the current connection uses.",
 	)
 }
 

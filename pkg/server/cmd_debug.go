@@ -111,24 +111,21 @@ func debugPopulate(c *Client) {
 
 func debugHelp(c *Client) {
 	c.help(
-		"CHANGE-REPL-ID", "    Change the replication IDs of the instance.",
+		"CHANGE-REPL-ID", "    Change the replication IDs of the instance.", "    Dangerous: should be used only for testing the replication subsystem.",
 		"DIGEST", "    Output a hex signature representing the current DB content.",
 		"DIGEST-VALUE <key> [<key> ...]", "    Output a hex signature of the values of all the specified keys.",
-		"ERROR <string>", "    Return a protocol error with <string> as message.",
-		"HTSTATS <dbid>", "    Return statistics of the databases.",
-		"LOADAOF", "    Flush the AOF buffers on disk and reload the AOF in memory.",
+		"ERROR <string>", "    Return a Redis protocol error with <string> as message. Useful for clients", "    unit tests to simulate Redis errors.",
 		"LOG <message>", "    Write <message> to the server log.",
+		"HTSTATS <dbid>", "    Return hash table statistics of the specified Redis database.",
+		"LOADAOF", "    Flush the AOF buffers on disk and reload the AOF in memory.",
 		"OBJECT <key>", "    Show low level info about `key` and associated value.",
-		"PAUSE-CRON <0|1>", "    Stop periodic cron job processing.",
-		"POPULATE <count> [<prefix>] [<size>]", "    Create <count> string keys named key:<num>. If <prefix> is specified then",
-		"    it is used instead of the 'key' prefix. These are not propagated to", "    replicas.",
-		"PROTOCOL <type>", "    Reply with a test value of the specified type. <type> can be: string,",
-		"    integer, double, bignum, null, array, set, map, attrib, push, verbatim,", "    true, false.",
-		"QUICKLIST-PACKED-THRESHOLD <size>", "    Sets the threshold for elements to be inserted as plain vs packed nodes",
-		"RELOAD [option ...]", "    Save the RDB on disk and reload it back to memory.",
-		"SET-ACTIVE-EXPIRE <0|1>", "    Setting it to 0 disables expiring keys in background when they are not",
-		"    accessed (otherwise the Redis behavior). Setting it to 1 reenables back the", "    default.",
+		"POPULATE <count> [<prefix>] [<size>]", "    Create <count> string keys named key:<num>. If <prefix> is specified then", "    it is used instead of the 'key' prefix. These are not propagated to", "    replicas. Cluster slots are not respected so keys not belonging to the", "    current node can be created in cluster mode.",
+		"PROTOCOL <type>", "    Reply with a test value of the specified type. <type> can be: string,", "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,", "    true, false.",
+		"RELOAD [option ...]", "    Save the RDB on disk and reload it back to memory. Valid <option> values:", "    * MERGE: conflicting keys will be loaded from RDB.", "    * NOFLUSH: the existing database will not be removed before load, but", "      conflicting keys will generate an exception and kill the server.", "    * NOSAVE: the database will be loaded from an existing RDB file.", "    Examples:", "    * DEBUG RELOAD: verify that the server is able to persist, flush and reload", "      the database.", "    * DEBUG RELOAD NOSAVE: replace the current database with the contents of an", "      existing RDB file.", "    * DEBUG RELOAD NOSAVE NOFLUSH MERGE: add the contents of an existing RDB", "      file to the database.",
+		"SET-ACTIVE-EXPIRE <0|1>", "    Setting it to 0 disables expiring keys in background when they are not", "    accessed (otherwise the Redis behavior). Setting it to 1 reenables back the", "    default.",
+		"QUICKLIST-PACKED-THRESHOLD <size>", "    Sets the threshold for elements to be inserted as plain vs packed nodes", "    Default value is 1GB, allows values up to 4GB. Setting to 0 restores to default.",
 		"SLEEP <seconds>", "    Stop the server for <seconds>. Decimals allowed.",
+		"PAUSE-CRON <0|1>", "    Stop periodic cron job processing.",
 	)
 }
 

@@ -10,6 +10,8 @@ func init() {
 	register("hyperloglog", []Command{
 		{Name: "pfadd", Arity: -2, Flags: Write | DenyOOM | Fast, Keys: Keys{1, 1, 1}, Handler: cmdPfadd},
 		{Name: "pfcount", Arity: -2, Flags: ReadOnly | MayReplicate, Keys: Keys{1, -1, 1}, Handler: cmdPfcount},
+		{Name: "pfdebug", Arity: 3, Flags: Write | DenyOOM | Admin, Keys: Keys{2, 2, 1}, Handler: cmdPfdebug},
+		{Name: "pfselftest", Arity: 1, Flags: Admin, Handler: cmdPfselftest},
 		{Name: "pfmerge", Arity: -2, Flags: Write | DenyOOM, Keys: Keys{1, -1, 1}, Handler: cmdPfmerge},
 	})
 }

@@ -22,6 +22,7 @@ func init() {
 		}},
 		{Name: "latency", Arity: -2, Sub: []*Command{
 			{Name: "doctor", Arity: 2, Flags: Admin | NoScript | Loading | Stale, Handler: cmdLatencyDoctor},
+			{Name: "graph", Arity: 3, Flags: Admin | NoScript | Loading | Stale, Handler: cmdLatencyGraph},
 			{Name: "help", Arity: 2, Flags: Loading | Stale, Handler: cmdLatencyHelp},
 			{Name: "histogram", Arity: -2, Flags: Admin | NoScript | Loading | Stale, Handler: cmdLatencyHistogram},
 			{Name: "history", Arity: 3, Flags: Admin | NoScript | Loading | Stale, Handler: cmdLatencyHistory},
@@ -262,10 +263,11 @@ func (c *Client) histogram(name string, h *latencyHist) {
 func cmdLatencyHelp(c *Client) {
 	c.help(
 		"DOCTOR", "    Return a human readable latency analysis report.",
-		"HISTOGRAM [COMMAND ...]", "    Return a cumulative distribution of latencies in the format of a histogram for the specified command names.",
+		"GRAPH <event>", "    Return an ASCII latency graph for the <event> class.",
 		"HISTORY <event>", "    Return time-latency samples for the <event> class.",
 		"LATEST", "    Return the latest latency samples for all events.",
 		"RESET [<event> ...]", "    Reset latency data of one or more <event> classes.", "    (default: reset all data for all event classes)",
+		"HISTOGRAM [COMMAND ...]", "    Return a cumulative distribution of latencies in the format of a histogram for the specified command names.", "    If no commands are specified then all histograms are replied.",
 	)
 }
 

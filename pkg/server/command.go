@@ -183,6 +183,11 @@ func equalFold(b []byte, lower string) bool {
 	return true
 }
 
+// takes reports whether the command may be given so many arguments, its name among them.
+func (cmd *Command) takes(n int) bool {
+	return cmd.Handler != nil && (cmd.Arity < 0 || n == cmd.Arity) && n >= -cmd.Arity
+}
+
 // keyPositions returns the indexes of the keys in args, which must satisfy the arity.
 func (cmd *Command) keyPositions(args [][]byte) []int {
 	if cmd.KeysOf != nil {

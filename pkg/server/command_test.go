@@ -28,7 +28,7 @@ func TestCommandFactsAgreeWithRedis(t *testing.T) {
 	}
 }
 
-// normalInfo prints a command's info without its subcommands and notes, sets in order.
+// normalInfo prints a command's info without its subcommands, sets in order.
 func normalInfo(v resp.Value) string {
 	if v.Null {
 		return "unknown"
@@ -37,9 +37,10 @@ func normalInfo(v resp.Value) string {
 	sortElems(&v.Elems[2])
 	sortElems(&v.Elems[6])
 	for i := range v.Elems[8].Elems {
-		spec := &v.Elems[8].Elems[i]
-		if string(spec.Elems[0].Str) == "notes" {
-			spec.Elems = spec.Elems[2:]
+		for j := range v.Elems[8].Elems[i].Elems {
+			if part := &v.Elems[8].Elems[i].Elems[j]; part.Kind == resp.Set || j > 0 && string(v.Elems[8].Elems[i].Elems[j-1].Str) == "flags" {
+				sortElems(part)
+			}
 		}
 	}
 	return show(v)

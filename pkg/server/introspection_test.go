@@ -1,0 +1,119 @@
+package server
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"byor/pkg/resp"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestKeysOfCommandsLikeRedis asks both servers for the keys of the commands in testdata/getkeys.txt, right
+// and wrong ones, and for what is done to them.
+func TestKeysOfCommandsLikeRedis(t *testing.T) {
+	text, err := os.ReadFile("testdata/getkeys.txt")
+	require.NoError(t, err)
+	ours, theirs := dial(t, second(startServer(t))), dial(t, startRedis(t))
+	seen := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		seen[strings.Fields(line)[0]] = true
+		if strings.HasPrefix(line, "migrate ") { // which is not here
+			continue
+		}
+		for _, sub := range []string{"COMMAND GETKEYS ", "COMMAND GETKEYSANDFLAGS "} {
+			a, b := theirs.do(sub+line), ours.do(sub+line)
+			for _, v := range []resp.Value{a, b} {
+				for i := range v.Elems {
+					if len(v.Elems[i].Elems) == 2 {
+						sortElems(&v.Elems[i].Elems[1])
+					}
+				}
+			}
+			require.Equal(t, show(a), show(b), sub+line)
+		}
+	}
+	// No command may be left out whose keys take more than a look at the table.
+	for _, v := range theirs.do("COMMAND").Elems {
+		if slices.ContainsFunc(v.Elems[2].Elems, func(f resp.Value) bool { return string(f.Str) == "movablekeys" }) {
+			require.True(t, seen[string(v.Elems[0].Str)], "%s is not tried", v.Elems[0].Str)
+		}
+	}
+}
+
+// The containers' HELP is Redis's, but for the subcommands that are not here. What Redis does not have comes last.
+func TestHelpLikeRedis(t *testing.T) {
+	ours, theirs := dial(t, second(startServer(t))), dial(t, startRedis(t))
+	entries := func(v resp.Value) (list []string) {
+		for _, line := range v.Elems {
+			if text := string(line.Str); strings.HasPrefix(text, " ") {
+				list[len(list)-1] += "\n" + text
+			} else if text != "" {
+				list = append(list, text)
+			}
+		}
+		return list
+	}
+	known := map[string]bool{}
+	for _, v := range ours.do("COMMAND LIST").Elems {
+		known[string(v.Str)] = true
+	}
+	beyond := []string{"NO-TOUCH (", "SETINFO ("}
+	for _, name := range []string{
+		"acl", "client", "cluster", "command", "config", "function", "latency", "module", "object", "pubsub",
+		"script", "slowlog", "xgroup", "xinfo",
+	} {
+		var want []string
+		for _, e := range entries(theirs.do(name + " HELP")) {
+			sub, _, _ := strings.Cut(strings.Fields(e)[0], "\n")
+			if strings.HasPrefix(e, "(no subcommand)") || strings.HasPrefix(e, upper([]byte(name))) || known[name+"|"+strings.ToLower(sub)] {
+				want = append(want, e)
+			}
+		}
+		got := slices.DeleteFunc(entries(ours.do(name+" HELP")), func(e string) bool {
+			return slices.ContainsFunc(beyond, func(b string) bool { return strings.HasPrefix(e, b) })
+		})
+		require.Equal(t, want, got, name)
+	}
+	all := entries(theirs.do("DEBUG HELP"))
+	for _, e := range entries(ours.do("DEBUG HELP")) {
+		require.Contains(t, all, e)
+	}
+}
+
+// The picture is the one that a real Redis drew of these samples.
+func TestLatencyGraphLikeRedis(t *testing.T) {
+	var samples []latencySample
+	var labels []string
+	for i, ms := range []int64{5, 10, 80, 30, 40, 110, 100, 60, 2} {
+		samples = append(samples, latencySample{1795883507 + int64(i), ms})
+		labels = append(labels, ago(9-int64(i)))
+	}
+	var b strings.Builder
+	drawSpikes(&b, samples, labels, 2, 108)
+	require.Equal(t, `
+     #o  
+  #  ||_ 
+  |_o||| 
+__||||||_
+         
+987654321
+sssssssss
+`, "\n"+b.String())
+	require.Equal(t, []string{"59s", "1m", "59m", "1h", "23h", "2d"}, []string{ago(59), ago(119), ago(3599), ago(3600), ago(86399), ago(2 * 86400)})
+}
+
+func TestLatencyGraph(t *testing.T) {
+	s, addr := startServer(t, "--latency-monitor-threshold", "1")
+	c := dial(t, addr)
+	c.want("LATENCY GRAPH command", "-ERR No samples available for event 'command'")
+	s.lock()
+	s.latency.events = map[string]*latencyEvent{"command": {maxMs: 7, samples: []latencySample{{s.nowMs/1000 - 60, 3}, {s.nowMs/1000 - 3600, 5}}}}
+	s.unlock()
+	graph := string(c.do("LATENCY GRAPH command").Str)
+	require.True(t, strings.HasPrefix(graph, "command - high 5 ms, low 3 ms (all time high 7 ms)\n"+strings.Repeat("-", 80)+"\n"), graph)
+	require.True(t, strings.HasSuffix(graph, "\n  \n11\nmh\n"), graph)
+}
