@@ -136,7 +136,7 @@ func (l *aofLoader) apply(args [][]byte) error {
 		s.logf(LevelWarning, "The append-only file has a library of functions, which this server does not execute. It is left out.")
 		return nil
 	}
-	cmd := s.lookupCommand(args)
+	cmd := s.trustedCommand(args)
 	if cmd == nil || cmd.Handler == nil {
 		return aof.ErrUnknownCommand
 	}

@@ -1,17 +1,12 @@
 package server
 
 import (
-	"bufio"
 	"bytes"
-	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"byor/pkg/pubsub"
-	"byor/pkg/resp"
 )
 
 func init() {
@@ -181,73 +176,6 @@ func cmdConfigRewrite(c *Client) {
 		return
 	}
 	c.w.OK()
-}
-
-// rewrite replaces the values in the file and appends what is not in it and not the default.
-func (c *Config) rewrite(path string) error {
-	old, err := os.ReadFile(path)
-	if err != nil && !os.IsNotExist(err) {
-		return err
-	}
-	var out bytes.Buffer
-	done := map[string]bool{}
-	sc := bufio.NewScanner(bytes.NewReader(old))
-	for sc.Scan() {
-		line := sc.Text()
-		words, ok := resp.SplitArgs([]byte(strings.TrimSpace(line)))
-		if !ok || len(words) == 0 || words[0][0] == '#' {
-			fmt.Fprintln(&out, line)
-			continue
-		}
-		p := findParam(strings.ToLower(string(words[0])))
-		switch {
-		case p == nil:
-			fmt.Fprintln(&out, line)
-		case !done[p.name]:
-			done[p.name] = true
-			out.WriteString(c.lines(p))
-		}
-	}
-	def := DefaultConfig()
-	for i := range params {
-		if p := &params[i]; !done[p.name] && p.get(c) != p.get(def) {
-			out.WriteString(c.lines(p))
-		}
-	}
-	tmp := filepath.Join(filepath.Dir(path), ".redis.conf.tmp")
-	if err := os.WriteFile(tmp, out.Bytes(), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
-}
-
-// lines returns the line or lines of a parameter in a configuration file.
-func (c *Config) lines(p *param) string {
-	switch v := p.get(c); {
-	case p.name == "save" && len(c.Save) > 0:
-		var b strings.Builder
-		for _, sp := range c.Save {
-			fmt.Fprintf(&b, "save %d %d\n", sp.Seconds, sp.Changes)
-		}
-		return b.String()
-	case p.name == "client-output-buffer-limit":
-		var b strings.Builder
-		for i, l := range c.OutputLimits {
-			fmt.Fprintf(&b, "client-output-buffer-limit %s %d %d %d\n", classNames[i], l.Hard, l.Soft, l.SoftSeconds)
-		}
-		return b.String()
-	case p.multi && v != "":
-		return p.name + " " + v + "\n"
-	default:
-		return p.name + " " + quoteIfNeeded(v) + "\n"
-	}
-}
-
-func quoteIfNeeded(v string) string {
-	if v != "" && !strings.ContainsAny(v, " \t\"'\\#\n\r") {
-		return v
-	}
-	return quote([]byte(v))
 }
 
 func cmdConfigHelp(c *Client) {

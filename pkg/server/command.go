@@ -137,8 +137,10 @@ func copyTable() map[string]*Command {
 const maxNameLen = 32
 
 // lookupCommand finds the command of args, or of a container the subcommand.
-func (s *Server) lookupCommand(args [][]byte) *Command {
-	cmd := findCommand(s.commands, args[0])
+func (s *Server) lookupCommand(args [][]byte) *Command { return lookupIn(s.commands, args) }
+
+func lookupIn(table map[string]*Command, args [][]byte) *Command {
+	cmd := findCommand(table, args[0])
 	if cmd == nil || cmd.Sub == nil {
 		return cmd
 	}

@@ -1,15 +1,6 @@
 package server
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
-
-	"byor/pkg/resp"
 	"byor/pkg/store"
 )
 
@@ -20,6 +11,8 @@ type Config struct {
 	// Others, set before ParseArgs or LoadFile, is asked about parameters that are not the server's:
 	// those of whatever stands around it. known is false where it does not know them either.
 	Others func(name, value string) (known bool, err error)
+	// OtherNames says which those are, so that CONFIG REWRITE keeps their lines.
+	OtherNames func(name string) bool
 
 	Bind           []string
 	Port           int64 // 0: no TCP
@@ -114,7 +107,10 @@ type Config struct {
 	StreamNodeMaxEntries   int64
 	HLLSparseMaxBytes      int64
 
-	other map[string]string // the values of parameters that change nothing, see config_noted.go
+	other     map[string]string   // the values of parameters that change nothing, see config_noted.go
+	saveGiven bool                // a line has replaced the save points of the default
+	commands  map[string]*Command // the table with the names that rename-command gave; nil: as it is
+	user      userLine            // what a line "user default" says of the password
 }
 
 // OutputLimit bounds the replies that wait for a class of clients: Hard bytes at once, or Soft
@@ -159,148 +155,6 @@ func (c *Config) level() Level {
 		return LevelWarning
 	}
 	return LevelNotice
-}
-
-// ConfigError is a line of a configuration that cannot be used.
-type ConfigError struct {
-	Source string // the file, or "" for the command line
-	Line   int
-	Text   string
-	Reason string
-}
-
-func (e *ConfigError) Error() string {
-	return fmt.Sprintf("*** FATAL CONFIG FILE ERROR ***\nReading the configuration file, at line %d\n>>> '%s'\n%s", e.Line, e.Text, e.Reason)
-}
-
-// ParseArgs reads redis-server's command line, without the program's name: an optional file (or
-// "-" for the standard input), then options: --port 6380 --save "" --appendonly yes …
-func (c *Config) ParseArgs(args []string) error {
-	if len(args) > 0 && (args[0] == "-" || !strings.HasPrefix(args[0], "-")) {
-		if err := c.LoadFile(args[0]); err != nil {
-			return err
-		}
-		args = args[1:]
-	}
-	var line [][]byte
-	flushLine := func() error {
-		if len(line) == 0 {
-			return nil
-		}
-		defer func() { line = nil }()
-		if reason := c.directive(line); reason != "" {
-			return &ConfigError{Line: 1, Text: string(bytes.Join(line, []byte(" "))), Reason: reason}
-		}
-		return nil
-	}
-	for _, a := range args {
-		if strings.HasPrefix(a, "--") && len(a) > 2 {
-			if err := flushLine(); err != nil {
-				return err
-			}
-			line = [][]byte{[]byte(a[2:])}
-			continue
-		}
-		if line == nil {
-			return &ConfigError{Line: 1, Text: a, Reason: "Bad directive or wrong number of arguments"}
-		}
-		line = append(line, []byte(a))
-	}
-	return flushLine()
-}
-
-// LoadFile reads a redis.conf; "-" is the standard input.
-func (c *Config) LoadFile(path string) error {
-	f := os.Stdin
-	if path != "-" {
-		var err error
-		if f, err = os.Open(path); err != nil {
-			return fmt.Errorf("Fatal error, can't open config file '%s': %w", path, errors.Unwrap(err)) //nolint:staticcheck // Redis's words
-		}
-		defer f.Close()
-		if abs, err := filepath.Abs(path); err == nil {
-			c.File = abs
-		}
-	}
-	sc := bufio.NewScanner(f)
-	sc.Buffer(nil, 1<<20)
-	for n := 1; sc.Scan(); n++ {
-		line := bytes.TrimSpace(sc.Bytes())
-		if len(line) == 0 || line[0] == '#' {
-			continue
-		}
-		args, ok := resp.SplitArgs(line)
-		reason := "Unbalanced quotes in configuration line"
-		if ok {
-			reason = c.directive(args)
-		}
-		if reason != "" {
-			return &ConfigError{Source: path, Line: n, Text: string(line), Reason: reason}
-		}
-	}
-	return sc.Err()
-}
-
-// directive applies one line and returns what is wrong with it, or nothing.
-func (c *Config) directive(args [][]byte) string {
-	name := strings.ToLower(string(args[0]))
-	words := make([]string, len(args)-1)
-	for i, a := range args[1:] {
-		words[i] = string(a)
-	}
-	if name == "include" && len(words) == 1 {
-		file := c.File
-		err := c.LoadFile(words[0])
-		c.File = file
-		if err != nil {
-			return err.Error()
-		}
-		return ""
-	}
-	p, value := findParam(name), strings.Join(words, " ")
-	if p == nil && c.Others != nil && len(words) > 0 {
-		if known, err := c.Others(name, value); err != nil {
-			return err.Error()
-		} else if known {
-			return ""
-		}
-	}
-	if p == nil {
-		return "Bad directive or wrong number of arguments"
-	}
-	if len(words) == 0 && name != "save" {
-		return "wrong number of arguments"
-	}
-	if p.name == "save" && value != "" && !c.saveGiven() {
-		c.Save = nil // the first save line replaces the defaults, the others add to it
-	}
-	if p.name == "save" {
-		return c.addSave(words)
-	}
-	if !p.multi && len(words) != 1 {
-		return "wrong number of arguments"
-	}
-	if err := p.set(c, value); err != nil {
-		return err.Error()
-	}
-	return ""
-}
-
-func (c *Config) saveGiven() bool { return c.other["\x00save"] != "" }
-
-func (c *Config) addSave(words []string) string {
-	if len(words) == 0 || len(words) == 1 && words[0] == "" {
-		c.Save = nil
-		c.other["\x00save"] = "given"
-		return ""
-	}
-	points, err := parseSave(strings.Join(words, " "))
-	if err != nil {
-		return err.Error()
-	}
-	c.Save = append(c.Save, points...)
-	c.other["\x00save"] = "given"
-	return ""
 }
 
 // applyConfig carries changed parameters to where they take effect.

@@ -16,6 +16,7 @@ import (
 // same effect whatever the value is. words are the values that Redis accepts.
 func same(name, def string, words ...string) param {
 	p := remembered(name, def)
+	p.takes = "one of " + strings.Join(words, ", ")
 	p.set = func(c *Config, v string) error {
 		if v = strings.ToLower(v); !slices.Contains(words, v) {
 			if slices.Equal(words, yesOrNo) {
@@ -35,7 +36,7 @@ var yesOrNo = []string{"yes", "no"}
 // is refused in Redis's words, and of what it takes only the default is accepted.
 func only(p param) param {
 	parse, show, def := p.set, p.get, p.def
-	p.inert = true
+	p.inert, p.kind = true, onlyDefault
 	p.get = func(*Config) string { return def }
 	p.set = func(_ *Config, v string) error {
 		var tried Config

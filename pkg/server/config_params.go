@@ -20,12 +20,14 @@ type param struct {
 	settled   bool // not while the data is being loaded
 	multi     bool // several words
 	inert     bool // it changes nothing here, see config_noted.go
+	kind      kind
+	takes     string // in words, for who gave something else
 	get       func(c *Config) string
 	set       func(c *Config, v string) error
 }
 
 func intParam(name string, def, lo, hi int64, field func(c *Config) *int64) param {
-	return param{name: name, def: itoa(def),
+	return param{name: name, def: itoa(def), takes: takesInt(lo, hi),
 		get: func(c *Config) string { return itoa(*field(c)) },
 		set: func(c *Config, v string) error {
 			n, ok := resp.ParseInt([]byte(v))
@@ -41,7 +43,7 @@ func intParam(name string, def, lo, hi int64, field func(c *Config) *int64) para
 }
 
 func memParam(name, def string, field func(c *Config) *int64) param {
-	return param{name: name, def: def,
+	return param{name: name, def: def, kind: sizeKind, takes: "a number of bytes such as 1000, 64kb or 1gb",
 		get: func(c *Config) string { return itoa(*field(c)) },
 		set: func(c *Config, v string) error {
 			n, err := parseMemory(v)
@@ -69,7 +71,7 @@ func atLeast(lo int64, p param) param {
 }
 
 func boolParam(name string, def bool, field func(c *Config) *bool) param {
-	return param{name: name, def: yesNo(def),
+	return param{name: name, def: yesNo(def), takes: "yes or no",
 		get: func(c *Config) string { return yesNo(*field(c)) },
 		set: func(c *Config, v string) error {
 			switch strings.ToLower(v) {
@@ -85,13 +87,13 @@ func boolParam(name string, def bool, field func(c *Config) *bool) param {
 }
 
 func stringParam(name, def string, field func(c *Config) *string) param {
-	return param{name: name, def: def,
+	return param{name: name, def: def, kind: textKind, takes: "one word, in quotes if there are spaces in it",
 		get: func(c *Config) string { return *field(c) },
 		set: func(c *Config, v string) error { *field(c) = v; return nil }}
 }
 
 func enumParam(name, def string, field func(c *Config) *string, words ...string) param {
-	return param{name: name, def: def,
+	return param{name: name, def: def, takes: "one of " + strings.Join(words, ", "),
 		get: func(c *Config) string { return *field(c) },
 		set: func(c *Config, v string) error {
 			if v = strings.ToLower(v); !slices.Contains(words, v) {

@@ -34,7 +34,7 @@ type Logger struct {
 func NewLogger(cfg *Config) *Logger {
 	l := &Logger{w: os.Stdout, level: cfg.level(), role: 'M'}
 	if cfg.LogFile != "" {
-		f, err := os.OpenFile(cfg.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		f, err := os.OpenFile(cfg.inDir(cfg.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 		if err != nil {
 			l.Printf(LevelWarning, "Can't open the log file: %v", err)
 			return l

@@ -240,7 +240,7 @@ func (s *Server) applyUnit(fl *following, u repl.Unit) error {
 	fl.applying = true
 	s.frozen++
 	for _, args := range u.Commands {
-		cmd := s.lookupCommand(args)
+		cmd := s.trustedCommand(args)
 		if n := len(args); cmd == nil || cmd.Handler == nil || cmd.Arity > 0 && n != cmd.Arity || n < -cmd.Arity {
 			s.logf(LevelWarning, "== CRITICAL == This replica is sending an error to its master: 'unknown command or wrong number of arguments' after processing the command '%s'", clip(args[0], 128))
 			continue

@@ -52,6 +52,7 @@ type Server struct {
 	store    *store.Store
 	hub      *pubsub.Hub
 	commands map[string]*Command
+	born     map[string]*Command // the same before rename-command; nil: there was none
 	clock    func() time.Time
 	wrap     func(net.Conn) net.Conn // never nil; see Options
 	announce func()                  // called when the sockets are open; may be nil
@@ -122,11 +123,12 @@ func New(cfg *Config, opt Options) *Server {
 	}
 	s := &Server{
 		cfg: cfg, clock: opt.Clock, wrap: opt.Wrap, announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, runID: randomHex(40),
-		store: store.New(int(cfg.Databases)), hub: pubsub.NewHub(), commands: copyTable(),
+		store: store.New(int(cfg.Databases)), hub: pubsub.NewHub(),
 		clients: map[int64]*Client{}, watched: map[watchKey]map[*Client]struct{}{},
 		waiting: map[watchKey][]*Client{}, blocked: map[*Client]struct{}{},
 		stop: make(chan struct{}), loaded: make(chan struct{}),
 	}
+	s.commands, s.born = cfg.tables()
 	s.started = s.clock()
 	s.nowMs = s.started.UnixMilli()
 	s.store.SetNow(s.nowMs)

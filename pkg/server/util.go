@@ -24,6 +24,7 @@ func absDir(dir string) string {
 }
 
 func setDir(c *Config, v string) error {
+	v = c.inDir(v) // a relative one starts from the one before, as if the process went there
 	fi, err := os.Stat(v)
 	if err != nil {
 		return errors.New(errnoText(err))
