@@ -289,11 +289,12 @@ func (t *jsonTalk) cmd(req *request) error {
 		t.fail(req.ID, "ERR", "args must have the command's name and arguments")
 		return nil
 	}
-	if name := string(bytes.ToLower(args[0])); len(args) == 1 && (name == "multi" || name == "exec" || name == "discard") {
+	born := t.s.g.opts.born(args)
+	if name := string(bytes.ToLower(born[0])); len(args) == 1 && (name == "multi" || name == "exec" || name == "discard") {
 		t.multi = name == "multi"
 	}
 	o := &operation{id: req.ID, kind: "cmd"}
-	if why := t.s.g.guard.refusesJSON(args); why != "" {
+	if why := t.s.g.guard.refusesJSON(born); why != "" {
 		o.refused = why
 		args = refusal(args[0], why)
 	}

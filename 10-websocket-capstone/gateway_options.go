@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,9 +17,10 @@ type dialFunc func(remote net.Addr) (net.Conn, error)
 
 // gatewayOptions is what the gateway is told. Start from defaultGatewayOptions.
 type gatewayOptions struct {
-	Dial     dialFunc      // required
-	Password func() string // the server's password now, "" for none; nil: none ever
-	Stopping func() bool   // whether sessions end because the server does; nil: never
+	Dial     dialFunc                 // required
+	Password func() string            // the server's password now, "" for none; nil: none ever
+	Born     func(name string) string // what a command is called without rename-command; nil: the same
+	Stopping func() bool              // whether sessions end because the server does; nil: never
 	Logf     func(format string, args ...any)
 
 	Bind string // address to listen on
@@ -86,6 +88,23 @@ var gatewaySettings = []gatewaySetting{
 	{"ws-read-timeout", "60", "seconds of silence after which a client is gone", setSeconds(func(o *gatewayOptions) *time.Duration { return &o.ReadTimeout })},
 	{"ws-write-timeout", "10", "seconds a write may take", setSeconds(func(o *gatewayOptions) *time.Duration { return &o.WriteTimeout })},
 	{"ws-compression", "no", "offer compression", setBool(func(o *gatewayOptions) *bool { return &o.Compression })},
+}
+
+// born returns a command by the name that it had before rename-command: a command is judged by what it does.
+func (o *gatewayOptions) born(args [][]byte) [][]byte {
+	if o.Born == nil || len(args) == 0 {
+		return args
+	}
+	name := o.Born(string(args[0]))
+	if strings.EqualFold(name, string(args[0])) {
+		return args
+	}
+	return append([][]byte{[]byte(name)}, args[1:]...)
+}
+
+// Has reports whether there is a setting of that name.
+func (o *gatewayOptions) Has(name string) bool {
+	return slices.ContainsFunc(gatewaySettings, func(s gatewaySetting) bool { return strings.EqualFold(s.Name, name) })
 }
 
 // Set sets one setting by name. known is false when there is none of that name.

@@ -166,12 +166,15 @@ func (t *respTalk) one(args [][]byte) error {
 		case <-time.After(wait):
 		}
 	}
-	if why := t.s.g.guard.refuses(args); why != "" {
+	born := t.s.g.opts.born(args)
+	if why := t.s.g.guard.refuses(born); why != "" {
 		args = refusal(args[0], why)
-	} else if why := t.subs.refuses(args, t.s.g.opts.MaxSubscriptions); why != "" {
+		born = args
+	} else if why := t.subs.refuses(born, t.s.g.opts.MaxSubscriptions); why != "" {
 		args = refusal(args[0], why)
+		born = args
 	}
-	t.note(args)
+	t.note(born)
 	t.out = resp.AppendCommand(t.out, args...)
 	return nil
 }

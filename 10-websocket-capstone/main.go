@@ -31,7 +31,7 @@ func run(args []string) int {
 	opts := defaultGatewayOptions()
 	args, eyes := takeTrace(args)
 	cfg := server.DefaultConfig()
-	cfg.Others = opts.Set
+	cfg.Others, cfg.OtherNames = opts.Set, opts.Has
 	if err := cfg.ParseArgs(args); err != nil {
 		fmt.Fprintf(os.Stderr, "%v\n%s\n", err, seeHelp)
 		return 1
@@ -39,6 +39,7 @@ func run(args []string) int {
 	page := ""
 	srv := server.New(cfg, server.Options{Wrap: eyes, ReservedChannels: presencePrefix, Listening: func() { fmt.Println(greeting(cfg.Port, page)) }})
 	opts.Dial, opts.Password, opts.Stopping = dialInMemory(srv.ServeConn), srv.Password, srv.Stopping
+	opts.Born = cfg.BornName
 	opts.Logf = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	gw, at, err := openGateway(opts)
 	if err != nil {

@@ -236,7 +236,7 @@ func shutdownParam(name string, field func(c *Config) *string) param {
 
 func persistParams() []param {
 	return []param{
-		{name: "dir", def: ".", settled: true, protected: true, get: func(c *Config) string { return absDir(c.Dir) },
+		{name: "dir", def: ".", kind: textKind, settled: true, protected: true, get: func(c *Config) string { return absDir(c.Dir) },
 			set: func(c *Config, v string) error { return setDir(c, v) }},
 		protected(fileName("filename", stringParam("dbfilename", "dump.rdb", func(c *Config) *string { return &c.DBFilename }))),
 		{name: "save", multi: true,
