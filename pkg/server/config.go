@@ -1,6 +1,9 @@
 package server
 
 import (
+	"io"
+	"os"
+
 	"byor/pkg/store"
 )
 
@@ -108,6 +111,7 @@ type Config struct {
 	HLLSparseMaxBytes      int64
 
 	other     map[string]string   // the values of parameters that change nothing, see config_noted.go
+	stdin     io.Reader           // for a lone "-"
 	saveGiven bool                // a line has replaced the save points of the default
 	commands  map[string]*Command // the table with the names that rename-command gave; nil: as it is
 	user      userLine            // what a line "user default" says of the password
@@ -132,7 +136,7 @@ type SavePoint struct{ Seconds, Changes int64 }
 // DefaultConfig returns redis-server's defaults, but for the port (6380, so that a real Redis may
 // run beside it), the address (the loopback only).
 func DefaultConfig() *Config {
-	c := &Config{other: map[string]string{}}
+	c := &Config{other: map[string]string{}, stdin: os.Stdin}
 	for i := range params {
 		if p := &params[i]; p.def != "" {
 			if err := p.set(c, p.def); err != nil {

@@ -55,7 +55,7 @@ func (c *Config) ParseArgs(args []string) error {
 		args = append(args[1:len(args):len(args)], "-") // read before the options all the same
 	}
 	if n := len(args); n > 0 && args[n-1] == "-" {
-		content, err := io.ReadAll(os.Stdin)
+		content, err := io.ReadAll(c.stdin)
 		if err != nil {
 			return err
 		}
@@ -201,9 +201,10 @@ func (c *Config) include(path string, depth int) error {
 	return c.load(lines, len(lines), depth)
 }
 
-// inDir returns the path of a file whose name may be relative to dir.
+// inDir returns the path of a file whose name may be relative to dir. It stays short where it can: that
+// of a socket has some 100 bytes.
 func (c *Config) inDir(path string) string {
-	if path == "" || filepath.IsAbs(path) {
+	if path == "" || filepath.IsAbs(path) || absDir(c.Dir) == absDir(".") {
 		return path
 	}
 	return filepath.Join(absDir(c.Dir), path)

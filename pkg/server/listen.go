@@ -53,13 +53,14 @@ func (c *Config) listenUnix() ([]net.Listener, error) {
 	if c.UnixSocket == "" {
 		return nil, nil
 	}
-	os.Remove(c.UnixSocket)
-	ln, err := net.Listen("unix", c.UnixSocket)
+	path := c.inDir(c.UnixSocket)
+	os.Remove(path)
+	ln, err := net.Listen("unix", path) // which removes it when it is closed
 	if err != nil {
 		return nil, fmt.Errorf("Failed opening Unix socket: %w", err) //nolint:staticcheck // Redis's words
 	}
 	if c.UnixSocketPerm != 0 {
-		os.Chmod(c.UnixSocket, os.FileMode(c.UnixSocketPerm))
+		os.Chmod(path, os.FileMode(c.UnixSocketPerm))
 	}
 	return []net.Listener{ln}, nil
 }

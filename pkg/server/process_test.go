@@ -61,12 +61,19 @@ func (o output) String() string {
 // strace. It does not wait for anything.
 func launch(t testing.TB, command []string, dir string, options ...string) *process {
 	t.Helper()
-	run, err := os.MkdirTemp("", "byor") // a socket's path must be short
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(run) })
-	p := &process{t: t, sock: filepath.Join(run, "sock"), out: output{filepath.Join(run, "out")}, done: make(chan struct{})}
-	args := append(command[1:len(command):len(command)], "--port", "0", "--unixsocket", p.sock, "--dir", dir, "--save", "", "--enable-debug-command", "yes")
-	p.cmd = exec.Command(command[0], append(args, options...)...)
+	sock := filepath.Join(shortDir(t), "sock")
+	args := []string{"--port", "0", "--unixsocket", sock, "--dir", dir, "--save", "", "--enable-debug-command", "yes"}
+	return startProcess(t, sock, command, nil, append(args, options...))
+}
+
+// startProcess starts a program with a command line as it is. A server comes to listen on sock.
+func startProcess(t testing.TB, sock string, command []string, tune func(*exec.Cmd), args []string) *process {
+	t.Helper()
+	p := &process{t: t, sock: sock, out: output{filepath.Join(shortDir(t), "out")}, done: make(chan struct{})}
+	p.cmd = exec.Command(command[0], append(command[1:len(command):len(command)], args...)...)
+	if tune != nil {
+		tune(p.cmd)
+	}
 	out, err := os.Create(p.out.path)
 	require.NoError(t, err)
 	defer out.Close()

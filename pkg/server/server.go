@@ -62,6 +62,7 @@ type Server struct {
 	frozen   int   // depth of units in which time stands still
 	log      *Logger
 	runID    string
+	pidFile  string // the path, "" for none
 
 	clients map[int64]*Client
 	nextID  int64
@@ -322,17 +323,19 @@ func (s *Server) Start() error {
 
 // writePidFile leaves the process's number where pidfile says. A server without one works as well.
 func (s *Server) writePidFile() {
-	if s.cfg.PidFile == "" {
+	path := s.cfg.inDir(s.cfg.PidFile)
+	if path == "" {
 		return
 	}
-	if err := os.WriteFile(s.cfg.PidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+	s.pidFile = path // dir may be another by the end
+	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
 		s.logf(LevelNotice, "Failed to write PID file: %s", errnoText(err))
 	}
 }
 
 func (s *Server) removePidFile() {
-	if s.cfg.PidFile != "" {
-		os.Remove(s.cfg.PidFile)
+	if s.pidFile != "" {
+		os.Remove(s.pidFile)
 	}
 }
 

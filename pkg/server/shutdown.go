@@ -75,9 +75,6 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	for _, ln := range s.listeners {
 		ln.Close()
 	}
-	if s.cfg.UnixSocket != "" {
-		os.Remove(s.cfg.UnixSocket)
-	}
 	for _, c := range s.clients {
 		s.closeClient(c, closeAfterReply)
 	}
