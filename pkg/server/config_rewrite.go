@@ -148,11 +148,22 @@ func (c *Config) putAll(t *configText) {
 			t.put(p.name, p.line(v), changed)
 		}
 	}
-	password := "nopass"
-	if c.RequirePass != "" {
-		password = "#" + passwordHash(c.RequirePass)
+	t.put("user", c.userLine(), true)
+}
+
+// userLine is the line of the one user. A Redis shows the payload's flag if it was started with such a line.
+func (c *Config) userLine() string {
+	words := "user default on"
+	if c.RequirePass == "" {
+		words += " nopass"
 	}
-	t.put("user", "user default on "+password+" ~* &* +@all", true)
+	if c.user.given {
+		words += " sanitize-payload"
+	}
+	if c.RequirePass != "" {
+		words += " #" + passwordHash(c.RequirePass)
+	}
+	return words + " ~* &* +@all"
 }
 
 // alwaysWritten are Redis's, and port and bind, whose defaults differ there: a Redis that is started with

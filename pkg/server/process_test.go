@@ -126,7 +126,7 @@ func (p *process) answers() bool {
 		_, err = conn.Write([]byte("EXISTS x\r\n"))
 		v, readErr := resp.NewReader(conn).ReadValue()
 		conn.Close()
-		if err == nil && readErr == nil && !v.IsError() {
+		if err == nil && readErr == nil && (!v.IsError() || strings.HasPrefix(string(v.Str), "NOAUTH")) {
 			return true
 		}
 	}
