@@ -466,7 +466,7 @@ func TestWithOurOwnEngine(t *testing.T) {
 		"pubsub": TestJSONPubSub, "publish": TestJSONPublishReachesRedisClients, "answered first": TestJSONSubscriptionIsAnsweredFirst,
 		"hello": TestJSONHello, "password": TestJSONPassword, "hello timeout": TestHelloTimeout, "presence": TestPresence,
 		"forged presence": TestPresenceCannotBeForged, "resp": TestRESPIsWhatTCPIs, "frames": TestRESPFramesAreNotCommands,
-		"login": TestRESPLogin, "quit": TestRESPProtocolErrorAndQuit, "administration": TestAdministrationIsDenied,
+		"login": TestRESPLogin, "quit": TestRESPProtocolErrorAndQuit, "administration": TestAdministrationIsDenied, "renamed": TestRenamedCommandsAreJudgedByTheirOldNames,
 		"one writer": TestOneWriter, "slow": TestSlowConsumer, "many": TestManyOperationsAtOnce, "killed": TestSessionKilled,
 		"full": TestEngineFull, "metrics": TestMetricsAndHealth, "sizes": TestMessageSizes,
 	} {

@@ -169,10 +169,8 @@ func (t *respTalk) one(args [][]byte) error {
 	born := t.s.g.opts.born(args)
 	if why := t.s.g.guard.refuses(born); why != "" {
 		args = refusal(args[0], why)
-		born = args
 	} else if why := t.subs.refuses(born, t.s.g.opts.MaxSubscriptions); why != "" {
 		args = refusal(args[0], why)
-		born = args
 	}
 	t.note(born)
 	t.out = resp.AppendCommand(t.out, args...)

@@ -608,6 +608,8 @@ func TestSettings(t *testing.T) {
 	require.ErrorContains(t, cfg.ParseArgs([]string{"--http-port"}), "wrong number of arguments")
 	require.ErrorContains(t, cfg.ParseArgs([]string{"--http-nope", "1"}), "Bad directive")
 	known, err := o.Set("maxmemory", "1")
+	require.True(t, o.Has("WS-ping"))
+	require.False(t, o.Has("maxmemory"))
 	require.False(t, known)
 	require.NoError(t, err)
 }

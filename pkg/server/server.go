@@ -327,7 +327,9 @@ func (s *Server) writePidFile() {
 	if path == "" {
 		return
 	}
+	s.lock()
 	s.pidFile = path // dir may be another by the end
+	s.unlock()
 	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
 		s.logf(LevelNotice, "Failed to write PID file: %s", errnoText(err))
 	}
