@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"byor/pkg/aof"
+	"byor/pkg/basics"
 	"byor/pkg/resp"
 	"byor/pkg/store"
 )
@@ -319,7 +320,7 @@ func main() {
 	useLog := flag.String("appendonly", "no", "`yes` to keep the log of step 05 too")
 	policy := flag.String("appendfsync", "everysec", "when to force the log to the disk: `always, everysec or no`")
 	flag.Parse()
-	if err := run(*addr, *dir, *useLog == "yes", *policy, *trace); err != nil {
+	if err := run(*addr, *dir, basics.Yes("appendonly", *useLog), *policy, *trace); err != nil {
 		fmt.Fprintln(os.Stderr, "06-rdb:", err)
 		os.Exit(1)
 	}

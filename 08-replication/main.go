@@ -243,7 +243,7 @@ func main() {
 	policy := flag.String("appendfsync", "everysec", "when to force the log to the disk: `always, everysec or no`")
 	master := flag.String("replicaof", "", "follow the server at `host:port`")
 	flag.Parse()
-	if err := run(*addr, *dir, *useLog == "yes", *policy, *master, *trace); err != nil {
+	if err := run(*addr, *dir, basics.Yes("appendonly", *useLog), *policy, *master, *trace); err != nil {
 		fmt.Fprintln(os.Stderr, "08-replication:", err)
 		os.Exit(1)
 	}

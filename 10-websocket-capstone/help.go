@@ -11,10 +11,10 @@ import (
 // seeHelp stands behind what is wrong with a command line.
 const seeHelp = "Try --help: it lists the options, what they take, and their defaults."
 
-// aboutItself answers --help, -h, --version and -v, alone on the command line as with redis-server, and reports whether
+// aboutItself answers --help, -h, --version and -v, first on the command line as with redis-server, and reports whether
 // one of them was there.
 func aboutItself(w io.Writer, args []string) bool {
-	if len(args) != 1 {
+	if len(args) == 0 {
 		return false
 	}
 	switch args[0] {

@@ -25,11 +25,11 @@ import (
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
+	args, eyes := takeTrace(args)
 	if aboutItself(os.Stdout, args) {
 		return 0
 	}
 	opts := defaultGatewayOptions()
-	args, eyes := takeTrace(args)
 	cfg := server.DefaultConfig()
 	cfg.Others, cfg.OtherNames = opts.Set, opts.Has
 	if err := cfg.ParseArgs(args); err != nil {

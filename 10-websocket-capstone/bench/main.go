@@ -108,7 +108,7 @@ func (o *options) check() error {
 		{o.addr != "" && o.capstone, "-addr and -capstone both name the first server"},
 		{o.versus != "" && o.redis, "-versus and -redis both name the second server"},
 		{o.versus != "" && o.addr == "" && !o.capstone, "-versus needs a first server, -addr or -capstone"},
-		{o.addr == "" && !o.capstone && !o.redis, "which server? -addr host:port, -capstone, -redis; see -help"},
+		{o.addr == "" && !o.capstone && !o.redis, "which server? -addr host:port, -capstone, -redis"},
 	} {
 		if c.wrong {
 			return errors.New(c.say)
@@ -225,7 +225,7 @@ func main() {
 		return
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
+		fmt.Fprintf(os.Stderr, "bench: %v (-help lists the flags)\n", err)
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -35,6 +35,16 @@ func Flags(fs *flag.FlagSet) {
 	fs.BoolFunc("version", "print the version and exit", show)
 }
 
+// FlagsOnly ends a program that takes nothing but flags if something else is on its command line, after
+// flag.Parse: it was meant to do something.
+func FlagsOnly() {
+	if flag.NArg() > 0 {
+		fmt.Fprintf(flag.CommandLine.Output(), "what is %q? There are flags only:\n", flag.Arg(0))
+		flag.Usage()
+		os.Exit(2)
+	}
+}
+
 // String names the program, its version and what built it.
 func String() string {
 	info, ok := debug.ReadBuildInfo()

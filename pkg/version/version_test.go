@@ -3,12 +3,25 @@ package version
 import (
 	"os/exec"
 	"path"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"byor/pkg/redistest"
 )
+
+// wrongValues are command lines with a wrong value, and words of the answer.
+var wrongValues = map[string]map[string]string{
+	"06-rdb":         {"-appendonly maybe": "appendonly maybe yes no"},
+	"07-pubsub":      {"-appendonly maybe": "appendonly maybe yes no"},
+	"08-replication": {"--appendonly=": "appendonly yes no"},
+	"09-shutdown":    {"-appendonly maybe": "appendonly maybe yes no"},
+	"10-websocket-capstone": {"--maxmemory x": "maxmemory bytes", "--http-port 70000": "http-port 65535", "--ws-compression maybe": "ws-compression yes no",
+		"nosuch.conf": "nosuch.conf", "--maxmemry 1": "maxmemory"},
+	"check": {"-step x": "step", "05": "05 -step", "-limit 3": "limit 3"},
+	"bench": {"-c x": "-c", "-P 0": "-P 10000"},
+}
 
 // Every program of the course says what it is and what it takes, and what is wrong with a flag.
 func TestEveryProgram(t *testing.T) {
@@ -38,6 +51,13 @@ func TestEveryProgram(t *testing.T) {
 			require.NotZero(t, code)
 			require.Contains(t, out, "nosuchflag")
 			require.Regexp(t, `-help`, out)
+			for wrong, names := range wrongValues[path.Base(pkg)] {
+				out, code := run(strings.Fields(wrong)...)
+				require.NotZero(t, code, wrong)
+				for _, name := range strings.Fields(names + " -help") {
+					require.Contains(t, out, name, wrong)
+				}
+			}
 		})
 	}
 }

@@ -20,7 +20,7 @@ import (
 
 	"byor/pkg/check"
 	"byor/pkg/resp"
-	_ "byor/pkg/version"
+	"byor/pkg/version"
 )
 
 // options are the command line.
@@ -45,6 +45,7 @@ func main() {
 	flag.BoolVar(&o.progress, "progress", false, "only show the progress and what comes next")
 	flag.DurationVar(&o.limit, "limit", 3*time.Second, "how long an answer may take")
 	flag.Parse()
+	version.FlagsOnly()
 	ctx, stop := signal.NotifyContext(context.Background(), check.Endings...)
 	defer stop()
 	code, err := run(ctx, o)

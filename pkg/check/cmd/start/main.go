@@ -8,12 +8,13 @@ import (
 	"os"
 
 	"byor/pkg/check"
-	_ "byor/pkg/version"
+	"byor/pkg/version"
 )
 
 func main() {
 	step := flag.Int("step", 0, "the step, 1 to 10")
 	flag.Parse()
+	version.FlagsOnly()
 	if err := run(*step); err != nil {
 		fmt.Fprintln(os.Stderr, "start:", err)
 		os.Exit(1)

@@ -12,7 +12,7 @@ import (
 	"os/signal"
 
 	"byor/pkg/check"
-	_ "byor/pkg/version"
+	"byor/pkg/version"
 )
 
 func main() {
@@ -20,6 +20,7 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:6380", "the server")
 	alone := flag.Bool("alone", false, "do not compare with a real redis-server")
 	flag.Parse()
+	version.FlagsOnly()
 	ctx, stop := signal.NotifyContext(context.Background(), check.Endings...)
 	defer stop()
 	if err := run(ctx, *listen, *addr, *alone); err != nil {
