@@ -70,7 +70,7 @@ func cmdConfigSet(c *Client) {
 	for i, p := range set {
 		if err := p.set(s.cfg, string(c.args[2*i+3])); err != nil {
 			*s.cfg = before
-			c.fail(configSetFailed(string(c.args[2*i+2]), err.Error()))
+			c.fail(configSetFailed(strings.ToLower(string(c.args[2*i+2])), err.Error()))
 			return
 		}
 	}

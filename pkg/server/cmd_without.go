@@ -85,8 +85,17 @@ func clusterCommands() []*Command {
 
 func noCluster(c *Client) { c.fail("ERR This instance has cluster support disabled") }
 
-// noModules refuses as a Redis does whose enable-module-command is "no".
+// noModules refuses as a Redis does whose enable-module-command is "no", or that finds no such module.
 func noModules(c *Client) {
+	if c.may(c.s.cfg.EnableModuleCommand) {
+		if c.is(1, "unload") {
+			c.fail("ERR Error unloading module: no such module with that name")
+			return
+		}
+		c.s.logf(LevelWarning, "Module %s failed to load: this server runs no modules", clip(c.args[2], 128))
+		c.fail("ERR Error loading the extension. Please check the server logs.")
+		return
+	}
 	c.fail("ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.")
 }
 

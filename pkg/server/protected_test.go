@@ -51,6 +51,15 @@ func TestProtectedCommands(t *testing.T) {
 			for _, name := range []string{"enable-protected-configs", "enable-debug-command", "enable-module-command", "appendfilename", "appenddirname", "logfile", "unixsocket", "aclfile", "pidfile"} {
 				c.want("CONFIG SET "+name+" yes", "-ERR CONFIG SET failed (possibly related to argument '"+name+"') - can't set immutable config")
 			}
+			module := map[string]string{"MODULE LOAD /nosuch.so": "Error loading the extension. Please check the server logs.",
+				"MODULE UNLOAD nosuch": "Error unloading module: no such module with that name"}
+			for line, want := range module {
+				if who == "no" {
+					want = "MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server."
+				}
+				c.want(line, "-ERR "+want)
+			}
+			c.want("CONFIG SET HZ x", "-ERR CONFIG SET failed (possibly related to argument 'hz') - argument couldn't be parsed into an integer")
 			require.Equal(t, who != "no", show(c.do("DEBUG JMAP")) != "-ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.")
 		}
 	}

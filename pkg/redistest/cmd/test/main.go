@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+
+	"byor/pkg/version"
 )
 
 func main() {
@@ -20,6 +22,10 @@ func main() {
 	if len(args) > 0 && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help") {
 		fmt.Println("test [-noskip] [flags and packages of go test]: runs go test and reports in a few lines.\n" +
 			"-noskip: a test that is skipped is a failure")
+		return
+	}
+	if len(args) == 1 && slices.Contains([]string{"-v", "-version", "--version"}, args[0]) { // among others, -v is go test's
+		fmt.Println(version.String())
 		return
 	}
 	if i := slices.Index(args, "-noskip"); i >= 0 {
