@@ -12,7 +12,7 @@ import (
 
 func init() {
 	register("server", []Command{
-		{Name: "debug", Arity: -2, Flags: Admin | NoScript | Loading | Stale, Handler: cmdDebug},
+		{Name: "debug", Arity: -2, Flags: Admin | NoScript | Loading | Stale | Protected, Handler: cmdDebug},
 	})
 }
 
@@ -31,7 +31,7 @@ func init() {
 		"set-active-expire":          {3, debugSetActiveExpire},
 		"object":                     {-3, debugObject},
 		"log":                        {3, func(c *Client) { c.s.logf(LevelWarning, "DEBUG LOG: %s", c.args[2]); c.w.OK() }},
-		"error":                      {3, func(c *Client) { c.fail(strings.TrimSpace(string(c.args[2]))) }},
+		"error":                      {3, func(c *Client) { c.w.Error(strings.TrimSpace(string(c.args[2]))) }},
 		"protocol":                   {3, debugProtocol},
 		"jmap":                       {2, func(c *Client) { c.w.OK() }},
 		"set-disable-deny-scripts":   {3, func(c *Client) { c.w.OK() }},
@@ -49,10 +49,6 @@ func init() {
 }
 
 func cmdDebug(c *Client) {
-	if !c.mayDebug() {
-		c.fail("ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.")
-		return
-	}
 	c.rewritten = true
 	sub, ok := debugSubcommands[strings.ToLower(quoted(c.args[1]))]
 	if n := len(c.args); !ok || sub.args > 0 && n != sub.args || n < -sub.args {
@@ -61,8 +57,6 @@ func cmdDebug(c *Client) {
 	}
 	sub.run(c)
 }
-
-func (c *Client) mayDebug() bool { return c.may(c.s.cfg.EnableDebugCommand) }
 
 // debugSleep stalls the whole server, which is its purpose.
 func debugSleep(c *Client) {

@@ -22,9 +22,9 @@ func init() {
 		{Name: "module", Arity: -2, Sub: []*Command{
 			{Name: "help", Arity: 2, Flags: Loading | Stale, Handler: cmdModuleHelp},
 			{Name: "list", Arity: 2, Flags: Admin | NoScript, Handler: func(c *Client) { c.w.Array(0) }},
-			{Name: "load", Arity: -3, Flags: Admin | NoScript | NoAsyncLoading, Handler: noModules},
-			{Name: "loadex", Arity: -3, Flags: Admin | NoScript | NoAsyncLoading, Handler: noModules},
-			{Name: "unload", Arity: 3, Flags: Admin | NoScript | NoAsyncLoading, Handler: noModules},
+			{Name: "load", Arity: -3, Flags: Admin | NoScript | NoAsyncLoading | Protected, Handler: noModules},
+			{Name: "loadex", Arity: -3, Flags: Admin | NoScript | NoAsyncLoading | Protected, Handler: noModules},
+			{Name: "unload", Arity: 3, Flags: Admin | NoScript | NoAsyncLoading | Protected, Handler: noModules},
 		}},
 	})
 	const call = NoScript | Stale | SkipMonitor | NoMandatoryKeys | MovableKeys
@@ -85,18 +85,14 @@ func clusterCommands() []*Command {
 
 func noCluster(c *Client) { c.fail("ERR This instance has cluster support disabled") }
 
-// noModules refuses as a Redis does whose enable-module-command is "no", or that finds no such module.
+// noModules answers whoever may load modules, all others were refused before: there is no such module.
 func noModules(c *Client) {
-	if c.may(c.s.cfg.EnableModuleCommand) {
-		if c.is(1, "unload") {
-			c.fail("ERR Error unloading module: no such module with that name")
-			return
-		}
-		c.s.logf(LevelWarning, "Module %s failed to load: this server runs no modules", clip(c.args[2], 128))
-		c.fail("ERR Error loading the extension. Please check the server logs.")
+	if c.is(1, "unload") {
+		c.fail("ERR Error unloading module: no such module with that name")
 		return
 	}
-	c.fail("ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.")
+	c.s.logf(LevelWarning, "Module %s failed to load: this server runs no modules", clip(c.args[2], 128))
+	c.fail("ERR Error loading the extension. Please check the server logs.")
 }
 
 func cmdModuleHelp(c *Client) {

@@ -49,6 +49,7 @@ const (
 	AllowBusy
 	NoAsyncLoading
 	NoMandatoryKeys
+	Protected // refused unless the configuration allows it; COMMAND does not show it
 )
 
 var flagNames = []struct {

@@ -120,6 +120,11 @@ func (s *Server) refusal(c *Client, cmd *Command, args [][]byte) string {
 	if cmd.Handler == nil {
 		return "ERR wrong number of arguments for '" + cmd.full + "' command"
 	}
+	if cmd.Flags&Protected != 0 {
+		if msg := c.protected(cmd); msg != "" {
+			return msg
+		}
+	}
 	if s.calm && c.authed && c.flags == 0 && c.subs == (subscriptions{}) {
 		return "" // nothing unusual is going on: the checks below would all pass
 	}
@@ -145,6 +150,19 @@ func (s *Server) refusal(c *Client, cmd *Command, args [][]byte) string {
 		return errLoading
 	}
 	return ""
+}
+
+// protected says why a command that could do harm may not be run, or nothing when the configuration allows it.
+func (c *Client) protected(cmd *Command) string {
+	name, _, _ := strings.Cut(cmd.full, "|")
+	who := "no" // enable-module-command can be nothing else
+	if name == "debug" {
+		who = c.s.cfg.EnableDebugCommand
+	}
+	if c.may(who) {
+		return ""
+	}
+	return "ERR " + strings.ToUpper(name) + " command not allowed. If the enable-" + name + "-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server."
 }
 
 const errLoading = "LOADING Redis is loading the dataset in memory"

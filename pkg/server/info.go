@@ -190,19 +190,22 @@ func (s *Server) netBytes() (in, out int64) {
 
 // allCommands returns all commands and subcommands, without the containers, by name.
 func (s *Server) allCommands() []*Command {
+	return slices.DeleteFunc(s.countedCommands(), func(cmd *Command) bool { return cmd.Sub != nil })
+}
+
+// countedCommands returns all commands and subcommands by name: a container counts what was refused without
+// naming a subcommand.
+func (s *Server) countedCommands() []*Command {
 	var all []*Command
 	for _, cmd := range s.commands {
-		if cmd.Sub == nil {
-			all = append(all, cmd)
-		}
-		all = append(all, cmd.Sub...)
+		all = append(append(all, cmd), cmd.Sub...)
 	}
 	slices.SortFunc(all, func(a, b *Command) int { return strings.Compare(a.full, b.full) })
 	return all
 }
 
 func (s *Server) infoCommandstats(b *strings.Builder) {
-	for _, cmd := range s.allCommands() {
+	for _, cmd := range s.countedCommands() {
 		st := cmd.stats
 		if st.calls+st.rejected+st.failed == 0 {
 			continue
