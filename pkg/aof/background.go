@@ -186,3 +186,10 @@ func (l *Log) Close() error {
 	}
 	return err
 }
+
+// ForgetDelays lets the count of delayed syncs begin again (CONFIG RESETSTAT).
+func (l *Log) ForgetDelays() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.st.delayed = 0
+}

@@ -49,7 +49,6 @@ type Client struct {
 	muteOnce int    // commands whose reply CLIENT REPLY SKIP drops: 2 at SKIP itself, 1 at the next
 
 	createdMs, activeMs int64
-	totalIn, totalOut   int64
 	queryLen, querySize int // of rd, as of its latest turn under the engine's lock
 	evictExempt         bool
 	touchExempt         bool // CLIENT NO-TOUCH
@@ -131,7 +130,7 @@ func (s *Server) newClient(conn net.Conn) *Client {
 	c.createdMs, c.activeMs = s.nowMs, s.nowMs
 	c.authed = s.cfg.RequirePass == ""
 	if conn != nil {
-		c.rd = resp.NewCommandReader(conn)
+		c.rd = resp.NewCommandReader(s.countedReads(conn))
 		c.rd.Limits.Unauthenticated = !c.authed
 		c.rd.Limits.MaxBulk = int(s.cfg.ProtoMaxBulkLen)
 		c.addr, c.laddr = addrString(conn.RemoteAddr()), addrString(conn.LocalAddr())
@@ -165,10 +164,6 @@ func (s *Server) removeClient(c *Client) {
 	s.removeMonitor(c)
 	s.replicaGone(c)
 	c.queue = nil
-	c.outMu.Lock()
-	s.stats.netOut += c.totalOut
-	c.outMu.Unlock()
-	s.stats.netIn += c.totalIn
 }
 
 // closeClient asks for a session to end: at once, or when what it was told so far is written. The
@@ -291,7 +286,7 @@ func (c *Client) flush() error {
 		c.s.commitAOF(at)
 		n, err := c.conn.Write(c.wbuf)
 		c.outMu.Lock()
-		c.totalOut += int64(n)
+		c.s.traffic.wrote(n)
 		c.outErr = err
 		if cap(c.wbuf) > 256<<10 {
 			c.wbuf = nil

@@ -151,9 +151,11 @@ func (s *Server) configChanged(before *Config) error {
 
 func cmdConfigResetstat(c *Client) {
 	s := c.s
-	s.stats.init(s.nowMs)
-	s.stats.lastCommands = 0
+	s.resetStats()
 	s.saves, s.rewrites = 0, 0
+	if log := s.aof.Load(); log != nil {
+		log.ForgetDelays()
+	}
 	for _, cmd := range s.commands {
 		cmd.stats = commandStats{}
 		for _, sub := range cmd.Sub {

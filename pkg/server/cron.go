@@ -46,7 +46,8 @@ func (s *Server) cron() {
 			return
 		}
 		s.tick()
-		s.sampleOps()
+		s.sampleRates()
+		s.noteExceeded()
 		s.sampleMemory()
 		s.closeIdle()
 		s.checkOutputLimits(time.Now())
@@ -82,7 +83,39 @@ func (s *Server) expireCycle() {
 	s.lock()
 	s.stats.expireTime += time.Since(start)
 	s.stats.expireCapped += int64(btoi(capped))
+	s.stats.stalePerc = 0
+	if capped {
+		s.stats.stalePerc = s.staleShare() * 100
+	}
 	s.unlock()
+}
+
+// staleShare guesses which part of the keys with an expiry time has passed it, from some of each database.
+func (s *Server) staleShare() float64 {
+	const samples = 20
+	seen, stale := 0, 0
+	for i := range s.store.Len() {
+		db := s.store.DB(i)
+		for range min(samples, db.Expires()) {
+			if e := db.RandomVolatile(); e != nil {
+				seen++
+				stale += btoi(db.ExpireAt(e) <= s.nowMs)
+			}
+		}
+	}
+	return float64(stale) / float64(max(seen, 1))
+}
+
+// noteExceeded adds up how long memory is over maxmemory.
+func (s *Server) noteExceeded() {
+	st := &s.stats
+	switch over := s.overMemory(); {
+	case over && st.exceededSince.IsZero():
+		st.exceededSince = s.clock()
+	case !over && !st.exceededSince.IsZero():
+		st.exceeded += s.clock().Sub(st.exceededSince)
+		st.exceededSince = time.Time{}
+	}
 }
 
 // expireAll goes through the databases and reports whether it had to stop because the budget was used up.

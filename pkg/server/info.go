@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"byor/pkg/repl"
 )
@@ -161,31 +162,38 @@ func systemMemory() int64 {
 
 func (s *Server) infoStats(b *strings.Builder) {
 	st := &s.stats
-	in, out := s.netBytes()
+	all, threaded := s.trafficNow()
+	t, threaded := all.minus(st.before), threaded.minus(st.beforeThreaded)
+	kbps := func(pick func(r *rates) int64) string { return fmt.Sprintf("%.2f", float64(st.rate(pick))/1024) }
+	exceeded := time.Duration(0)
+	if !st.exceededSince.IsZero() {
+		exceeded = s.clock().Sub(st.exceededSince)
+	}
+	tracked := 0
+	if s.following != nil {
+		tracked = len(s.following.own)
+	}
 	fields(b,
 		"total_connections_received", st.connections, "total_commands_processed", st.commands,
-		"instantaneous_ops_per_sec", s.opsPerSec(), "total_net_input_bytes", in, "total_net_output_bytes", out,
+		"instantaneous_ops_per_sec", st.rate(func(r *rates) int64 { return r.commands }),
+		"total_net_input_bytes", t.in+t.replIn, "total_net_output_bytes", t.out+t.replOut,
+		"total_net_repl_input_bytes", t.replIn, "total_net_repl_output_bytes", t.replOut,
+		"instantaneous_input_kbps", kbps(func(r *rates) int64 { return r.traffic.in + r.traffic.replIn }),
+		"instantaneous_output_kbps", kbps(func(r *rates) int64 { return r.traffic.out + r.traffic.replOut }),
+		"instantaneous_input_repl_kbps", kbps(func(r *rates) int64 { return r.traffic.replIn }),
+		"instantaneous_output_repl_kbps", kbps(func(r *rates) int64 { return r.traffic.replOut }),
 		"rejected_connections", st.rejectedConnections, "sync_full", st.syncFull, "sync_partial_ok", st.syncPartialOK,
-		"sync_partial_err", st.syncPartialErr, "expired_keys", st.expiredKeys, "expired_stale_perc", "0.00",
+		"sync_partial_err", st.syncPartialErr, "expired_keys", st.expiredKeys, "expired_stale_perc", fmt.Sprintf("%.2f", st.stalePerc),
 		"expired_time_cap_reached_count", st.expireCapped, "expire_cycle_cpu_milliseconds", st.expireTime.Milliseconds(),
-		"evicted_keys", st.evictedKeys, "keyspace_hits", st.hits, "keyspace_misses", st.misses,
+		"evicted_keys", st.evictedKeys, "evicted_clients", 0, "total_eviction_exceeded_time", (st.exceeded + exceeded).Milliseconds(),
+		"current_eviction_exceeded_time", exceeded.Milliseconds(), "keyspace_hits", st.hits, "keyspace_misses", st.misses,
 		"pubsub_channels", len(s.hub.Channels(nil)), "pubsub_patterns", s.hub.NumPat(),
-		"pubsubshard_channels", len(s.hub.ShardChannels(nil)), "latest_fork_usec", 0,
-		"migrate_cached_sockets", 0, "slave_expires_tracked_keys", 0, "tracking_total_keys", 0, "tracking_total_items", 0,
-		"tracking_total_prefixes", 0, "unexpected_error_replies", 0, "evicted_clients", 0, "total_forks", 0,
-		"total_eviction_exceeded_time", 0, "current_eviction_exceeded_time", 0,
-		"dump_payload_sanitizations", st.payloadsChecked, "total_error_replies", st.totalErrors, "client_output_buffer_limit_disconnections", st.outputLimitDisconnections)
-}
-
-func (s *Server) netBytes() (in, out int64) {
-	in, out = s.stats.netIn, s.stats.netOut
-	for _, c := range s.clients {
-		c.outMu.Lock()
-		out += c.totalOut
-		c.outMu.Unlock()
-		in += c.totalIn
-	}
-	return in, out
+		"pubsubshard_channels", len(s.hub.ShardChannels(nil)), "latest_fork_usec", 0, "total_forks", 0,
+		"migrate_cached_sockets", 0, "slave_expires_tracked_keys", tracked, "tracking_total_keys", 0, "tracking_total_items", 0,
+		"tracking_total_prefixes", 0, "unexpected_error_replies", st.unexpectedErrors, "total_error_replies", st.totalErrors,
+		"dump_payload_sanitizations", st.payloadsChecked, "total_reads_processed", t.reads, "total_writes_processed", t.writes,
+		"io_threaded_reads_processed", threaded.reads, "io_threaded_writes_processed", threaded.writes,
+		"client_output_buffer_limit_disconnections", st.outputLimitDisconnections)
 }
 
 // allCommands returns all commands and subcommands, without the containers, by name.

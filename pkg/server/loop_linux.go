@@ -34,6 +34,9 @@ type loop struct {
 	queue  []*loopConn // to be looked at in the next turn
 	turns  int64       // how often it has turned
 
+	count     traffic   // what its connections have carried
+	published published // count, as of the latest turn
+
 	// Of one turn.
 	ready    []*loopConn
 	dead     []*loopConn
@@ -231,6 +234,7 @@ func (l *loop) join(lc *loopConn) {
 // execute runs the commands of this turn and reports whether the loop is over.
 func (l *loop) execute() bool {
 	s := l.s
+	l.published.store(&l.count)
 	s.lock()
 	l.inside = true
 	l.turns++
@@ -310,6 +314,7 @@ func (l *loop) write() (more bool) {
 			again = append(again, lc)
 		}
 	}
+	l.published.store(&l.count)
 	l.ready = again
 	for _, lc := range again {
 		lc.inTurn = true
@@ -379,7 +384,8 @@ func (lc *loopConn) send() {
 		}
 		n, err := rawWrite(lc.fd, c.wbuf[lc.written:])
 		lc.written += n
-		c.totalOut += int64(n)
+		lc.l.count.writes++
+		lc.l.count.out += int64(n)
 		if errors.Is(err, errAgain) {
 			lc.full = true
 			break
@@ -411,11 +417,25 @@ func rawWrite(fd int, b []byte) (int, error) {
 	}
 }
 
+func (lc *loopConn) countsReads() {}
+
 // Read reads what the socket has, or returns errAgain.
 func (lc *loopConn) Read(b []byte) (int, error) {
 	if lc.real != nil {
-		return lc.real.Read(b)
+		n, err := lc.real.Read(b)
+		lc.l.s.traffic.reads.Add(1)
+		lc.l.s.traffic.in.Add(int64(n))
+		return n, err
 	}
+	n, err := lc.rawRead(b)
+	if !errors.Is(err, errAgain) {
+		lc.l.count.reads++
+		lc.l.count.in += int64(n)
+	}
+	return n, err
+}
+
+func (lc *loopConn) rawRead(b []byte) (int, error) {
 	for {
 		n, _, e := syscall.RawSyscall(syscall.SYS_READ, uintptr(lc.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 		switch {

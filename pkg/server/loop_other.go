@@ -5,7 +5,10 @@ package server
 import "net"
 
 // loop is the event loop of Linux. Elsewhere every connection has its goroutine.
-type loop struct{ turns int64 }
+type loop struct {
+	turns     int64
+	published published
+}
 
 func (s *Server) startLoops(int) error { return nil }
 

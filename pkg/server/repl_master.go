@@ -25,7 +25,7 @@ func cmdReplconf(c *Client) {
 		return
 	}
 	if c.replica == nil {
-		c.replica = c.s.master.NewReplica(c.conn)
+		c.replica = c.s.master.NewReplica(countedReplica{c.conn, c.s})
 	}
 	reply, err := c.replica.Conf(c.args[1:])
 	switch {
@@ -66,7 +66,7 @@ func cmdPsync(c *Client) {
 		id = string(c.args[1])
 	}
 	if c.replica == nil {
-		c.replica = s.master.NewReplica(c.conn)
+		c.replica = s.master.NewReplica(countedReplica{c.conn, s})
 	}
 	c.flags |= flagReplica
 	s.cfg.tuneReplica(c.conn)

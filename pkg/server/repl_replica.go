@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -105,6 +107,14 @@ func (s *Server) follow(host string, port int64) {
 		Logf:     func(format string, args ...any) { s.logf(LevelNotice, format, args...) },
 	}
 	s.linkOptions(&o)
+	o.Dial = func(ctx context.Context) (net.Conn, error) {
+		d := net.Dialer{Timeout: o.Timeout}
+		conn, err := d.DialContext(ctx, "tcp", o.Addr)
+		if err != nil {
+			return nil, err
+		}
+		return countedLink{conn, s}, nil
+	}
 	fl.f = repl.NewFollower(o)
 	s.following = fl
 	s.store.OnDeadline = fl.noteDeadline
@@ -322,7 +332,9 @@ func (s *Server) infoLink(b *strings.Builder) {
 		"slave_read_repl_offset", max(st.Received, st.Offset), "slave_repl_offset", st.Offset)
 	if syncing {
 		fields(b, "master_sync_total_bytes", max(0, st.Size), "master_sync_read_bytes", st.Loaded,
-			"master_sync_left_bytes", max(0, st.Size-st.Loaded))
+			"master_sync_left_bytes", max(0, st.Size-st.Loaded),
+			"master_sync_perc", fmt.Sprintf("%.2f", 100*float64(st.Loaded)/float64(max(st.Size, 1))*float64(btoi(st.Size > 0))),
+			"master_sync_last_io_seconds_ago", int64(time.Since(st.LastIO).Seconds()))
 	}
 	if up == "down" && !st.DownAt.IsZero() {
 		fields(b, "master_link_down_since_seconds", int64(time.Since(st.DownAt).Seconds()))

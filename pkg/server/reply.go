@@ -25,6 +25,9 @@ const (
 func (c *Client) fail(msg string) {
 	c.failed = true
 	c.s.countError(msg)
+	if c.flags&(flagMaster|flagFake|flagReplica) != 0 {
+		c.s.stats.unexpectedErrors++
+	}
 	c.w.Error(msg)
 }
 

@@ -69,6 +69,7 @@ type Server struct {
 	muting  *Client   // whose running command gets no reply
 	async   []*Client // those with output that their own goroutine does not know of
 
+	traffic  trafficCounters
 	dirty    int64 // changes since the last save
 	unit     unit
 	feedBuf  []byte
@@ -134,7 +135,7 @@ func New(cfg *Config, opt Options) *Server {
 	s.nowMs = s.started.UnixMilli()
 	s.store.SetNow(s.nowMs)
 	s.store.OnExpire = s.expired
-	s.stats.init(s.nowMs)
+	s.resetStats()
 	s.applyConfig()
 	s.initAOF()
 	s.loading = true // until Start has loaded the data

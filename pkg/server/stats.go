@@ -18,7 +18,6 @@ type stats struct {
 	outputLimitDisconnections int64
 	errors                    map[string]int64
 	totalErrors               int64
-	netIn, netOut             int64 // of clients that are gone
 	syncFull, syncPartialOK   int64
 	syncPartialErr            int64
 	peakMem                   int64
@@ -26,14 +25,32 @@ type stats struct {
 	expireTime                time.Duration // spent on expired keys by the cron
 	expireCapped              int64         // rounds in which that was all that may be spent
 
-	opsSamples   [16]int64 // commands a second, sampled by the cron
-	opsAt        int
-	lastCommands int64
-	lastSampleMs int64
+	unexpectedErrors int64         // replied to a master, to a replica, or to a file
+	stalePerc        float64       // of the keys with an expiry time, how many were seen to have passed it
+	exceeded         time.Duration // how long memory was over maxmemory, until it no longer was
+	exceededSince    time.Time     // zero when it is not
+
+	before, beforeThreaded traffic // when counting began
+	rates                  [16]rates
+	ratesAt                int
+	lastCommands           int64
+	lastTraffic            traffic
+	lastSampleMs           int64
 }
 
-func (st *stats) init(nowMs int64) {
-	*st = stats{errors: map[string]int64{}, lastSampleMs: nowMs}
+// rates are per second, as sampled by the cron.
+type rates struct {
+	commands int64
+	traffic  traffic
+}
+
+// resetStats lets the counters begin again. The highest memory use stays, as in Redis.
+func (s *Server) resetStats() {
+	all, threaded := s.trafficNow()
+	s.stats = stats{
+		errors: map[string]int64{}, peakMem: s.stats.peakMem, lastSampleMs: s.nowMs,
+		before: all, beforeThreaded: threaded, lastTraffic: all,
+	}
 }
 
 // maxErrorKinds bounds INFO errorstats, since a client can make up codes with its own errors.
@@ -47,23 +64,32 @@ func (s *Server) countError(msg string) {
 	}
 }
 
-// sampleOps notes how many commands a second there were since the last sample.
-func (s *Server) sampleOps() {
-	ms := s.nowMs - s.stats.lastSampleMs
-	if ms <= 0 {
+// ratePeriodMs is the least time between two samples, whatever hz is.
+const ratePeriodMs = 95
+
+// sampleRates notes how much there was a second since the last sample.
+func (s *Server) sampleRates() {
+	st := &s.stats
+	ms := s.nowMs - st.lastSampleMs
+	if ms < ratePeriodMs {
 		return
 	}
-	s.stats.opsSamples[s.stats.opsAt] = (s.stats.commands - s.stats.lastCommands) * 1000 / ms
-	s.stats.opsAt = (s.stats.opsAt + 1) % len(s.stats.opsSamples)
-	s.stats.lastCommands, s.stats.lastSampleMs = s.stats.commands, s.nowMs
+	all, _ := s.trafficNow()
+	t := all.minus(st.lastTraffic)
+	st.rates[st.ratesAt] = rates{(st.commands - st.lastCommands) * 1000 / ms, traffic{
+		in: t.in * 1000 / ms, out: t.out * 1000 / ms, replIn: t.replIn * 1000 / ms, replOut: t.replOut * 1000 / ms,
+	}}
+	st.ratesAt = (st.ratesAt + 1) % len(st.rates)
+	st.lastCommands, st.lastTraffic, st.lastSampleMs = st.commands, all, s.nowMs
 }
 
-func (s *Server) opsPerSec() int64 {
+// rate returns the mean of the samples of what pick picks.
+func (st *stats) rate(pick func(r *rates) int64) int64 {
 	var sum int64
-	for _, n := range s.stats.opsSamples {
-		sum += n
+	for i := range st.rates {
+		sum += pick(&st.rates[i])
 	}
-	return sum / int64(len(s.stats.opsSamples))
+	return sum / int64(len(st.rates))
 }
 
 // latencyHist counts durations in buckets that double: bucket i holds those below 2^i ns.

@@ -59,7 +59,6 @@ func (c *Client) mayFill() bool { return c.next >= len(c.batch) || c.kept }
 func (c *Client) run() {
 	s := c.s
 	c.queryLen, c.querySize = c.rd.Buffered(), c.rd.Size()
-	c.totalIn = c.rd.Consumed()
 	c.rd.Limits.MaxBulk = int(s.cfg.ProtoMaxBulkLen)
 	if c.replica != nil {
 		c.replica.Heard()
