@@ -71,6 +71,9 @@ func TestInfoHasRedissFields(t *testing.T) {
 		c.want("SET a 1 EX 1000", "+OK")
 		eventually(t, c, "INFO persistence", "aof_rewrite_in_progress:0")
 	}
+	for _, c := range []*testConn{theirReplica, ourReplica} {
+		eventually(t, c, "EXISTS a", ":1")
+	}
 	sameInfo(t, "master", theirs, ours)
 	sameInfo(t, "replica", theirReplica, ourReplica)
 	for _, c := range []*testConn{theirReplica, ourReplica} {
