@@ -155,7 +155,7 @@ func (s *Server) refusal(c *Client, cmd *Command, args [][]byte) string {
 // protected says why a command that could do harm may not be run, or nothing when the configuration allows it.
 func (c *Client) protected(cmd *Command) string {
 	name, _, _ := strings.Cut(cmd.full, "|")
-	who := "no" // enable-module-command can be nothing else
+	who := c.s.cfg.EnableModuleCommand
 	if name == "debug" {
 		who = c.s.cfg.EnableDebugCommand
 	}
