@@ -58,8 +58,10 @@ func (c *Client) mayFill() bool { return c.next >= len(c.batch) || c.kept }
 // blocked, or closing). The engine's lock must be held.
 func (c *Client) run() {
 	s := c.s
-	c.queryLen, c.querySize = c.rd.Buffered(), c.rd.Size()
-	c.totalIn = c.rd.Consumed()
+	s.running = c
+	in := c.rd.Consumed()
+	c.queryLen, c.querySize, c.argvMem = c.rd.Unparsed()+int(in-c.totalIn), c.rd.Size(), 0
+	c.totalIn = in
 	c.rd.Limits.MaxBulk = int(s.cfg.ProtoMaxBulkLen)
 	if c.replica != nil {
 		c.replica.Heard()
@@ -82,12 +84,20 @@ func (c *Client) run() {
 		c.keepRest()
 	}
 	c.args = nil // they stand in the buffer, which is about to be filled again
-	if c.next == len(c.batch) && c.rd.Size() > keepQuery {
-		clear(c.batch)
-		c.rd.Shrink()
-		c.querySize = c.rd.Size()
+	if c.next == len(c.batch) {
+		c.keptMem = 0
+		if c.rd.Size() > keepQuery || c.rd.HasLarge() {
+			clear(c.batch)
+			c.rd.Shrink()
+			c.querySize = c.rd.Size()
+		}
+		c.queryLen, c.argvMem = c.rd.Unparsed(), c.rd.Parsed()
 	}
+	s.running = nil
 	c.handOver()
+	if d := int64(c.querySize) + c.queueMem - c.countedIn; d > measureStep || d < -measureStep {
+		c.measureNow()
+	}
 }
 
 // keepQuery is how large the input buffer of a client may stay when its commands are done.
@@ -98,8 +108,10 @@ const keepQuery = 256 << 10
 func (c *Client) keepRest() {
 	rest := c.batch[c.next:]
 	kept := make([][][]byte, len(rest))
+	c.keptMem = 0
 	for i, args := range rest {
-		kept[i] = copyArgs(args)
+		kept[i] = c.keepArgs(args)
+		c.keptMem += argsMem(kept[i])
 	}
 	c.batch, c.next, c.kept = kept, 0, true
 }
