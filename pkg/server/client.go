@@ -51,6 +51,7 @@ type Client struct {
 	createdMs, activeMs int64
 	totalIn             int64
 	queryLen, querySize int   // of rd, as of its latest turn under the engine's lock
+	batchLen            int   // what of queryLen is commands that are parsed
 	argvMem             int   // of the command that has not come whole
 	keptMem             int64 // of the commands that wait behind a blocked one
 	countedIn           int64 // what counted has for all that

@@ -50,7 +50,6 @@ func (c *Client) describe() string {
 		last = c.cmd.full
 	}
 	w, room := c.waits()
-	qbuf := c.queryLen + int(c.keptMem)
 	argv := c.argvMem + argBytes(c.args)
 	if c.blocked != nil {
 		argv += argBytes(c.blocked.args)
@@ -65,7 +64,7 @@ func (c *Client) describe() string {
 		"events=%s cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
 		c.id, c.addr, c.laddr, c.fd(), c.name, (s.nowMs-c.createdMs)/1000, (s.nowMs-c.activeMs)/1000, c.flagLetters(),
 		c.db.ID(), len(s.hub.Subscriptions(c, pubsub.Channel)), len(s.hub.Subscriptions(c, pubsub.Pattern)), c.subs.sharded,
-		multi, qbuf, max(0, c.querySize-c.queryLen), argv, c.queueBytes(), room, c.outPeak, w.obl, w.oll, w.omem,
+		multi, c.queryLen, max(0, c.querySize-c.queryLen), argv, c.queueBytes(), room, c.outPeak, w.obl, w.oll, w.omem,
 		total, events, last, c.user, max(2, c.w.Proto), c.libName, c.libVer)
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strconv"
 	"time"
 
 	"byor/pkg/resp"
@@ -59,9 +60,10 @@ func (c *Client) mayFill() bool { return c.next >= len(c.batch) || c.kept }
 func (c *Client) run() {
 	s := c.s
 	s.running = c
-	in := c.rd.Consumed()
-	c.queryLen, c.querySize, c.argvMem = c.rd.Unparsed()+int(in-c.totalIn), c.rd.Size(), 0
-	c.totalIn = in
+	if in := c.rd.Consumed(); in != c.totalIn {
+		c.batchLen, c.totalIn = int(in-c.totalIn), in
+	}
+	c.queryLen, c.querySize, c.argvMem = c.rd.Unparsed()+c.batchLen, c.rd.Size(), 0
 	c.rd.Limits.MaxBulk = int(s.cfg.ProtoMaxBulkLen)
 	if c.replica != nil {
 		c.replica.Heard()
@@ -85,17 +87,17 @@ func (c *Client) run() {
 	}
 	c.args = nil // they stand in the buffer, which is about to be filled again
 	if c.next == len(c.batch) {
-		c.keptMem = 0
+		c.keptMem, c.batchLen = 0, 0
 		if c.rd.Size() > keepQuery || c.rd.HasLarge() {
 			clear(c.batch)
 			c.rd.Shrink()
 			c.querySize = c.rd.Size()
 		}
-		c.queryLen, c.argvMem = c.rd.Unparsed(), c.rd.Parsed()
 	}
+	c.queryLen, c.argvMem = c.rd.Unparsed()+c.batchLen, c.rd.Parsed()
 	s.running = nil
 	c.handOver()
-	if d := int64(c.querySize) + c.queueMem - c.countedIn; d > measureStep || d < -measureStep {
+	if d := int64(c.querySize) + c.keptMem + c.queueMem - c.countedIn; d > measureStep || d < -measureStep {
 		c.measureNow()
 	}
 }
@@ -108,13 +110,25 @@ const keepQuery = 256 << 10
 func (c *Client) keepRest() {
 	rest := c.batch[c.next:]
 	kept := make([][][]byte, len(rest))
-	c.keptMem = 0
+	c.keptMem, c.batchLen = 0, 0
 	for i, args := range rest {
 		kept[i] = c.keepArgs(args)
 		c.keptMem += argsMem(kept[i])
+		c.batchLen += wireLen(args)
 	}
 	c.batch, c.next, c.kept = kept, 0, true
 }
+
+// wireLen returns how long a command is in the form in which clients send it.
+func wireLen(args [][]byte) int {
+	n := len("*\r\n") + decimals(len(args))
+	for _, a := range args {
+		n += len("$\r\n\r\n") + decimals(len(a)) + len(a)
+	}
+	return n
+}
+
+func decimals(n int) int { return len(strconv.Itoa(n)) }
 
 func copyArgs(args [][]byte) [][]byte {
 	n := 0
