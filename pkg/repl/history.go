@@ -14,6 +14,7 @@ const blockSize = 16 << 10
 // that are there never change, so who has seen a length under the lock may read up to it without.
 type block struct {
 	start int64 // offset of the history before the first byte
+	made  int64 // bytes of memory of all blocks before it
 	buf   []byte
 	next  *block
 }
@@ -84,7 +85,7 @@ func (h *History) Append(b []byte) {
 		if b = b[n:]; len(b) == 0 {
 			break
 		}
-		next := &block{start: h.offset - int64(len(b)), buf: make([]byte, 0, min(max(blockSize, len(b)), 64*blockSize))}
+		next := &block{start: h.offset - int64(len(b)), made: h.tail.made + int64(cap(h.tail.buf)), buf: make([]byte, 0, min(max(blockSize, len(b)), 64*blockSize))}
 		h.tail.next, h.tail = next, next
 	}
 	h.trim()

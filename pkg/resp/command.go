@@ -53,19 +53,22 @@ type Limits struct {
 type CommandReader struct {
 	Limits Limits
 
-	src   io.Reader
-	buf   []byte // buf[start:] are bytes received and not yet returned as a command
-	start int    // first byte of the current command
-	pos   int    // first byte of it that is not parsed yet
-	left  int    // arguments still to come; 0 between commands
-	bulk  int    // length of the argument being read, -1 while its "$" line is due
-	spans []span // arguments already seen, relative to start, so that buf may move
-	arena [][]byte
-	read  int64 // bytes of the commands returned so far
-	roomy bool  // the last read filled the buffer: make it larger
+	src    io.Reader
+	buf    []byte // buf[start:] are bytes received and not yet returned as a command
+	start  int    // first byte of the current command
+	pos    int    // first byte of it that is not parsed yet
+	left   int    // arguments still to come; 0 between commands
+	bulk   int    // length of the argument being read, -1 while its "$" line is due
+	spans  []span // arguments already seen, relative to start, so that buf may move
+	large  large  // see large.go
+	sum    int    // bytes of the first summed spans
+	summed int
+	arena  [][]byte
+	read   int64 // bytes of the commands returned so far
+	roomy  bool  // the last read filled the buffer: make it larger
 }
 
-type span struct{ off, n int }
+type span struct{ off, n int } // off < 0: argument ^off of large.done
 
 // NewCommandReader returns a reader of the commands in r. It reads no more than is at hand: a
 // command split over many packets and many commands in one packet are both as they should be.
@@ -92,18 +95,21 @@ func (r *CommandReader) ReadCommand() ([][]byte, error) {
 }
 
 // Buffered returns how many bytes were received but do not belong to a command returned so far.
-func (r *CommandReader) Buffered() int { return len(r.buf) - r.start }
+func (r *CommandReader) Buffered() int { return len(r.buf) - r.start + r.large.received() }
 
 // Consumed returns how many bytes the commands returned so far took on the wire, which is how a
 // replica counts its offset.
 func (r *CommandReader) Consumed() int64 { return r.read }
 
-// Size returns the bytes of memory that the buffer holds.
-func (r *CommandReader) Size() int { return cap(r.buf) }
+// Size returns the bytes of memory that the reader holds for what has come and for what may.
+func (r *CommandReader) Size() int { return cap(r.buf) + r.large.size() }
 
 // Shrink gives the buffer back if all that was received has been returned as commands. Arguments
-// returned before stay valid, but keep the old buffer alive.
+// returned before stay valid, but keep what they are in alive.
 func (r *CommandReader) Shrink() {
+	if r.HasLarge() {
+		r.forgetLarge()
+	}
 	if r.start < len(r.buf) {
 		return
 	}
@@ -117,10 +123,19 @@ func (r *CommandReader) Fill() error {
 	if cap(r.arena) > keepArgs {
 		r.arena = nil
 	}
-	r.makeRoom()
-	n, err := r.src.Read(r.buf[len(r.buf):cap(r.buf)])
-	r.buf = r.buf[:len(r.buf)+n]
-	r.roomy = len(r.buf) == cap(r.buf)
+	if r.HasLarge() {
+		r.forgetLarge()
+	}
+	var n int
+	var err error
+	if r.large.missing() > 0 {
+		n, err = r.large.fill(r.src)
+	} else {
+		r.makeRoom()
+		n, err = r.src.Read(r.buf[len(r.buf):cap(r.buf)])
+		r.buf = r.buf[:len(r.buf)+n]
+		r.roomy = len(r.buf) == cap(r.buf)
+	}
 	if n > 0 {
 		return nil
 	}
@@ -188,6 +203,10 @@ func (r *CommandReader) Next() ([][]byte, error) {
 		}
 		first := len(r.arena)
 		for _, s := range r.spans {
+			if s.off < 0 {
+				r.arena = append(r.arena, r.large.done[^s.off])
+				continue
+			}
 			a := r.start + s.off
 			r.arena = append(r.arena, r.buf[a:a+s.n:a+s.n])
 		}
@@ -199,6 +218,12 @@ func (r *CommandReader) Next() ([][]byte, error) {
 func (r *CommandReader) finish() {
 	r.read += int64(r.pos - r.start)
 	r.start = r.pos
+	if len(r.large.done) > 0 {
+		r.read += r.large.handOut()
+	}
+	if r.summed > 0 {
+		r.sum, r.summed = 0, 0
+	}
 	r.spans = r.spans[:0]
 	if cap(r.spans) > keepArgs {
 		r.spans = nil
@@ -242,10 +267,22 @@ func (r *CommandReader) bulks() error {
 			}
 		}
 		end := r.pos + r.bulk + 2 // the two bytes behind an argument are skipped unseen, as Redis does
-		if end > len(r.buf) {
+		if r.large.n > 0 {
+			if r.large.missing() > 0 || r.pos+2 > len(r.buf) {
+				return ErrIncomplete
+			}
+			r.spans = append(r.spans, span{^len(r.large.done), r.bulk})
+			r.large.complete()
+			end = r.pos + 2
+		} else if end > len(r.buf) {
+			if r.bulk >= LargeBulk && end-2 > len(r.buf) {
+				r.large.begin(r.bulk, r.buf[r.pos:])
+				r.buf = r.buf[:r.pos]
+			}
 			return ErrIncomplete
+		} else {
+			r.spans = append(r.spans, span{r.pos - r.start, r.bulk})
 		}
-		r.spans = append(r.spans, span{r.pos - r.start, r.bulk})
 		r.pos = end
 		r.bulk = -1
 		r.left--

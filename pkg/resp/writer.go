@@ -83,6 +83,9 @@ func (w *Writer) Int(n int64) { w.header(':', n) }
 // Bulk writes a bulk string. nil is the empty string; for null see Null.
 func (w *Writer) Bulk(b []byte) {
 	w.header('$', int64(len(b)))
+	if len(b) >= LargeBulk { // else the line's end may cost another copy
+		w.Expect(len(b) + 2)
+	}
 	w.Buf = append(append(w.Buf, b...), '\r', '\n')
 }
 

@@ -150,7 +150,7 @@ func (s *Server) asClient(c *Client, b *blocking, fn func()) {
 	fn()
 	c.cmd, c.args = cmd, args
 	if b.mute {
-		c.w.Buf = c.w.Buf[:mark]
+		c.w.Buf = c.w.Buf[:min(mark, len(c.w.Buf))]
 	}
 	if s.frozen > 0 || len(s.unit.ends) == 0 {
 		return

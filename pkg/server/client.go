@@ -4,7 +4,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"time"
 
 	"byor/pkg/repl"
 	"byor/pkg/resp"
@@ -39,6 +38,7 @@ type Client struct {
 	libVer  string
 
 	queue    []queued // between MULTI and EXEC
+	queueMem int64    // what it takes
 	doomed   bool     // a queued command was refused: EXEC aborts
 	dirtyCAS bool     // a watched key changed
 	watching []watch
@@ -49,7 +49,13 @@ type Client struct {
 	muteOnce int    // commands whose reply CLIENT REPLY SKIP drops: 2 at SKIP itself, 1 at the next
 
 	createdMs, activeMs int64
-	queryLen, querySize int // of rd, as of its latest turn under the engine's lock
+	totalIn             int64
+	queryLen, querySize int   // of rd, as of its latest turn under the engine's lock
+	batchLen            int   // what of queryLen is commands that are parsed
+	argvMem             int   // of the command that has not come whole
+	keptMem             int64 // of the commands that wait behind a blocked one
+	countedIn           int64 // what counted has for all that
+	watchMem            int64
 	evictExempt         bool
 	touchExempt         bool // CLIENT NO-TOUCH
 
@@ -75,14 +81,7 @@ type Client struct {
 	kept  bool  // batch owns its arguments: reading on does no harm to them
 	perr  error // the protocol error behind the batch
 
-	outMu     sync.Mutex
-	outIdle   *sync.Cond // signalled when writing ends
-	out       []byte
-	wbuf      []byte
-	writing   bool
-	outErr    error
-	commitAt  int64 // append-only offset that must be durable before out is written
-	overSince time.Time
+	outgoing
 }
 
 type clientFlag uint32
@@ -139,6 +138,7 @@ func (s *Server) newClient(conn net.Conn) *Client {
 			c.addr, c.laddr = s.cfg.UnixSocket+":0", s.cfg.UnixSocket+":0"
 		}
 		s.clients[c.id] = c
+		c.measure(0, 1)
 		c.meet(conn)
 	}
 	return c
@@ -163,7 +163,9 @@ func (s *Server) removeClient(c *Client) {
 	s.unblock(c)
 	s.removeMonitor(c)
 	s.replicaGone(c)
-	c.queue = nil
+	c.queue, c.queueMem = nil, 0
+	c.drop()
+	s.clientMem.add(-c.counted)
 }
 
 // closeClient asks for a session to end: at once, or when what it was told so far is written. The
@@ -171,6 +173,9 @@ func (s *Server) removeClient(c *Client) {
 func (s *Server) closeClient(c *Client, mode closeMode) {
 	if mode > c.closing {
 		c.closing = mode
+	}
+	if mode == closeNow { // it is sent nothing more: what waits is in nobody's interest
+		c.drop()
 	}
 	if c.transport != nil {
 		c.transport.resume(c)
@@ -180,10 +185,18 @@ func (s *Server) closeClient(c *Client, mode closeMode) {
 // push opens an out-of-band message of n values to the client, which may be another one than the
 // running command's; end it with pushed and the mark. The engine's lock must be held.
 func (c *Client) push(n int) (w *resp.Writer, mark int) {
+	w, mark = c.beginPush()
+	w.Push(n)
+	return w, mark
+}
+
+// beginPush is push for who opens the message.
+func (c *Client) beginPush() (w *resp.Writer, mark int) {
 	c.s.queueAsync(c)
-	mark = len(c.w.Buf)
-	c.w.Push(n)
-	return &c.w, mark
+	if len(c.w.Buf) > outBlock && c.s.running != c {
+		c.stageBuf()
+	}
+	return &c.w, len(c.w.Buf)
 }
 
 // pushed ends a message: CLIENT REPLY must not drop it with the reply of the command that it came with.
@@ -199,112 +212,4 @@ func (s *Server) queueAsync(c *Client) {
 		c.async = true
 		s.async = append(s.async, c)
 	}
-}
-
-// handOver passes what was replied so far to the output side. The engine's lock must be held.
-func (c *Client) handOver() {
-	if len(c.w.Buf) == 0 {
-		return
-	}
-	c.outMu.Lock()
-	if len(c.out) == 0 {
-		c.out, c.w.Buf = c.w.Buf, c.out[:0]
-	} else {
-		c.out = append(c.out, c.w.Buf...)
-		c.w.Buf = c.w.Buf[:0]
-	}
-	if cap(c.w.Buf) > 256<<10 {
-		c.w.Buf = nil
-	}
-	c.commitAt = c.s.aofEnd
-	size := int64(len(c.out) + len(c.wbuf))
-	c.outMu.Unlock()
-	c.checkOutputLimit(size, time.Now())
-}
-
-// outputClass returns the index of the client's class in client-output-buffer-limit.
-func (c *Client) outputClass() int {
-	switch {
-	case c.has(flagReplica):
-		return classReplica
-	case c.subs.count() > 0:
-		return classPubSub
-	}
-	return classNormal
-}
-
-// checkOutputLimit closes a client that does not read what it is sent. size is what waits to be written.
-func (c *Client) checkOutputLimit(size int64, now time.Time) {
-	lim := c.s.cfg.OutputLimits[c.outputClass()]
-	over := lim.Hard > 0 && size > lim.Hard
-	if lim.Soft > 0 && size > lim.Soft {
-		if c.overSince.IsZero() {
-			c.overSince = now
-		}
-		over = over || now.Sub(c.overSince) >= time.Duration(lim.SoftSeconds)*time.Second
-	} else {
-		c.overSince = time.Time{}
-	}
-	if over && c.closing != closeNow && c.transport != nil {
-		c.s.logf(LevelWarning, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", c.describe())
-		c.s.stats.outputLimitDisconnections++
-		c.s.end(c, EndSlow)
-	}
-}
-
-// checkOutputLimits looks at those who are over the soft limit, or no longer, and at whom nothing new
-// was sent.
-func (s *Server) checkOutputLimits(now time.Time) {
-	for _, c := range s.clients {
-		if !c.overSince.IsZero() {
-			c.checkOutputLimit(c.outputBytes(), now)
-		}
-	}
-}
-
-// outputBytes returns how much waits to be written.
-func (c *Client) outputBytes() int64 {
-	c.outMu.Lock()
-	defer c.outMu.Unlock()
-	return int64(len(c.out) + len(c.wbuf))
-}
-
-// flush writes what was handed over. Several goroutines may call it: one of them writes, the
-// others leave their bytes to it. It waits for the append-only file first when the policy asks
-// for that. The engine's lock must not be held.
-func (c *Client) flush() error {
-	c.outMu.Lock()
-	defer c.outMu.Unlock()
-	if c.writing {
-		return nil
-	}
-	c.writing = true
-	for len(c.out) > 0 && c.outErr == nil {
-		c.wbuf, c.out = c.out, c.wbuf[:0]
-		at := c.commitAt
-		c.outMu.Unlock()
-		c.s.commitAOF(at)
-		n, err := c.conn.Write(c.wbuf)
-		c.outMu.Lock()
-		c.s.traffic.wrote(n)
-		c.outErr = err
-		if cap(c.wbuf) > 256<<10 {
-			c.wbuf = nil
-		}
-		c.wbuf = c.wbuf[:0]
-	}
-	c.writing = false
-	c.outIdle.Broadcast()
-	return c.outErr
-}
-
-// flushAll is flush that also waits for another goroutine that is writing: when it returns, what was
-// handed over before has been written.
-func (c *Client) flushAll() error {
-	c.outMu.Lock()
-	for c.writing {
-		c.outIdle.Wait()
-	}
-	c.outMu.Unlock()
-	return c.flush()
 }

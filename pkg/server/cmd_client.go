@@ -49,15 +49,23 @@ func (c *Client) describe() string {
 	if c.cmd != nil {
 		last = c.cmd.full
 	}
-	qbuf, qfree := c.queryLen, c.querySize-c.queryLen
-	out := c.outputBytes()
+	w, room := c.waits()
+	argv := c.argvMem + argBytes(c.args)
+	if c.blocked != nil {
+		argv += argBytes(c.blocked.args)
+	}
+	total := clientOverhead + int64(c.querySize+argv) + c.keptMem + c.queueMem + int64(room) + w.omem
+	events := "r"
+	if w.bytes() > 0 {
+		events = "rw"
+	}
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d "+
 		"multi=%d qbuf=%d qbuf-free=%d argv-mem=%d multi-mem=%d rbs=%d rbp=%d obl=%d oll=%d omem=%d tot-mem=%d "+
 		"events=%s cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
 		c.id, c.addr, c.laddr, c.fd(), c.name, (s.nowMs-c.createdMs)/1000, (s.nowMs-c.activeMs)/1000, c.flagLetters(),
 		c.db.ID(), len(s.hub.Subscriptions(c, pubsub.Channel)), len(s.hub.Subscriptions(c, pubsub.Pattern)), c.subs.sharded,
-		multi, qbuf, qfree, argBytes(c.args), c.queueBytes(), cap(c.w.Buf), 0, out, 0, 0,
-		int64(qbuf+qfree+cap(c.w.Buf))+out+c.queueBytes()+1024, "r", last, c.user, max(2, c.w.Proto), c.libName, c.libVer)
+		multi, c.queryLen, max(0, c.querySize-c.queryLen), argv, c.queueBytes(), room, c.outPeak, w.obl, w.oll, w.omem,
+		total, events, last, c.user, max(2, c.w.Proto), c.libName, c.libVer)
 }
 
 // fd stands in for the file descriptor, which Go keeps to itself.
@@ -76,12 +84,11 @@ func argBytes(args [][]byte) int {
 	return n
 }
 
-func (c *Client) queueBytes() int64 {
-	n := 0
+func (c *Client) queueBytes() (n int) {
 	for _, q := range c.queue {
-		n += argBytes(q.args) + 24*len(q.args) + 32
+		n += argBytes(q.args)
 	}
-	return int64(n)
+	return n
 }
 
 func (c *Client) flagLetters() string {

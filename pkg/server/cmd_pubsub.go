@@ -1,6 +1,9 @@
 package server
 
-import "byor/pkg/pubsub"
+import (
+	"byor/pkg/pubsub"
+	"byor/pkg/resp"
+)
 
 func init() {
 	const f = PubSub | NoScript | Loading | Stale
@@ -35,27 +38,30 @@ func (c *Client) Deliver(m pubsub.Message) {
 	if c.closing != staysOpen { // its last words are said
 		return
 	}
+	if len(m.Payload) >= shareFrom && c.s.running != c {
+		c.share(c.s.encoded(m, c.w.Proto))
+		return
+	}
+	w, mark := c.beginPush()
+	writeMessage(w, m)
+	c.pushed(mark)
+}
+
+func writeMessage(w *resp.Writer, m pubsub.Message) {
 	switch m.Kind {
 	case pubsub.Channel:
-		w, mark := c.push(3)
+		w.Push(3)
 		w.BulkString("message")
-		w.Bulk(m.Channel)
-		w.Bulk(m.Payload)
-		c.pushed(mark)
 	case pubsub.Pattern:
-		w, mark := c.push(4)
+		w.Push(4)
 		w.BulkString("pmessage")
 		w.Bulk(m.Pattern)
-		w.Bulk(m.Channel)
-		w.Bulk(m.Payload)
-		c.pushed(mark)
 	case pubsub.Sharded:
-		w, mark := c.push(3)
+		w.Push(3)
 		w.BulkString("smessage")
-		w.Bulk(m.Channel)
-		w.Bulk(m.Payload)
-		c.pushed(mark)
 	}
+	w.Bulk(m.Channel)
+	w.Bulk(m.Payload)
 }
 
 // subscribed replies to one change of a subscription; a nil name is written as null.
@@ -142,6 +148,7 @@ func cmdPublish(c *Client) {
 		return
 	}
 	n := c.s.hub.Publish(c.args[1], c.args[2])
+	c.s.forgetEncoded()
 	c.s.effect(c.db.ID(), toReplicas, c.args)
 	c.w.Int(int64(n))
 }
@@ -151,6 +158,7 @@ func cmdSPublish(c *Client) {
 		return
 	}
 	n := c.s.hub.SPublish(c.args[1], c.args[2])
+	c.s.forgetEncoded()
 	c.s.effect(c.db.ID(), toReplicas, c.args)
 	c.w.Int(int64(n))
 }

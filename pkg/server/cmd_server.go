@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 )
@@ -28,13 +27,6 @@ func init() {
 			{Name: "history", Arity: 3, Flags: Admin | NoScript | Loading | Stale, Handler: cmdLatencyHistory},
 			{Name: "latest", Arity: 2, Flags: Admin | NoScript | Loading | Stale, Handler: cmdLatencyLatest},
 			{Name: "reset", Arity: -2, Flags: Admin | NoScript | Loading | Stale, Handler: cmdLatencyReset},
-		}},
-		{Name: "memory", Arity: -2, Sub: []*Command{
-			{Name: "doctor", Arity: 2, Handler: cmdMemoryDoctor},
-			{Name: "help", Arity: 2, Flags: Loading | Stale, Handler: cmdMemoryHelp},
-			{Name: "purge", Arity: 2, Handler: cmdMemoryPurge},
-			{Name: "stats", Arity: 2, Handler: cmdMemoryStats},
-			{Name: "usage", Arity: -3, Flags: ReadOnly, Keys: Keys{2, 2, 1}, Handler: cmdMemoryUsage},
 		}},
 	})
 }
@@ -269,90 +261,4 @@ func cmdLatencyHelp(c *Client) {
 		"RESET [<event> ...]", "    Reset latency data of one or more <event> classes.", "    (default: reset all data for all event classes)",
 		"HISTOGRAM [COMMAND ...]", "    Return a cumulative distribution of latencies in the format of a histogram for the specified command names.", "    If no commands are specified then all histograms are replied.",
 	)
-}
-
-func cmdMemoryUsage(c *Client) {
-	for i := 3; i < len(c.args); i += 2 {
-		if !c.is(i, "samples") || i+1 >= len(c.args) {
-			c.fail(errSyntax)
-			return
-		}
-		n, ok := c.intArg(i + 1)
-		if !ok {
-			return
-		}
-		if n < 0 {
-			c.fail(errSyntax)
-			return
-		}
-	}
-	e := c.db.Peek(c.args[2])
-	if e == nil {
-		c.w.Null()
-		return
-	}
-	c.w.Int(e.EntryBytes())
-}
-
-func cmdMemoryDoctor(c *Client) {
-	c.w.Verbatim("txt", "The memory is managed by Go's collector: after a peak it is given back to the system over some minutes. MEMORY PURGE does it at once.\n")
-}
-
-func cmdMemoryPurge(c *Client) {
-	go freeMemory()
-	c.w.OK()
-}
-
-func cmdMemoryStats(c *Client) {
-	s := c.s
-	used := s.usedMemory()
-	rows := []struct {
-		name string
-		n    int64
-	}{
-		{"peak.allocated", max(used, s.stats.peakMem)}, {"total.allocated", used}, {"startup.allocated", 0},
-		{"replication.backlog", 0}, {"clients.normal", s.clientBytes()}, {"dataset.bytes", s.store.MemBytes()},
-		{"keys.count", int64(s.keyCount())}, {"allocator.resident", residentBytes()},
-	}
-	c.w.Map(len(rows))
-	for _, r := range rows {
-		c.w.BulkString(r.name)
-		c.w.Int(r.n)
-	}
-}
-
-func (s *Server) keyCount() int {
-	n := 0
-	for i := range s.store.Len() {
-		n += s.store.DB(i).Len()
-	}
-	return n
-}
-
-func (s *Server) clientBytes() int64 {
-	var n int64
-	for _, c := range s.clients {
-		n += int64(cap(c.w.Buf)+c.querySize) + c.outputBytes()
-	}
-	return n
-}
-
-func cmdMemoryHelp(c *Client) {
-	c.help(
-		"DOCTOR", "    Return memory problems reports.",
-		"PURGE", "    Attempt to purge dirty pages for reclamation by the allocator.",
-		"STATS", "    Return information about the memory usage of the server.",
-		"USAGE <key> [SAMPLES <count>]", "    Return memory in bytes used by <key> and its value.",
-	)
-}
-
-// residentBytes returns the process's resident set size where the system tells, else 0.
-func residentBytes() int64 {
-	b, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0
-	}
-	var size, resident int64
-	fmt.Sscan(string(b), &size, &resident)
-	return resident * int64(os.Getpagesize())
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 
+	"byor/pkg/resp"
 	"byor/pkg/store"
 )
 
@@ -181,7 +182,7 @@ func cmdSet(c *Client) {
 // otherwise elsewhere: the expiry time is made absolute, GET dropped.
 func (c *Client) setWith(o setOptions) {
 	key, value := c.args[1], c.args[2]
-	e := c.db.SetString(key, value, o.keepTTL)
+	e := c.putString(key, value, o.keepTTL)
 	c.s.touched(c.db, e.Key())
 	if o.at > 0 {
 		c.db.SetExpire(e, o.atMs) // even if that is past: whoever looks next finds it expired, as in Redis
@@ -200,9 +201,17 @@ func (c *Client) setWith(o setOptions) {
 	c.replicate(kept...)
 }
 
+// putString makes an argument of the running command the value of key.
+func (c *Client) putString(key, value []byte, keepTTL bool) *store.Entry {
+	if len(value) >= resp.LargeBulk && c.takes(value) {
+		return c.db.SetTaken(key, value, keepTTL)
+	}
+	return c.db.SetString(key, value, keepTTL)
+}
+
 // setString is SET without options.
 func (c *Client) setString(key, value []byte) {
-	e := c.db.SetString(key, value, false)
+	e := c.putString(key, value, false)
 	c.s.touched(c.db, e.Key())
 }
 
@@ -236,7 +245,7 @@ func cmdSetex(c *Client) {
 		return
 	}
 	key, value := c.args[1], c.args[3]
-	e := c.db.SetString(key, value, false)
+	e := c.putString(key, value, false)
 	c.s.touched(c.db, e.Key())
 	c.expireEntry(e, at)
 	c.replicate([]byte("SET"), key, value, []byte("PXAT"), strconv.AppendInt(nil, at, 10))

@@ -8,17 +8,17 @@ import (
 	"byor/pkg/store"
 )
 
-// Eviction: when the data are larger than maxmemory, keys are deleted until they are not, chosen by
+// Eviction: when more memory is in use than maxmemory, keys are deleted until it is not, chosen by
 // maxmemory-policy. As in Redis the choice is a guess from a sample of maxmemory-samples keys a database,
 // since to know the best one would cost every look-up a change in a list of all keys; only the key that
-// expires next is known exactly, from the heap of deadlines. What counts is the size of keys and values
-// as the store estimates it (MEMORY USAGE), not what Go's runtime has taken from the system.
+// expires next is known exactly, from the heap of deadlines. What counts is what is in use (memory.go), not
+// what Go's runtime has taken from the system.
 
 // evictSlice is how long an eviction may hold up commands by default; the cron goes on where it stopped.
 const evictSlice = 500 * time.Microsecond
 
 func (s *Server) overMemory() bool {
-	return s.cfg.MaxMemory > 0 && s.store.MemBytes() > s.cfg.MaxMemory && !(s.isReplica() && s.cfg.ReplicaIgnoreMaxMemory) && !s.loading
+	return s.cfg.MaxMemory > 0 && s.countedMemory() > s.cfg.MaxMemory && !(s.isReplica() && s.cfg.ReplicaIgnoreMaxMemory) && !s.loading
 }
 
 // evictTime is how long an eviction may hold up commands, by maxmemory-eviction-tenacity, as in Redis.

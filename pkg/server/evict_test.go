@@ -20,7 +20,7 @@ func fullServer(t *testing.T, policy string) (s *Server, c, replica *testConn) {
 		if i%500 == 0 {
 			c.do(fmt.Sprint("SELECT ", i/500))
 		}
-		line := fmt.Sprintf("SET k%d %s", i, strings.Repeat("x", 100))
+		line := fmt.Sprintf("SET k%d %s", i, strings.Repeat("x", 1000))
 		if i%2 == 0 {
 			line += fmt.Sprint(" EX ", 1000+i)
 		}
@@ -32,15 +32,19 @@ func fullServer(t *testing.T, policy string) (s *Server, c, replica *testConn) {
 
 // shrink sets maxmemory so that about a fifth of the keys have to go, writes, and returns how many went.
 func shrink(t *testing.T, s *Server, c *testConn) int {
+	infoField(c, "evicted_keys") // the reply is as large as those to come
 	s.lock()
-	limit := s.store.MemBytes() * 4 / 5
+	for _, c := range s.clients {
+		c.measureNow()
+	}
+	limit := s.countedMemory() - s.store.MemBytes()/5
 	s.unlock()
 	c.want(fmt.Sprint("CONFIG SET maxmemory ", limit), "+OK")
 	require.Eventually(t, func() bool {
 		c.do("SET one more")
 		s.lock()
 		defer s.unlock()
-		return s.store.MemBytes() <= limit+200
+		return s.countedMemory() <= limit+2000
 	}, time.Minute, time.Millisecond)
 	evicted := 0
 	_, err := fmt.Sscanf(infoField(c, "evicted_keys"), "%d", &evicted)
@@ -116,6 +120,8 @@ func TestEvictionRefusesWhenThereIsNothingToEvict(t *testing.T) {
 		c.want("SET c 1", oom)
 		c.want("GET a", `"1"`)
 		c.want("DEL a", ":1")
+		c.want("SET c 1", oom) // a server takes more than that without any key, as in Redis
+		c.want("CONFIG SET maxmemory 100mb", "+OK")
 		c.want("SET c 1", "+OK")
 	}
 }

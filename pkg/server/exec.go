@@ -254,7 +254,7 @@ func (c *Client) mute(mark int) {
 	if c.blocked != nil {
 		c.blocked.mute = true
 	}
-	c.w.Buf = append(c.w.Buf[:mark], c.messages...)
+	c.w.Buf = append(c.w.Buf[:min(mark, len(c.w.Buf))], c.messages...)
 	c.messages = c.messages[:0]
 }
 

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"byor/pkg/repl"
 )
 
 // infoSections are INFO's sections in order. The last field says whether INFO without arguments
@@ -96,68 +94,6 @@ func (s *Server) timedWaits() int {
 		}
 	}
 	return n
-}
-
-func (s *Server) infoMemory(b *strings.Builder) {
-	used, rss := s.usedMemory(), residentBytes()
-	peak := max(s.stats.peakMem, used)
-	s.stats.peakMem = peak
-	data := s.store.MemBytes()
-	ratio := float64(rss) / float64(max(used, 1))
-	fields(b,
-		"used_memory", used, "used_memory_human", human(used), "used_memory_rss", rss, "used_memory_rss_human", human(rss),
-		"used_memory_peak", peak, "used_memory_peak_human", human(peak),
-		"used_memory_peak_perc", fmt.Sprintf("%.2f%%", 100*float64(used)/float64(max(peak, 1))),
-		"used_memory_overhead", max(0, used-data), "used_memory_startup", 0, "used_memory_dataset", data,
-		"used_memory_dataset_perc", fmt.Sprintf("%.2f%%", 100*float64(data)/float64(max(used, 1))),
-		"total_system_memory", systemMemory(), "total_system_memory_human", human(systemMemory()),
-		"maxmemory", s.cfg.MaxMemory, "maxmemory_human", human(s.cfg.MaxMemory), "maxmemory_policy", s.cfg.MaxMemoryPolicy,
-		"mem_fragmentation_ratio", fmt.Sprintf("%.2f", ratio), "mem_clients_normal", s.clientBytes(),
-		"mem_fragmentation_bytes", rss-used, "mem_not_counted_for_evict", max(0, used-data), "mem_replication_backlog", s.backlogBytes(),
-		"mem_total_replication_buffers", s.backlogBytes(), "mem_cluster_links", 0, "mem_aof_buffer", s.aofBufferBytes(),
-		"number_of_cached_scripts", 0, "number_of_functions", 0, "number_of_libraries", 0,
-		"allocator_allocated", used, "allocator_active", used, "allocator_resident", rss,
-		"mem_allocator", "go", "active_defrag_running", 0, "lazyfree_pending_objects", 0)
-}
-
-func (s *Server) backlogBytes() (n int64) {
-	s.master.History(func(h *repl.History) {
-		if active, size, _, _ := h.Kept(); active {
-			n = size
-		}
-	})
-	return n
-}
-
-func (s *Server) aofBufferBytes() int64 {
-	if log := s.aof.Load(); log != nil {
-		return int64(log.Status().Pending)
-	}
-	return 0
-}
-
-// human prints bytes as Redis does: 1.50M.
-func human(n int64) string {
-	switch f := float64(n); {
-	case n < 1<<10:
-		return fmt.Sprintf("%dB", n)
-	case n < 1<<20:
-		return fmt.Sprintf("%.2fK", f/(1<<10))
-	case n < 1<<30:
-		return fmt.Sprintf("%.2fM", f/(1<<20))
-	default:
-		return fmt.Sprintf("%.2fG", f/(1<<30))
-	}
-}
-
-func systemMemory() int64 {
-	b, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0
-	}
-	var kb int64
-	fmt.Sscanf(string(b), "MemTotal: %d kB", &kb)
-	return kb << 10
 }
 
 func (s *Server) infoStats(b *strings.Builder) {

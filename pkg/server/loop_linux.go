@@ -56,7 +56,6 @@ type loopConn struct {
 	closing       closeMode
 	stuck         bool     // the session is blocked: what is parsed has to wait
 	real          net.Conn // what the socket became when the loop gave it away
-	written       int      // bytes of wbuf already written
 	full          bool     // the socket takes no more at the moment
 	held          bool     // there is output that the turn's commit does not cover
 }
@@ -246,12 +245,14 @@ func (l *loop) execute() bool {
 	for _, lc := range l.fresh {
 		l.register(lc)
 	}
+	clear(l.fresh)
 	l.fresh = l.fresh[:0]
 	l.gather()
 	for _, lc := range l.dead {
 		s.removeClient(lc.c)
 		s.serving.Done()
 	}
+	clear(l.dead) // or it would keep what they had in memory
 	l.dead = l.dead[:0]
 	for _, lc := range l.ready {
 		if !lc.gone {
@@ -300,7 +301,9 @@ func (l *loop) write() (more bool) {
 		if l.conns[int32(lc.fd)] != lc {
 			continue
 		}
-		lc.send()
+		if lc.closing != closeNow {
+			lc.send()
+		}
 		if lc.gone || lc.closing == closeNow || lc.closing == closeAfterReply && !lc.full && !lc.held {
 			l.drop(lc)
 			continue
@@ -315,6 +318,7 @@ func (l *loop) write() (more bool) {
 		}
 	}
 	l.published.store(&l.count)
+	clear(l.ready[len(again):])
 	l.ready = again
 	for _, lc := range again {
 		lc.inTurn = true
@@ -367,23 +371,20 @@ func (lc *loopConn) send() {
 	defer c.outMu.Unlock()
 	lc.full, lc.held = false, false
 	for !lc.gone {
-		if lc.written == len(c.wbuf) {
-			if lc.written = 0; cap(c.wbuf) > 256<<10 {
-				c.wbuf = nil
-			}
+		if c.written == len(c.wbuf) {
 			if c.commitAt > lc.l.commitAt {
 				// Others have added something since, and queued the connection: it is the next turn's,
 				// after the next commit.
-				c.wbuf = c.wbuf[:0]
+				c.wrote()
 				lc.held = true
 				break
 			}
-			if c.wbuf, c.out = c.out, c.wbuf[:0]; len(c.wbuf) == 0 {
+			if !c.advance() {
 				break
 			}
 		}
-		n, err := rawWrite(lc.fd, c.wbuf[lc.written:])
-		lc.written += n
+		n, err := rawWrite(lc.fd, c.wbuf[c.written:])
+		c.written += n
 		lc.l.count.writes++
 		lc.l.count.out += int64(n)
 		if errors.Is(err, errAgain) {

@@ -48,12 +48,17 @@ func (s *Server) feedMonitors(c *Client, args [][]byte) {
 		line = append(append(line, ' '), quote(a)...)
 	}
 	line = append(line, '\r', '\n')
+	shared := &sharedBytes{b: line, mem: &s.sharedMem}
 	for _, m := range s.monitors {
 		if m.closing != staysOpen {
 			continue
 		}
-		s.queueAsync(m)
-		m.w.Raw(line)
+		if len(line) >= shareFrom && s.running != m {
+			m.share(shared)
+			continue
+		}
+		w, _ := m.beginPush()
+		w.Raw(line)
 	}
 }
 

@@ -28,7 +28,9 @@ func (c *Client) enqueue(cmd *Command, args [][]byte) {
 	if c.doomed { // it cannot be executed any more: save the memory
 		return
 	}
-	c.queue = append(c.queue, queued{cmd, copyArgs(args)})
+	kept := c.keepArgs(args)
+	c.queue = append(c.queue, queued{cmd, kept})
+	c.queueMem += argsMem(kept)
 }
 
 func cmdMulti(c *Client) {
@@ -42,7 +44,7 @@ func cmdMulti(c *Client) {
 
 // discard leaves the transaction and forgets what was watched.
 func (c *Client) discard() {
-	c.queue = nil
+	c.queue, c.queueMem = nil, 0
 	c.flags &^= flagMulti
 	c.doomed = false
 	c.s.unwatch(c)
@@ -81,9 +83,12 @@ func cmdExec(c *Client) {
 	exec, args := c.cmd, c.args
 	c.flags |= flagInExec
 	s.frozen++
+	mark := len(c.w.Buf)
 	c.w.Array(len(queue))
-	for _, q := range queue {
+	for i, q := range queue {
 		s.call(c, q.cmd, q.args, s.tick())
+		queue[i].args = nil // a large one may be a value by now, and gone before the next
+		c.holdReply(mark)
 	}
 	s.frozen--
 	c.flags &^= flagInExec
@@ -113,6 +118,7 @@ func (c *Client) watch(key string) {
 	// A key that has expired already is watched as the absent key it is about to become.
 	exists := c.db.Exists([]byte(key))
 	c.watching = append(c.watching, watch{wk, exists, !exists && c.db.Stored([]byte(key))})
+	c.watchMem += watchBytes + int64(len(key))
 	m := c.s.watched[wk]
 	if m == nil {
 		m = map[*Client]struct{}{}
@@ -152,7 +158,7 @@ func (s *Server) unwatch(c *Client) {
 			delete(s.watched, w.watchKey)
 		}
 	}
-	c.watching = nil
+	c.watching, c.watchMem = nil, 0
 	c.dirtyCAS = false
 }
 

@@ -102,6 +102,10 @@ func (s *Server) feed(to target) {
 	default:
 		return
 	}
+	if e := s.unit.ends[0]; len(s.unit.ends) == 1 && e.to&to != 0 && e.db == st.selected {
+		s.deliver(to, s.unit.buf) // as most are
+		return
+	}
 	n := 0
 	for _, e := range s.unit.ends {
 		if e.to&to != 0 {
@@ -133,13 +137,17 @@ func (s *Server) feed(to target) {
 	if whole {
 		out = append(out, execBytes...)
 	}
-	if to == toAOF {
-		s.appendAOF(out)
-	} else {
-		s.appendReplicas(out)
-	}
+	s.deliver(to, out)
 	s.feedBuf = out[:0]
 	if cap(s.feedBuf) > 1<<20 {
 		s.feedBuf = nil
+	}
+}
+
+func (s *Server) deliver(to target, b []byte) {
+	if to == toAOF {
+		s.appendAOF(b)
+	} else {
+		s.appendReplicas(b)
 	}
 }

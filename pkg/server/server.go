@@ -66,6 +66,7 @@ type Server struct {
 
 	clients map[int64]*Client
 	nextID  int64
+	running *Client   // whose commands run
 	muting  *Client   // whose running command gets no reply
 	async   []*Client // those with output that their own goroutine does not know of
 
@@ -81,6 +82,11 @@ type Server struct {
 
 	blockTimer   *time.Timer
 	blockTimerMs int64
+
+	messages  messageCache // of the PUBLISH that runs
+	clientMem tally        // what the clients have each for itself
+	sharedMem atomic.Int64 // the output that several of them wait for
+	memory    memory
 
 	calm           bool // see recalm
 	noActiveExpire bool
@@ -142,6 +148,8 @@ func New(cfg *Config, opt Options) *Server {
 	s.initReplication()
 	s.initRDB()
 	s.recalm()
+	s.memory.startup = startupMemory()
+	s.memory.rest = s.memory.startup
 	return s
 }
 

@@ -2,7 +2,6 @@ package server
 
 import (
 	"math/bits"
-	"runtime/metrics"
 	"strings"
 	"time"
 )
@@ -202,14 +201,4 @@ func (s *Server) noteLatency(event string, took time.Duration) {
 	if len(e.samples) > latencyHistory {
 		e.samples = append([]latencySample{}, e.samples[1:]...)
 	}
-}
-
-// sampleMemory notes the highest memory use seen.
-func (s *Server) sampleMemory() { s.stats.peakMem = max(s.stats.peakMem, s.usedMemory()) }
-
-// usedMemory is what INFO calls used_memory: the live heap, as Go's runtime counts it.
-func (s *Server) usedMemory() int64 {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	metrics.Read(sample)
-	return int64(sample[0].Value.Uint64())
 }

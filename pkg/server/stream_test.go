@@ -96,7 +96,7 @@ func TestActiveDeletionsStandAlone(t *testing.T) {
 	}
 	f.upTo(c)
 	s.lock()
-	used := s.store.MemBytes()
+	used := s.countedMemory()
 	s.unlock()
 	c.want("CONFIG SET maxmemory "+itoa(used-2500), "+OK") // at least three keys have to go
 	c.want("GET none", "$(nil)")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strconv"
 	"time"
 
 	"byor/pkg/resp"
@@ -58,7 +59,11 @@ func (c *Client) mayFill() bool { return c.next >= len(c.batch) || c.kept }
 // blocked, or closing). The engine's lock must be held.
 func (c *Client) run() {
 	s := c.s
-	c.queryLen, c.querySize = c.rd.Buffered(), c.rd.Size()
+	s.running = c
+	if in := c.rd.Consumed(); in != c.totalIn {
+		c.batchLen, c.totalIn = int(in-c.totalIn), in
+	}
+	c.queryLen, c.querySize, c.argvMem = c.rd.Unparsed()+c.batchLen, c.rd.Size(), 0
 	c.rd.Limits.MaxBulk = int(s.cfg.ProtoMaxBulkLen)
 	if c.replica != nil {
 		c.replica.Heard()
@@ -81,12 +86,20 @@ func (c *Client) run() {
 		c.keepRest()
 	}
 	c.args = nil // they stand in the buffer, which is about to be filled again
-	if c.next == len(c.batch) && c.rd.Size() > keepQuery {
-		clear(c.batch)
-		c.rd.Shrink()
-		c.querySize = c.rd.Size()
+	if c.next == len(c.batch) {
+		c.keptMem, c.batchLen = 0, 0
+		if c.rd.Size() > keepQuery || c.rd.HasLarge() {
+			clear(c.batch)
+			c.rd.Shrink()
+			c.querySize = c.rd.Size()
+		}
 	}
+	c.queryLen, c.argvMem = c.rd.Unparsed()+c.batchLen, c.rd.Parsed()
+	s.running = nil
 	c.handOver()
+	if d := int64(c.querySize) + c.keptMem + c.queueMem - c.countedIn; d > measureStep || d < -measureStep {
+		c.measureNow()
+	}
 }
 
 // keepQuery is how large the input buffer of a client may stay when its commands are done.
@@ -97,11 +110,25 @@ const keepQuery = 256 << 10
 func (c *Client) keepRest() {
 	rest := c.batch[c.next:]
 	kept := make([][][]byte, len(rest))
+	c.keptMem, c.batchLen = 0, 0
 	for i, args := range rest {
-		kept[i] = copyArgs(args)
+		kept[i] = c.keepArgs(args)
+		c.keptMem += argsMem(kept[i])
+		c.batchLen += wireLen(args)
 	}
 	c.batch, c.next, c.kept = kept, 0, true
 }
+
+// wireLen returns how long a command is in the form in which clients send it.
+func wireLen(args [][]byte) int {
+	n := len("*\r\n") + decimals(len(args))
+	for _, a := range args {
+		n += len("$\r\n\r\n") + decimals(len(a)) + len(a)
+	}
+	return n
+}
+
+func decimals(n int) int { return len(strconv.Itoa(n)) }
 
 func copyArgs(args [][]byte) [][]byte {
 	n := 0

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 )
 
 // randomHex returns n random hexadecimal digits.
@@ -50,6 +49,3 @@ func errnoText(err error) string {
 	}
 	return err.Error()
 }
-
-// freeMemory collects garbage and gives free memory back to the system.
-func freeMemory() { debug.FreeOSMemory() }

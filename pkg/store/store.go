@@ -32,7 +32,8 @@ type Store struct {
 	nowMs int64
 	epoch uint32    // of the latest snapshot; entries of an earlier one were not handed out yet
 	snap  *Snapshot // under way, or nil
-	mem   int64     // bytes of all entries, in the accounting of entrySize
+	mem   int64     // bytes of all entries, as account counts them
+	peak  int64     // the most they were since TakePeak
 }
 
 // ExpiryMode says what a look-up does when it meets an expired entry.
@@ -74,6 +75,13 @@ func (s *Store) DB(i int) *DB {
 
 // MemBytes returns the bytes that keys and values take, as estimated from their sizes.
 func (s *Store) MemBytes() int64 { return s.mem }
+
+// TakePeak returns the highest that MemBytes has been since the last call.
+func (s *Store) TakePeak() int64 {
+	p := max(s.peak, s.mem)
+	s.peak = s.mem
+	return p
+}
 
 // Flush empties every database.
 func (s *Store) Flush() {
@@ -259,7 +267,14 @@ func (db *DB) account(e *Entry, valueBytes int64) {
 	e.Val.size = units
 	db.t.mem += delta
 	db.s.mem += delta
+	db.s.peak = max(db.s.peak, db.s.mem)
 }
+
+// TableBytes returns what MemBytes has for the entries without keys and values.
+func (db *DB) TableBytes() int64 { return entryOverhead * int64(db.Len()) }
+
+// ExpiresBytes returns what the deadlines take, which MemBytes does not have.
+func (db *DB) ExpiresBytes() int64 { return 16 * int64(cap(db.t.due)) }
 
 // EntryBytes returns what the accounting counts for the entry.
 func (e *Entry) EntryBytes() int64 { return 16 * int64(e.Val.size) }
@@ -318,6 +333,16 @@ func (db *DB) SetString(key, b []byte, keepTTL bool) *Entry {
 		db.t.due.remove(e)
 	}
 	return e
+}
+
+// SetTaken is SetString that makes b itself the value: it must be a string of some length that nobody writes
+// to any more.
+func (db *DB) SetTaken(key, b []byte, keepTTL bool) *Entry {
+	v := &String{b: b}
+	if keepTTL {
+		return db.put(key, v, true)
+	}
+	return db.Set(key, v)
 }
 
 // Delete removes key and reports whether it was there.

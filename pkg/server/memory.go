@@ -1,0 +1,263 @@
+package server
+
+import (
+	"runtime/debug"
+	"runtime/metrics"
+	"sync"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// What the server has in memory is counted where it comes and goes, not asked of Go's runtime: that knows
+// only what the collector has not swept yet. So used_memory is true at any moment, falls when something is
+// deleted, and is cheap enough to be compared with maxmemory before each command.
+//
+// The other half is to have the memory of what is gone. The collector runs when the heap has doubled, and
+// gives back over minutes. When much less is in use than was, it is told to do both at once, beside the
+// commands.
+
+// tally is a number of bytes that knows how high it was.
+type tally struct{ n, peak int64 }
+
+func (t *tally) add(d int64) {
+	t.n += d
+	t.peak = max(t.peak, t.n)
+}
+
+// takePeak returns the highest since the last call.
+func (t *tally) takePeak() int64 {
+	p := t.peak
+	t.peak = t.n
+	return p
+}
+
+// memory is what is known of it. Guarded by the engine's lock.
+type memory struct {
+	startup int64     // of a server without data and clients
+	rest    int64     // what else counts for maxmemory, as of the latest round of the cron
+	high    int64     // the most that was in use since memory was given back last
+	freeing bool      // it is being given back
+	freeNot time.Time // until then nothing is given back again
+	round   int64
+}
+
+// What things cost that are counted by their number.
+const (
+	clientOverhead = 4 << 10 // a session with its connection
+	subBytes       = 320     // a subscription, with its share of the channel
+	watchBytes     = 160     // a watched key, besides its name
+	measureStep    = 16 << 10
+)
+
+// startupMemory is what the process had in use before there was a server.
+var startupMemory = sync.OnceValue(func() int64 { return heap().objects })
+
+// heapState is the heap as Go's runtime sees it.
+type heapState struct {
+	objects  int64 // alive, or not swept yet
+	unused   int64 // rooms between them
+	free     int64 // nobody's, and not given back yet
+	released int64
+}
+
+func (h heapState) active() int64   { return h.objects + h.unused }
+func (h heapState) resident() int64 { return h.active() + h.free }
+
+func heap() heapState {
+	m := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/unused:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(m)
+	n := func(i int) int64 { return int64(m[i].Value.Uint64()) }
+	return heapState{n(0), n(1), n(2), n(3)}
+}
+
+// usage is where the memory goes.
+type usage struct {
+	total, overhead, dataset int64
+	normal, replicas         int64 // clients
+	backlog, replication     int64 // all that is kept of the stream, and what of it is the backlog's
+	aof                      int64
+	uncounted                int64 // by maxmemory
+	dbs                      []dbUsage
+}
+
+type dbUsage struct{ id, main, expires int64 }
+
+func (s *Server) usage() usage {
+	u := usage{replication: s.master.Memory(), aof: s.aofBufferBytes()}
+	u.backlog, u.uncounted = u.replication, u.aof
+	if len(s.master.Replicas()) > 0 {
+		for _, c := range s.clients {
+			if c.has(flagReplica) {
+				u.replicas += c.counted
+			}
+		}
+		over := max(0, u.replication-s.cfg.ReplBacklogSize)
+		u.backlog -= over
+		u.uncounted += over
+		u.normal = -u.replicas
+		u.replicas += over
+	}
+	u.normal += s.clientMem.n + s.sharedMem.Load()
+	u.overhead = s.memory.startup + u.normal + u.replicas + u.backlog + u.aof
+	keys := int64(0)
+	for i := range s.store.Len() {
+		if db := s.store.DB(i); db.Len() > 0 {
+			d := dbUsage{int64(i), db.TableBytes(), db.ExpiresBytes()}
+			u.dbs = append(u.dbs, d)
+			u.overhead += d.main + d.expires
+			keys += d.main
+		}
+	}
+	u.dataset = max(0, s.store.MemBytes()-keys)
+	u.total = u.overhead + u.dataset
+	return u
+}
+
+// usedMemory is what INFO calls used_memory.
+func (s *Server) usedMemory() int64 { return s.usage().total }
+
+// countedMemory is what maxmemory limits: without what replicas and the append-only file wait for, which
+// grows by the very deletions that are to make room.
+func (s *Server) countedMemory() int64 {
+	return s.store.MemBytes() + s.clientMem.n + s.sharedMem.Load() + s.memory.rest
+}
+
+// measure brings what the server counts for the client up to date, if that has changed by at least so much.
+// output is what its output side takes.
+func (c *Client) measure(output, step int64) {
+	in := int64(c.querySize) + c.keptMem + c.queueMem
+	n := clientOverhead + in + output + int64(c.subs.count())*subBytes + c.watchMem
+	if d := n - c.counted; d >= step || d <= -step {
+		c.counted, c.countedIn = n, in
+		c.s.clientMem.add(d)
+	}
+}
+
+// measureNow is measure for who does not know of the output.
+func (c *Client) measureNow() {
+	c.outMu.Lock()
+	out := c.ownOutput()
+	c.outMu.Unlock()
+	c.measure(out, 1)
+}
+
+// measureClients looks at those that take much, and in ten rounds at everybody.
+func (s *Server) measureClients() {
+	s.memory.round = (s.memory.round + 1) % 10
+	for id, c := range s.clients {
+		if c.counted > 4*measureStep || id%10 == s.memory.round {
+			c.measureNow()
+		}
+	}
+}
+
+// sampleMemory notes how much memory is in use and was, and sees to it that what is no longer in use is
+// given back. The engine's lock must be held.
+func (s *Server) sampleMemory() {
+	s.measureClients()
+	u := s.usage()
+	s.memory.rest = u.total - u.uncounted - s.store.MemBytes() - s.clientMem.n - s.sharedMem.Load()
+	high := u.total + max(s.store.TakePeak()-s.store.MemBytes(), 0) // what came and went since the last look
+	high = max(high, u.total+s.clientMem.takePeak()-s.clientMem.n)
+	s.stats.peakMem = max(s.stats.peakMem, high)
+	s.memory.high = max(s.memory.high, high)
+	if s.memory.high-u.total > freeFrom+u.total/4 {
+		s.giveBack(u.total)
+	}
+}
+
+// freeFrom is how much less than before must be in use for memory to be given back.
+const freeFrom = 16 << 20
+
+// giveBack frees what is no longer in use.
+func (s *Server) giveBack(used int64) {
+	now := time.Now()
+	if s.memory.freeing || now.Before(s.memory.freeNot) {
+		return
+	}
+	s.memory.high = used
+	if heap().resident()-used < freeFrom {
+		return // the collector was faster
+	}
+	s.memory.freeing = true
+	go func() {
+		freeMemory(used)
+		took := time.Since(now)
+		s.lock()
+		s.memory.freeing = false
+		s.memory.freeNot = time.Now().Add(min(max(time.Second, 4*took), 10*time.Second))
+		s.unlock()
+	}()
+}
+
+// freeMemory collects garbage and gives free memory back to the system. What lay in a pool is let go of by
+// one collection and collected by the next, so there are two if the first leaves much more than used.
+func freeMemory(used int64) {
+	debug.FreeOSMemory()
+	if heap().resident()-used > freeFrom {
+		debug.FreeOSMemory()
+	}
+}
+
+func cmdMemoryPurge(c *Client) {
+	s, used := c.s, c.s.usedMemory()
+	if !c.mayBlock() {
+		freeMemory(used)
+		c.w.OK()
+		return
+	}
+	done := func(c *Client) { c.w.OK() }
+	c.block(blocking{expire: done}, nil)
+	b := c.blocked
+	go func() {
+		freeMemory(used)
+		s.lock()
+		defer s.unlock()
+		if s.clients[c.id] == c && c.blocked == b {
+			s.tick()
+			s.endWait(c, func() { done(c) })
+		}
+	}()
+}
+
+// takes reports whether a handler may make argument i a value, or a part of one, instead of a copy: it has
+// memory of its own, and nobody writes there.
+func (c *Client) takes(arg []byte) bool {
+	if len(arg) < resp.LargeBulk {
+		return false
+	}
+	if c.has(flagInExec) { // see keepArgs
+		return cap(arg) == len(arg)
+	}
+	return c.rd != nil && c.rd.Take(arg)
+}
+
+// keepArgs returns arguments that stay when the client's input is read on: copies, but for large ones,
+// which are taken. Each large one has memory of its own.
+func (c *Client) keepArgs(args [][]byte) [][]byte {
+	n := 0
+	for _, a := range args {
+		if len(a) < resp.LargeBulk {
+			n += len(a)
+		}
+	}
+	small := make([]byte, 0, n)
+	kept := make([][]byte, len(args))
+	for i, a := range args {
+		switch {
+		case len(a) < resp.LargeBulk:
+			small = append(small, a...)
+			kept[i] = small[len(small)-len(a) : len(small) : len(small)]
+		case c.rd != nil && c.rd.Take(a):
+			kept[i] = a
+		default:
+			kept[i] = append(make([]byte, 0, len(a)), a...)[:len(a):len(a)]
+		}
+	}
+	return kept
+}
+
+// argsMem returns the memory of arguments that were kept.
+func argsMem(args [][]byte) int64 { return int64(argBytes(args) + 24*len(args) + 32) }
