@@ -63,7 +63,7 @@ func TestHelpLikeRedis(t *testing.T) {
 	}
 	beyond := []string{"NO-TOUCH (", "SETINFO ("}
 	for _, name := range []string{
-		"acl", "client", "cluster", "command", "config", "function", "latency", "module", "object", "pubsub",
+		"acl", "client", "cluster", "command", "config", "function", "latency", "memory", "module", "object", "pubsub",
 		"script", "slowlog", "xgroup", "xinfo",
 	} {
 		var want []string
