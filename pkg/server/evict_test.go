@@ -37,6 +37,7 @@ func shrink(t *testing.T, s *Server, c *testConn) int {
 	for _, c := range s.clients {
 		c.measureNow()
 	}
+	s.sampleMemory()
 	limit := s.countedMemory() - s.store.MemBytes()/5
 	s.unlock()
 	c.want(fmt.Sprint("CONFIG SET maxmemory ", limit), "+OK")
