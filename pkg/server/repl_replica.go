@@ -266,6 +266,7 @@ func (s *Server) applyUnit(fl *following, u repl.Unit) error {
 	if cmd := s.commands[u.Name]; cmd != nil {
 		c.cmd = cmd // a ping and an EXEC, too: CLIENT LIST shows them
 	}
+	c.args = nil // the reader's buffer, which is about to be filled again
 	c.activeMs = s.nowMs
 	s.frozen--
 	fl.applying = false
