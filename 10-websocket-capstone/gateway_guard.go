@@ -32,7 +32,7 @@ var ofTheGateway = map[string]string{
 	"unsubscribe": "use the operation unsub", "punsubscribe": "use the operation unsub",
 	"ssubscribe": "sharded channels are for byor.resp.v1", "sunsubscribe": "sharded channels are for byor.resp.v1",
 	"hello": "use the operation hello", "reset": "connect anew instead", "quit": "close the socket instead",
-	"client|reply": "every command is answered here",
+	"client|reply": "every command is answered here", "monitor": "it is for byor.resp.v1", "psync": "it is for byor.resp.v1", "sync": "it is for byor.resp.v1",
 }
 
 // guard judges commands. It is read-only and safe for concurrent use.

@@ -76,7 +76,7 @@ func newGateway(opts gatewayOptions) *gateway {
 	g.upgrader = websocket.Upgrader{
 		// Small buffers, and one for writing only while something is written: most
 		// connections are idle most of the time.
-		ReadBufferSize: 1024, WriteBufferSize: writeBuffer, WriteBufferPool: &sync.Pool{},
+		ReadBufferSize: 1024, WriteBufferSize: 4096, WriteBufferPool: &sync.Pool{},
 		HandshakeTimeout:  5 * time.Second,
 		Subprotocols:      []string{protoJSON, protoRESP},
 		CheckOrigin:       g.opts.originAllowed,

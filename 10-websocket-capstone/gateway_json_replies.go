@@ -70,6 +70,7 @@ func (t *jsonTalk) reply(v resp.Value) error {
 	if o == nil {
 		return errOutOfStep
 	}
+	v = notInMulti(o, v)
 	if o.steps != nil { // a reply instead of confirmations: SUBSCRIBE has failed
 		if !v.IsError() {
 			return errOutOfStep
@@ -133,6 +134,16 @@ func (t *jsonTalk) welcome(o *operation, v resp.Value) {
 		return fmt.Appendf(dst, `,"ping":%g,"limits":{"message":%d,"queue":%d,"subscriptions":%d,"opsPerSecond":%g,"opsBurst":%g}}`,
 			opts.Ping.Seconds(), opts.MaxMessage, opts.MaxQueue, opts.MaxSubscriptions, opts.OpsRate, opts.OpsBurst)
 	})
+}
+
+// notInMulti makes an error of the QUEUED that a transaction has for an operation that it cannot hold. one refuses
+// those, as long as it knows of the transaction; an EXEC that the engine has refused may have left one open.
+func notInMulti(o *operation, v resp.Value) resp.Value {
+	why := notQueued[o.kind]
+	if why == "" || string(v.Str) != "QUEUED" {
+		return v
+	}
+	return resp.Value{Kind: resp.SimpleError, Str: []byte("ERR " + why)}
 }
 
 // push handles what the engine says unasked, and the confirmations of

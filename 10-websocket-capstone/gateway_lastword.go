@@ -1,33 +1,37 @@
 package main
 
 import (
-	"encoding/binary"
 	"errors"
 	"net"
+	"os"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 // A peer that takes nothing for the time of the write deadline is cut off, and shall hear why
 // if it ever reads on: close code 4008, and not an end without a word. But its
 // connection stands in the middle of a frame, and gorilla writes no more after an
-// error. So we keep what of the frame is not out yet, and write that, and behind it the close.
+// error. So the connection hides the error: it keeps what it could not write, and what gorilla
+// writes until the end of that frame. The close frame goes behind it.
 
-// unsentConn is a connection that remembers what a failed Write did not write. Only one
-// goroutine at a time writes data, see socket.write.
+// unsentMost bounds what is kept: a part of a message (see writePart), compressed or not, and some pongs.
+const unsentMost = 4 * writePart
+
+// unsentConn is a connection that keeps what it could not write in time.
 type unsentConn struct {
 	net.Conn
-	payload []byte // what the next Writes are about, see begin
-	rest    []byte // behind the failed Write
-	failed  bool
+	late atomic.Bool // a Write has timed out
+
+	mu    sync.Mutex // held while writing
+	rouse func()     // tells the writer; nil until the connection is a WebSocket
+	rest  []byte
+	taken bool // rest is in other hands, or was too much
 }
 
-// writeBuffer is the size of gorilla's buffer for a frame, whose header takes up to maxFrameHeader more.
-const (
-	writeBuffer    = 4096
-	maxFrameHeader = 14
-)
-
-// unsentListener makes the connections of a listener remember.
+// unsentListener makes the connections of a listener keep what they cannot write.
 type unsentListener struct{ net.Listener }
 
 func (l unsentListener) Accept() (net.Conn, error) {
@@ -38,40 +42,73 @@ func (l unsentListener) Accept() (net.Conn, error) {
 	return &unsentConn{Conn: c}, nil
 }
 
-// begin notes the payload that is about to be written. What is larger than its buffer gorilla
-// writes as it is, in a Write of its own behind that of the frame's header.
-func (c *unsentConn) begin(payload []byte) {
-	if c != nil {
-		c.payload = payload
+// watch makes the connection keep what it cannot write from now on, and call rouse then.
+func (c *unsentConn) watch(rouse func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rouse = rouse
+}
+
+// errLate is what the writer is told instead of gorilla.
+var errLate = errors.New("the write deadline has passed")
+
+func (c *unsentConn) err() error {
+	if c != nil && c.late.Load() {
+		return errLate
 	}
+	return nil
 }
 
 func (c *unsentConn) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	if err != nil && !c.failed {
-		c.failed = true
-		c.rest = append([]byte(nil), b[n:]...)
-		if p := c.payload; len(p) > 2*(writeBuffer+maxFrameHeader) && (len(b) == 0 || &b[0] != &p[0]) {
-			c.rest = append(c.rest, p...) // this was the header alone
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	if !c.late.Load() {
+		var err error
+		if n, err = c.Conn.Write(b); c.rouse == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
 		}
+		c.late.Store(true)
+		c.rouse()
 	}
-	return n, err
+	if c.taken || len(c.rest)+len(b)-n > unsentMost {
+		c.rest, c.taken = nil, true
+		return n, os.ErrDeadlineExceeded
+	}
+	c.rest = append(c.rest, b[n:]...)
+	return len(b), nil
 }
 
-// lastWord tells a peer whose write has timed out that it was too slow, if it takes the rest of the frame
-// within CloseTimeout.
-func (s *socket) lastWord(err error) {
-	var late net.Error // gorilla hides what it was
-	if s.unsent == nil || !errors.As(err, &late) || !late.Timeout() {
+// take returns what was not written, once; what is written from now on is lost.
+func (c *unsentConn) take() (rest []byte, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rest, ok = c.rest, !c.taken
+	c.rest, c.taken = nil, true
+	return rest, ok
+}
+
+// lastWord tells a peer that was too slow with the last write that it was, or whatever else the socket
+// was about to be closed for. It has CloseTimeout to take the rest of the frame. closed says
+// that the close frame was written before, and so is in the rest.
+func (s *socket) lastWord(closed bool) {
+	if s.unsent.err() == nil {
 		return
 	}
-	s.g.metrics.countClose(closeSlow)
+	s.close(closeSlow, "too slow: nothing was taken for "+s.g.opts.WriteTimeout.String(), false)
+	s.draining.Store(true)
 	_ = s.session.Close() // it is no subscriber any more
-	reason := "too slow: nothing was taken for " + s.g.opts.WriteTimeout.String()
-	frame := binary.BigEndian.AppendUint16([]byte{0x88, byte(2 + len(reason))}, closeSlow)
+	rest, ok := s.unsent.take()
+	if !ok {
+		return
+	}
+	if code, reason, _ := s.out.closing(); !closed {
+		body := websocket.FormatCloseMessage(code, reason)
+		rest = append(append(rest, 0x80|websocket.CloseMessage, byte(len(body))), body...)
+	}
 	conn := s.unsent.Conn
 	_ = conn.SetWriteDeadline(time.Now().Add(s.g.opts.CloseTimeout))
-	if _, err := conn.Write(append(append(s.unsent.rest, frame...), reason...)); err == nil {
+	if _, err := conn.Write(rest); err == nil {
 		select { // the peer closes, too, and read sees it
 		case <-s.done:
 		case <-time.After(s.g.opts.CloseTimeout):

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -29,6 +31,12 @@ type respTalk struct {
 	feed bytes.Buffer // what came in frames and is not in the command reader yet
 	out  []byte       // commands on their way to the session
 	subs rawSubscriptions
+
+	// used by listen only
+	cut  respCutter
+	held []byte // too little to be cut
+
+	subscribed atomic.Bool // something was subscribed to, ever
 
 	mu    sync.Mutex
 	login []bool    // before login: for each command on its way, whether it may log in
@@ -172,6 +180,9 @@ func (t *respTalk) one(args [][]byte) error {
 	} else if why := t.subs.refuses(born, t.s.g.opts.MaxSubscriptions); why != "" {
 		args = refusal(args[0], why)
 	}
+	if len(t.subs.names) > 0 {
+		t.subscribed.Store(true)
+	}
 	t.note(born)
 	t.out = resp.AppendCommand(t.out, args...)
 	return nil
@@ -237,7 +248,7 @@ func (t *respTalk) listenForLogin() error {
 	}
 }
 
-// pass queues bytes of the session as messages that the queue's limit can bound.
+// pass queues bytes of the session: answers, for which the peer may take its time, and messages, for which not.
 func (t *respTalk) pass(b []byte) {
 	if len(b) == 0 {
 		return
@@ -245,7 +256,19 @@ func (t *respTalk) pass(b []byte) {
 	t.mu.Lock()
 	t.heard = time.Now()
 	t.mu.Unlock()
-	t.s.reply(bytes.Clone(b))
+	for b = slices.Concat(t.held, b); len(b) > 0; {
+		n, push := t.cut.next(b)
+		if n == 0 {
+			break
+		}
+		if push && t.subscribed.Load() {
+			t.s.send(b[:n])
+		} else {
+			t.s.reply(b[:n])
+		}
+		b = b[n:]
+	}
+	t.held = b
 }
 
 func (t *respTalk) end(err error) error {

@@ -41,7 +41,8 @@ type socket struct {
 	lastPing   atomic.Int64
 	bucket     bucket // used by read only
 	strikes    float64
-	inMessage  bool // used by read only: in the middle of a message
+	inMessage  atomic.Bool // in the middle of a message of the peer's
+	progress   int         // used by write only: bytes since the deadlines were renewed
 
 	unsent *unsentConn // the connection under ws; nil where that is none of ours
 
@@ -55,8 +56,9 @@ func newSocket(g *gateway, ws *websocket.Conn, session net.Conn) *socket {
 		bucket: newBucket(g.opts.OpsRate, g.opts.OpsBurst, time.Now()),
 	}
 	s.out.init(g.opts.MaxQueue)
-	if !g.opts.Compression { // what is compressed stands in buffers that we do not see
-		s.unsent, _ = ws.NetConn().(*unsentConn)
+	if c, ok := ws.NetConn().(*unsentConn); ok {
+		s.unsent = c
+		c.watch(s.out.rouse)
 	}
 	if s.proto == "" {
 		s.proto = protoJSON
@@ -75,6 +77,7 @@ func (s *socket) run() {
 	s.ws.SetReadLimit(int64(s.g.opts.MaxMessage)) // gorilla has none by default
 	s.ws.SetPongHandler(s.pong)
 	// endregion
+	s.ws.SetPingHandler(s.answerPing)
 	if s.g.opts.password() == "" {
 		s.authed.Store(true)
 	} else {
@@ -148,11 +151,20 @@ func (s *socket) reply(msg []byte) { s.out.reply(msg) }
 // message for ever by sending its fragments slowly.
 func (s *socket) pong(data string) error {
 	// region: our own ping only
-	if n := s.lastPing.Load(); n > 0 && data == strconv.FormatInt(n, 10) && !s.inMessage {
+	if n := s.lastPing.Load(); n > 0 && data == strconv.FormatInt(n, 10) && !s.inMessage.Load() {
 		return s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
 	}
 	return nil
 	// endregion
+}
+
+// answerPing gives a pong as long as anything else; gorilla would give it a second. What becomes of
+// it the writer sees.
+func (s *socket) answerPing(data string) error {
+	if s.unsent.err() == nil {
+		_ = s.ws.WriteControl(websocket.PongMessage, []byte(data), s.deadline())
+	}
+	return nil
 }
 
 // read passes on what the peer says until it hangs up or breaks a rule.
@@ -219,10 +231,10 @@ func (s *socket) readMessage() (kind int, data []byte, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	s.inMessage = true
+	s.inMessage.Store(true)
 	_ = s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
 	data, err = io.ReadAll(io.LimitReader(r, int64(s.g.opts.MaxMessage)+1)) // gorilla's limit is on what comes in, compressed
-	s.inMessage = false
+	s.inMessage.Store(false)
 	if err == nil && len(data) > s.g.opts.MaxMessage {
 		_ = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseMessageTooBig, ""), s.deadline())
 		err = websocket.ErrReadLimit
@@ -290,25 +302,24 @@ func (s *socket) write() {
 	ping := time.NewTicker(s.g.opts.Ping)
 	defer ping.Stop()
 	for {
+		var over bool
+		var err error
 		select {
 		case <-s.done:
 			return
 		case <-ping.C:
 			n := s.lastPing.Add(1)
-			if s.ws.WriteControl(websocket.PingMessage, strconv.AppendInt(nil, n, 10), s.deadline()) != nil {
-				s.teardown()
-				return
-			}
+			err = s.ws.WriteControl(websocket.PingMessage, strconv.AppendInt(nil, n, 10), s.deadline())
 		case <-s.out.wake:
-			over, err := s.flush()
-			if err != nil { // a connection is of no use once a write has failed or timed out
-				s.lastWord(err)
-				s.teardown()
-				return
-			}
-			if over {
-				return
-			}
+			over, err = s.flush()
+		}
+		if err != nil || s.unsent.err() != nil { // a connection is of no use once a write has failed or timed out
+			s.lastWord(over)
+			s.teardown()
+			return
+		}
+		if over {
+			return
 		}
 	}
 	// endregion
@@ -320,7 +331,7 @@ func (s *socket) deadline() time.Time { return time.Now().Add(s.g.opts.WriteTime
 // frame if it is time for it.
 func (s *socket) flush() (over bool, err error) {
 	// region: the queue, then the close
-	for {
+	for s.unsent.err() == nil {
 		code, reason, closing := s.out.closing() // asked before take: what was queued before a close is seen by it
 		batch := s.out.take()
 		if len(batch) > 0 {
@@ -333,10 +344,12 @@ func (s *socket) flush() (over bool, err error) {
 		if !closing {
 			return false, nil
 		}
+		err = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), s.deadline())
 		// The peer answers with a close of its own, which ends read; if not, time does.
 		time.AfterFunc(s.g.opts.CloseTimeout, s.teardown)
-		return true, s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), s.deadline())
+		return true, err
 	}
+	return false, errLate
 	// endregion
 }
 
@@ -366,19 +379,26 @@ func (s *socket) writeFrame(batch [][]byte) error {
 }
 
 // writePart is what a peer must take within the write deadline: to be slow with a large
-// message is no fault as long as it goes on.
+// message is no fault as long as it goes on. It is no fault either that meanwhile nothing is heard of it.
 const writePart = 64 << 10
 
 func (s *socket) writeParts(w io.Writer, msg []byte) error {
 	for len(msg) > 0 {
 		part := msg[:min(len(msg), writePart)]
-		s.unsent.begin(part)
+		if s.progress += len(part); s.progress > writePart {
+			s.progress = len(part)
+			_ = s.ws.SetWriteDeadline(s.deadline())
+			if !s.inMessage.Load() { // which has its time and no more
+				_ = s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
+			}
+		}
 		if _, err := w.Write(part); err != nil {
 			return err
 		}
-		if msg = msg[len(part):]; len(msg) > 0 {
-			_ = s.ws.SetWriteDeadline(s.deadline())
+		if err := s.unsent.err(); err != nil {
+			return err
 		}
+		msg = msg[len(part):]
 	}
 	return nil
 }
