@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"byor/pkg/engine"
 	"byor/pkg/resp"
 
 	"github.com/stretchr/testify/require"
@@ -55,7 +56,7 @@ func loadSeconds(b *testing.B, log string) float64 {
 	_, rest, ok := strings.Cut(log, "DB loaded from append only file: ")
 	require.True(b, ok, log)
 	word, _, _ := strings.Cut(rest, " ")
-	f, ok := parseFloat([]byte(word))
+	f, ok := engine.ParseFloat([]byte(word))
 	require.True(b, ok, word)
 	return f
 }

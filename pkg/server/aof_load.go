@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"byor/pkg/aof"
+	"byor/pkg/engine"
 	"byor/pkg/store"
 )
 
@@ -15,20 +16,20 @@ import (
 // the same handlers that made the log.
 type aofLoader struct {
 	s      *Server
-	c      *Client // whose commands they are
+	c      *client // whose commands they are
 	locked bool    // the engine's lock is held throughout (DEBUG LOADAOF)
 }
 
 // lock takes the engine's lock for one command, so that INFO and the like are answered meanwhile.
 func (l *aofLoader) lock() {
 	if !l.locked {
-		l.s.lock()
+		l.s.eng.Lock()
 	}
 }
 
 func (l *aofLoader) unlock() {
 	if !l.locked {
-		l.s.unlock()
+		l.s.eng.Unlock()
 	}
 }
 
@@ -39,8 +40,8 @@ func (s *Server) loadAOF() error {
 	if err != nil {
 		return err
 	}
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	if !res.Found {
 		s.warnOfSnapshot()
 	}
@@ -84,24 +85,24 @@ func (s *Server) writeEmptyBase() aof.BaseWriter {
 func (l *aofLoader) load() (aof.Result, error) {
 	s := l.s
 	l.lock()
-	s.tick()
+	s.eng.Tick()
 	s.beginLoading(0)
-	mode := s.store.Expiry
-	s.store.Expiry = store.KeepExpired // the log says itself what has expired
+	mode := s.eng.Store.Expiry
+	s.eng.Store.Expiry = store.KeepExpired // the log says itself what has expired
 	l.c = s.newClient(nil)
-	l.c.flags, l.c.authed = flagFake, true
+	l.c.Mode, l.c.Authed = engine.ModeFile, true
 	o := s.aofOptions()
 	l.unlock()
 	res, err := aof.Load(o, aof.Handlers{LoadBase: l.base, Apply: l.apply, Progress: l.progress})
 	l.lock()
 	defer l.unlock()
-	s.store.Expiry = mode
+	s.eng.Store.Expiry = mode
 	if err != nil {
 		s.logf(LevelWarning, "%s", err)
 		return res, err
 	}
-	for i := range s.store.Len() {
-		s.allReady(i)
+	for i := range s.eng.Store.Len() {
+		s.eng.AllReady(i)
 	}
 	return res, nil
 }
@@ -118,7 +119,7 @@ func (l *aofLoader) base(r *bufio.Reader, _ int64) error {
 	}
 	l.lock()
 	defer l.unlock()
-	s.store.Adopt(st)
+	s.eng.Store.Adopt(st)
 	s.loadedKeys, s.expiredKeys = int64(info.loaded.Keys), int64(info.loaded.Expired)
 	return nil
 }
@@ -132,7 +133,7 @@ func (l *aofLoader) apply(args [][]byte) error {
 	s, c := l.s, l.c
 	l.lock()
 	defer l.unlock()
-	if equalFold(args[0], "function") {
+	if engine.EqualFold(args[0], "function") {
 		s.logf(LevelWarning, "The append-only file has a library of functions, which this server does not execute. It is left out.")
 		return nil
 	}
@@ -140,23 +141,23 @@ func (l *aofLoader) apply(args [][]byte) error {
 	if cmd == nil || cmd.Handler == nil {
 		return aof.ErrUnknownCommand
 	}
-	c.cmd, c.args = cmd, args
-	c.failed, c.rewritten = false, false
-	c.w.Buf = c.w.Buf[:0]
+	c.Cmd, c.Args = cmd, args
+	c.Reply.Buf = c.Reply.Buf[:0]
+	failed := true
 	switch n := len(args); {
 	case cmd.Arity > 0 && n != cmd.Arity || n < -cmd.Arity:
-		c.failArity()
-	case cmd.Flags&Write == 0 && cmd.Flags&(Admin|NoScript|PubSub) != 0:
-		c.fail("ERR '" + cmd.full + "' has no place in an append-only file")
+		c.FailArity()
+	case cmd.Flags&engine.Write == 0 && cmd.Flags&(engine.Admin|engine.NoScript|engine.PubSub) != 0:
+		c.Fail("ERR '" + cmd.FullName() + "' has no place in an append-only file")
 	default:
-		cmd.Handler(c)
+		failed = s.eng.Replay(&c.Session, cmd, args)
 	}
-	if !c.failed {
+	if !failed {
 		return nil
 	}
-	reply := string(c.w.Buf[:max(0, len(c.w.Buf)-2)])
-	s.logf(LevelWarning, "== CRITICAL == This server is sending an error to its AOF-loading-client: '%s' after processing the command '%s'", reply, cmd.full)
-	if cmd.full == "select" {
+	reply := string(c.Reply.Buf[:max(0, len(c.Reply.Buf)-2)])
+	s.logf(LevelWarning, "== CRITICAL == This server is sending an error to its AOF-loading-client: '%s' after processing the command '%s'", reply, cmd.FullName())
+	if cmd.FullName() == "select" {
 		return fmt.Errorf("%w: %s", errNotReplayed, reply)
 	}
 	return nil
@@ -171,26 +172,26 @@ func (l *aofLoader) progress(loaded, total int64) {
 }
 
 // debugLoadAOF replaces the data by what the append-only file says it is, which must change nothing.
-func debugLoadAOF(c *Client) {
+func debugLoadAOF(c *client) {
 	s := c.s
 	if s.rewrite != nil {
-		c.fail("ERR Background append only file rewriting already in progress")
+		c.Fail("ERR Background append only file rewriting already in progress")
 		return
 	}
 	if log := s.aof.Load(); log != nil {
 		if err := log.Flush(); err != nil {
-			c.fail("ERR " + err.Error())
+			c.Fail("ERR " + err.Error())
 			return
 		}
 	}
-	s.store.Flush()
+	s.eng.Store.Flush()
 	l := &aofLoader{s: s, locked: true}
 	if _, err := l.load(); err != nil {
 		// Commands stay locked out and half the data is gone: as Redis, do not go on with that.
 		os.Exit(1)
 	}
 	s.endLoading()
-	s.dirty = 0
+	s.eng.Changes = 0
 	s.logf(LevelWarning, "Append Only File loaded by DEBUG LOADAOF")
-	c.w.OK()
+	c.Reply.OK()
 }

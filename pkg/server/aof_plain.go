@@ -25,17 +25,17 @@ const plainItems = 64
 
 func (k *plainSink) open(w io.Writer)         { k.w = w }
 func (k *plainSink) close() error             { return nil }
-func (k *plainSink) begin([]store.SnapshotDB) {}
-func (k *plainSink) pending() int             { return len(k.current) }
+func (k *plainSink) Begin([]store.SnapshotDB) {}
+func (k *plainSink) Pending() int             { return len(k.current) }
 
-func (k *plainSink) take() { k.current, k.aside = k.aside[:0], k.current }
+func (k *plainSink) Take() { k.current, k.aside = k.aside[:0], k.current }
 
-func (k *plainSink) flush() error {
+func (k *plainSink) Flush() error {
 	_, err := k.w.Write(k.aside)
 	return err
 }
 
-func (k *plainSink) add(e store.SnapshotEntry) {
+func (k *plainSink) Add(e store.SnapshotEntry) {
 	k.selectDB(e.DB)
 	key := []byte(e.Key)
 	switch v := e.Value.(type) {
@@ -72,7 +72,7 @@ func (k *plainSink) selectDB(db int) {
 	}
 }
 
-func (k *plainSink) addPiece(p store.SnapshotPiece) {
+func (k *plainSink) AddPiece(p store.SnapshotPiece) {
 	k.selectDB(p.DB)
 	key := []byte(p.Key)
 	switch p.Value.Type() {

@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"byor/pkg/aof"
+	"byor/pkg/engine"
 )
 
 // aofRewrite is a rewrite of the append-only file under way: a snapshot that becomes the new base,
@@ -11,16 +12,16 @@ import (
 type aofRewrite struct {
 	log      *aof.Log
 	rw       *aof.Rewrite
-	snap     *snapshot
+	snap     *engine.Snapshot
 	startSec int64 // Unix seconds
 	// detached: appendonly is no, and the log is there for this rewrite alone. BGREWRITEAOF works all
 	// the same, as in Redis.
 	detached bool
 }
 
-// baseSink is a snapshotSink that writes the base of an append-only file.
+// baseSink is a engine.Sink that writes the base of an append-only file.
 type baseSink interface {
-	snapshotSink
+	engine.Sink
 	open(w io.Writer)
 	close() error
 }
@@ -37,7 +38,7 @@ func (s *Server) startRewrite() error {
 
 func (s *Server) startRewriteTo(sink baseSink) error {
 	s.rewriteScheduled = false
-	r := &aofRewrite{startSec: s.nowMs / 1000}
+	r := &aofRewrite{startSec: s.eng.NowMs / 1000}
 	if open := s.aof.Load(); open != nil {
 		r.log = open.Log
 	} else {
@@ -58,31 +59,31 @@ func (s *Server) startRewriteTo(sink baseSink) error {
 	}
 	s.rewrites++
 	s.rewrite = r
-	s.aofStream.selected, s.aofTS = -1, 0 // the new increment must make sense by itself
-	r.snap = s.beginSnapshot(sink)
+	s.aofStream.Selected, s.aofTS = -1, 0 // the new increment must make sense by itself
+	r.snap = s.eng.BeginSnapshot(sink)
 	go func() {
 		err := r.rw.Run(func(w io.Writer) error {
 			sink.open(w)
-			if err := r.snap.run(); err != nil {
+			if err := r.snap.Run(); err != nil {
 				return err
 			}
 			return sink.close()
 		})
-		s.lock()
-		defer s.unlock()
+		s.eng.Lock()
+		defer s.eng.Unlock()
 		s.rewriteEnded(r, err)
 	}()
 	return nil
 }
 
 func (s *Server) rewriteEnded(r *aofRewrite, err error) {
-	r.snap.end()
+	r.snap.End()
 	if s.rewrite != r {
 		return // cancelled, and cleaned up after
 	}
 	s.rewrite = nil
-	s.tick()
-	s.rewriteTookSec = s.nowMs/1000 - r.startSec
+	s.eng.Tick()
+	s.rewriteTookSec = s.eng.NowMs/1000 - r.startSec
 	s.rewriteFailed = err != nil
 	if s.rewriteFailures++; err == nil {
 		s.rewriteFailures = 0
@@ -102,7 +103,7 @@ func (s *Server) cancelRewrite() {
 		return
 	}
 	s.rewrite = nil
-	r.snap.cancel()
+	r.snap.Cancel()
 	r.rw.Abort()
 	if r.detached {
 		r.log.Close()
@@ -111,7 +112,7 @@ func (s *Server) cancelRewrite() {
 
 // scheduledRewrite starts a rewrite that had to wait.
 func (s *Server) scheduledRewrite() {
-	if !s.rewriteScheduled || s.snapshotting() || s.loading {
+	if !s.rewriteScheduled || s.eng.Snapshotting() || s.eng.Loading {
 		return
 	}
 	if log := s.aof.Load(); log == nil || !log.RewriteLimited() {
@@ -122,7 +123,7 @@ func (s *Server) scheduledRewrite() {
 // automaticRewrite starts a rewrite when the log has grown as much as it may.
 func (s *Server) automaticRewrite() {
 	log := s.aof.Load()
-	if log == nil || s.rewriteScheduled || s.snapshotting() || s.loading {
+	if log == nil || s.rewriteScheduled || s.eng.Snapshotting() || s.eng.Loading {
 		return
 	}
 	if growth, due := log.RewriteDue(s.cfg.AutoRewritePercent, s.cfg.AutoRewriteMinSize); due {
@@ -131,17 +132,17 @@ func (s *Server) automaticRewrite() {
 	}
 }
 
-func cmdBgrewriteaof(c *Client) {
+func cmdBgrewriteaof(c *client) {
 	s := c.s
 	switch {
 	case s.rewrite != nil:
-		c.fail("ERR Background append only file rewriting already in progress")
-	case s.snapshotting() || c.has(flagInExec): // inside EXEC the line would cut a transaction in two
+		c.Fail("ERR Background append only file rewriting already in progress")
+	case s.eng.Snapshotting() || c.Has(engine.ModeExec): // inside EXEC the line would cut a transaction in two
 		s.rewriteScheduled = true
-		c.w.SimpleString("Background append only file rewriting scheduled")
+		c.Reply.SimpleString("Background append only file rewriting scheduled")
 	case s.startRewrite() != nil:
-		c.fail("ERR Can't execute an AOF background rewriting. Please check the server logs for more information.")
+		c.Fail("ERR Can't execute an AOF background rewriting. Please check the server logs for more information.")
 	default:
-		c.w.SimpleString("Background append only file rewriting started")
+		c.Reply.SimpleString("Background append only file rewriting started")
 	}
 }

@@ -228,29 +228,29 @@ func TestAppendonlyThatCannotBeTurnedOn(t *testing.T) {
 // stuckSink is a snapshot that takes as long as the test likes.
 type stuckSink struct{}
 
-func (stuckSink) begin([]store.SnapshotDB)     {}
-func (stuckSink) add(store.SnapshotEntry)      {}
-func (stuckSink) addPiece(store.SnapshotPiece) {}
-func (stuckSink) pending() int                 { return 0 }
-func (stuckSink) take()                        {}
-func (stuckSink) flush() error                 { return nil }
+func (stuckSink) Begin([]store.SnapshotDB)     {}
+func (stuckSink) Add(store.SnapshotEntry)      {}
+func (stuckSink) AddPiece(store.SnapshotPiece) {}
+func (stuckSink) Pending() int                 { return 0 }
+func (stuckSink) Take()                        {}
+func (stuckSink) Flush() error                 { return nil }
 
 // A rewrite waits for a snapshot and the other way round.
 func TestRewriteWaitsItsTurn(t *testing.T) {
 	s, addr := startServer(t, "--appendonly", "yes")
 	c := dial(t, addr)
 	c.want("SET a 1", "+OK")
-	s.lock()
-	snap := s.beginSnapshot(stuckSink{})
-	s.unlock()
+	s.eng.Lock()
+	snap := s.eng.BeginSnapshot(stuckSink{})
+	s.eng.Unlock()
 	c.want("BGREWRITEAOF", "+Background append only file rewriting scheduled")
 	c.want("BGSAVE", "-ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.")
 	c.want("BGSAVE SCHEDULE", "+Background saving scheduled")
 	require.Equal(t, "1", c.info("aof_rewrite_scheduled"))
 	require.Equal(t, "0", c.info("aof_rewrites"))
-	s.lock()
-	snap.end()
-	s.unlock()
+	s.eng.Lock()
+	snap.End()
+	s.eng.Unlock()
 	c.becomes("aof_rewrites", "1")
 	c.becomes("rdb_saves", "1")
 	c.becomes("rdb_bgsave_in_progress", "0")
@@ -273,15 +273,15 @@ func TestAppendonlyDuringASnapshot(t *testing.T) {
 	s, addr := startServer(t)
 	c := dial(t, addr)
 	c.want("SET a 1", "+OK")
-	s.lock()
-	snap := s.beginSnapshot(stuckSink{})
-	s.unlock()
+	s.eng.Lock()
+	snap := s.eng.BeginSnapshot(stuckSink{})
+	s.eng.Unlock()
 	c.want("CONFIG SET appendonly yes", "+OK")
 	require.Equal(t, "1", c.info("aof_rewrite_scheduled"))
 	c.want("SET b 2", "+OK")
-	s.lock()
-	snap.end()
-	s.unlock()
+	s.eng.Lock()
+	snap.End()
+	s.eng.Unlock()
 	c.becomes("aof_rewrites", "1")
 	c.becomes("aof_rewrite_in_progress", "0")
 	c.want("SET c 3", "+OK")
@@ -342,9 +342,9 @@ func TestRewriteThatFails(t *testing.T) {
 	s, addr := startServer(t, "--dir", dir, "--appendonly", "yes")
 	c := dial(t, addr)
 	c.want("SET a 1", "+OK")
-	s.lock()
+	s.eng.Lock()
 	require.NoError(t, s.startRewriteTo(brokenBase{err: errors.New("no")}))
-	s.unlock()
+	s.eng.Unlock()
 	c.want("SET b 2", "+OK")
 	c.becomes("aof_rewrite_in_progress", "0")
 	require.Equal(t, "err", c.info("aof_last_bgrewrite_status"))
@@ -373,10 +373,10 @@ func TestLoadingReplies(t *testing.T) {
 	c.want("CONFIG SET appendonly no", loading)
 	c.want("CONFIG SET maxmemory 0 dir /", loading)
 	require.Equal(t, "1", c.info("loading"))
-	s.lock()
+	s.eng.Lock()
 	s.beginLoading(1000)
-	s.nowMs += 10_000
-	s.unlock()
+	s.eng.NowMs += 10_000
+	s.eng.Unlock()
 	s.loadProgress(250)
 	require.Equal(t, "1000", c.info("loading_total_bytes"))
 	require.Equal(t, "250", c.info("loading_loaded_bytes"))
@@ -408,9 +408,9 @@ func TestLoadIsToldToTheLog(t *testing.T) {
 	now := time.Unix(1000, 0)
 	log := new(syncBuffer)
 	s := New(DefaultConfig(), Options{Log: LogTo(log), Clock: func() time.Time { return now }})
-	s.lock()
+	s.eng.Lock()
 	s.beginLoading(200)
-	s.unlock()
+	s.eng.Unlock()
 	s.loadProgress(50)
 	require.NotContains(t, log.String(), "Loading")
 	now = now.Add(loadTold)
@@ -422,16 +422,16 @@ func TestLoadIsToldToTheLog(t *testing.T) {
 func TestShutdownBeforeTheFirstBase(t *testing.T) {
 	s, addr := startServer(t)
 	c := dial(t, addr)
-	s.lock()
-	snap := s.beginSnapshot(stuckSink{})
-	s.unlock()
+	s.eng.Lock()
+	snap := s.eng.BeginSnapshot(stuckSink{})
+	s.eng.Unlock()
 	c.want("SET a 1", "+OK")
 	c.want("CONFIG SET appendonly yes", "+OK")
 	c.want("SHUTDOWN NOSAVE", "-ERR Errors trying to SHUTDOWN. Check logs.")
 	c.want("GET a", `"1"`)
-	s.lock()
-	snap.end()
-	s.unlock()
+	s.eng.Lock()
+	snap.End()
+	s.eng.Unlock()
 	c.becomes("aof_rewrites", "1")
 }
 

@@ -5,63 +5,37 @@ import (
 	"strings"
 	"sync"
 
+	"byor/pkg/engine"
 	"byor/pkg/repl"
 	"byor/pkg/resp"
-	"byor/pkg/store"
 )
 
-// Client is one session: a connection's state and the context in which its commands run. It does
-// not know its transport (see transport.go): input is parsed from rd, replies are appended to w.
+// client is a session with its connection. It does not know its transport (see transport.go): input is
+// parsed from rd, replies are appended to Reply.
 //
 // Everything but the output side is guarded by the engine's lock, or belongs to the goroutine that
-// serves the connection (rd, batch, next). Replies and messages are appended to w under the
+// serves the connection (rd, batch, next). Replies and messages are appended to Reply under the
 // engine's lock; handOver passes them to out, guarded by outMu, from which flush writes. Lock
 // order: the engine's lock before outMu.
-type Client struct {
-	s  *Server
-	id int64
-	db *store.DB
-	w  resp.Writer
+type client struct {
+	engine.Session
+	s *Server
 
-	// The command that is running.
-	cmd       *Command
-	args      [][]byte
-	secrets   []int // its arguments that nobody may see
-	failed    bool  // it replied an error
-	rewritten bool  // it said itself what to replicate
+	user        string
+	libName     string
+	libVer      string
+	createdMs   int64
+	evictExempt bool // CLIENT NO-EVICT
 
-	flags   clientFlag
-	authed  bool
-	user    string
-	name    string
-	libName string
-	libVer  string
-
-	queue    []queued // between MULTI and EXEC
-	queueMem int64    // what it takes
-	doomed   bool     // a queued command was refused: EXEC aborts
-	dirtyCAS bool     // a watched key changed
-	watching []watch
-
-	subs     subscriptions
-	blocked  *blocking
-	messages []byte // those among the output of a command that is muted
-	muteOnce int    // commands whose reply CLIENT REPLY SKIP drops: 2 at SKIP itself, 1 at the next
-
-	createdMs, activeMs int64
 	totalIn             int64
 	queryLen, querySize int   // of rd, as of its latest turn under the engine's lock
 	batchLen            int   // what of queryLen is commands that are parsed
 	argvMem             int   // of the command that has not come whole
 	keptMem             int64 // of the commands that wait behind a blocked one
 	countedIn           int64 // what counted has for all that
-	watchMem            int64
-	evictExempt         bool
-	touchExempt         bool // CLIENT NO-TOUCH
 
-	replica   *repl.Replica // from its first REPLCONF or PSYNC on
-	handOff   func()        // takes the output side over when all that was replied is written
-	writtenTo int64         // offset of the stream behind this client's latest effect
+	replica *repl.Replica // from its first REPLCONF or PSYNC on
+	handOff func()        // takes the output side over when all that was replied is written
 
 	guard guardedConn // see peer.go; nil for most
 	told  toldConn
@@ -70,10 +44,8 @@ type Client struct {
 	conn      net.Conn // nil for the server's own clients (loading, links)
 	transport transport
 	unix      bool
-	addr      string
 	laddr     string
 	closing   closeMode
-	async     bool // queued in Server.async
 
 	rd    *resp.CommandReader
 	batch [][][]byte // parsed and not yet executed from next on
@@ -84,18 +56,6 @@ type Client struct {
 	outgoing
 }
 
-type clientFlag uint32
-
-const (
-	flagMulti clientFlag = 1 << iota
-	flagReplyOff
-	flagMonitor
-	flagReplica
-	flagMaster // the replication link: its commands are the master's
-	flagFake   // loading a file
-	flagInExec // a command of an EXEC is running
-)
-
 type closeMode uint8
 
 const (
@@ -104,40 +64,44 @@ const (
 	closeNow
 )
 
-func (c *Client) has(f clientFlag) bool { return c.flags&f != 0 }
+// by makes a handler of a function that has to do with the client, and not only with the call.
+func by(h func(c *client)) func(*engine.Call) {
+	return func(call *engine.Call) { h(clientOf(call.Session())) }
+}
 
-// trusted reports whether the commands are not a user's but the replication link's or a file's.
-func (c *Client) trusted() bool { return c.flags&(flagMaster|flagFake) != 0 }
+// clientOf returns the client whose session it is.
+func clientOf(c *engine.Session) *client { return c.Peer().(*client) }
 
 // may reports whether who, the value of an enable-… parameter, lets the client do what that is about.
-func (c *Client) may(who string) bool {
+func (c *client) may(who string) bool {
 	switch who {
 	case "yes":
 		return true
 	case "local":
-		return c.unix || strings.HasPrefix(c.addr, "127.0.0.1:") || strings.HasPrefix(c.addr, "[::1]:")
+		return c.unix || strings.HasPrefix(c.Addr, "127.0.0.1:") || strings.HasPrefix(c.Addr, "[::1]:")
 	}
 	return c.conn == nil
 }
 
 // newClient registers a session. The engine's lock must be held. conn may be nil.
-func (s *Server) newClient(conn net.Conn) *Client {
+func (s *Server) newClient(conn net.Conn) *client {
 	s.nextID++
-	c := &Client{s: s, id: s.nextID, db: s.store.DB(0), conn: conn, user: "default"}
-	c.w.Proto = 2
+	c := &client{s: s, conn: conn, user: "default"}
+	s.eng.Init(&c.Session, c)
+	c.ID, c.MayWait = s.nextID, conn != nil
 	c.outIdle = sync.NewCond(&c.outMu)
-	c.createdMs, c.activeMs = s.nowMs, s.nowMs
-	c.authed = s.cfg.RequirePass == ""
+	c.createdMs = s.eng.NowMs
+	c.Authed = s.cfg.RequirePass == ""
 	if conn != nil {
 		c.rd = resp.NewCommandReader(s.countedReads(conn))
-		c.rd.Limits.Unauthenticated = !c.authed
+		c.rd.Limits.Unauthenticated = !c.Authed
 		c.rd.Limits.MaxBulk = int(s.cfg.ProtoMaxBulkLen)
-		c.addr, c.laddr = addrString(conn.RemoteAddr()), addrString(conn.LocalAddr())
+		c.Addr, c.laddr = addrString(conn.RemoteAddr()), addrString(conn.LocalAddr())
 		if conn.LocalAddr() != nil && conn.LocalAddr().Network() == "unix" {
 			c.unix = true
-			c.addr, c.laddr = s.cfg.UnixSocket+":0", s.cfg.UnixSocket+":0"
+			c.Addr, c.laddr = s.cfg.UnixSocket+":0", s.cfg.UnixSocket+":0"
 		}
-		s.clients[c.id] = c
+		s.clients[c.ID] = c
 		c.measure(0, 1)
 		c.meet(conn)
 	}
@@ -152,25 +116,23 @@ func addrString(a net.Addr) string {
 }
 
 // removeClient ends a session: it leaves every list it is in. The engine's lock must be held.
-func (s *Server) removeClient(c *Client) {
-	if s.clients[c.id] != c {
+func (s *Server) removeClient(c *client) {
+	if s.clients[c.ID] != c {
 		return
 	}
-	delete(s.clients, c.id)
+	delete(s.clients, c.ID)
 	c.closing = closeNow
 	s.unsubscribeAll(c)
-	s.unwatch(c)
-	s.unblock(c)
+	s.eng.Drop(&c.Session)
 	s.removeMonitor(c)
 	s.replicaGone(c)
-	c.queue, c.queueMem = nil, 0
 	c.drop()
 	s.clientMem.add(-c.counted)
 }
 
 // closeClient asks for a session to end: at once, or when what it was told so far is written. The
 // engine's lock must be held.
-func (s *Server) closeClient(c *Client, mode closeMode) {
+func (s *Server) closeClient(c *client, mode closeMode) {
 	if mode > c.closing {
 		c.closing = mode
 	}
@@ -183,33 +145,54 @@ func (s *Server) closeClient(c *Client, mode closeMode) {
 }
 
 // push opens an out-of-band message of n values to the client, which may be another one than the
-// running command's; end it with pushed and the mark. The engine's lock must be held.
-func (c *Client) push(n int) (w *resp.Writer, mark int) {
+// running command's; end it with Message and the mark. The engine's lock must be held.
+func (c *client) push(n int) (w *resp.Writer, mark int) {
 	w, mark = c.beginPush()
 	w.Push(n)
 	return w, mark
 }
 
 // beginPush is push for who opens the message.
-func (c *Client) beginPush() (w *resp.Writer, mark int) {
-	c.s.queueAsync(c)
-	if len(c.w.Buf) > outBlock && c.s.running != c {
+func (c *client) beginPush() (w *resp.Writer, mark int) {
+	c.s.eng.Wake(&c.Session)
+	if len(c.Reply.Buf) > outBlock && !c.runs() {
 		c.stageBuf()
 	}
-	return &c.w, len(c.w.Buf)
+	return &c.Reply, len(c.Reply.Buf)
 }
 
-// pushed ends a message: CLIENT REPLY must not drop it with the reply of the command that it came with.
-func (c *Client) pushed(mark int) {
-	if c.s.muting == c {
-		c.messages = append(c.messages, c.w.Buf[mark:]...)
+// runs reports whether the client's commands are those that run.
+func (c *client) runs() bool { return c.s.eng.Running == &c.Session }
+
+// What the engine asks of a client.
+
+// Output passes on what others have for the client.
+func (c *client) Output() {
+	if c.transport != nil {
+		c.handOver()
+		c.transport.flushSoon(c)
 	}
 }
 
-// queueAsync notes that c has output that its own goroutine does not know of.
-func (s *Server) queueAsync(c *Client) {
-	if !c.async && c.transport != nil {
-		c.async = true
-		s.async = append(s.async, c)
+// Resume lets the client go on.
+func (c *client) Resume() { c.transport.resume(c) }
+
+// HangUp ends the session.
+func (c *client) HangUp() { c.s.closeClient(c, closeNow) }
+
+// TakeArg takes a large argument out of the reader.
+func (c *client) TakeArg(arg []byte) bool { return c.rd != nil && c.rd.Take(arg) }
+
+// RefusesName asks the connection.
+func (c *client) RefusesName(name []byte) string {
+	if c.guard == nil {
+		return ""
 	}
+	return c.guard.Refusal(name)
 }
+
+// ReplyGrows keeps the reply of a transaction within the client's limit.
+func (c *client) ReplyGrows(mark int) { c.holdReply(mark) }
+
+// Describe returns the client's line in CLIENT LIST.
+func (c *client) Describe() string { return c.describe() }

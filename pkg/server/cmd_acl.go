@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/engine"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,55 +13,55 @@ import (
 // commands that client libraries and tools ask on connect say so in Redis's terms.
 
 func init() {
-	const f = NoScript | Loading | Stale
-	register("server", []Command{
-		{Name: "acl", Arity: -2, Sub: []*Command{
-			{Name: "cat", Arity: -2, Flags: f, Handler: cmdACLCat},
-			{Name: "deluser", Arity: -3, Flags: f | Admin, Handler: cmdACLDeluser},
-			{Name: "dryrun", Arity: -4, Flags: f | Admin, Handler: cmdACLDryrun},
-			{Name: "genpass", Arity: -2, Flags: f, Handler: cmdACLGenpass},
-			{Name: "getuser", Arity: 3, Flags: f | Admin, Handler: cmdACLGetuser},
-			{Name: "help", Arity: 2, Flags: Loading | Stale, Handler: cmdACLHelp},
-			{Name: "list", Arity: 2, Flags: f | Admin, Handler: cmdACLList},
-			{Name: "load", Arity: 2, Flags: f | Admin, Handler: noACLFile},
-			{Name: "log", Arity: -2, Flags: f | Admin, Handler: cmdACLLog},
-			{Name: "save", Arity: 2, Flags: f | Admin, Handler: noACLFile},
-			{Name: "users", Arity: 2, Flags: f | Admin, Handler: cmdACLUsers},
-			{Name: "whoami", Arity: 2, Flags: f, Handler: cmdACLWhoami},
+	const f = engine.NoScript | engine.Loading | engine.Stale
+	engine.Register("server", []engine.Command{
+		{Name: "acl", Arity: -2, Sub: []*engine.Command{
+			{Name: "cat", Arity: -2, Flags: f, Handler: by(cmdACLCat)},
+			{Name: "deluser", Arity: -3, Flags: f | engine.Admin, Handler: by(cmdACLDeluser)},
+			{Name: "dryrun", Arity: -4, Flags: f | engine.Admin, Handler: by(cmdACLDryrun)},
+			{Name: "genpass", Arity: -2, Flags: f, Handler: by(cmdACLGenpass)},
+			{Name: "getuser", Arity: 3, Flags: f | engine.Admin, Handler: by(cmdACLGetuser)},
+			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: by(cmdACLHelp)},
+			{Name: "list", Arity: 2, Flags: f | engine.Admin, Handler: by(cmdACLList)},
+			{Name: "load", Arity: 2, Flags: f | engine.Admin, Handler: by(noACLFile)},
+			{Name: "log", Arity: -2, Flags: f | engine.Admin, Handler: by(cmdACLLog)},
+			{Name: "save", Arity: 2, Flags: f | engine.Admin, Handler: by(noACLFile)},
+			{Name: "users", Arity: 2, Flags: f | engine.Admin, Handler: by(cmdACLUsers)},
+			{Name: "whoami", Arity: 2, Flags: f, Handler: by(cmdACLWhoami)},
 		}},
 	})
 }
 
 // noACLFile is what a Redis says that keeps its users elsewhere.
-func noACLFile(c *Client) {
-	c.fail("ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration.")
+func noACLFile(c *client) {
+	c.Fail("ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration.")
 }
 
 // cmdACLDeluser finds nobody: there is no user but the one that cannot be removed.
-func cmdACLDeluser(c *Client) {
-	for _, name := range c.args[2:] {
+func cmdACLDeluser(c *client) {
+	for _, name := range c.Args[2:] {
 		if string(name) == "default" {
-			c.fail("ERR The 'default' user cannot be removed")
+			c.Fail("ERR The 'default' user cannot be removed")
 			return
 		}
 	}
-	c.w.Int(0)
+	c.Reply.Int(0)
 }
 
 // cmdACLDryrun says what the user may do, which is every command.
-func cmdACLDryrun(c *Client) {
-	if string(c.args[2]) != "default" {
-		c.fail("ERR User '" + quoted(c.args[2]) + "' not found")
+func cmdACLDryrun(c *client) {
+	if string(c.Args[2]) != "default" {
+		c.Fail("ERR User '" + engine.Quoted(c.Args[2]) + "' not found")
 		return
 	}
-	args := c.args[3:]
-	switch cmd := c.s.lookupCommand(args); {
+	args := c.Args[3:]
+	switch cmd := c.s.eng.Lookup(args); {
 	case cmd == nil:
-		c.fail("ERR Command '" + quoted(args[0]) + "' not found")
-	case !cmd.takes(len(args)):
-		c.fail("ERR wrong number of arguments for '" + cmd.full + "' command")
+		c.Fail("ERR Command '" + engine.Quoted(args[0]) + "' not found")
+	case !cmd.Takes(len(args)):
+		c.Fail("ERR wrong number of arguments for '" + cmd.FullName() + "' command")
 	default:
-		c.w.OK()
+		c.Reply.OK()
 	}
 }
 
@@ -70,56 +71,56 @@ var aclCategories = []string{
 	"pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
 }
 
-func cmdACLCat(c *Client) {
-	if len(c.args) > 3 {
-		c.failSubcommand()
+func cmdACLCat(c *client) {
+	if len(c.Args) > 3 {
+		c.FailSubcommand()
 		return
 	}
-	if len(c.args) == 2 {
+	if len(c.Args) == 2 {
 		c.bulkStrings(aclCategories)
 		return
 	}
-	category := strings.ToLower(string(c.args[2]))
+	category := strings.ToLower(string(c.Args[2]))
 	if !slices.Contains(aclCategories, category) {
-		c.fail("ERR Unknown category '" + quoted(c.args[2]) + "'")
+		c.Fail("ERR Unknown category '" + engine.Quoted(c.Args[2]) + "'")
 		return
 	}
 	var names []string
 	for _, cmd := range c.s.allCommands() {
-		if slices.Contains(cmd.facts().Categories, "@"+category) {
-			names = append(names, cmd.full)
+		if slices.Contains(factsOf(cmd).Categories, "@"+category) {
+			names = append(names, cmd.FullName())
 		}
 	}
 	c.bulkStrings(names)
 }
 
-func (c *Client) bulkStrings(list []string) {
-	c.w.Array(len(list))
+func (c *client) bulkStrings(list []string) {
+	c.Reply.Array(len(list))
 	for _, s := range list {
-		c.w.BulkString(s)
+		c.Reply.BulkString(s)
 	}
 }
 
 // cmdACLGenpass replies random bits in hexadecimal, four a digit.
-func cmdACLGenpass(c *Client) {
+func cmdACLGenpass(c *client) {
 	bits := int64(256)
-	if len(c.args) > 3 {
-		c.failSubcommand()
+	if len(c.Args) > 3 {
+		c.FailSubcommand()
 		return
 	}
-	if len(c.args) == 3 {
+	if len(c.Args) == 3 {
 		var ok bool
-		if bits, ok = c.intArg(2); !ok {
+		if bits, ok = c.IntArg(2); !ok {
 			return
 		}
 		if bits <= 0 || bits > 4096 {
-			c.fail("ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096")
+			c.Fail("ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096")
 			return
 		}
 	}
 	random := make([]byte, (bits+7)/8)
 	rand.Read(random)
-	c.w.BulkString(hex.EncodeToString(random)[:(bits+3)/4])
+	c.Reply.BulkString(hex.EncodeToString(random)[:(bits+3)/4])
 }
 
 // passwords returns the hashes of the default user's passwords: one, or none if none is needed.
@@ -131,9 +132,9 @@ func (s *Server) passwords() []string {
 	return []string{hex.EncodeToString(sum[:])}
 }
 
-func cmdACLGetuser(c *Client) {
-	if string(c.args[2]) != "default" {
-		c.w.Null()
+func cmdACLGetuser(c *client) {
+	if string(c.Args[2]) != "default" {
+		c.Reply.Null()
 		return
 	}
 	pass := c.s.passwords()
@@ -141,23 +142,23 @@ func cmdACLGetuser(c *Client) {
 	if len(pass) == 0 {
 		flags = append(flags, "nopass")
 	}
-	c.w.Map(6)
-	c.w.BulkString("flags")
-	c.w.Set(len(flags))
+	c.Reply.Map(6)
+	c.Reply.BulkString("flags")
+	c.Reply.Set(len(flags))
 	for _, f := range flags {
-		c.w.BulkString(f)
+		c.Reply.BulkString(f)
 	}
-	c.w.BulkString("passwords")
+	c.Reply.BulkString("passwords")
 	c.bulkStrings(pass)
 	for _, pair := range [][2]string{{"commands", "+@all"}, {"keys", "~*"}, {"channels", "&*"}} {
-		c.w.BulkString(pair[0])
-		c.w.BulkString(pair[1])
+		c.Reply.BulkString(pair[0])
+		c.Reply.BulkString(pair[1])
 	}
-	c.w.BulkString("selectors")
-	c.w.Array(0)
+	c.Reply.BulkString("selectors")
+	c.Reply.Array(0)
 }
 
-func cmdACLList(c *Client) {
+func cmdACLList(c *client) {
 	how := "nopass"
 	for _, p := range c.s.passwords() {
 		how = "#" + p
@@ -166,27 +167,27 @@ func cmdACLList(c *Client) {
 }
 
 // cmdACLLog replies no entry: who is let in at all may do everything.
-func cmdACLLog(c *Client) {
+func cmdACLLog(c *client) {
 	switch {
-	case len(c.args) > 3:
-		c.failSubcommand()
+	case len(c.Args) > 3:
+		c.FailSubcommand()
 		return
-	case len(c.args) == 3 && c.is(2, "reset"):
-		c.w.OK()
+	case len(c.Args) == 3 && c.Is(2, "reset"):
+		c.Reply.OK()
 		return
-	case len(c.args) == 3:
-		if _, ok := c.intArg(2); !ok {
+	case len(c.Args) == 3:
+		if _, ok := c.IntArg(2); !ok {
 			return
 		}
 	}
-	c.w.Array(0)
+	c.Reply.Array(0)
 }
 
-func cmdACLUsers(c *Client)  { c.bulkStrings([]string{"default"}) }
-func cmdACLWhoami(c *Client) { c.w.BulkString(c.user) }
+func cmdACLUsers(c *client)  { c.bulkStrings([]string{"default"}) }
+func cmdACLWhoami(c *client) { c.Reply.BulkString(c.user) }
 
-func cmdACLHelp(c *Client) {
-	c.help(
+func cmdACLHelp(c *client) {
+	c.Help(
 		"CAT [<category>]", "    List all commands that belong to <category>, or all command categories", "    when no category is specified.",
 		"DELUSER <username> [<username> ...]", "    Delete a list of users.",
 		"DRYRUN <username> <command> [<arg> ...]", "    Returns whether the user can execute the given command without executing the command.",

@@ -8,53 +8,55 @@ import (
 	"strconv"
 	"strings"
 
+	"byor/pkg/engine"
 	"byor/pkg/pubsub"
 	"byor/pkg/repl"
+	"byor/pkg/resp"
 )
 
 func init() {
-	const f = NoScript | Loading | Stale
-	const admin = f | Admin
-	register("connection", []Command{
-		{Name: "client", Arity: -2, Sub: []*Command{
-			{Name: "caching", Arity: 3, Flags: f, Handler: cmdClientCaching},
-			{Name: "getname", Arity: 2, Flags: f, Handler: cmdClientGetname},
-			{Name: "getredir", Arity: 2, Flags: f, Handler: cmdClientGetredir},
-			{Name: "help", Arity: 2, Flags: Loading | Stale, Handler: cmdClientHelp},
-			{Name: "id", Arity: 2, Flags: f, Handler: cmdClientID},
-			{Name: "info", Arity: 2, Flags: f, Handler: cmdClientInfo},
-			{Name: "kill", Arity: -3, Flags: admin, Handler: cmdClientKill},
-			{Name: "list", Arity: -2, Flags: admin, Handler: cmdClientList},
-			{Name: "no-evict", Arity: 3, Flags: admin, Handler: cmdClientNoEvict},
-			{Name: "no-touch", Arity: 3, Flags: f, Handler: cmdClientNoTouch},
-			{Name: "pause", Arity: -3, Flags: admin, Handler: cmdClientPause},
-			{Name: "reply", Arity: 3, Flags: f, Handler: cmdClientReply},
-			{Name: "setinfo", Arity: 4, Flags: f, Handler: cmdClientSetinfo},
-			{Name: "setname", Arity: 3, Flags: f, Handler: cmdClientSetname},
-			{Name: "trackinginfo", Arity: 2, Flags: f, Handler: cmdClientTrackinginfo},
-			{Name: "unblock", Arity: -3, Flags: admin, Handler: cmdClientUnblock},
-			{Name: "unpause", Arity: 2, Flags: admin, Handler: cmdClientUnpause},
+	const f = engine.NoScript | engine.Loading | engine.Stale
+	const admin = f | engine.Admin
+	engine.Register("connection", []engine.Command{
+		{Name: "client", Arity: -2, Sub: []*engine.Command{
+			{Name: "caching", Arity: 3, Flags: f, Handler: by(cmdClientCaching)},
+			{Name: "getname", Arity: 2, Flags: f, Handler: by(cmdClientGetname)},
+			{Name: "getredir", Arity: 2, Flags: f, Handler: by(cmdClientGetredir)},
+			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: by(cmdClientHelp)},
+			{Name: "id", Arity: 2, Flags: f, Handler: by(cmdClientID)},
+			{Name: "info", Arity: 2, Flags: f, Handler: by(cmdClientInfo)},
+			{Name: "kill", Arity: -3, Flags: admin, Handler: by(cmdClientKill)},
+			{Name: "list", Arity: -2, Flags: admin, Handler: by(cmdClientList)},
+			{Name: "no-evict", Arity: 3, Flags: admin, Handler: by(cmdClientNoEvict)},
+			{Name: "no-touch", Arity: 3, Flags: f, Handler: by(cmdClientNoTouch)},
+			{Name: "pause", Arity: -3, Flags: admin, Handler: by(cmdClientPause)},
+			{Name: "reply", Arity: 3, Flags: f, Handler: by(cmdClientReply)},
+			{Name: "setinfo", Arity: 4, Flags: f, Handler: by(cmdClientSetinfo)},
+			{Name: "setname", Arity: 3, Flags: f, Handler: by(cmdClientSetname)},
+			{Name: "trackinginfo", Arity: 2, Flags: f, Handler: by(cmdClientTrackinginfo)},
+			{Name: "unblock", Arity: -3, Flags: admin, Handler: by(cmdClientUnblock)},
+			{Name: "unpause", Arity: 2, Flags: admin | engine.NeverPaused, Handler: by(cmdClientUnpause)},
 		}},
 	})
 }
 
 // describe returns the client's line of CLIENT LIST.
-func (c *Client) describe() string {
+func (c *client) describe() string {
 	s := c.s
 	multi := -1
-	if c.has(flagMulti) {
-		multi = len(c.queue)
+	if c.Has(engine.ModeMulti) {
+		multi = len(c.Queue)
 	}
 	last := "NULL"
-	if c.cmd != nil {
-		last = c.cmd.full
+	if c.Cmd != nil {
+		last = c.Cmd.FullName()
 	}
 	w, room := c.waits()
-	argv := c.argvMem + argBytes(c.args)
-	if c.blocked != nil {
-		argv += argBytes(c.blocked.args)
+	argv := c.argvMem + argBytes(c.Args)
+	if c.Blocked != nil {
+		argv += argBytes(c.Blocked.Args)
 	}
-	total := clientOverhead + int64(c.querySize+argv) + c.keptMem + c.queueMem + int64(room) + w.omem
+	total := clientOverhead + int64(c.querySize+argv) + c.keptMem + c.QueueMem + int64(room) + w.omem
 	events := "r"
 	if w.bytes() > 0 {
 		events = "rw"
@@ -62,18 +64,18 @@ func (c *Client) describe() string {
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d "+
 		"multi=%d qbuf=%d qbuf-free=%d argv-mem=%d multi-mem=%d rbs=%d rbp=%d obl=%d oll=%d omem=%d tot-mem=%d "+
 		"events=%s cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
-		c.id, c.addr, c.laddr, c.fd(), c.name, (s.nowMs-c.createdMs)/1000, (s.nowMs-c.activeMs)/1000, c.flagLetters(),
-		c.db.ID(), len(s.hub.Subscriptions(c, pubsub.Channel)), len(s.hub.Subscriptions(c, pubsub.Pattern)), c.subs.sharded,
+		c.ID, c.Addr, c.laddr, c.fd(), c.Name, (s.eng.NowMs-c.createdMs)/1000, (s.eng.NowMs-c.ActiveMs)/1000, c.flagLetters(),
+		c.DB.ID(), len(s.eng.Hub.Subscriptions(c, pubsub.Channel)), len(s.eng.Hub.Subscriptions(c, pubsub.Pattern)), c.Subs.Sharded,
 		multi, c.queryLen, max(0, c.querySize-c.queryLen), argv, c.queueBytes(), room, c.outPeak, w.obl, w.oll, w.omem,
-		total, events, last, c.user, max(2, c.w.Proto), c.libName, c.libVer)
+		total, events, last, c.user, max(2, c.Reply.Proto), c.libName, c.libVer)
 }
 
 // fd stands in for the file descriptor, which Go keeps to itself.
-func (c *Client) fd() int64 {
-	if c.conn == nil && !c.has(flagMaster) {
+func (c *client) fd() int64 {
+	if c.conn == nil && !c.Has(engine.ModeMaster) {
 		return -1
 	}
-	return c.id + 7
+	return c.ID + 7
 }
 
 func argBytes(args [][]byte) int {
@@ -84,104 +86,104 @@ func argBytes(args [][]byte) int {
 	return n
 }
 
-func (c *Client) queueBytes() (n int) {
-	for _, q := range c.queue {
-		n += argBytes(q.args)
+func (c *client) queueBytes() (n int) {
+	for _, q := range c.Queue {
+		n += argBytes(q.Args)
 	}
 	return n
 }
 
-func (c *Client) flagLetters() string {
+func (c *client) flagLetters() string {
 	var b []byte
 	add := func(when bool, letter byte) {
 		if when {
 			b = append(b, letter)
 		}
 	}
-	add(c.has(flagReplica) && !c.has(flagMonitor), 'S')
-	add(c.has(flagMonitor), 'O')
-	add(c.has(flagMaster), 'M')
-	add(c.subs.count() > 0, 'P')
-	add(c.has(flagMulti), 'x')
-	add(c.blocked != nil, 'b')
-	add(c.dirtyCAS, 'd')
+	add(c.Has(engine.ModeReplica) && !c.Has(engine.ModeMonitor), 'S')
+	add(c.Has(engine.ModeMonitor), 'O')
+	add(c.Has(engine.ModeMaster), 'M')
+	add(c.Subs.Count() > 0, 'P')
+	add(c.Has(engine.ModeMulti), 'x')
+	add(c.Blocked != nil, 'b')
+	add(c.DirtyCAS, 'd')
 	add(c.closing == closeAfterReply, 'c')
 	add(c.closing == closeNow, 'A')
 	add(c.unix, 'U')
 	add(c.evictExempt, 'e')
-	add(c.touchExempt, 'T')
+	add(c.Exempt, 'T')
 	if len(b) == 0 {
 		return "N"
 	}
 	return string(b)
 }
 
-func (c *Client) kind() string {
+func (c *client) kind() string {
 	switch {
-	case c.has(flagMaster):
+	case c.Has(engine.ModeMaster):
 		return "master"
-	case c.has(flagReplica):
+	case c.Has(engine.ModeReplica):
 		return "replica"
-	case c.subs.count() > 0:
+	case c.Subs.Count() > 0:
 		return "pubsub"
 	}
 	return "normal"
 }
 
-func cmdClientID(c *Client)   { c.w.Int(c.id) }
-func cmdClientInfo(c *Client) { c.w.Verbatim("txt", c.describe()+"\n") }
+func cmdClientID(c *client)   { c.Reply.Int(c.ID) }
+func cmdClientInfo(c *client) { c.Reply.Verbatim("txt", c.describe()+"\n") }
 
-func cmdClientGetname(c *Client) {
-	if c.name == "" {
-		c.w.Null()
+func cmdClientGetname(c *client) {
+	if c.Name == "" {
+		c.Reply.Null()
 		return
 	}
-	c.w.BulkString(c.name)
+	c.Reply.BulkString(c.Name)
 }
 
-func cmdClientSetname(c *Client) {
-	if !validName(c.args[2]) {
-		c.fail(errBadName)
+func cmdClientSetname(c *client) {
+	if !validName(c.Args[2]) {
+		c.Fail(errBadName)
 		return
 	}
-	c.name = string(c.args[2])
-	c.w.OK()
+	c.Name = string(c.Args[2])
+	c.Reply.OK()
 }
 
-func cmdClientSetinfo(c *Client) {
-	v := c.args[3]
+func cmdClientSetinfo(c *client) {
+	v := c.Args[3]
 	switch {
-	case c.is(2, "lib-name"), c.is(2, "lib-ver"):
+	case c.Is(2, "lib-name"), c.Is(2, "lib-ver"):
 	default:
-		c.fail("ERR Unrecognized option '" + quoted(c.args[2]) + "'")
+		c.Fail("ERR Unrecognized option '" + engine.Quoted(c.Args[2]) + "'")
 		return
 	}
 	if !validName(v) {
-		c.fail("ERR " + strings.ToLower(string(c.args[2])) + " cannot contain spaces, newlines or special characters.")
+		c.Fail("ERR " + strings.ToLower(string(c.Args[2])) + " cannot contain spaces, newlines or special characters.")
 		return
 	}
-	if c.is(2, "lib-name") {
+	if c.Is(2, "lib-name") {
 		c.libName = string(v)
 	} else {
 		c.libVer = string(v)
 	}
-	c.w.OK()
+	c.Reply.OK()
 }
 
 // sortedClients returns the clients in the order in which they came. The link to a master is one of them
 // while it is up.
-func (s *Server) sortedClients() []*Client {
+func (s *Server) sortedClients() []*client {
 	cs := slices.Collect(maps.Values(s.clients))
 	if link := s.masterLink(); link != nil {
 		cs = append(cs, link)
 	}
-	slices.SortFunc(cs, func(a, b *Client) int { return cmp.Compare(a.id, b.id) })
+	slices.SortFunc(cs, func(a, b *client) int { return cmp.Compare(a.ID, b.ID) })
 	return cs
 }
 
 // masterLink returns the link to the master as a client that can be listed and killed, or nil where there
 // is none, or none that is up.
-func (s *Server) masterLink() *Client {
+func (s *Server) masterLink() *client {
 	if s.following == nil {
 		return nil
 	}
@@ -190,34 +192,34 @@ func (s *Server) masterLink() *Client {
 		return nil
 	}
 	link := s.following.link
-	link.addr, link.laddr = addrString(st.Remote), addrString(st.Local)
+	link.Addr, link.laddr = addrString(st.Remote), addrString(st.Local)
 	return link
 }
 
-func cmdClientList(c *Client) {
-	keep := func(*Client) bool { return true }
-	switch n := len(c.args); {
+func cmdClientList(c *client) {
+	keep := func(*client) bool { return true }
+	switch n := len(c.Args); {
 	case n == 2:
-	case n == 4 && c.is(2, "type"):
-		kind, ok := clientType(c.args[3])
+	case n == 4 && c.Is(2, "type"):
+		kind, ok := clientType(c.Args[3])
 		if !ok {
-			c.fail("ERR Unknown client type '" + quoted(c.args[3]) + "'")
+			c.Fail("ERR Unknown client type '" + engine.Quoted(c.Args[3]) + "'")
 			return
 		}
-		keep = func(o *Client) bool { return o.kind() == kind }
-	case n > 3 && c.is(2, "id"):
+		keep = func(o *client) bool { return o.kind() == kind }
+	case n > 3 && c.Is(2, "id"):
 		ids := map[int64]bool{}
 		for i := 3; i < n; i++ {
-			id, ok := parseInt(c.args[i])
+			id, ok := resp.ParseInt(c.Args[i])
 			if !ok {
-				c.fail("ERR Invalid client ID")
+				c.Fail("ERR Invalid client ID")
 				return
 			}
 			ids[id] = true
 		}
-		keep = func(o *Client) bool { return ids[o.id] }
+		keep = func(o *client) bool { return ids[o.ID] }
 	default:
-		c.fail(errSyntax)
+		c.Fail(engine.ErrSyntax)
 		return
 	}
 	var b strings.Builder
@@ -226,30 +228,30 @@ func cmdClientList(c *Client) {
 			b.WriteString(o.describe() + "\n")
 		}
 	}
-	c.w.Verbatim("txt", b.String())
+	c.Reply.Verbatim("txt", b.String())
 }
 
 func clientType(b []byte) (string, bool) {
 	switch {
-	case isWord(b, "normal"), isWord(b, "replica"), isWord(b, "pubsub"), isWord(b, "master"):
+	case engine.IsWord(b, "normal"), engine.IsWord(b, "replica"), engine.IsWord(b, "pubsub"), engine.IsWord(b, "master"):
 		return strings.ToLower(string(b)), true
-	case isWord(b, "slave"):
+	case engine.IsWord(b, "slave"):
 		return "replica", true
 	}
 	return "", false
 }
 
 // cmdClientKill knows the old form, CLIENT KILL addr:port, and the one of filters.
-func cmdClientKill(c *Client) {
-	if len(c.args) == 3 {
+func cmdClientKill(c *client) {
+	if len(c.Args) == 3 {
 		for _, o := range c.s.sortedClients() {
-			if o.addr == string(c.args[2]) {
+			if o.Addr == string(c.Args[2]) {
 				c.kill(o)
-				c.w.OK()
+				c.Reply.OK()
 				return
 			}
 		}
-		c.fail("ERR No such client")
+		c.Fail("ERR No such client")
 		return
 	}
 	match, ok := c.killFilter()
@@ -263,11 +265,11 @@ func cmdClientKill(c *Client) {
 			n++
 		}
 	}
-	c.w.Int(int64(n))
+	c.Reply.Int(int64(n))
 }
 
 // kill closes another client at once, and the caller itself after its reply.
-func (c *Client) kill(o *Client) {
+func (c *client) kill(o *client) {
 	if o == c {
 		if c.told != nil {
 			c.told.Ended(EndKilled)
@@ -275,7 +277,7 @@ func (c *Client) kill(o *Client) {
 		c.closing = closeAfterReply
 		return
 	}
-	if o.has(flagMaster) { // it comes again by itself
+	if o.Has(engine.ModeMaster) { // it comes again by itself
 		c.s.following.f.Drop()
 		return
 	}
@@ -283,50 +285,50 @@ func (c *Client) kill(o *Client) {
 }
 
 // killFilter parses "ID n ADDR a LADDR a TYPE t USER u SKIPME yes|no".
-func (c *Client) killFilter() (func(*Client) bool, bool) {
-	var tests []func(*Client) bool
+func (c *client) killFilter() (func(*client) bool, bool) {
+	var tests []func(*client) bool
 	skipMe := true
-	if len(c.args)%2 != 0 {
-		c.fail(errSyntax)
+	if len(c.Args)%2 != 0 {
+		c.Fail(engine.ErrSyntax)
 		return nil, false
 	}
-	for i := 2; i < len(c.args); i += 2 {
-		v := string(c.args[i+1])
+	for i := 2; i < len(c.Args); i += 2 {
+		v := string(c.Args[i+1])
 		switch {
-		case c.is(i, "id"):
-			id, ok := parseInt(c.args[i+1])
+		case c.Is(i, "id"):
+			id, ok := resp.ParseInt(c.Args[i+1])
 			if !ok || id < 1 {
-				c.fail("ERR client-id should be greater than 0")
+				c.Fail("ERR client-id should be greater than 0")
 				return nil, false
 			}
-			tests = append(tests, func(o *Client) bool { return o.id == id })
-		case c.is(i, "addr"):
-			tests = append(tests, func(o *Client) bool { return o.addr == v })
-		case c.is(i, "laddr"):
-			tests = append(tests, func(o *Client) bool { return o.laddr == v })
-		case c.is(i, "type"):
-			kind, ok := clientType(c.args[i+1])
+			tests = append(tests, func(o *client) bool { return o.ID == id })
+		case c.Is(i, "addr"):
+			tests = append(tests, func(o *client) bool { return o.Addr == v })
+		case c.Is(i, "laddr"):
+			tests = append(tests, func(o *client) bool { return o.laddr == v })
+		case c.Is(i, "type"):
+			kind, ok := clientType(c.Args[i+1])
 			if !ok {
-				c.fail("ERR Unknown client type '" + quoted([]byte(v)) + "'")
+				c.Fail("ERR Unknown client type '" + engine.Quoted([]byte(v)) + "'")
 				return nil, false
 			}
-			tests = append(tests, func(o *Client) bool { return o.kind() == kind })
-		case c.is(i, "user"):
+			tests = append(tests, func(o *client) bool { return o.kind() == kind })
+		case c.Is(i, "user"):
 			if v != "default" {
-				c.fail("ERR No such user '" + v + "'")
+				c.Fail("ERR No such user '" + v + "'")
 				return nil, false
 			}
-			tests = append(tests, func(o *Client) bool { return o.user == v })
-		case c.is(i, "skipme") && c.is(i+1, "yes"):
+			tests = append(tests, func(o *client) bool { return o.user == v })
+		case c.Is(i, "skipme") && c.Is(i+1, "yes"):
 			skipMe = true
-		case c.is(i, "skipme") && c.is(i+1, "no"):
+		case c.Is(i, "skipme") && c.Is(i+1, "no"):
 			skipMe = false
 		default:
-			c.fail(errSyntax)
+			c.Fail(engine.ErrSyntax)
 			return nil, false
 		}
 	}
-	return func(o *Client) bool {
+	return func(o *client) bool {
 		if o == c && skipMe {
 			return false
 		}
@@ -339,138 +341,131 @@ func (c *Client) killFilter() (func(*Client) bool, bool) {
 	}, true
 }
 
-func cmdClientPause(c *Client) {
+func cmdClientPause(c *client) {
 	all := true
-	if len(c.args) == 4 {
+	if len(c.Args) == 4 {
 		switch {
-		case c.is(3, "write"):
+		case c.Is(3, "write"):
 			all = false
-		case !c.is(3, "all"):
-			c.fail("ERR CLIENT PAUSE mode must be WRITE or ALL")
+		case !c.Is(3, "all"):
+			c.Fail("ERR CLIENT PAUSE mode must be WRITE or ALL")
 			return
 		}
-	} else if len(c.args) > 4 {
-		c.failSubcommand()
+	} else if len(c.Args) > 4 {
+		c.FailSubcommand()
 		return
 	}
-	ms, ok := parseInt(c.args[2])
+	ms, ok := resp.ParseInt(c.Args[2])
 	switch {
 	case !ok:
-		c.fail("ERR timeout is not an integer or out of range")
+		c.Fail("ERR timeout is not an integer or out of range")
 		return
 	case ms < 0:
-		c.fail(errTimeoutNeg)
+		c.Fail(engine.ErrTimeoutNeg)
 		return
 	}
-	p := c.s.pauses[byClient] // a pause under way is never shortened or weakened
-	if p.untilMs > c.s.nowMs {
-		all = all || p.all
+	p := c.s.eng.PausedBy(engine.ByClient) // a pause under way is never shortened or weakened
+	if p.UntilMs > c.s.eng.NowMs {
+		all = all || p.All
 	}
-	c.s.setPause(byClient, pause{max(p.untilMs, c.s.nowMs+ms), all}) // beyond the end of time there is no pause, as in Redis
-	c.w.OK()
+	c.s.eng.SetPause(engine.ByClient, engine.Pause{UntilMs: max(p.UntilMs, c.s.eng.NowMs+ms), All: all}) // beyond the end of time there is no pause, as in Redis
+	c.Reply.OK()
 }
 
-func cmdClientUnpause(c *Client) {
-	c.s.setPause(byClient, pause{})
-	c.w.OK()
+func cmdClientUnpause(c *client) {
+	c.s.eng.SetPause(engine.ByClient, engine.Pause{})
+	c.Reply.OK()
 }
 
-func cmdClientReply(c *Client) {
+func cmdClientReply(c *client) {
 	switch {
-	case c.is(2, "on"):
-		c.flags &^= flagReplyOff
-		c.muteOnce = 0
-		c.w.OK()
-	case c.is(2, "off"):
-		c.flags |= flagReplyOff
-	case c.is(2, "skip"):
-		if !c.has(flagReplyOff) {
-			c.muteOnce = 2 // this one's and the next one's
+	case c.Is(2, "on"):
+		c.Mode &^= engine.ModeReplyOff
+		c.MuteOnce = 0
+		c.Reply.OK()
+	case c.Is(2, "off"):
+		c.Mode |= engine.ModeReplyOff
+	case c.Is(2, "skip"):
+		if !c.Has(engine.ModeReplyOff) {
+			c.MuteOnce = 2 // this one's and the next one's
 		}
 	default:
-		c.fail(errSyntax)
+		c.Fail(engine.ErrSyntax)
 	}
 }
 
-func cmdClientNoEvict(c *Client) { c.onOff(&c.evictExempt) }
-func cmdClientNoTouch(c *Client) { c.onOff(&c.touchExempt) }
+func cmdClientNoEvict(c *client) { c.onOff(&c.evictExempt) }
+func cmdClientNoTouch(c *client) { c.onOff(&c.Exempt) }
 
-// runUntouched runs a command of a client that said NO-TOUCH: keys do not count as used, unless the
-// client says TOUCH.
-func (c *Client) runUntouched(cmd *Command) {
-	st := c.s.store
-	st.NoTouch = cmd.Name != "touch"
-	cmd.Handler(c)
-	st.NoTouch = false
-}
-
-func (c *Client) onOff(v *bool) {
+func (c *client) onOff(v *bool) {
 	switch {
-	case c.is(2, "on"):
+	case c.Is(2, "on"):
 		*v = true
-	case c.is(2, "off"):
+	case c.Is(2, "off"):
 		*v = false
 	default:
-		c.fail(errSyntax)
+		c.Fail(engine.ErrSyntax)
 		return
 	}
-	c.w.OK()
+	c.Reply.OK()
 }
 
-func cmdClientUnblock(c *Client) {
+func cmdClientUnblock(c *client) {
 	withError := false
-	if len(c.args) == 4 {
+	if len(c.Args) == 4 {
 		switch {
-		case c.is(3, "error"):
+		case c.Is(3, "error"):
 			withError = true
-		case !c.is(3, "timeout"):
-			c.fail("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+		case !c.Is(3, "timeout"):
+			c.Fail("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
 			return
 		}
 	}
-	id, ok := c.intArg(2)
+	id, ok := c.IntArg(2)
 	if !ok {
 		return
 	}
 	o := c.s.clients[id]
-	if o == nil || o.blocked == nil || o.blocked.paused {
-		c.w.Int(0)
+	if o == nil || o.Blocked == nil || o.Blocked.Paused {
+		c.Reply.Int(0)
 		return
 	}
-	b := o.blocked
-	c.s.endWait(o, func() {
+	b := o.Blocked
+	c.s.eng.EndWait(&o.Session, func() {
 		if withError {
-			o.fail("UNBLOCKED client unblocked via CLIENT UNBLOCK")
+			o.Fail("UNBLOCKED client unblocked via CLIENT UNBLOCK")
 		} else {
-			b.expire(o)
+			b.Expire(&o.Call)
 		}
 	})
-	c.failed = withError // an error reply counts for the command that made it, as in Redis
-	c.s.accountWait(o, b, true)
-	c.w.Int(1)
+	if withError {
+		c.CountAsFailed() // an error reply counts for the command that made it, as in Redis
+	}
+	c.s.eng.AccountWait(&o.Session, b, true)
+	c.Reply.Int(1)
 }
 
 // Client-side caching is not offered; what asks about it is told so in Redis's terms.
 
-func cmdClientGetredir(c *Client) { c.w.Int(-1) }
+func cmdClientGetredir(c *client) { c.Reply.Int(-1) }
 
-func cmdClientCaching(c *Client) {
-	c.fail("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
+func cmdClientCaching(c *client) {
+	c.Fail("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
 }
 
-func cmdClientTrackinginfo(c *Client) {
-	c.w.Map(3)
-	c.w.BulkString("flags")
-	c.w.Set(1)
-	c.w.BulkString("off")
-	c.w.BulkString("redirect")
-	c.w.Int(-1)
-	c.w.BulkString("prefixes")
-	c.w.Array(0)
+func cmdClientTrackinginfo(c *client) {
+	c.Reply.Map(3)
+	c.Reply.BulkString("flags")
+	c.Reply.Set(1)
+	c.Reply.BulkString("off")
+	c.Reply.BulkString("redirect")
+	c.Reply.Int(-1)
+	c.Reply.BulkString("prefixes")
+	c.Reply.Array(0)
 }
 
-func cmdClientHelp(c *Client) {
-	c.help(
+func cmdClientHelp(c *client) {
+	c.Help(
 		"CACHING (YES|NO)", "    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.",
 		"GETREDIR", "    Return the client ID we are redirecting to when tracking is enabled.",
 		"GETNAME", "    Return the name of the current connection.",

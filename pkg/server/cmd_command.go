@@ -7,21 +7,22 @@ import (
 	"strings"
 	"sync"
 
+	"byor/pkg/engine"
 	"byor/pkg/pubsub"
 	"byor/pkg/resp"
 )
 
 func init() {
-	const f = Loading | Stale
-	register("server", []Command{
-		{Name: "command", Arity: -1, Flags: f, Handler: cmdCommand, Sub: []*Command{
-			{Name: "count", Arity: 2, Flags: f, Handler: cmdCommandCount},
-			{Name: "docs", Arity: -2, Flags: f, Handler: cmdCommandDocs},
-			{Name: "getkeys", Arity: -4, Flags: f, Handler: cmdCommandGetkeys},
-			{Name: "getkeysandflags", Arity: -4, Flags: f, Handler: cmdCommandGetkeys},
-			{Name: "help", Arity: 2, Flags: f, Handler: cmdCommandHelp},
-			{Name: "info", Arity: -2, Flags: f, Handler: cmdCommandInfo},
-			{Name: "list", Arity: -2, Flags: f, Handler: cmdCommandList},
+	const f = engine.Loading | engine.Stale
+	engine.Register("server", []engine.Command{
+		{Name: "command", Arity: -1, Flags: f, Handler: by(cmdCommand), Sub: []*engine.Command{
+			{Name: "count", Arity: 2, Flags: f, Handler: by(cmdCommandCount)},
+			{Name: "docs", Arity: -2, Flags: f, Handler: by(cmdCommandDocs)},
+			{Name: "getkeys", Arity: -4, Flags: f, Handler: by(cmdCommandGetkeys)},
+			{Name: "getkeysandflags", Arity: -4, Flags: f, Handler: by(cmdCommandGetkeys)},
+			{Name: "help", Arity: 2, Flags: f, Handler: by(cmdCommandHelp)},
+			{Name: "info", Arity: -2, Flags: f, Handler: by(cmdCommandInfo)},
+			{Name: "list", Arity: -2, Flags: f, Handler: by(cmdCommandList)},
 		}},
 	})
 }
@@ -87,117 +88,117 @@ var loadFacts = sync.OnceValue(func() map[string]*commandFacts {
 	return facts
 })
 
-// facts returns what is known of the command; never nil.
-func (cmd *Command) facts() *commandFacts {
-	if f := loadFacts()[cmd.full]; f != nil {
+// factsOf returns what is known of the command; never nil.
+func factsOf(cmd *engine.Command) *commandFacts {
+	if f := loadFacts()[cmd.FullName()]; f != nil {
 		return f
 	}
 	return &commandFacts{Group: cmd.Group}
 }
 
-func (s *Server) sortedCommands() []*Command {
-	cmds := make([]*Command, 0, len(s.commands))
-	for _, name := range sortedKeys(s.commands) {
-		cmds = append(cmds, s.commands[name])
+func (s *Server) sortedCommands() []*engine.Command {
+	cmds := make([]*engine.Command, 0, len(s.eng.Commands))
+	for _, name := range sortedKeys(s.eng.Commands) {
+		cmds = append(cmds, s.eng.Commands[name])
 	}
 	return cmds
 }
 
-func cmdCommand(c *Client) {
+func cmdCommand(c *client) {
 	cmds := c.s.sortedCommands()
-	c.w.Array(len(cmds))
+	c.Reply.Array(len(cmds))
 	for _, cmd := range cmds {
 		c.commandInfo(cmd)
 	}
 }
 
-func cmdCommandCount(c *Client) { c.w.Int(int64(len(c.s.commands))) }
+func cmdCommandCount(c *client) { c.Reply.Int(int64(len(c.s.eng.Commands))) }
 
 // named finds the command or subcommand ("config|get") that a name means.
-func (s *Server) named(name []byte) *Command {
+func (s *Server) named(name []byte) *engine.Command {
 	parent, sub, has := strings.Cut(string(name), "|")
-	cmd := findCommand(s.commands, []byte(parent))
+	cmd := engine.Find(s.eng.Commands, []byte(parent))
 	if !has || cmd == nil {
 		return cmd
 	}
 	for _, sc := range cmd.Sub {
-		if equalFold([]byte(sub), sc.Name) {
+		if engine.EqualFold([]byte(sub), sc.Name) {
 			return sc
 		}
 	}
 	return nil
 }
 
-func cmdCommandInfo(c *Client) {
-	if len(c.args) == 2 {
+func cmdCommandInfo(c *client) {
+	if len(c.Args) == 2 {
 		cmdCommand(c)
 		return
 	}
-	c.w.Array(len(c.args) - 2)
-	for _, name := range c.args[2:] {
+	c.Reply.Array(len(c.Args) - 2)
+	for _, name := range c.Args[2:] {
 		if cmd := c.s.named(name); cmd != nil {
 			c.commandInfo(cmd)
 		} else {
-			c.w.Null()
+			c.Reply.Null()
 		}
 	}
 }
 
-func (c *Client) commandInfo(cmd *Command) {
-	f := cmd.facts()
+func (c *client) commandInfo(cmd *engine.Command) {
+	f := factsOf(cmd)
 	keys := cmd.Keys
-	c.w.Array(10)
-	c.w.BulkString(cmd.full)
-	c.w.Int(int64(cmd.Arity))
-	c.simpleStrings(cmd.flagList())
-	c.w.Int(int64(keys.First))
-	c.w.Int(int64(keys.Last))
-	c.w.Int(int64(keys.Step))
+	c.Reply.Array(10)
+	c.Reply.BulkString(cmd.FullName())
+	c.Reply.Int(int64(cmd.Arity))
+	c.simpleStrings(cmd.FlagList())
+	c.Reply.Int(int64(keys.First))
+	c.Reply.Int(int64(keys.Last))
+	c.Reply.Int(int64(keys.Step))
 	c.simpleStrings(f.Categories)
-	c.w.Array(len(f.Tips))
+	c.Reply.Array(len(f.Tips))
 	for _, t := range f.Tips {
-		c.w.BulkString(t)
+		c.Reply.BulkString(t)
 	}
-	c.w.Array(len(f.KeySpecs))
+	c.Reply.Array(len(f.KeySpecs))
 	for _, ks := range f.KeySpecs {
 		c.keySpec(ks)
 	}
-	c.w.Array(len(cmd.Sub))
+	c.Reply.Array(len(cmd.Sub))
 	for _, sub := range cmd.Sub {
 		c.commandInfo(sub)
 	}
 }
 
-func (c *Client) simpleStrings(words []string) {
-	c.w.Set(len(words))
+func (c *client) simpleStrings(words []string) {
+	c.Reply.Set(len(words))
 	for _, w := range words {
-		c.w.SimpleString(w)
+		c.Reply.SimpleString(w)
 	}
 }
 
-func (c *Client) keySpec(ks keySpec) {
+func (c *client) keySpec(ks keySpec) {
 	if ks.Notes == "" {
-		c.w.Map(3)
+		c.Reply.Map(3)
 	} else {
-		c.w.Map(4)
-		c.w.BulkString("notes")
-		c.w.BulkString(ks.Notes)
+		c.Reply.Map(4)
+		c.Reply.BulkString("notes")
+		c.Reply.BulkString(ks.Notes)
 	}
-	c.w.BulkString("flags")
+	c.Reply.BulkString("flags")
 	c.simpleStrings(ks.Flags)
-	c.w.BulkString("begin_search")
+	c.Reply.BulkString("begin_search")
 	c.specPart(ks.BeginSearch, "index", "keyword", "startfrom")
-	c.w.BulkString("find_keys")
+	c.Reply.BulkString("find_keys")
 	c.specPart(ks.FindKeys, "lastkey", "keystep", "limit", "keynumidx", "firstkey")
 }
 
 // specPart replies one half of a key specification, its fields in Redis's order.
-func (c *Client) specPart(p specPart, order ...string) {
-	c.w.Map(2)
-	c.w.BulkString("type")
-	c.w.BulkString(p.Type)
-	c.w.BulkString("spec")
-	c.w.Map(len(p.Spec))
+func (c *client) specPart(p specPart, order ...string) {
+	c.Reply.Map(2)
+	c.Reply.BulkString("type")
+	c.Reply.BulkString(p.Type)
+	c.Reply.BulkString("spec")
+	c.Reply.Map(len(p.Spec))
 	if p.Type == "keynum" {
 		order = []string{"keynumidx", "firstkey", "keystep"}
 	}
@@ -206,30 +207,30 @@ func (c *Client) specPart(p specPart, order ...string) {
 		if !ok {
 			continue
 		}
-		c.w.BulkString(name)
+		c.Reply.BulkString(name)
 		var n int64
 		var s string
 		if json.Unmarshal(raw, &n) == nil {
-			c.w.Int(n)
+			c.Reply.Int(n)
 		} else if json.Unmarshal(raw, &s) == nil {
-			c.w.BulkString(s)
+			c.Reply.BulkString(s)
 		}
 	}
 }
 
-func cmdCommandDocs(c *Client) {
+func cmdCommandDocs(c *client) {
 	cmds := c.s.sortedCommands()
-	if len(c.args) > 2 {
+	if len(c.Args) > 2 {
 		cmds = nil
-		for _, name := range c.args[2:] {
+		for _, name := range c.Args[2:] {
 			if cmd := c.s.named(name); cmd != nil {
 				cmds = append(cmds, cmd)
 			}
 		}
 	}
-	c.w.Map(len(cmds))
+	c.Reply.Map(len(cmds))
 	for _, cmd := range cmds {
-		c.w.BulkString(cmd.full)
+		c.Reply.BulkString(cmd.FullName())
 		c.commandDocs(cmd)
 	}
 }
@@ -240,18 +241,18 @@ type pair struct {
 	write func()
 }
 
-func (c *Client) pairs(ps []pair) {
-	c.w.Map(len(ps))
+func (c *client) pairs(ps []pair) {
+	c.Reply.Map(len(ps))
 	for _, p := range ps {
-		c.w.BulkString(p.name)
+		c.Reply.BulkString(p.name)
 		p.write()
 	}
 }
 
-func (c *Client) text(name, v string) pair { return pair{name, func() { c.w.BulkString(v) }} }
+func (c *client) text(name, v string) pair { return pair{name, func() { c.Reply.BulkString(v) }} }
 
-func (c *Client) commandDocs(cmd *Command) {
-	f := cmd.facts()
+func (c *client) commandDocs(cmd *engine.Command) {
+	f := factsOf(cmd)
 	ps := []pair{c.text("summary", f.Summary), c.text("since", f.Since), c.text("group", f.Group)}
 	if len(f.DocFlags) > 0 {
 		ps = append(ps, pair{"doc_flags", func() { c.simpleStrings(f.DocFlags) }})
@@ -267,9 +268,9 @@ func (c *Client) commandDocs(cmd *Command) {
 	}
 	if len(cmd.Sub) > 0 {
 		ps = append(ps, pair{"subcommands", func() {
-			c.w.Map(len(cmd.Sub))
+			c.Reply.Map(len(cmd.Sub))
 			for _, sub := range cmd.Sub {
-				c.w.BulkString(sub.full)
+				c.Reply.BulkString(sub.FullName())
 				c.commandDocs(sub)
 			}
 		}})
@@ -277,12 +278,12 @@ func (c *Client) commandDocs(cmd *Command) {
 	c.pairs(ps)
 }
 
-func (c *Client) argumentDocs(args []argumentFacts) {
-	c.w.Array(len(args))
+func (c *client) argumentDocs(args []argumentFacts) {
+	c.Reply.Array(len(args))
 	for _, a := range args {
 		ps := []pair{c.text("name", a.Name), c.text("type", a.Type)}
 		if a.KeySpecIndex != nil {
-			ps = append(ps, pair{"key_spec_index", func() { c.w.Int(*a.KeySpecIndex) }})
+			ps = append(ps, pair{"key_spec_index", func() { c.Reply.Int(*a.KeySpecIndex) }})
 		}
 		if a.Token != nil {
 			ps = append(ps, c.text("token", *a.Token))
@@ -303,40 +304,40 @@ func (c *Client) argumentDocs(args []argumentFacts) {
 	}
 }
 
-func cmdCommandList(c *Client) {
-	keep := func(*Command) bool { return true }
-	switch n := len(c.args); {
+func cmdCommandList(c *client) {
+	keep := func(*engine.Command) bool { return true }
+	switch n := len(c.Args); {
 	case n == 2:
-	case n == 5 && c.is(2, "filterby") && c.is(3, "module"):
-		keep = func(*Command) bool { return false }
-	case n == 5 && c.is(2, "filterby") && c.is(3, "aclcat"):
-		cat := "@" + strings.ToLower(string(c.args[4]))
-		keep = func(cmd *Command) bool { return slices.Contains(cmd.facts().Categories, cat) }
-	case n == 5 && c.is(2, "filterby") && c.is(3, "pattern"):
-		keep = func(cmd *Command) bool { return pubsub.MatchFold(c.args[4], cmd.full) }
+	case n == 5 && c.Is(2, "filterby") && c.Is(3, "module"):
+		keep = func(*engine.Command) bool { return false }
+	case n == 5 && c.Is(2, "filterby") && c.Is(3, "aclcat"):
+		cat := "@" + strings.ToLower(string(c.Args[4]))
+		keep = func(cmd *engine.Command) bool { return slices.Contains(factsOf(cmd).Categories, cat) }
+	case n == 5 && c.Is(2, "filterby") && c.Is(3, "pattern"):
+		keep = func(cmd *engine.Command) bool { return pubsub.MatchFold(c.Args[4], cmd.FullName()) }
 	default:
-		c.fail(errSyntax)
+		c.Fail(engine.ErrSyntax)
 		return
 	}
-	w := resp.Writer{Proto: c.w.Proto}
+	w := resp.Writer{Proto: c.Reply.Proto}
 	n := 0
-	var list func(cmds []*Command)
-	list = func(cmds []*Command) {
+	var list func(cmds []*engine.Command)
+	list = func(cmds []*engine.Command) {
 		for _, cmd := range cmds {
 			if keep(cmd) {
-				w.BulkString(cmd.full)
+				w.BulkString(cmd.FullName())
 				n++
 			}
 			list(cmd.Sub)
 		}
 	}
 	list(c.s.sortedCommands())
-	c.w.Set(n)
-	c.w.Raw(w.Buf)
+	c.Reply.Set(n)
+	c.Reply.Raw(w.Buf)
 }
 
-func cmdCommandHelp(c *Client) {
-	c.help(
+func cmdCommandHelp(c *client) {
+	c.Help(
 		"(no subcommand)", "    Return details about all Redis commands.",
 		"COUNT", "    Return the total number of commands in this Redis server.",
 		"LIST", "    Return a list of all commands in this Redis server.",

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/engine"
 	"encoding/json"
 	"slices"
 )
@@ -9,35 +10,35 @@ import (
 
 // cmdCommandGetkeys replies the keys of the command that follows, for GETKEYSANDFLAGS with what
 // the command does to them.
-func cmdCommandGetkeys(c *Client) {
-	args := c.args[2:]
-	cmd := c.s.lookupCommand(args)
+func cmdCommandGetkeys(c *client) {
+	args := c.Args[2:]
+	cmd := c.s.eng.Lookup(args)
 	n := len(args)
 	switch {
 	case cmd == nil:
-		c.fail("ERR Invalid command specified")
+		c.Fail("ERR Invalid command specified")
 		return
 	case cmd.Keys.First == 0 && cmd.KeysOf == nil || cmd.Group == "pubsub": // a sharded channel is placed as a key is, but is none
-		c.fail("ERR The command has no key arguments")
+		c.Fail("ERR The command has no key arguments")
 		return
 	case cmd.Arity > 0 && n != cmd.Arity || n < -cmd.Arity:
-		c.fail("ERR Invalid number of arguments specified for command")
+		c.Fail("ERR Invalid number of arguments specified for command")
 		return
 	}
-	pos := cmd.keyPositions(args)
-	if len(pos) == 0 && cmd.Flags&NoMandatoryKeys == 0 {
-		c.fail("ERR Invalid arguments specified for command")
+	pos := cmd.KeyPositions(args)
+	if len(pos) == 0 && cmd.Flags&engine.NoMandatoryKeys == 0 {
+		c.Fail("ERR Invalid arguments specified for command")
 		return
 	}
-	c.w.Array(len(pos))
+	c.Reply.Array(len(pos))
 	for _, i := range pos {
-		if c.cmd.Name == "getkeys" {
-			c.w.Bulk(args[i])
+		if c.Cmd.Name == "getkeys" {
+			c.Reply.Bulk(args[i])
 			continue
 		}
-		c.w.Array(2)
-		c.w.Bulk(args[i])
-		c.simpleStrings(cmd.keyFlags(args, i))
+		c.Reply.Array(2)
+		c.Reply.Bulk(args[i])
+		c.simpleStrings(keyFlags(cmd, args, i))
 	}
 }
 
@@ -50,15 +51,15 @@ var (
 
 // keyFlags returns the flags of the key specification that covers the key at index i, or what the other
 // arguments make of the key where the specification leaves that open.
-func (cmd *Command) keyFlags(args [][]byte, i int) []string {
-	switch cmd.full {
+func keyFlags(cmd *engine.Command, args [][]byte, i int) []string {
+	switch cmd.FullName() {
 	case "sort", "georadius", "georadiusbymember": // a second key is where STORE puts the result
 		if i > 1 {
 			return keyReplace
 		}
 		return keyRead
 	case "set":
-		isGet := func(a []byte) bool { return equalFold(a, "get") }
+		isGet := func(a []byte) bool { return engine.EqualFold(a, "get") }
 		if slices.ContainsFunc(args[3:], isGet) {
 			return keyChange
 		}
@@ -69,7 +70,7 @@ func (cmd *Command) keyFlags(args [][]byte, i int) []string {
 		}
 		return keyChange
 	}
-	specs := cmd.facts().KeySpecs
+	specs := factsOf(cmd).KeySpecs
 	if len(specs) == 0 {
 		return nil
 	}
@@ -87,9 +88,9 @@ func (cmd *Command) keyFlags(args [][]byte, i int) []string {
 func bitfieldReads(args [][]byte) bool {
 	for i := 2; i < len(args); i++ {
 		switch left := len(args) - i - 1; {
-		case equalFold(args[i], "get") && left >= 2:
+		case engine.EqualFold(args[i], "get") && left >= 2:
 			i += 2
-		case equalFold(args[i], "overflow") && left >= 1:
+		case engine.EqualFold(args[i], "overflow") && left >= 1:
 			i++
 		default:
 			return false

@@ -6,32 +6,33 @@ import (
 	"slices"
 	"strings"
 
+	"byor/pkg/engine"
 	"byor/pkg/pubsub"
 )
 
 func init() {
-	const f = Admin | NoScript | Loading | Stale
-	register("server", []Command{
-		{Name: "config", Arity: -2, Sub: []*Command{
-			{Name: "get", Arity: -3, Flags: f, Handler: cmdConfigGet},
-			{Name: "help", Arity: 2, Flags: Loading | Stale, Handler: cmdConfigHelp},
-			{Name: "resetstat", Arity: 2, Flags: f, Handler: cmdConfigResetstat},
-			{Name: "rewrite", Arity: 2, Flags: f, Handler: cmdConfigRewrite},
-			{Name: "set", Arity: -4, Flags: f, Handler: cmdConfigSet},
+	const f = engine.Admin | engine.NoScript | engine.Loading | engine.Stale
+	engine.Register("server", []engine.Command{
+		{Name: "config", Arity: -2, Sub: []*engine.Command{
+			{Name: "get", Arity: -3, Flags: f, Handler: by(cmdConfigGet)},
+			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: by(cmdConfigHelp)},
+			{Name: "resetstat", Arity: 2, Flags: f, Handler: by(cmdConfigResetstat)},
+			{Name: "rewrite", Arity: 2, Flags: f, Handler: by(cmdConfigRewrite)},
+			{Name: "set", Arity: -4, Flags: f, Handler: by(cmdConfigSet)},
 		}},
 	})
 }
 
 // cmdConfigGet replies the parameters that any of the patterns names, each once. One that is asked
 // for by its plain name first is called as it was asked for.
-func cmdConfigGet(c *Client) {
+func cmdConfigGet(c *client) {
 	var names []string
 	add := func(name string) {
 		if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
 			names = append(names, name)
 		}
 	}
-	for _, pattern := range c.args[2:] {
+	for _, pattern := range c.Args[2:] {
 		if !bytes.ContainsAny(pattern, "[*?") {
 			if findParam(strings.ToLower(string(pattern))) != nil {
 				add(string(pattern))
@@ -46,31 +47,31 @@ func cmdConfigGet(c *Client) {
 			}
 		}
 	}
-	c.w.Map(len(names))
+	c.Reply.Map(len(names))
 	for _, name := range names {
-		c.w.BulkString(name)
-		c.w.BulkString(findParam(strings.ToLower(name)).get(c.s.cfg))
+		c.Reply.BulkString(name)
+		c.Reply.BulkString(findParam(strings.ToLower(name)).get(c.s.cfg))
 	}
 }
 
 // cmdConfigSet sets all of the given parameters or none.
-func cmdConfigSet(c *Client) {
-	if len(c.args)%2 != 0 {
-		c.fail(errSyntax)
+func cmdConfigSet(c *client) {
+	if len(c.Args)%2 != 0 {
+		c.Fail(engine.ErrSyntax)
 		return
 	}
 	set, refused := c.paramsToSet()
 	if refused != "" {
-		c.fail(refused)
+		c.Fail(refused)
 		return
 	}
 	s := c.s
 	before := *s.cfg
 	before.other = maps.Clone(before.other)
 	for i, p := range set {
-		if err := p.set(s.cfg, string(c.args[2*i+3])); err != nil {
+		if err := p.set(s.cfg, string(c.Args[2*i+3])); err != nil {
 			*s.cfg = before
-			c.fail(configSetFailed(strings.ToLower(string(c.args[2*i+2])), err.Error()))
+			c.Fail(configSetFailed(strings.ToLower(string(c.Args[2*i+2])), err.Error()))
 			return
 		}
 	}
@@ -81,10 +82,10 @@ func cmdConfigSet(c *Client) {
 		if f, ok := err.(configFailure); ok {
 			about = f.param
 		}
-		c.fail(configSetFailed(about, err.Error()))
+		c.Fail(configSetFailed(about, err.Error()))
 		return
 	}
-	c.w.OK()
+	c.Reply.OK()
 }
 
 func configSetFailed(about, reason string) string {
@@ -93,23 +94,23 @@ func configSetFailed(about, reason string) string {
 
 // paramsToSet looks up what CONFIG SET names, before any value is looked at, or says which of them cannot be
 // set. It hides the secrets of all of them.
-func (c *Client) paramsToSet() (set []*param, refused string) {
+func (c *client) paramsToSet() (set []*param, refused string) {
 	var names []string // as they were used: an alias is not its parameter, as in Redis
-	for i := 2; i < len(c.args); i += 2 {
-		name := strings.ToLower(string(c.args[i]))
+	for i := 2; i < len(c.Args); i += 2 {
+		name := strings.ToLower(string(c.Args[i]))
 		p := findParam(name)
 		if p != nil && p.secret() {
-			c.hide(i + 1)
+			c.Hide(i + 1)
 		}
 		if refused == "" {
-			refused = c.refusesToSet(p, string(c.args[i]), slices.Contains(names, name))
+			refused = c.refusesToSet(p, string(c.Args[i]), slices.Contains(names, name))
 		}
 		set, names = append(set, p), append(names, name)
 	}
 	return set, refused
 }
 
-func (c *Client) refusesToSet(p *param, name string, again bool) string {
+func (c *client) refusesToSet(p *param, name string, again bool) string {
 	switch {
 	case p == nil:
 		return "ERR Unknown option or number of arguments for CONFIG SET - '" + name + "'"
@@ -117,8 +118,8 @@ func (c *Client) refusesToSet(p *param, name string, again bool) string {
 		return configSetFailed(name, "can't set immutable config")
 	case p.protected && !c.may(c.s.cfg.EnableProtectedConfigs):
 		return configSetFailed(name, "can't set protected config")
-	case p.settled && c.s.loading:
-		return errLoading
+	case p.settled && c.s.eng.Loading:
+		return engine.ErrLoading
 	case again:
 		return configSetFailed(name, "duplicate parameter")
 	}
@@ -142,46 +143,46 @@ func (s *Server) configChanged(before *Config) error {
 	s.applyConfig()
 	if s.cfg.RequirePass == "" && before.RequirePass != "" {
 		for _, c := range s.clients { // with nopass everybody is the default user
-			c.authed = true
+			c.Authed = true
 		}
 	}
 	s.replicationConfigChanged(before)
 	return nil
 }
 
-func cmdConfigResetstat(c *Client) {
+func cmdConfigResetstat(c *client) {
 	s := c.s
 	s.resetStats()
 	s.saves, s.rewrites = 0, 0
 	if log := s.aof.Load(); log != nil {
 		log.ForgetDelays()
 	}
-	for _, cmd := range s.commands {
-		cmd.stats = commandStats{}
+	for _, cmd := range s.eng.Commands {
+		cmd.Stats = engine.CommandStats{}
 		for _, sub := range cmd.Sub {
-			sub.stats = commandStats{}
+			sub.Stats = engine.CommandStats{}
 		}
 	}
-	c.w.OK()
+	c.Reply.OK()
 }
 
 // cmdConfigRewrite writes the parameters that differ from the defaults into the file that the
 // server was started with. Comments, order and lines it does not know stay.
-func cmdConfigRewrite(c *Client) {
+func cmdConfigRewrite(c *client) {
 	path := c.s.cfg.File
 	if path == "" {
-		c.fail("ERR The server is running without a config file")
+		c.Fail("ERR The server is running without a config file")
 		return
 	}
 	if err := c.s.cfg.rewrite(path); err != nil {
-		c.fail("ERR Rewriting config file: " + errnoText(err))
+		c.Fail("ERR Rewriting config file: " + errnoText(err))
 		return
 	}
-	c.w.OK()
+	c.Reply.OK()
 }
 
-func cmdConfigHelp(c *Client) {
-	c.help(
+func cmdConfigHelp(c *client) {
+	c.Help(
 		"GET <pattern>", "    Return parameters matching the glob-like <pattern> and their values.",
 		"SET <directive> <value>", "    Set the configuration <directive> to <value>.",
 		"RESETSTAT", "    Reset statistics reported by the INFO command.",
@@ -192,7 +193,7 @@ func cmdConfigHelp(c *Client) {
 // Password returns the password that clients need now (requirepass), "" for none. It is for what
 // stands beside the server in the same process and speaks to it as a client.
 func (s *Server) Password() string {
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	return s.cfg.RequirePass
 }

@@ -1,59 +1,61 @@
 package server
 
 import (
+	"byor/pkg/engine"
+	"byor/pkg/resp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"strings"
 )
 
 func init() {
-	register("connection", []Command{
-		{Name: "ping", Arity: -1, Flags: Fast, Handler: cmdPing},
-		{Name: "echo", Arity: 2, Flags: Fast | Loading | Stale, Handler: cmdEcho},
-		{Name: "select", Arity: 2, Flags: Fast | Loading | Stale, Handler: cmdSelect},
-		{Name: "auth", Arity: -2, Flags: NoScript | Loading | Stale | Fast | NoAuth | AllowBusy, Handler: cmdAuth},
-		{Name: "hello", Arity: -1, Flags: NoScript | Loading | Stale | Fast | NoAuth | AllowBusy, Handler: cmdHello},
-		{Name: "quit", Arity: -1, Flags: NoScript | Loading | Stale | Fast | NoAuth | AllowBusy, Handler: cmdQuit},
-		{Name: "reset", Arity: 1, Flags: NoScript | Loading | Stale | Fast | NoAuth | AllowBusy, Handler: cmdReset},
+	engine.Register("connection", []engine.Command{
+		{Name: "ping", Arity: -1, Flags: engine.Fast, Handler: by(cmdPing)},
+		{Name: "echo", Arity: 2, Flags: engine.Fast | engine.Loading | engine.Stale, Handler: by(cmdEcho)},
+		{Name: "select", Arity: 2, Flags: engine.Fast | engine.Loading | engine.Stale, Handler: by(cmdSelect)},
+		{Name: "auth", Arity: -2, Flags: engine.NoScript | engine.Loading | engine.Stale | engine.Fast | engine.NoAuth | engine.AllowBusy, Handler: by(cmdAuth)},
+		{Name: "hello", Arity: -1, Flags: engine.NoScript | engine.Loading | engine.Stale | engine.Fast | engine.NoAuth | engine.AllowBusy, Handler: by(cmdHello)},
+		{Name: "quit", Arity: -1, Flags: engine.NoScript | engine.Loading | engine.Stale | engine.Fast | engine.NoAuth | engine.AllowBusy, Handler: by(cmdQuit)},
+		{Name: "reset", Arity: 1, Flags: engine.NoScript | engine.Loading | engine.Stale | engine.Fast | engine.NoAuth | engine.AllowBusy, Handler: by(cmdReset)},
 	})
 }
 
-func cmdPing(c *Client) {
-	if len(c.args) > 2 {
-		c.failArity()
+func cmdPing(c *client) {
+	if len(c.Args) > 2 {
+		c.FailArity()
 		return
 	}
-	if c.subs.count() > 0 && c.w.Proto == 2 {
-		c.w.Array(2)
-		c.w.BulkString("pong")
-		if len(c.args) == 2 {
-			c.w.Bulk(c.args[1])
+	if c.Subs.Count() > 0 && c.Reply.Proto == 2 {
+		c.Reply.Array(2)
+		c.Reply.BulkString("pong")
+		if len(c.Args) == 2 {
+			c.Reply.Bulk(c.Args[1])
 		} else {
-			c.w.BulkString("")
+			c.Reply.BulkString("")
 		}
 		return
 	}
-	if len(c.args) == 2 {
-		c.w.Bulk(c.args[1])
+	if len(c.Args) == 2 {
+		c.Reply.Bulk(c.Args[1])
 	} else {
-		c.w.SimpleString("PONG")
+		c.Reply.SimpleString("PONG")
 	}
 }
 
-func cmdEcho(c *Client) { c.w.Bulk(c.args[1]) }
+func cmdEcho(c *client) { c.Reply.Bulk(c.Args[1]) }
 
-func cmdSelect(c *Client) {
-	n, ok := c.int32Arg(1)
+func cmdSelect(c *client) {
+	n, ok := c.Int32Arg(1)
 	if !ok {
 		return
 	}
-	db := c.s.store.DB(n)
+	db := c.s.eng.Store.DB(n)
 	if db == nil {
-		c.fail(errDBIndex)
+		c.Fail(engine.ErrDBIndex)
 		return
 	}
-	c.db = db
-	c.w.OK()
+	c.DB = db
+	c.Reply.OK()
 }
 
 // passwordIs compares without telling by its time how much of the password was right.
@@ -63,127 +65,127 @@ func (s *Server) passwordIs(given []byte) bool {
 }
 
 // login checks the credentials of AUTH and HELLO and replies an error when they are wrong.
-func (c *Client) login(user, pass []byte) bool {
+func (c *client) login(user, pass []byte) bool {
 	if string(user) != "default" || c.s.cfg.RequirePass != "" && !c.s.passwordIs(pass) {
-		c.fail("WRONGPASS invalid username-password pair or user is disabled.")
+		c.Fail("WRONGPASS invalid username-password pair or user is disabled.")
 		return false
 	}
-	c.authed, c.user = true, "default"
+	c.Authed, c.user = true, "default"
 	return true
 }
 
-func cmdAuth(c *Client) {
-	if len(c.args) > 3 {
-		c.fail(errSyntax)
+func cmdAuth(c *client) {
+	if len(c.Args) > 3 {
+		c.Fail(engine.ErrSyntax)
 		return
 	}
-	c.hide(1)
-	if len(c.args) == 2 {
+	c.Hide(1)
+	if len(c.Args) == 2 {
 		if c.s.cfg.RequirePass == "" {
-			c.fail("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
+			c.Fail("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
 			return
 		}
-		if c.login([]byte("default"), c.args[1]) {
-			c.w.OK()
+		if c.login([]byte("default"), c.Args[1]) {
+			c.Reply.OK()
 		}
 		return
 	}
-	c.hide(2)
-	if c.login(c.args[1], c.args[2]) {
-		c.w.OK()
+	c.Hide(2)
+	if c.login(c.Args[1], c.Args[2]) {
+		c.Reply.OK()
 	}
 }
 
-func cmdHello(c *Client) {
-	proto := c.w.Proto
+func cmdHello(c *client) {
+	proto := c.Reply.Proto
 	next := 1
-	if len(c.args) > 1 {
-		n, ok := parseInt(c.args[1])
+	if len(c.Args) > 1 {
+		n, ok := resp.ParseInt(c.Args[1])
 		if !ok {
-			c.fail("ERR Protocol version is not an integer or out of range")
+			c.Fail("ERR Protocol version is not an integer or out of range")
 			return
 		}
 		if n < 2 || n > 3 {
-			c.fail("NOPROTO unsupported protocol version")
+			c.Fail("NOPROTO unsupported protocol version")
 			return
 		}
 		proto, next = int(n), 2
 	}
 	var name []byte
-	for ; next < len(c.args); next++ {
-		more := len(c.args) - 1 - next
+	for ; next < len(c.Args); next++ {
+		more := len(c.Args) - 1 - next
 		switch {
-		case c.is(next, "auth") && more >= 2:
-			c.hide(next+1, next+2)
-			if !c.login(c.args[next+1], c.args[next+2]) {
+		case c.Is(next, "auth") && more >= 2:
+			c.Hide(next+1, next+2)
+			if !c.login(c.Args[next+1], c.Args[next+2]) {
 				return
 			}
 			next += 2
-		case c.is(next, "setname") && more >= 1:
-			name = c.args[next+1]
+		case c.Is(next, "setname") && more >= 1:
+			name = c.Args[next+1]
 			if !validName(name) {
-				c.fail(errBadName)
+				c.Fail(errBadName)
 				return
 			}
 			next++
 		default:
-			c.fail("ERR Syntax error in HELLO option '" + quoted(c.args[next]) + "'")
+			c.Fail("ERR Syntax error in HELLO option '" + engine.Quoted(c.Args[next]) + "'")
 			return
 		}
 	}
-	if !c.authed {
-		c.fail("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
+	if !c.Authed {
+		c.Fail("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
 		return
 	}
 	if name != nil {
-		c.name = string(name)
+		c.Name = string(name)
 	}
-	c.w.Proto = proto
+	c.Reply.Proto = proto
 	c.replyHello()
 }
 
-func (c *Client) replyHello() {
+func (c *client) replyHello() {
 	role := "master"
 	if c.s.isReplica() {
 		role = "replica"
 	}
-	c.w.Map(7)
-	c.w.BulkString("server")
-	c.w.BulkString("redis")
-	c.w.BulkString("version")
-	c.w.BulkString(redisVersion)
-	c.w.BulkString("proto")
-	c.w.Int(int64(c.w.Proto))
-	c.w.BulkString("id")
-	c.w.Int(c.id)
-	c.w.BulkString("mode")
-	c.w.BulkString("standalone")
-	c.w.BulkString("role")
-	c.w.BulkString(role)
-	c.w.BulkString("modules")
-	c.w.Array(0)
+	c.Reply.Map(7)
+	c.Reply.BulkString("server")
+	c.Reply.BulkString("redis")
+	c.Reply.BulkString("version")
+	c.Reply.BulkString(redisVersion)
+	c.Reply.BulkString("proto")
+	c.Reply.Int(int64(c.Reply.Proto))
+	c.Reply.BulkString("id")
+	c.Reply.Int(c.ID)
+	c.Reply.BulkString("mode")
+	c.Reply.BulkString("standalone")
+	c.Reply.BulkString("role")
+	c.Reply.BulkString(role)
+	c.Reply.BulkString("modules")
+	c.Reply.Array(0)
 }
 
 // redisVersion is the release of Redis whose commands, files and replication this server speaks.
 const redisVersion = "7.0.15"
 
-func cmdQuit(c *Client) {
-	c.w.OK()
+func cmdQuit(c *client) {
+	c.Reply.OK()
 	c.closing = closeAfterReply
 }
 
-func cmdReset(c *Client) {
+func cmdReset(c *client) {
 	s := c.s
-	c.discard()
+	c.Discard()
 	s.unsubscribeAll(c)
 	s.removeMonitor(c)
-	c.flags &^= flagReplyOff
-	c.muteOnce = 0
-	c.db = s.store.DB(0)
-	c.w.Proto = 2
-	c.name, c.evictExempt, c.touchExempt = "", false, false
-	c.user, c.authed = "default", s.cfg.RequirePass == ""
-	c.w.SimpleString("RESET")
+	c.Mode &^= engine.ModeReplyOff
+	c.MuteOnce = 0
+	c.DB = s.eng.Store.DB(0)
+	c.Reply.Proto = 2
+	c.Name, c.evictExempt, c.Exempt = "", false, false
+	c.user, c.Authed = "default", s.cfg.RequirePass == ""
+	c.Reply.SimpleString("RESET")
 }
 
 const errBadName = "ERR Client names cannot contain spaces, newlines or special characters."

@@ -6,13 +6,14 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/engine"
 	"byor/pkg/repl"
 	"byor/pkg/store"
 )
 
 func init() {
-	register("server", []Command{
-		{Name: "debug", Arity: -2, Flags: Admin | NoScript | Loading | Stale | Protected, Handler: cmdDebug},
+	engine.Register("server", []engine.Command{
+		{Name: "debug", Arity: -2, Flags: engine.Admin | engine.NoScript | engine.Loading | engine.Stale | engine.Protected, Handler: by(cmdDebug)},
 	})
 }
 
@@ -22,7 +23,7 @@ var debugSubcommands map[string]debugSubcommand
 
 type debugSubcommand struct {
 	args int // with DEBUG and the subcommand; negative: at least
-	run  func(c *Client)
+	run  func(c *client)
 }
 
 func init() {
@@ -30,11 +31,11 @@ func init() {
 		"sleep":                      {3, debugSleep},
 		"set-active-expire":          {3, debugSetActiveExpire},
 		"object":                     {-3, debugObject},
-		"log":                        {3, func(c *Client) { c.s.logf(LevelWarning, "DEBUG LOG: %s", c.args[2]); c.w.OK() }},
-		"error":                      {3, func(c *Client) { c.w.Error(strings.TrimSpace(string(c.args[2]))) }},
+		"log":                        {3, func(c *client) { c.s.logf(LevelWarning, "DEBUG LOG: %s", c.Args[2]); c.Reply.OK() }},
+		"error":                      {3, func(c *client) { c.Reply.Error(strings.TrimSpace(string(c.Args[2]))) }},
 		"protocol":                   {3, debugProtocol},
-		"jmap":                       {2, func(c *Client) { c.w.OK() }},
-		"set-disable-deny-scripts":   {3, func(c *Client) { c.w.OK() }},
+		"jmap":                       {2, func(c *client) { c.Reply.OK() }},
+		"set-disable-deny-scripts":   {3, func(c *client) { c.Reply.OK() }},
 		"change-repl-id":             {2, debugChangeReplID},
 		"pause-cron":                 {3, debugPauseCron},
 		"quicklist-packed-threshold": {3, debugQuicklistThreshold},
@@ -48,63 +49,63 @@ func init() {
 	}
 }
 
-func cmdDebug(c *Client) {
-	c.rewritten = true
-	sub, ok := debugSubcommands[strings.ToLower(quoted(c.args[1]))]
-	if n := len(c.args); !ok || sub.args > 0 && n != sub.args || n < -sub.args {
-		c.failSubcommand()
+func cmdDebug(c *client) {
+	c.ReplicateNothing()
+	sub, ok := debugSubcommands[strings.ToLower(engine.Quoted(c.Args[1]))]
+	if n := len(c.Args); !ok || sub.args > 0 && n != sub.args || n < -sub.args {
+		c.FailSubcommand()
 		return
 	}
 	sub.run(c)
 }
 
 // debugSleep stalls the whole server, which is its purpose.
-func debugSleep(c *Client) {
-	f, ok := parseFloat(c.args[2])
+func debugSleep(c *client) {
+	f, ok := engine.ParseFloat(c.Args[2])
 	if !ok {
 		f = 0
 	}
 	time.Sleep(time.Duration(f * float64(time.Second)))
-	c.w.OK()
+	c.Reply.OK()
 }
 
-func debugSetActiveExpire(c *Client) {
-	c.s.noActiveExpire = string(c.args[2]) == "0"
-	c.w.OK()
+func debugSetActiveExpire(c *client) {
+	c.s.eng.NoActiveExpire = string(c.Args[2]) == "0"
+	c.Reply.OK()
 }
 
 // debugPopulate makes string keys, which are not propagated.
-func debugPopulate(c *Client) {
-	n, ok := c.rangeArg(2, 0, math.MaxInt64, errNotPositive)
+func debugPopulate(c *client) {
+	n, ok := c.RangeArg(2, 0, math.MaxInt64, engine.ErrNotPositive)
 	if !ok {
 		return
 	}
 	prefix, size := "key", 0
-	if len(c.args) > 3 {
-		prefix = string(c.args[3])
+	if len(c.Args) > 3 {
+		prefix = string(c.Args[3])
 	}
-	if len(c.args) > 4 {
-		if size, ok = c.rangeArg(4, 0, 512<<20, errNotPositive); !ok {
+	if len(c.Args) > 4 {
+		if size, ok = c.RangeArg(4, 0, 512<<20, engine.ErrNotPositive); !ok {
 			return
 		}
 	}
-	defer func(dirty int64) { c.s.dirty = dirty }(c.s.dirty) // they count as no changes
+	defer func(dirty int64) { c.s.eng.Changes = dirty }(c.s.eng.Changes) // they count as no changes
 	for i := range n {
 		key := []byte(prefix + ":" + itoa(i))
-		if c.db.Peek(key) != nil {
+		if c.DB.Peek(key) != nil {
 			continue
 		}
 		value := []byte("value:" + itoa(i))
 		if size > 0 {
 			value = append(value, make([]byte, size)...)[:size]
 		}
-		c.set(key, store.NewString(value))
+		c.Set(key, store.NewString(value))
 	}
-	c.w.OK()
+	c.Reply.OK()
 }
 
-func debugHelp(c *Client) {
-	c.help(
+func debugHelp(c *client) {
+	c.Help(
 		"CHANGE-REPL-ID", "    Change the replication IDs of the instance.", "    Dangerous: should be used only for testing the replication subsystem.",
 		"DIGEST", "    Output a hex signature representing the current DB content.",
 		"DIGEST-VALUE <key> [<key> ...]", "    Output a hex signature of the values of all the specified keys.",
@@ -123,45 +124,45 @@ func debugHelp(c *Client) {
 	)
 }
 
-func debugPauseCron(c *Client) {
-	c.s.cronPaused = string(c.args[2]) == "1"
-	c.w.OK()
+func debugPauseCron(c *client) {
+	c.s.cronPaused = string(c.Args[2]) == "1"
+	c.Reply.OK()
 }
 
-func debugObject(c *Client) {
-	e := c.db.Peek(c.args[2])
+func debugObject(c *client) {
+	e := c.DB.Peek(c.Args[2])
 	if e == nil {
-		c.fail(errNoKey)
+		c.Fail(engine.ErrNoKey)
 		return
 	}
-	idle := uint32(c.s.nowMs/1000) - e.AccessSec()
-	c.w.SimpleString(fmt.Sprintf("Value at:%p refcount:1 encoding:%s serializedlength:%d lru:%d lru_seconds_idle:%d",
+	idle := uint32(c.s.eng.NowMs/1000) - e.AccessSec()
+	c.Reply.SimpleString(fmt.Sprintf("Value at:%p refcount:1 encoding:%s serializedlength:%d lru:%d lru_seconds_idle:%d",
 		e, e.Value().Encoding(), c.s.serializedLength(e), e.AccessSec()&(1<<24-1), idle))
 }
 
-func debugChangeReplID(c *Client) {
+func debugChangeReplID(c *client) {
 	c.s.master.History((*repl.History).Disown)
-	c.w.OK()
+	c.Reply.OK()
 }
 
-func debugHtstats(c *Client) {
+func debugHtstats(c *client) {
 	var b strings.Builder
-	for i := range c.s.store.Len() {
-		db := c.s.store.DB(i)
+	for i := range c.s.eng.Store.Len() {
+		db := c.s.eng.Store.DB(i)
 		fmt.Fprintf(&b, "[Dictionary HT]\nDatabase %d: %d keys, %d with a deadline\n", i, db.Len(), db.Expires())
 	}
-	c.w.Verbatim("txt", b.String())
+	c.Reply.Verbatim("txt", b.String())
 }
 
 // debugProtocol replies each type once, for tests of client libraries.
-func debugProtocol(c *Client) {
-	w := &c.w
+func debugProtocol(c *client) {
+	w := &c.Reply
 	three := func() {
 		for i := range 3 {
 			w.Int(int64(i))
 		}
 	}
-	switch strings.ToLower(string(c.args[2])) {
+	switch strings.ToLower(string(c.Args[2])) {
 	case "string":
 		w.BulkString("Hello World")
 	case "integer":
@@ -199,7 +200,7 @@ func debugProtocol(c *Client) {
 			w.BulkString("Some real reply following the push reply")
 			return
 		}
-		c.fail("ERR RESP2 is not supported by this command")
+		c.Fail("ERR RESP2 is not supported by this command")
 	case "bignum":
 		w.BigNumber("1234567999999999999999999999999999999")
 	case "true":
@@ -209,20 +210,20 @@ func debugProtocol(c *Client) {
 	case "verbatim":
 		w.Verbatim("txt", "This is a verbatim\nstring")
 	default:
-		c.fail("ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false")
+		c.Fail("ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false")
 	}
 }
 
-func debugQuicklistThreshold(c *Client) {
+func debugQuicklistThreshold(c *client) {
 	const most = 1<<32 - 1<<20 // "slightly below 4gb" in Redis
-	n, err := parseMemory(string(c.args[2]))
+	n, err := parseMemory(string(c.Args[2]))
 	if err != nil || n > most {
-		c.fail("ERR argument must be a memory value bigger than 1 and smaller than 4gb")
+		c.Fail("ERR argument must be a memory value bigger than 1 and smaller than 4gb")
 		return
 	}
 	if n == 0 {
 		n = store.DefaultListPackedThreshold
 	}
 	store.Encodings.ListPackedThreshold.Store(int64(n))
-	c.w.OK()
+	c.Reply.OK()
 }

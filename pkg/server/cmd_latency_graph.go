@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/engine"
 	"fmt"
 	"strings"
 )
@@ -14,29 +15,29 @@ const (
 	graphLevels  = "_o#" // what of a row is filled
 )
 
-func cmdLatencyGraph(c *Client) {
-	e := c.s.latency.events[string(c.args[2])]
+func cmdLatencyGraph(c *client) {
+	e := c.s.eng.Latency.Events[string(c.Args[2])]
 	if e == nil {
-		c.fail("ERR No samples available for event '" + string(c.args[2]) + "'")
+		c.Fail("ERR No samples available for event '" + string(c.Args[2]) + "'")
 		return
 	}
-	low, high := e.samples[0].ms, e.samples[0].ms
-	labels := make([]string, len(e.samples))
-	for i, p := range e.samples {
-		low, high = min(low, p.ms), max(high, p.ms)
-		labels[i] = ago(c.s.nowMs/1000 - p.unix)
+	low, high := e.Samples[0].Ms, e.Samples[0].Ms
+	labels := make([]string, len(e.Samples))
+	for i, p := range e.Samples {
+		low, high = min(low, p.Ms), max(high, p.Ms)
+		labels[i] = ago(c.s.eng.NowMs/1000 - p.Unix)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s - high %d ms, low %d ms (all time high %d ms)\n", c.args[2], high, low, e.maxMs)
+	fmt.Fprintf(&b, "%s - high %d ms, low %d ms (all time high %d ms)\n", c.Args[2], high, low, e.MaxMs)
 	b.WriteString(strings.Repeat("-", graphColumns) + "\n")
-	for i := 0; i < len(e.samples); i += graphColumns {
+	for i := 0; i < len(e.Samples); i += graphColumns {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		end := min(i+graphColumns, len(e.samples))
-		drawSpikes(&b, e.samples[i:end], labels[i:end], low, max(1, high-low))
+		end := min(i+graphColumns, len(e.Samples))
+		drawSpikes(&b, e.Samples[i:end], labels[i:end], low, max(1, high-low))
 	}
-	c.w.Verbatim("txt", b.String())
+	c.Reply.Verbatim("txt", b.String())
 }
 
 func ago(seconds int64) string {
@@ -52,11 +53,11 @@ func ago(seconds int64) string {
 }
 
 // drawSpikes draws one block of the graph: the rows from the top, an empty line, the labels.
-func drawSpikes(b *strings.Builder, samples []latencySample, labels []string, low, span int64) {
+func drawSpikes(b *strings.Builder, samples []engine.LatencySample, labels []string, low, span int64) {
 	const perRow = len(graphLevels)
 	for row := range graphRows {
 		for _, p := range samples {
-			step := min(int((p.ms-low)*int64(graphRows*perRow)/span), graphRows*perRow-1)
+			step := min(int((p.Ms-low)*int64(graphRows*perRow)/span), graphRows*perRow-1)
 			switch level := step - (graphRows-row-1)*perRow; {
 			case level < 0:
 				b.WriteByte(' ')

@@ -1,50 +1,46 @@
 package server
 
 import (
+	"byor/pkg/engine"
 	"byor/pkg/pubsub"
 	"byor/pkg/resp"
 )
 
 func init() {
-	const f = PubSub | NoScript | Loading | Stale
-	register("pubsub", []Command{
-		{Name: "subscribe", Arity: -2, Flags: f, Handler: cmdSubscribe},
-		{Name: "unsubscribe", Arity: -1, Flags: f, Handler: cmdUnsubscribe},
-		{Name: "psubscribe", Arity: -2, Flags: f, Handler: cmdPSubscribe},
-		{Name: "punsubscribe", Arity: -1, Flags: f, Handler: cmdPUnsubscribe},
-		{Name: "ssubscribe", Arity: -2, Flags: f, Keys: Keys{1, -1, 1}, Handler: cmdSSubscribe},
-		{Name: "sunsubscribe", Arity: -1, Flags: f, Keys: Keys{1, -1, 1}, Handler: cmdSUnsubscribe},
-		{Name: "publish", Arity: 3, Flags: PubSub | Loading | Stale | Fast | MayReplicate, Handler: cmdPublish},
-		{Name: "spublish", Arity: 3, Flags: PubSub | Loading | Stale | Fast | MayReplicate, Keys: Keys{1, 1, 1}, Handler: cmdSPublish},
-		{Name: "pubsub", Arity: -2, Sub: []*Command{
-			{Name: "channels", Arity: -2, Flags: PubSub | Loading | Stale, Handler: cmdPubsubChannels},
-			{Name: "help", Arity: 2, Flags: Loading | Stale, Handler: cmdPubsubHelp},
-			{Name: "numpat", Arity: 2, Flags: PubSub | Loading | Stale, Handler: cmdPubsubNumpat},
-			{Name: "numsub", Arity: -2, Flags: PubSub | Loading | Stale, Handler: cmdPubsubNumsub},
-			{Name: "shardchannels", Arity: -2, Flags: PubSub | Loading | Stale, Handler: cmdPubsubChannels},
-			{Name: "shardnumsub", Arity: -2, Flags: PubSub | Loading | Stale, Handler: cmdPubsubNumsub},
+	const f = engine.PubSub | engine.NoScript | engine.Loading | engine.Stale
+	engine.Register("pubsub", []engine.Command{
+		{Name: "subscribe", Arity: -2, Flags: f, Handler: by(cmdSubscribe)},
+		{Name: "unsubscribe", Arity: -1, Flags: f, Handler: by(cmdUnsubscribe)},
+		{Name: "psubscribe", Arity: -2, Flags: f, Handler: by(cmdPSubscribe)},
+		{Name: "punsubscribe", Arity: -1, Flags: f, Handler: by(cmdPUnsubscribe)},
+		{Name: "ssubscribe", Arity: -2, Flags: f, Keys: engine.At(1, -1, 1), Handler: by(cmdSSubscribe)},
+		{Name: "sunsubscribe", Arity: -1, Flags: f, Keys: engine.At(1, -1, 1), Handler: by(cmdSUnsubscribe)},
+		{Name: "publish", Arity: 3, Flags: engine.PubSub | engine.Loading | engine.Stale | engine.Fast | engine.MayReplicate, Handler: by(cmdPublish)},
+		{Name: "spublish", Arity: 3, Flags: engine.PubSub | engine.Loading | engine.Stale | engine.Fast | engine.MayReplicate, Keys: engine.At(1, 1, 1), Handler: by(cmdSPublish)},
+		{Name: "pubsub", Arity: -2, Sub: []*engine.Command{
+			{Name: "channels", Arity: -2, Flags: engine.PubSub | engine.Loading | engine.Stale, Handler: by(cmdPubsubChannels)},
+			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: by(cmdPubsubHelp)},
+			{Name: "numpat", Arity: 2, Flags: engine.PubSub | engine.Loading | engine.Stale, Handler: by(cmdPubsubNumpat)},
+			{Name: "numsub", Arity: -2, Flags: engine.PubSub | engine.Loading | engine.Stale, Handler: by(cmdPubsubNumsub)},
+			{Name: "shardchannels", Arity: -2, Flags: engine.PubSub | engine.Loading | engine.Stale, Handler: by(cmdPubsubChannels)},
+			{Name: "shardnumsub", Arity: -2, Flags: engine.PubSub | engine.Loading | engine.Stale, Handler: by(cmdPubsubNumsub)},
 		}},
 	})
 }
 
-// subscriptions counts what the client is subscribed to; what it is, the hub knows.
-type subscriptions struct{ channels, sharded int }
-
-func (s subscriptions) count() int { return s.channels + s.sharded }
-
 // Deliver appends a published message to the client's output. It is called by the hub, under the
 // engine's lock.
-func (c *Client) Deliver(m pubsub.Message) {
+func (c *client) Deliver(m pubsub.Message) {
 	if c.closing != staysOpen { // its last words are said
 		return
 	}
-	if len(m.Payload) >= shareFrom && c.s.running != c {
-		c.share(c.s.encoded(m, c.w.Proto))
+	if len(m.Payload) >= shareFrom && !c.runs() {
+		c.share(c.s.encoded(m, c.Reply.Proto))
 		return
 	}
 	w, mark := c.beginPush()
 	writeMessage(w, m)
-	c.pushed(mark)
+	c.Message(mark)
 }
 
 func writeMessage(w *resp.Writer, m pubsub.Message) {
@@ -65,7 +61,7 @@ func writeMessage(w *resp.Writer, m pubsub.Message) {
 }
 
 // subscribed replies to one change of a subscription; a nil name is written as null.
-func (c *Client) subscribed(kind string, name []byte, count int) {
+func (c *client) subscribed(kind string, name []byte, count int) {
 	w, mark := c.push(3)
 	w.BulkString(kind)
 	if name == nil {
@@ -74,13 +70,13 @@ func (c *Client) subscribed(kind string, name []byte, count int) {
 		w.Bulk(name)
 	}
 	w.Int(int64(count))
-	c.pushed(mark)
+	c.Message(mark)
 }
 
-func (c *Client) recount() { c.subs.channels, c.subs.sharded = c.s.hub.Count(c) }
+func (c *client) recount() { c.Subs.Channels, c.Subs.Sharded = c.s.eng.Hub.Count(c) }
 
-func (c *Client) subscribeAll(kind string, add func(pubsub.Subscriber, []byte) (int, bool)) {
-	for _, name := range c.args[1:] {
+func (c *client) subscribeAll(kind string, add func(pubsub.Subscriber, []byte) (int, bool)) {
+	for _, name := range c.Args[1:] {
 		n, _ := add(c, name)
 		c.subscribed(kind, name, n)
 	}
@@ -88,14 +84,14 @@ func (c *Client) subscribeAll(kind string, add func(pubsub.Subscriber, []byte) (
 }
 
 // unsubscribeFrom leaves the named, or all of the kind when none is named.
-func (c *Client) unsubscribeFrom(word string, k pubsub.Kind, remove func(pubsub.Subscriber, []byte) (int, bool)) {
-	names := c.args[1:]
+func (c *client) unsubscribeFrom(word string, k pubsub.Kind, remove func(pubsub.Subscriber, []byte) (int, bool)) {
+	names := c.Args[1:]
 	if len(names) == 0 {
-		for _, n := range c.s.hub.Subscriptions(c, k) {
+		for _, n := range c.s.eng.Hub.Subscriptions(c, k) {
 			names = append(names, []byte(n))
 		}
 		if len(names) == 0 {
-			channels, sharded := c.s.hub.Count(c)
+			channels, sharded := c.s.eng.Hub.Count(c)
 			if k == pubsub.Sharded {
 				channels = sharded
 			}
@@ -110,95 +106,95 @@ func (c *Client) unsubscribeFrom(word string, k pubsub.Kind, remove func(pubsub.
 	c.recount()
 }
 
-func cmdSubscribe(c *Client) {
-	c.subscribeAll("subscribe", c.s.hub.Subscribe)
+func cmdSubscribe(c *client) {
+	c.subscribeAll("subscribe", c.s.eng.Hub.Subscribe)
 }
 
-func cmdPSubscribe(c *Client) {
-	c.subscribeAll("psubscribe", c.s.hub.PSubscribe)
+func cmdPSubscribe(c *client) {
+	c.subscribeAll("psubscribe", c.s.eng.Hub.PSubscribe)
 }
 
-func cmdSSubscribe(c *Client) {
-	c.subscribeAll("ssubscribe", c.s.hub.SSubscribe)
+func cmdSSubscribe(c *client) {
+	c.subscribeAll("ssubscribe", c.s.eng.Hub.SSubscribe)
 }
 
-func cmdUnsubscribe(c *Client) {
-	c.unsubscribeFrom("unsubscribe", pubsub.Channel, c.s.hub.Unsubscribe)
+func cmdUnsubscribe(c *client) {
+	c.unsubscribeFrom("unsubscribe", pubsub.Channel, c.s.eng.Hub.Unsubscribe)
 }
 
-func cmdPUnsubscribe(c *Client) {
-	c.unsubscribeFrom("punsubscribe", pubsub.Pattern, c.s.hub.PUnsubscribe)
+func cmdPUnsubscribe(c *client) {
+	c.unsubscribeFrom("punsubscribe", pubsub.Pattern, c.s.eng.Hub.PUnsubscribe)
 }
 
-func cmdSUnsubscribe(c *Client) {
-	c.unsubscribeFrom("sunsubscribe", pubsub.Sharded, c.s.hub.SUnsubscribe)
+func cmdSUnsubscribe(c *client) {
+	c.unsubscribeFrom("sunsubscribe", pubsub.Sharded, c.s.eng.Hub.SUnsubscribe)
 }
 
-func (s *Server) unsubscribeAll(c *Client) {
-	if c.subs.count() > 0 {
-		s.hub.UnsubscribeAll(c)
-		c.subs = subscriptions{}
+func (s *Server) unsubscribeAll(c *client) {
+	if c.Subs.Count() > 0 {
+		s.eng.Hub.UnsubscribeAll(c)
+		c.Subs = engine.Subscriptions{}
 	}
 }
 
 // A message goes to the replicas too, whose clients may be subscribed; no file needs it.
 
-func cmdPublish(c *Client) {
-	if c.reservedChannel(c.args[1]) {
+func cmdPublish(c *client) {
+	if c.reservedChannel(c.Args[1]) {
 		return
 	}
-	n := c.s.hub.Publish(c.args[1], c.args[2])
+	n := c.s.eng.Hub.Publish(c.Args[1], c.Args[2])
 	c.s.forgetEncoded()
-	c.s.effect(c.db.ID(), toReplicas, c.args)
-	c.w.Int(int64(n))
+	c.s.eng.Effect(c.DB.ID(), engine.ToReplicas, c.Args)
+	c.Reply.Int(int64(n))
 }
 
-func cmdSPublish(c *Client) {
-	if c.reservedChannel(c.args[1]) {
+func cmdSPublish(c *client) {
+	if c.reservedChannel(c.Args[1]) {
 		return
 	}
-	n := c.s.hub.SPublish(c.args[1], c.args[2])
+	n := c.s.eng.Hub.SPublish(c.Args[1], c.Args[2])
 	c.s.forgetEncoded()
-	c.s.effect(c.db.ID(), toReplicas, c.args)
-	c.w.Int(int64(n))
+	c.s.eng.Effect(c.DB.ID(), engine.ToReplicas, c.Args)
+	c.Reply.Int(int64(n))
 }
 
-func cmdPubsubChannels(c *Client) {
-	if len(c.args) > 3 {
-		c.failSubcommand()
+func cmdPubsubChannels(c *client) {
+	if len(c.Args) > 3 {
+		c.FailSubcommand()
 		return
 	}
 	var pattern []byte
-	if len(c.args) == 3 {
-		pattern = c.args[2]
+	if len(c.Args) == 3 {
+		pattern = c.Args[2]
 	}
-	list := c.s.hub.Channels
-	if c.cmd.Name == "shardchannels" {
-		list = c.s.hub.ShardChannels
+	list := c.s.eng.Hub.Channels
+	if c.Cmd.Name == "shardchannels" {
+		list = c.s.eng.Hub.ShardChannels
 	}
 	names := list(pattern)
-	c.w.Array(len(names))
+	c.Reply.Array(len(names))
 	for _, n := range names {
-		c.w.BulkString(n)
+		c.Reply.BulkString(n)
 	}
 }
 
-func cmdPubsubNumsub(c *Client) {
-	count := c.s.hub.NumSub
-	if c.cmd.Name == "shardnumsub" {
-		count = c.s.hub.ShardNumSub
+func cmdPubsubNumsub(c *client) {
+	count := c.s.eng.Hub.NumSub
+	if c.Cmd.Name == "shardnumsub" {
+		count = c.s.eng.Hub.ShardNumSub
 	}
-	c.w.Array(2 * (len(c.args) - 2))
-	for _, name := range c.args[2:] {
-		c.w.Bulk(name)
-		c.w.Int(int64(count(name)))
+	c.Reply.Array(2 * (len(c.Args) - 2))
+	for _, name := range c.Args[2:] {
+		c.Reply.Bulk(name)
+		c.Reply.Int(int64(count(name)))
 	}
 }
 
-func cmdPubsubNumpat(c *Client) { c.w.Int(int64(c.s.hub.NumPat())) }
+func cmdPubsubNumpat(c *client) { c.Reply.Int(int64(c.s.eng.Hub.NumPat())) }
 
-func cmdPubsubHelp(c *Client) {
-	c.help(
+func cmdPubsubHelp(c *client) {
+	c.Help(
 		"CHANNELS [<pattern>]",
 		"    Return the currently active channels matching a <pattern> (default: '*').",
 		"NUMPAT",

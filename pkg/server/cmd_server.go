@@ -1,6 +1,8 @@
 package server
 
 import (
+	"byor/pkg/engine"
+	"byor/pkg/resp"
 	"context"
 	"fmt"
 	"strings"
@@ -8,72 +10,72 @@ import (
 )
 
 func init() {
-	register("server", []Command{
-		{Name: "info", Arity: -1, Flags: Loading | Stale, Handler: cmdInfo},
-		{Name: "time", Arity: 1, Flags: Fast | Loading | Stale, Handler: cmdTime},
-		{Name: "lolwut", Arity: -1, Flags: ReadOnly | Fast, Handler: cmdLolwut},
-		{Name: "shutdown", Arity: -1, Flags: Admin | NoScript | Loading | Stale | NoMulti | AllowBusy, Handler: cmdShutdown},
-		{Name: "slowlog", Arity: -2, Sub: []*Command{
-			{Name: "get", Arity: -2, Flags: Admin | Loading | Stale, Handler: cmdSlowlogGet},
-			{Name: "help", Arity: 2, Flags: Loading | Stale, Handler: cmdSlowlogHelp},
-			{Name: "len", Arity: 2, Flags: Admin | Loading | Stale, Handler: cmdSlowlogLen},
-			{Name: "reset", Arity: 2, Flags: Admin | Loading | Stale, Handler: cmdSlowlogReset},
+	engine.Register("server", []engine.Command{
+		{Name: "info", Arity: -1, Flags: engine.Loading | engine.Stale, Handler: by(cmdInfo)},
+		{Name: "time", Arity: 1, Flags: engine.Fast | engine.Loading | engine.Stale, Handler: by(cmdTime)},
+		{Name: "lolwut", Arity: -1, Flags: engine.ReadOnly | engine.Fast, Handler: by(cmdLolwut)},
+		{Name: "shutdown", Arity: -1, Flags: engine.Admin | engine.NoScript | engine.Loading | engine.Stale | engine.NoMulti | engine.AllowBusy | engine.NeverPaused, Handler: by(cmdShutdown)},
+		{Name: "slowlog", Arity: -2, Sub: []*engine.Command{
+			{Name: "get", Arity: -2, Flags: engine.Admin | engine.Loading | engine.Stale, Handler: by(cmdSlowlogGet)},
+			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: by(cmdSlowlogHelp)},
+			{Name: "len", Arity: 2, Flags: engine.Admin | engine.Loading | engine.Stale, Handler: by(cmdSlowlogLen)},
+			{Name: "reset", Arity: 2, Flags: engine.Admin | engine.Loading | engine.Stale, Handler: by(cmdSlowlogReset)},
 		}},
-		{Name: "latency", Arity: -2, Sub: []*Command{
-			{Name: "doctor", Arity: 2, Flags: Admin | NoScript | Loading | Stale, Handler: cmdLatencyDoctor},
-			{Name: "graph", Arity: 3, Flags: Admin | NoScript | Loading | Stale, Handler: cmdLatencyGraph},
-			{Name: "help", Arity: 2, Flags: Loading | Stale, Handler: cmdLatencyHelp},
-			{Name: "histogram", Arity: -2, Flags: Admin | NoScript | Loading | Stale, Handler: cmdLatencyHistogram},
-			{Name: "history", Arity: 3, Flags: Admin | NoScript | Loading | Stale, Handler: cmdLatencyHistory},
-			{Name: "latest", Arity: 2, Flags: Admin | NoScript | Loading | Stale, Handler: cmdLatencyLatest},
-			{Name: "reset", Arity: -2, Flags: Admin | NoScript | Loading | Stale, Handler: cmdLatencyReset},
+		{Name: "latency", Arity: -2, Sub: []*engine.Command{
+			{Name: "doctor", Arity: 2, Flags: engine.Admin | engine.NoScript | engine.Loading | engine.Stale, Handler: by(cmdLatencyDoctor)},
+			{Name: "graph", Arity: 3, Flags: engine.Admin | engine.NoScript | engine.Loading | engine.Stale, Handler: by(cmdLatencyGraph)},
+			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: by(cmdLatencyHelp)},
+			{Name: "histogram", Arity: -2, Flags: engine.Admin | engine.NoScript | engine.Loading | engine.Stale, Handler: by(cmdLatencyHistogram)},
+			{Name: "history", Arity: 3, Flags: engine.Admin | engine.NoScript | engine.Loading | engine.Stale, Handler: by(cmdLatencyHistory)},
+			{Name: "latest", Arity: 2, Flags: engine.Admin | engine.NoScript | engine.Loading | engine.Stale, Handler: by(cmdLatencyLatest)},
+			{Name: "reset", Arity: -2, Flags: engine.Admin | engine.NoScript | engine.Loading | engine.Stale, Handler: by(cmdLatencyReset)},
 		}},
 	})
 }
 
-func cmdTime(c *Client) {
-	now := c.s.clock()
-	c.w.Array(2)
-	c.w.BulkInt(now.Unix())
-	c.w.BulkInt(int64(now.Nanosecond() / 1000))
+func cmdTime(c *client) {
+	now := c.s.eng.Clock()
+	c.Reply.Array(2)
+	c.Reply.BulkInt(now.Unix())
+	c.Reply.BulkInt(int64(now.Nanosecond() / 1000))
 }
 
-func cmdLolwut(c *Client) {
-	if len(c.args) > 2 && c.is(1, "version") {
-		if _, ok := c.intArg(2); !ok {
+func cmdLolwut(c *client) {
+	if len(c.Args) > 2 && c.Is(1, "version") {
+		if _, ok := c.IntArg(2); !ok {
 			return
 		}
 	}
-	c.w.Verbatim("txt", "Ten steps from an echo to a server.\nRedis ver. "+redisVersion+"\n")
+	c.Reply.Verbatim("txt", "Ten steps from an echo to a server.\nRedis ver. "+redisVersion+"\n")
 }
 
 // cmdShutdown ends the server. It has no reply when it succeeds: the connection closes.
-func cmdShutdown(c *Client) {
+func cmdShutdown(c *client) {
 	var mode ShutdownMode
 	abort := false
-	for i := 1; i < len(c.args); i++ {
-		if c.is(i, "abort") {
+	for i := 1; i < len(c.Args); i++ {
+		if c.Is(i, "abort") {
 			abort = true
-		} else if c.is(i, "default") || !mode.add(string(c.args[i])) {
-			c.fail(errSyntax)
+		} else if c.Is(i, "default") || !mode.add(string(c.Args[i])) {
+			c.Fail(engine.ErrSyntax)
 			return
 		}
 	}
-	if abort && len(c.args) > 2 || mode.Save && mode.NoSave {
-		c.fail(errSyntax)
+	if abort && len(c.Args) > 2 || mode.Save && mode.NoSave {
+		c.Fail(engine.ErrSyntax)
 		return
 	}
 	s := c.s
 	switch {
-	case abort && (!s.down.begun && s.pauses[byShutdown] == (pause{}) || s.down.closed):
-		c.fail("ERR No shutdown in progress.")
+	case abort && (!s.down.begun && s.eng.PausedBy(engine.ByShutdown) == (engine.Pause{}) || s.down.closed):
+		c.Fail("ERR No shutdown in progress.")
 		return
 	case abort:
 		s.down.abort = true
-		c.w.OK()
+		c.Reply.OK()
 		return
 	}
-	c.block(blocking{expire: func(c *Client) { c.fail("ERR Errors trying to SHUTDOWN. Check logs.") }}, nil)
+	c.Block(engine.Wait{Expire: func(c *engine.Call) { c.Fail("ERR Errors trying to SHUTDOWN. Check logs.") }}, nil)
 	if !mode.Now {
 		s.holdWrites() // from this command on, not only when the goroutine has come to its turn
 	}
@@ -82,57 +84,57 @@ func cmdShutdown(c *Client) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := s.Shutdown(ctx, mode); err != nil {
-			s.lock()
-			defer s.unlock()
-			if b := c.blocked; b != nil {
-				s.endWait(c, func() { b.expire(c) })
+			s.eng.Lock()
+			defer s.eng.Unlock()
+			if b := c.Blocked; b != nil {
+				s.eng.EndWait(&c.Session, func() { b.Expire(&c.Call) })
 			}
 		}
 	}()
 }
 
-func cmdSlowlogGet(c *Client) {
+func cmdSlowlogGet(c *client) {
 	n := int64(10)
-	if len(c.args) > 3 {
-		c.failSubcommand()
+	if len(c.Args) > 3 {
+		c.FailSubcommand()
 		return
 	}
-	if len(c.args) == 3 {
+	if len(c.Args) == 3 {
 		var ok bool
-		if n, ok = parseInt(c.args[2]); !ok || n < -1 {
-			c.fail("ERR count should be greater than or equal to -1")
+		if n, ok = resp.ParseInt(c.Args[2]); !ok || n < -1 {
+			c.Fail("ERR count should be greater than or equal to -1")
 			return
 		}
 	}
-	log := c.s.slowlog.entries
+	log := c.s.eng.Slowlog.Entries
 	if n == -1 || n > int64(len(log)) {
 		n = int64(len(log))
 	}
-	c.w.Array(int(n))
+	c.Reply.Array(int(n))
 	for i := range int(n) {
 		e := log[len(log)-1-i]
-		c.w.Array(6)
-		c.w.Int(e.id)
-		c.w.Int(e.unix)
-		c.w.Int(e.us)
-		c.w.Array(len(e.args))
-		for _, a := range e.args {
-			c.w.BulkString(a)
+		c.Reply.Array(6)
+		c.Reply.Int(e.ID)
+		c.Reply.Int(e.Unix)
+		c.Reply.Int(e.Us)
+		c.Reply.Array(len(e.Args))
+		for _, a := range e.Args {
+			c.Reply.BulkString(a)
 		}
-		c.w.BulkString(e.client)
-		c.w.BulkString(e.name)
+		c.Reply.BulkString(e.Client)
+		c.Reply.BulkString(e.Name)
 	}
 }
 
-func cmdSlowlogLen(c *Client) { c.w.Int(int64(len(c.s.slowlog.entries))) }
+func cmdSlowlogLen(c *client) { c.Reply.Int(int64(len(c.s.eng.Slowlog.Entries))) }
 
-func cmdSlowlogReset(c *Client) {
-	c.s.slowlog.entries = nil
-	c.w.OK()
+func cmdSlowlogReset(c *client) {
+	c.s.eng.Slowlog.Entries = nil
+	c.Reply.OK()
 }
 
-func cmdSlowlogHelp(c *Client) {
-	c.help(
+func cmdSlowlogHelp(c *client) {
+	c.Help(
 		"GET [<count>]", "    Return top <count> entries from the slowlog (default: 10, -1 mean all).",
 		"    Entries are made of:", "    id, timestamp, time in microseconds, arguments array, client IP and port,", "    client name",
 		"LEN", "    Return the length of the slowlog.",
@@ -140,99 +142,99 @@ func cmdSlowlogHelp(c *Client) {
 	)
 }
 
-func cmdLatencyLatest(c *Client) {
-	ev := c.s.latency.events
-	c.w.Array(len(ev))
+func cmdLatencyLatest(c *client) {
+	ev := c.s.eng.Latency.Events
+	c.Reply.Array(len(ev))
 	for _, name := range sortedKeys(ev) {
-		last := ev[name].samples[len(ev[name].samples)-1]
-		c.w.Array(4)
-		c.w.BulkString(name)
-		c.w.Int(last.unix)
-		c.w.Int(last.ms)
-		c.w.Int(ev[name].maxMs)
+		last := ev[name].Samples[len(ev[name].Samples)-1]
+		c.Reply.Array(4)
+		c.Reply.BulkString(name)
+		c.Reply.Int(last.Unix)
+		c.Reply.Int(last.Ms)
+		c.Reply.Int(ev[name].MaxMs)
 	}
 }
 
-func cmdLatencyHistory(c *Client) {
-	e := c.s.latency.events[string(c.args[2])]
+func cmdLatencyHistory(c *client) {
+	e := c.s.eng.Latency.Events[string(c.Args[2])]
 	if e == nil {
-		c.w.Array(0)
+		c.Reply.Array(0)
 		return
 	}
-	c.w.Array(len(e.samples))
-	for _, p := range e.samples {
-		c.w.Array(2)
-		c.w.Int(p.unix)
-		c.w.Int(p.ms)
+	c.Reply.Array(len(e.Samples))
+	for _, p := range e.Samples {
+		c.Reply.Array(2)
+		c.Reply.Int(p.Unix)
+		c.Reply.Int(p.Ms)
 	}
 }
 
-func cmdLatencyReset(c *Client) {
+func cmdLatencyReset(c *client) {
 	n := 0
-	if len(c.args) == 2 {
-		n = len(c.s.latency.events)
-		c.s.latency.events = nil
+	if len(c.Args) == 2 {
+		n = len(c.s.eng.Latency.Events)
+		c.s.eng.Latency.Events = nil
 	}
-	for _, name := range c.args[2:] {
-		if c.s.latency.events[string(name)] != nil {
-			delete(c.s.latency.events, string(name))
+	for _, name := range c.Args[2:] {
+		if c.s.eng.Latency.Events[string(name)] != nil {
+			delete(c.s.eng.Latency.Events, string(name))
 			n++
 		}
 	}
-	c.w.Int(int64(n))
+	c.Reply.Int(int64(n))
 }
 
-func cmdLatencyDoctor(c *Client) {
+func cmdLatencyDoctor(c *client) {
 	var b strings.Builder
 	if c.s.cfg.LatencyThresholdMs == 0 {
 		b.WriteString("Latency monitoring is off. Turn it on with: CONFIG SET latency-monitor-threshold <milliseconds>.\n")
 	}
-	for _, name := range sortedKeys(c.s.latency.events) {
-		e := c.s.latency.events[name]
-		fmt.Fprintf(&b, "%s: %d spikes in the history, the worst took %d ms.\n", name, len(e.samples), e.maxMs)
+	for _, name := range sortedKeys(c.s.eng.Latency.Events) {
+		e := c.s.eng.Latency.Events[name]
+		fmt.Fprintf(&b, "%s: %d spikes in the history, the worst took %d ms.\n", name, len(e.Samples), e.MaxMs)
 	}
 	if b.Len() == 0 {
 		b.WriteString("No spike has passed the threshold.\n")
 	}
-	c.w.Verbatim("txt", b.String())
+	c.Reply.Verbatim("txt", b.String())
 }
 
 // cmdLatencyHistogram replies, for each command, how many calls took no longer than each power of
 // two microseconds.
-func cmdLatencyHistogram(c *Client) {
-	var cmds []*Command
-	if len(c.args) == 2 {
+func cmdLatencyHistogram(c *client) {
+	var cmds []*engine.Command
+	if len(c.Args) == 2 {
 		cmds = c.s.allCommands()
 	}
-	for _, name := range c.args[2:] {
+	for _, name := range c.Args[2:] {
 		for _, cmd := range c.s.allCommands() {
-			parent, _, _ := strings.Cut(cmd.full, "|")
-			if equalFold(name, cmd.full) || equalFold(name, parent) {
+			parent, _, _ := strings.Cut(cmd.FullName(), "|")
+			if engine.EqualFold(name, cmd.FullName()) || engine.EqualFold(name, parent) {
 				cmds = append(cmds, cmd)
 			}
 		}
 	}
-	n, at := 0, len(c.w.Buf)
+	n, at := 0, len(c.Reply.Buf)
 	for _, cmd := range cmds {
-		if h := cmd.stats.hist; h != nil && h.count > 0 {
-			c.histogram(cmd.full, h)
+		if h := cmd.Stats.Hist; h != nil && h.Count > 0 {
+			c.histogram(cmd.FullName(), h)
 			n++
 		}
 	}
-	body := append([]byte{}, c.w.Buf[at:]...)
-	c.w.Buf = c.w.Buf[:at]
-	c.w.Map(n)
-	c.w.Raw(body)
+	body := append([]byte{}, c.Reply.Buf[at:]...)
+	c.Reply.Buf = c.Reply.Buf[:at]
+	c.Reply.Map(n)
+	c.Reply.Raw(body)
 }
 
-func (c *Client) histogram(name string, h *latencyHist) {
-	c.w.BulkString(name)
-	c.w.Map(2)
-	c.w.BulkString("calls")
-	c.w.Int(h.count)
-	c.w.BulkString("histogram_usec")
+func (c *client) histogram(name string, h *engine.Histogram) {
+	c.Reply.BulkString(name)
+	c.Reply.Map(2)
+	c.Reply.BulkString("calls")
+	c.Reply.Int(h.Count)
+	c.Reply.BulkString("histogram_usec")
 	var upTo [48]int64 // calls by the power of two microseconds that bounds them
-	for i, n := range h.buckets {
+	for i, n := range h.Buckets {
 		j := max(0, i-9) // 2^10 ns is about a microsecond
 		upTo[j] += int64(n)
 	}
@@ -242,18 +244,18 @@ func (c *Client) histogram(name string, h *latencyHist) {
 			pairs++
 		}
 	}
-	c.w.Map(pairs)
+	c.Reply.Map(pairs)
 	sum := int64(0)
 	for i, n := range upTo {
 		if sum += n; n > 0 {
-			c.w.Int(1 << i)
-			c.w.Int(sum)
+			c.Reply.Int(1 << i)
+			c.Reply.Int(sum)
 		}
 	}
 }
 
-func cmdLatencyHelp(c *Client) {
-	c.help(
+func cmdLatencyHelp(c *client) {
+	c.Help(
 		"DOCTOR", "    Return a human readable latency analysis report.",
 		"GRAPH <event>", "    Return an ASCII latency graph for the <event> class.",
 		"HISTORY <event>", "    Return time-latency samples for the <event> class.",

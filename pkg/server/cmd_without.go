@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"strings"
 
+	"byor/pkg/engine"
 	"byor/pkg/rdb"
 )
 
@@ -12,91 +13,91 @@ import (
 // feature. What cannot be done is refused. The list in the README of step 10 names the features.
 
 func init() {
-	register("cluster", []Command{
-		{Name: "asking", Arity: 1, Flags: Fast, Group: "cluster", Handler: noCluster},
-		{Name: "readonly", Arity: 1, Flags: Fast | Loading | Stale, Handler: noCluster},
-		{Name: "readwrite", Arity: 1, Flags: Fast | Loading | Stale, Handler: noCluster},
+	engine.Register("cluster", []engine.Command{
+		{Name: "asking", Arity: 1, Flags: engine.Fast, Group: "cluster", Handler: by(noCluster)},
+		{Name: "readonly", Arity: 1, Flags: engine.Fast | engine.Loading | engine.Stale, Handler: by(noCluster)},
+		{Name: "readwrite", Arity: 1, Flags: engine.Fast | engine.Loading | engine.Stale, Handler: by(noCluster)},
 		{Name: "cluster", Arity: -2, Sub: clusterCommands()},
 	})
-	register("server", []Command{
-		{Name: "module", Arity: -2, Sub: []*Command{
-			{Name: "help", Arity: 2, Flags: Loading | Stale, Handler: cmdModuleHelp},
-			{Name: "list", Arity: 2, Flags: Admin | NoScript, Handler: func(c *Client) { c.w.Array(0) }},
-			{Name: "load", Arity: -3, Flags: Admin | NoScript | NoAsyncLoading | Protected, Handler: noModules},
-			{Name: "loadex", Arity: -3, Flags: Admin | NoScript | NoAsyncLoading | Protected, Handler: noModules},
-			{Name: "unload", Arity: 3, Flags: Admin | NoScript | NoAsyncLoading | Protected, Handler: noModules},
+	engine.Register("server", []engine.Command{
+		{Name: "module", Arity: -2, Sub: []*engine.Command{
+			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: by(cmdModuleHelp)},
+			{Name: "list", Arity: 2, Flags: engine.Admin | engine.NoScript, Handler: by(func(c *client) { c.Reply.Array(0) })},
+			{Name: "load", Arity: -3, Flags: engine.Admin | engine.NoScript | engine.NoAsyncLoading | engine.Protected, Handler: by(noModules)},
+			{Name: "loadex", Arity: -3, Flags: engine.Admin | engine.NoScript | engine.NoAsyncLoading | engine.Protected, Handler: by(noModules)},
+			{Name: "unload", Arity: 3, Flags: engine.Admin | engine.NoScript | engine.NoAsyncLoading | engine.Protected, Handler: by(noModules)},
 		}},
 	})
-	const call = NoScript | Stale | SkipMonitor | NoMandatoryKeys | MovableKeys
-	register("scripting", []Command{
-		{Name: "fcall", Arity: -3, Flags: call, KeysOf: numKeys(2), Handler: noFunction},
-		{Name: "fcall_ro", Arity: -3, Flags: call | ReadOnly, KeysOf: numKeys(2), Handler: noFunction},
-		{Name: "function", Arity: -2, Sub: []*Command{
-			{Name: "delete", Arity: 3, Flags: Write | NoScript, Handler: func(c *Client) { c.fail("ERR Library not found") }},
-			{Name: "dump", Arity: 2, Flags: NoScript, Handler: cmdFunctionDump},
-			{Name: "flush", Arity: -2, Flags: Write | NoScript, Handler: cmdFunctionFlush},
-			{Name: "help", Arity: 2, Flags: Loading | Stale, Handler: cmdFunctionHelp},
-			{Name: "kill", Arity: 2, Flags: NoScript | AllowBusy, Handler: func(c *Client) { c.fail("NOTBUSY No scripts in execution right now.") }},
-			{Name: "list", Arity: -2, Flags: NoScript, Handler: cmdFunctionList},
-			{Name: "load", Arity: -3, Flags: Write | DenyOOM | NoScript, Handler: cmdFunctionLoad},
-			{Name: "restore", Arity: -3, Flags: Write | DenyOOM | NoScript, Handler: cmdFunctionRestore},
-			{Name: "stats", Arity: 2, Flags: NoScript | AllowBusy, Handler: cmdFunctionStats},
+	const call = engine.NoScript | engine.Stale | engine.SkipMonitor | engine.NoMandatoryKeys | engine.MovableKeys
+	engine.Register("scripting", []engine.Command{
+		{Name: "fcall", Arity: -3, Flags: call, KeysOf: engine.NumKeys(2), Handler: by(noFunction)},
+		{Name: "fcall_ro", Arity: -3, Flags: call | engine.ReadOnly, KeysOf: engine.NumKeys(2), Handler: by(noFunction)},
+		{Name: "function", Arity: -2, Sub: []*engine.Command{
+			{Name: "delete", Arity: 3, Flags: engine.Write | engine.NoScript, Handler: by(func(c *client) { c.Fail("ERR Library not found") })},
+			{Name: "dump", Arity: 2, Flags: engine.NoScript, Handler: by(cmdFunctionDump)},
+			{Name: "flush", Arity: -2, Flags: engine.Write | engine.NoScript, Handler: by(cmdFunctionFlush)},
+			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: by(cmdFunctionHelp)},
+			{Name: "kill", Arity: 2, Flags: engine.NoScript | engine.AllowBusy, Handler: by(func(c *client) { c.Fail("NOTBUSY No scripts in execution right now.") })},
+			{Name: "list", Arity: -2, Flags: engine.NoScript, Handler: by(cmdFunctionList)},
+			{Name: "load", Arity: -3, Flags: engine.Write | engine.DenyOOM | engine.NoScript, Handler: by(cmdFunctionLoad)},
+			{Name: "restore", Arity: -3, Flags: engine.Write | engine.DenyOOM | engine.NoScript, Handler: by(cmdFunctionRestore)},
+			{Name: "stats", Arity: 2, Flags: engine.NoScript | engine.AllowBusy, Handler: by(cmdFunctionStats)},
 		}},
 	})
 }
 
 // clusterCommands are the subcommands of CLUSTER. All of them answer alike.
-func clusterCommands() []*Command {
-	const change = Admin | Stale | NoAsyncLoading
-	cmds := []*Command{
+func clusterCommands() []*engine.Command {
+	const change = engine.Admin | engine.Stale | engine.NoAsyncLoading
+	cmds := []*engine.Command{
 		{Name: "addslots", Arity: -3, Flags: change},
 		{Name: "addslotsrange", Arity: -4, Flags: change},
 		{Name: "bumpepoch", Arity: 2, Flags: change},
-		{Name: "count-failure-reports", Arity: 3, Flags: Admin | Stale},
-		{Name: "countkeysinslot", Arity: 3, Flags: Stale},
+		{Name: "count-failure-reports", Arity: 3, Flags: engine.Admin | engine.Stale},
+		{Name: "countkeysinslot", Arity: 3, Flags: engine.Stale},
 		{Name: "delslots", Arity: -3, Flags: change},
 		{Name: "delslotsrange", Arity: -4, Flags: change},
 		{Name: "failover", Arity: -2, Flags: change},
 		{Name: "flushslots", Arity: 2, Flags: change},
 		{Name: "forget", Arity: 3, Flags: change},
-		{Name: "getkeysinslot", Arity: 4, Flags: Stale},
-		{Name: "help", Arity: 2, Flags: Loading | Stale},
-		{Name: "info", Arity: 2, Flags: Stale},
-		{Name: "keyslot", Arity: 3, Flags: Stale},
-		{Name: "links", Arity: 2, Flags: Stale},
+		{Name: "getkeysinslot", Arity: 4, Flags: engine.Stale},
+		{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale},
+		{Name: "info", Arity: 2, Flags: engine.Stale},
+		{Name: "keyslot", Arity: 3, Flags: engine.Stale},
+		{Name: "links", Arity: 2, Flags: engine.Stale},
 		{Name: "meet", Arity: -4, Flags: change},
-		{Name: "myid", Arity: 2, Flags: Stale},
-		{Name: "nodes", Arity: 2, Flags: Stale},
-		{Name: "replicas", Arity: 3, Flags: Admin | Stale},
+		{Name: "myid", Arity: 2, Flags: engine.Stale},
+		{Name: "nodes", Arity: 2, Flags: engine.Stale},
+		{Name: "replicas", Arity: 3, Flags: engine.Admin | engine.Stale},
 		{Name: "replicate", Arity: 3, Flags: change},
-		{Name: "reset", Arity: -2, Flags: Admin | NoScript | Stale},
+		{Name: "reset", Arity: -2, Flags: engine.Admin | engine.NoScript | engine.Stale},
 		{Name: "saveconfig", Arity: 2, Flags: change},
 		{Name: "set-config-epoch", Arity: 3, Flags: change},
 		{Name: "setslot", Arity: -4, Flags: change},
-		{Name: "shards", Arity: 2, Flags: Stale},
-		{Name: "slaves", Arity: 3, Flags: Admin | Stale},
-		{Name: "slots", Arity: 2, Flags: Stale},
+		{Name: "shards", Arity: 2, Flags: engine.Stale},
+		{Name: "slaves", Arity: 3, Flags: engine.Admin | engine.Stale},
+		{Name: "slots", Arity: 2, Flags: engine.Stale},
 	}
 	for _, cmd := range cmds {
-		cmd.Handler = noCluster
+		cmd.Handler = by(noCluster)
 	}
 	return cmds
 }
 
-func noCluster(c *Client) { c.fail("ERR This instance has cluster support disabled") }
+func noCluster(c *client) { c.Fail("ERR This instance has cluster support disabled") }
 
 // noModules answers whoever may load modules, all others were refused before: there is no such module.
-func noModules(c *Client) {
-	if c.is(1, "unload") {
-		c.fail("ERR Error unloading module: no such module with that name")
+func noModules(c *client) {
+	if c.Is(1, "unload") {
+		c.Fail("ERR Error unloading module: no such module with that name")
 		return
 	}
-	c.s.logf(LevelWarning, "Module %s failed to load: this server runs no modules", clip(c.args[2], 128))
-	c.fail("ERR Error loading the extension. Please check the server logs.")
+	c.s.logf(LevelWarning, "Module %s failed to load: this server runs no modules", engine.Clip(c.Args[2], 128))
+	c.Fail("ERR Error loading the extension. Please check the server logs.")
 }
 
-func cmdModuleHelp(c *Client) {
-	c.help(
+func cmdModuleHelp(c *client) {
+	c.Help(
 		"LIST", "    Return a list of loaded modules.",
 		"LOAD <path> [<arg> ...]", "    Load a module library from <path>, passing to it any optional arguments.",
 		"LOADEX <path> [[CONFIG NAME VALUE] [CONFIG NAME VALUE]] [ARGS ...]", "    Load a module library from <path>, while passing it module configurations and optional arguments.",
@@ -106,88 +107,88 @@ func cmdModuleHelp(c *Client) {
 
 // Functions. There is no engine that could run one, so there is no library either.
 
-func noFunction(c *Client) { c.fail("ERR Function not found") }
+func noFunction(c *client) { c.Fail("ERR Function not found") }
 
 // noEngine refuses a library as a Redis does that lacks the engine that the library names.
-func (c *Client) noEngine(name string) { c.fail("ERR Engine '" + name + "' not found") }
+func (c *client) noEngine(name string) { c.Fail("ERR Engine '" + name + "' not found") }
 
 // cmdFunctionDump replies no library: nothing but the footer of DUMP.
-func cmdFunctionDump(c *Client) {
+func cmdFunctionDump(c *client) {
 	b := binary.LittleEndian.AppendUint16(nil, rdb.Version)
-	c.w.Bulk(binary.LittleEndian.AppendUint64(b, rdb.CRC64(0, b)))
+	c.Reply.Bulk(binary.LittleEndian.AppendUint64(b, rdb.CRC64(0, b)))
 }
 
 // cmdFunctionRestore takes a payload without libraries.
-func cmdFunctionRestore(c *Client) {
-	if len(c.args) > 4 {
-		c.failSubcommand()
+func cmdFunctionRestore(c *client) {
+	if len(c.Args) > 4 {
+		c.FailSubcommand()
 		return
 	}
-	if len(c.args) == 4 && !c.is(3, "flush") && !c.is(3, "append") && !c.is(3, "replace") {
-		c.fail("ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.")
+	if len(c.Args) == 4 && !c.Is(3, "flush") && !c.Is(3, "append") && !c.Is(3, "replace") {
+		c.Fail("ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.")
 		return
 	}
 	const library, oldLibrary = 245, 246 // the opcodes of a snapshot
-	content, ok := rdb.CheckFooter(c.args[2])
+	content, ok := rdb.CheckFooter(c.Args[2])
 	switch {
 	case !ok:
-		c.fail("ERR " + rdb.ErrBadPayload.Error())
+		c.Fail("ERR " + rdb.ErrBadPayload.Error())
 	case len(content) == 0:
-		c.w.OK()
+		c.Reply.OK()
 	case content[0] == library || content[0] == oldLibrary:
 		c.noEngine("LUA")
 	default:
-		c.fail("ERR given type is not a function")
+		c.Fail("ERR given type is not a function")
 	}
 }
 
-func cmdFunctionFlush(c *Client) {
+func cmdFunctionFlush(c *client) {
 	switch {
-	case len(c.args) > 3:
-		c.failSubcommand()
-	case len(c.args) == 3 && !c.is(2, "sync") && !c.is(2, "async"):
-		c.fail("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")
+	case len(c.Args) > 3:
+		c.FailSubcommand()
+	case len(c.Args) == 3 && !c.Is(2, "sync") && !c.Is(2, "async"):
+		c.Fail("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")
 	default:
-		c.w.OK()
+		c.Reply.OK()
 	}
 }
 
-func cmdFunctionList(c *Client) {
+func cmdFunctionList(c *client) {
 	code, pattern := false, false
-	for i := 2; i < len(c.args); i++ {
+	for i := 2; i < len(c.Args); i++ {
 		switch {
-		case !code && c.is(i, "withcode"):
+		case !code && c.Is(i, "withcode"):
 			code = true
-		case !pattern && c.is(i, "libraryname"):
-			if i++; i == len(c.args) {
-				c.fail("ERR library name argument was not given")
+		case !pattern && c.Is(i, "libraryname"):
+			if i++; i == len(c.Args) {
+				c.Fail("ERR library name argument was not given")
 				return
 			}
 			pattern = true
 		default:
-			c.fail("ERR Unknown argument " + string(c.args[i]))
+			c.Fail("ERR Unknown argument " + string(c.Args[i]))
 			return
 		}
 	}
-	c.w.Array(0)
+	c.Reply.Array(0)
 }
 
 // cmdFunctionLoad says that the library's engine is not here, or what is wrong with its first line.
-func cmdFunctionLoad(c *Client) {
-	for i := 2; i < len(c.args)-1; i++ {
-		if !c.is(i, "replace") {
-			c.fail("ERR Unknown option given: " + string(c.args[i]))
+func cmdFunctionLoad(c *client) {
+	for i := 2; i < len(c.Args)-1; i++ {
+		if !c.Is(i, "replace") {
+			c.Fail("ERR Unknown option given: " + string(c.Args[i]))
 			return
 		}
 	}
-	first, ok := strings.CutPrefix(string(c.args[len(c.args)-1]), "#!")
+	first, ok := strings.CutPrefix(string(c.Args[len(c.Args)-1]), "#!")
 	if !ok {
-		c.fail("ERR Missing library metadata")
+		c.Fail("ERR Missing library metadata")
 		return
 	}
 	first, _, ok = strings.Cut(first, "\n")
 	if !ok {
-		c.fail("ERR Invalid library metadata")
+		c.Fail("ERR Invalid library metadata")
 		return
 	}
 	engine, rest, _ := strings.Cut(first, " ")
@@ -196,19 +197,19 @@ func cmdFunctionLoad(c *Client) {
 		value, ok := strings.CutPrefix(word, "name=")
 		switch {
 		case !ok:
-			c.fail("ERR Invalid metadata value given: " + word)
+			c.Fail("ERR Invalid metadata value given: " + word)
 			return
 		case name != "":
-			c.fail("ERR Invalid metadata value, name argument was given multiple times")
+			c.Fail("ERR Invalid metadata value, name argument was given multiple times")
 			return
 		}
 		name = value
 	}
 	switch {
 	case name == "":
-		c.fail("ERR Library name was not given")
+		c.Fail("ERR Library name was not given")
 	case !isLibraryName(name):
-		c.fail("ERR Library names can only contain letters, numbers, or underscores(_) and must be at least one character long")
+		c.Fail("ERR Library names can only contain letters, numbers, or underscores(_) and must be at least one character long")
 	default:
 		c.noEngine(engine)
 	}
@@ -224,16 +225,16 @@ func isLibraryName(name string) bool {
 }
 
 // cmdFunctionStats replies that nothing runs, and that there is no engine.
-func cmdFunctionStats(c *Client) {
-	c.w.Map(2)
-	c.w.BulkString("running_script")
-	c.w.Null()
-	c.w.BulkString("engines")
-	c.w.Map(0)
+func cmdFunctionStats(c *client) {
+	c.Reply.Map(2)
+	c.Reply.BulkString("running_script")
+	c.Reply.Null()
+	c.Reply.BulkString("engines")
+	c.Reply.Map(0)
 }
 
-func cmdFunctionHelp(c *Client) {
-	c.help(
+func cmdFunctionHelp(c *client) {
+	c.Help(
 		"LOAD [REPLACE] <FUNCTION CODE>", "    Create a new library with the given library name and code.",
 		"DELETE <LIBRARY NAME>", "    Delete the given library.",
 		"LIST [LIBRARYNAME PATTERN] [WITHCODE]", "    Return general information on all the libraries:", "    * Library name", "    * The engine used to run the Library", "    * Library description", "    * Functions list", "    * Library code (if WITHCODE is given)", "    It also possible to get only function that matches a pattern using LIBRARYNAME argument.",

@@ -1,47 +1,49 @@
 package server
 
+import "byor/pkg/engine"
+
 // Scripts. There is no interpreter, so none is ever stored or running: what asks about scripts gets the
 // answer of a Redis that has none, and what brings one is refused.
 
 func init() {
-	const call = NoScript | Stale | SkipMonitor | NoMandatoryKeys | MovableKeys
-	register("scripting", []Command{
-		{Name: "eval", Arity: -3, Flags: call, KeysOf: numKeys(2), Handler: noScripts},
-		{Name: "eval_ro", Arity: -3, Flags: call | ReadOnly, KeysOf: numKeys(2), Handler: noScripts},
-		{Name: "evalsha", Arity: -3, Flags: call, KeysOf: numKeys(2), Handler: noMatchingScript},
-		{Name: "evalsha_ro", Arity: -3, Flags: call | ReadOnly, KeysOf: numKeys(2), Handler: noMatchingScript},
-		{Name: "script", Arity: -2, Sub: []*Command{
-			{Name: "debug", Arity: 3, Flags: NoScript, Handler: noScripts},
-			{Name: "exists", Arity: -3, Flags: NoScript, Handler: cmdScriptExists},
-			{Name: "flush", Arity: -2, Flags: NoScript, Handler: cmdScriptFlush},
-			{Name: "help", Arity: 2, Flags: Loading | Stale, Handler: cmdScriptHelp},
-			{Name: "kill", Arity: 2, Flags: NoScript | AllowBusy, Handler: func(c *Client) { c.fail("NOTBUSY No scripts in execution right now.") }},
-			{Name: "load", Arity: 3, Flags: NoScript | Stale, Handler: noScripts},
+	const call = engine.NoScript | engine.Stale | engine.SkipMonitor | engine.NoMandatoryKeys | engine.MovableKeys
+	engine.Register("scripting", []engine.Command{
+		{Name: "eval", Arity: -3, Flags: call, KeysOf: engine.NumKeys(2), Handler: by(noScripts)},
+		{Name: "eval_ro", Arity: -3, Flags: call | engine.ReadOnly, KeysOf: engine.NumKeys(2), Handler: by(noScripts)},
+		{Name: "evalsha", Arity: -3, Flags: call, KeysOf: engine.NumKeys(2), Handler: by(noMatchingScript)},
+		{Name: "evalsha_ro", Arity: -3, Flags: call | engine.ReadOnly, KeysOf: engine.NumKeys(2), Handler: by(noMatchingScript)},
+		{Name: "script", Arity: -2, Sub: []*engine.Command{
+			{Name: "debug", Arity: 3, Flags: engine.NoScript, Handler: by(noScripts)},
+			{Name: "exists", Arity: -3, Flags: engine.NoScript, Handler: by(cmdScriptExists)},
+			{Name: "flush", Arity: -2, Flags: engine.NoScript, Handler: by(cmdScriptFlush)},
+			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: by(cmdScriptHelp)},
+			{Name: "kill", Arity: 2, Flags: engine.NoScript | engine.AllowBusy, Handler: by(func(c *client) { c.Fail("NOTBUSY No scripts in execution right now.") })},
+			{Name: "load", Arity: 3, Flags: engine.NoScript | engine.Stale, Handler: by(noScripts)},
 		}},
 	})
 }
 
-func noScripts(c *Client) { c.fail("ERR scripts are not supported by this server") }
+func noScripts(c *client) { c.Fail("ERR scripts are not supported by this server") }
 
-func noMatchingScript(c *Client) { c.fail("NOSCRIPT No matching script. Please use EVAL.") }
+func noMatchingScript(c *client) { c.Fail("NOSCRIPT No matching script. Please use EVAL.") }
 
-func cmdScriptExists(c *Client) {
-	c.w.Array(len(c.args) - 2)
-	for range c.args[2:] {
-		c.w.Int(0)
+func cmdScriptExists(c *client) {
+	c.Reply.Array(len(c.Args) - 2)
+	for range c.Args[2:] {
+		c.Reply.Int(0)
 	}
 }
 
-func cmdScriptFlush(c *Client) {
-	if len(c.args) > 3 || len(c.args) == 3 && !c.is(2, "sync") && !c.is(2, "async") {
-		c.fail("ERR SCRIPT FLUSH only support SYNC|ASYNC option")
+func cmdScriptFlush(c *client) {
+	if len(c.Args) > 3 || len(c.Args) == 3 && !c.Is(2, "sync") && !c.Is(2, "async") {
+		c.Fail("ERR SCRIPT FLUSH only support SYNC|ASYNC option")
 		return
 	}
-	c.w.OK()
+	c.Reply.OK()
 }
 
-func cmdScriptHelp(c *Client) {
-	c.help(
+func cmdScriptHelp(c *client) {
+	c.Help(
 		"DEBUG (YES|SYNC|NO)", "    Set the debug mode for subsequent scripts executed.",
 		"EXISTS <sha1> [<sha1> ...]", "    Return information about the existence of the scripts in the script cache.",
 		"FLUSH [ASYNC|SYNC]", "    Flush the Lua scripts cache. Very dangerous on replicas.", "    When called without the optional mode argument, the behavior is determined by the", "    lazyfree-lazy-user-flush configuration directive. Valid modes are:", "    * ASYNC: Asynchronously flush the scripts cache.", "    * SYNC: Synchronously flush the scripts cache.",

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"byor/pkg/engine"
 	"byor/pkg/resp"
 
 	"github.com/stretchr/testify/require"
@@ -18,12 +19,12 @@ func TestCommandFactsAgreeWithRedis(t *testing.T) {
 	s, addr := startServer(t)
 	ours := dial(t, addr)
 	for _, cmd := range s.sortedCommands() {
-		for _, c := range append([]*Command{cmd}, cmd.Sub...) {
-			if slices.Contains(beyond7, c.full) {
+		for _, c := range append([]*engine.Command{cmd}, cmd.Sub...) {
+			if slices.Contains(beyond7, c.FullName()) {
 				continue
 			}
-			a, b := ours.do("COMMAND INFO "+c.full), redis.do("COMMAND INFO "+c.full)
-			require.Equal(t, normalInfo(b.Elems[0]), normalInfo(a.Elems[0]), c.full)
+			a, b := ours.do("COMMAND INFO "+c.FullName()), redis.do("COMMAND INFO "+c.FullName())
+			require.Equal(t, normalInfo(b.Elems[0]), normalInfo(a.Elems[0]), c.FullName())
 		}
 	}
 }
@@ -49,11 +50,11 @@ func normalInfo(v resp.Value) string {
 func TestEveryCommandIsDocumented(t *testing.T) {
 	s, _ := startServer(t)
 	for _, cmd := range s.sortedCommands() {
-		for _, c := range append([]*Command{cmd}, cmd.Sub...) {
-			f := c.facts()
-			require.NotEmpty(t, f.Summary, c.full)
-			if !slices.Contains(beyond7, c.full) {
-				require.NotEmpty(t, f.Since, c.full)
+		for _, c := range append([]*engine.Command{cmd}, cmd.Sub...) {
+			f := factsOf(c)
+			require.NotEmpty(t, f.Summary, c.FullName())
+			if !slices.Contains(beyond7, c.FullName()) {
+				require.NotEmpty(t, f.Since, c.FullName())
 			}
 		}
 	}

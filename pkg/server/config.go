@@ -3,7 +3,9 @@ package server
 import (
 	"io"
 	"os"
+	"time"
 
+	"byor/pkg/engine"
 	"byor/pkg/store"
 )
 
@@ -110,11 +112,11 @@ type Config struct {
 	StreamNodeMaxEntries   int64
 	HLLSparseMaxBytes      int64
 
-	other     map[string]string   // the values of parameters that change nothing, see config_noted.go
-	stdin     io.Reader           // for a lone "-"
-	saveGiven bool                // a line has replaced the save points of the default
-	commands  map[string]*Command // the table with the names that rename-command gave; nil: as it is
-	user      userLine            // what a line "user default" says of the password
+	other     map[string]string          // the values of parameters that change nothing, see config_noted.go
+	stdin     io.Reader                  // for a lone "-"
+	saveGiven bool                       // a line has replaced the save points of the default
+	commands  map[string]*engine.Command // the table with the names that rename-command gave; nil: as it is
+	user      userLine                   // what a line "user default" says of the password
 }
 
 // OutputLimit bounds the replies that wait for a class of clients: Hard bytes at once, or Soft
@@ -164,13 +166,10 @@ func (c *Config) level() Level {
 // applyConfig carries changed parameters to where they take effect.
 func (s *Server) applyConfig() {
 	s.queryLimit.Store(s.cfg.QueryBufferLimit)
-	s.slowNs = s.cfg.SlowlogSlowerThanUs
-	if s.slowNs > 0 {
-		s.slowNs *= 1000
-	}
 	s.log.setLevel(s.cfg.level())
-	s.slowlog.trim(s.cfg.SlowlogMaxLen)
-	s.store.LFU = store.LFU{On: s.lfu(), LogFactor: s.cfg.LFULogFactor, DecayMinutes: s.cfg.LFUDecayTime}
+	s.eng.Settings = s.cfg.settings()
+	s.eng.Slowlog.Trim(s.cfg.SlowlogMaxLen)
+	s.eng.Store.LFU = store.LFU{On: s.eng.Settings.LFU(), LogFactor: s.cfg.LFULogFactor, DecayMinutes: s.cfg.LFUDecayTime}
 	e := &store.Encodings
 	e.HashMaxListpackEntries.Store(s.cfg.HashMaxListpackEntries)
 	e.HashMaxListpackValue.Store(s.cfg.HashMaxListpackValue)
@@ -181,4 +180,15 @@ func (s *Server) applyConfig() {
 	e.StreamNodeMaxBytes.Store(s.cfg.StreamNodeMaxBytes)
 	e.StreamNodeMaxEntries.Store(s.cfg.StreamNodeMaxEntries)
 	s.recalm()
+}
+
+// settings returns what the engine's execution depends on.
+func (c *Config) settings() engine.Settings {
+	return engine.Settings{
+		MaxMemory: c.MaxMemory, MaxMemoryPolicy: c.MaxMemoryPolicy, MaxMemorySamples: c.MaxMemorySamples, EvictionTenacity: c.EvictionTenacity,
+		LazyExpire: c.LazyExpire, LazyUserDel: c.LazyUserDel, LazyEviction: c.LazyEviction,
+		MaxBulk: c.ProtoMaxBulkLen, HLLSparseMaxBytes: c.HLLSparseMaxBytes,
+		LatencyTracking: c.LatencyTracking, LatencyThresholdMs: c.LatencyThresholdMs,
+		SlowerThan: time.Duration(c.SlowlogSlowerThanUs) * time.Microsecond, SlowlogMaxLen: c.SlowlogMaxLen,
+	}
 }

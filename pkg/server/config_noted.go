@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/engine"
 	"errors"
 	"fmt"
 	"math"
@@ -230,7 +231,7 @@ func percentilesParam() param {
 		set: func(c *Config, v string) error {
 			var all []float64
 			for _, w := range splitValue(v) {
-				f, n, tooFar := strtod(w)
+				f, n, tooFar := engine.Strtod(w)
 				if n < len(w) || n == 0 || tooFar || math.IsNaN(f) {
 					return errors.New("Invalid latency-tracking-info-percentiles parameters") //nolint:staticcheck // Redis's words
 				}

@@ -1,11 +1,11 @@
 package server
 
 import (
+	"byor/pkg/engine"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 )
 
@@ -16,7 +16,7 @@ import (
 // renameCommand obeys one line. It takes the names that the lines before gave.
 func (c *Config) renameCommand(from, to string) error {
 	if c.commands == nil {
-		c.commands = maps.Clone(commandTable)
+		c.commands = engine.Table()
 	}
 	from, to = strings.ToLower(from), strings.ToLower(to)
 	cmd := c.commands[from]
@@ -30,8 +30,8 @@ func (c *Config) renameCommand(from, to string) error {
 	if c.commands[to] != nil {
 		return errors.New("Target command name already exists") //nolint:staticcheck // Redis's words
 	}
-	if len(to) > maxNameLen {
-		return fmt.Errorf("the name of a command has at most %d letters", maxNameLen)
+	if len(to) > engine.MaxNameLen {
+		return fmt.Errorf("the name of a command has at most %d letters", engine.MaxNameLen)
 	}
 	c.commands[to] = cmd
 	return nil
@@ -39,18 +39,12 @@ func (c *Config) renameCommand(from, to string) error {
 
 // tables returns the commands of a server by their names, and all by the names they were born with, or
 // nil where those are the same.
-func (c *Config) tables() (named, born map[string]*Command) {
-	born = copyTable()
+func (c *Config) tables() (named, born map[string]*engine.Command) {
+	born = engine.Table()
 	if c.commands == nil {
 		return born, nil
 	}
-	named = map[string]*Command{}
-	for name, cmd := range c.commands {
-		own := born[cmd.Name]
-		own.simple = own.simple && name == cmd.Name // the short cut of commandOf goes by its own name
-		named[name] = own
-	}
-	return named, born
+	return engine.Renamed(born, c.commands), born
 }
 
 // BornName returns the name that a command had before rename-command, in lower case. It is for who
@@ -64,11 +58,11 @@ func (c *Config) BornName(name string) string {
 }
 
 // trustedCommand looks up a command of a log or of the link, which may have either name.
-func (s *Server) trustedCommand(args [][]byte) *Command {
-	if cmd := s.lookupCommand(args); cmd != nil || s.born == nil {
+func (s *Server) trustedCommand(args [][]byte) *engine.Command {
+	if cmd := s.eng.Lookup(args); cmd != nil || s.born == nil {
 		return cmd
 	}
-	return lookupIn(s.born, args)
+	return engine.LookupIn(s.born, args)
 }
 
 // userLine is what a line "user default …" says of the password. CONFIG REWRITE of a real Redis writes

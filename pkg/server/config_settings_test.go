@@ -119,15 +119,6 @@ func TestLogFollowsItsParameters(t *testing.T) {
 	require.NotContains(t, string(b), "too quiet")
 }
 
-func TestEvictionSettings(t *testing.T) {
-	s, addr := startServer(t, "--maxmemory-policy", "allkeys-lru")
-	c := dial(t, addr)
-	for tenacity, want := range map[int]time.Duration{0: 0, 5: 250 * time.Microsecond, 10: 500 * time.Microsecond, 20: 2022778 * time.Nanosecond, 100: 1<<63 - 1} {
-		c.want(fmt.Sprint("CONFIG SET maxmemory-eviction-tenacity ", tenacity), "+OK")
-		require.Equal(t, want, s.evictTime())
-	}
-}
-
 func TestLFUSettings(t *testing.T) {
 	s, addr := startServer(t, "--maxmemory-policy", "allkeys-lfu")
 	c := dial(t, addr)
@@ -138,10 +129,10 @@ func TestLFUSettings(t *testing.T) {
 	}
 	c.want("OBJECT FREQ a", ":15")
 	freq := func(minutes int64) int64 {
-		s.lock()
-		defer s.unlock()
-		s.store.SetNow(s.nowMs + minutes*60_000)
-		return s.store.DB(0).Freq(s.store.DB(0).Peek([]byte("a")))
+		s.eng.Lock()
+		defer s.eng.Unlock()
+		s.eng.Store.SetNow(s.eng.NowMs + minutes*60_000)
+		return s.eng.Store.DB(0).Freq(s.eng.Store.DB(0).Peek([]byte("a")))
 	}
 	require.EqualValues(t, 15, freq(60), "0 is never")
 	c.want("CONFIG SET lfu-decay-time 10", "+OK")
@@ -190,12 +181,12 @@ func TestLatencySettings(t *testing.T) {
 // Tables that have become too large shrink with the cron, unless activerehashing says no.
 func TestRehashing(t *testing.T) {
 	s, addr := startServer(t, "--activerehashing", "no")
-	s.lock()
+	s.eng.Lock()
 	require.False(t, s.resizeTables())
-	s.unlock()
+	s.eng.Unlock()
 	dial(t, addr).want("CONFIG SET activerehashing yes", "+OK")
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	require.True(t, s.resizeTables())
 }
 
@@ -307,10 +298,10 @@ func TestLogSettings(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(b), "#TS:")
 	c.want("CONFIG SET no-appendfsync-on-rewrite yes", "+OK")
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	require.True(t, s.cfg.NoFsyncOnRewrite)
-	require.False(t, s.snapshotting())
+	require.False(t, s.eng.Snapshotting())
 }
 
 func TestReplicaSettings(t *testing.T) {
@@ -325,9 +316,9 @@ func TestReplicaSettings(t *testing.T) {
 	require.Equal(t, "7", replField(c, "slave_priority"))
 	require.Equal(t, "0", replField(c, "replica_announced"))
 	over := func() bool {
-		s.lock()
-		defer s.unlock()
-		return s.overMemory()
+		s.eng.Lock()
+		defer s.eng.Unlock()
+		return s.eng.OverMemory()
 	}
 	c.want("CONFIG SET maxmemory 1", "+OK")
 	require.False(t, over())
@@ -364,9 +355,9 @@ func TestBacklogSize(t *testing.T) {
 	replica.Close()
 	eventually(t, c, "INFO replication", "connected_slaves:0")
 	c.want("CONFIG SET repl-backlog-ttl 1", "+OK")
-	s.lock()
+	s.eng.Lock()
 	s.forgetBacklog(s.sawReplica.Add(2 * time.Second))
-	s.unlock()
+	s.eng.Unlock()
 	require.Equal(t, "0", replField(c, "repl_backlog_active"))
 }
 
@@ -455,5 +446,16 @@ func TestStreamNodeSettings(t *testing.T) {
 			c.do("XTRIM s MAXLEN ~ 10")
 			require.EqualValues(t, in.left, c.do("XLEN s").Int, "%+v", in)
 		}
+	}
+}
+
+func TestEvictionSettings(t *testing.T) {
+	s, addr := startServer(t, "--maxmemory-policy", "allkeys-lru")
+	c := dial(t, addr)
+	for _, tenacity := range []int64{0, 20, 100} {
+		c.want(fmt.Sprint("CONFIG SET maxmemory-eviction-tenacity ", tenacity), "+OK")
+		s.eng.Lock()
+		require.Equal(t, tenacity, s.eng.Settings.EvictionTenacity) // what it does: TestTimeOfAnEviction of the engine
+		s.eng.Unlock()
 	}
 }

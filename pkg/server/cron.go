@@ -1,15 +1,12 @@
 package server
 
 import (
+	"byor/pkg/engine"
 	"time"
 )
 
-// expireSlice is how many keys are expired under one hold of the lock: some tens of microseconds, so that
-// no command waits longer for it.
-const (
-	expireSlice = 64
-	resizeSlice = 128
-)
+// resizeSlice is how many places of a table are moved under one hold of the lock.
+const resizeSlice = 128
 
 // cronPeriod is the time between two rounds of the background work, by hz.
 func (c *Config) cronPeriod() time.Duration { return time.Second / time.Duration(c.Hz) }
@@ -38,120 +35,50 @@ func (s *Server) cron() {
 		if s.cronIsPaused() {
 			continue
 		}
-		s.expireCycle()
-		s.evictCycle()
-		s.lock()
+		s.eng.ExpireCycle(s.expireBudget(), s.expireOwn)
+		s.eng.EvictCycle(s.ended)
+		s.eng.Lock()
 		if s.down.closed { // the data are saved already
-			s.unlock()
+			s.eng.Unlock()
 			return
 		}
-		s.tick()
+		s.eng.Tick()
 		s.sampleRates()
-		s.noteExceeded()
+		s.eng.NoteExceeded()
 		s.sampleMemory()
 		s.closeIdle()
 		s.checkOutputLimits(time.Now())
-		s.endPause()
+		s.eng.EndPause()
 		s.resizeTables()
 		s.replicationCron()
 		s.persistCron()
-		s.unlock()
+		s.eng.Unlock()
 	}
 }
 
 // round returns the time from one round of the cron to the next.
 func (s *Server) round() time.Duration {
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	return s.cfg.cronPeriod()
 }
 
 // cronIsPaused reports whether DEBUG PAUSE-CRON holds the background work up.
 func (s *Server) cronIsPaused() bool {
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	return s.cronPaused
 }
 
-// expireCycle deletes expired keys in slices, letting commands in between.
-func (s *Server) expireCycle() {
-	start := time.Now()
-	s.lock()
-	budget := s.cfg.expireBudget()
-	s.unlock()
-	capped := s.expireAll(start, budget)
-	s.lock()
-	s.stats.expireTime += time.Since(start)
-	s.stats.expireCapped += int64(btoi(capped))
-	s.stats.stalePerc = 0
-	if capped {
-		s.stats.stalePerc = s.staleShare() * 100
-	}
-	s.unlock()
+// expireBudget returns what a round may spend on expired keys.
+func (s *Server) expireBudget() time.Duration {
+	s.eng.Lock()
+	defer s.eng.Unlock()
+	return s.cfg.expireBudget()
 }
 
-// staleShare guesses which part of the keys with an expiry time has passed it, from some of each database.
-func (s *Server) staleShare() float64 {
-	const samples = 20
-	seen, stale := 0, 0
-	for i := range s.store.Len() {
-		db := s.store.DB(i)
-		for range min(samples, db.Expires()) {
-			if e := db.RandomVolatile(); e != nil {
-				seen++
-				stale += btoi(db.ExpireAt(e) <= s.nowMs)
-			}
-		}
-	}
-	return float64(stale) / float64(max(seen, 1))
-}
-
-// noteExceeded adds up how long memory is over maxmemory.
-func (s *Server) noteExceeded() {
-	st := &s.stats
-	switch over := s.overMemory(); {
-	case over && st.exceededSince.IsZero():
-		st.exceededSince = s.clock()
-	case !over && !st.exceededSince.IsZero():
-		st.exceeded += s.clock().Sub(st.exceededSince)
-		st.exceededSince = time.Time{}
-	}
-}
-
-// expireAll goes through the databases and reports whether it had to stop because the budget was used up.
-func (s *Server) expireAll(start time.Time, budget time.Duration) (capped bool) {
-	for db := 0; db < s.store.Len(); db++ {
-		for {
-			s.lock()
-			s.tick()
-			n := 0
-			if !s.loading && !s.noActiveExpire && !s.paused.writes(s.nowMs) {
-				n = s.expireSlice(db)
-			}
-			s.unlock()
-			if n < expireSlice {
-				break
-			}
-			if time.Since(start) > budget {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// expireSlice deletes some of the keys of a database that have expired, and returns how many. A replica
-// leaves that to its master, but for the keys that the master does not know.
-func (s *Server) expireSlice(db int) int {
-	n := s.store.DB(db).ExpireDue(expireSlice)
-	if db == 0 && s.isReplica() {
-		s.expireOwn(expireSlice)
-	}
-	s.standAlone()
-	s.endUnit()
-	s.serveReady()
-	return n
-}
+// ended reports whether the data have been saved for the last time. The engine's lock must be held.
+func (s *Server) ended() bool { return s.down.closed }
 
 // closeIdle closes clients that have been silent for longer than the timeout parameter allows.
 // Those that wait for something to be sent to them are not idle.
@@ -160,8 +87,8 @@ func (s *Server) closeIdle() {
 		return
 	}
 	for _, c := range s.clients {
-		if c.blocked == nil && c.subs.count() == 0 && !c.has(flagReplica|flagMaster|flagMonitor) &&
-			s.nowMs-c.activeMs > s.cfg.Timeout*1000 {
+		if c.Blocked == nil && c.Subs.Count() == 0 && !c.Has(engine.ModeReplica|engine.ModeMaster|engine.ModeMonitor) &&
+			s.eng.NowMs-c.ActiveMs > s.cfg.Timeout*1000 {
 			s.logf(LevelVerbose, "Closing idle client")
 			s.end(c, EndIdle)
 		}
@@ -173,8 +100,8 @@ func (s *Server) resizeTables() bool {
 	if !s.cfg.ActiveRehashing {
 		return false
 	}
-	for i := range s.store.Len() {
-		s.store.DB(i).StepResize(resizeSlice)
+	for i := range s.eng.Store.Len() {
+		s.eng.Store.DB(i).StepResize(resizeSlice)
 	}
 	return true
 }

@@ -11,9 +11,9 @@ import (
 
 // debugReload saves and loads what it saved, which must change nothing: DEBUG RELOAD [MERGE]
 // [NOFLUSH] [NOSAVE].
-func debugReload(c *Client) {
+func debugReload(c *client) {
 	flush, save, merge := true, true, false
-	for _, a := range c.args[2:] {
+	for _, a := range c.Args[2:] {
 		switch strings.ToLower(string(a)) {
 		case "merge":
 			merge = true
@@ -22,22 +22,22 @@ func debugReload(c *Client) {
 		case "nosave":
 			save = false
 		default:
-			c.fail("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
+			c.Fail("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
 			return
 		}
 	}
 	s := c.s
 	if save && s.saveNow() != nil {
-		c.fail("ERR")
+		c.Fail("ERR")
 		return
 	}
 	if err := s.reload(flush, merge); err != nil {
 		s.logf(LevelWarning, "%s", errnoText(err))
-		c.fail("ERR Error trying to load the RDB dump")
+		c.Fail("ERR Error trying to load the RDB dump")
 		return
 	}
 	s.logf(LevelWarning, "DB reloaded by DEBUG RELOAD")
-	c.w.OK()
+	c.Reply.OK()
 }
 
 // reload loads the snapshot file in place of the data or, without flush, into it; then merge lets
@@ -48,7 +48,7 @@ func (s *Server) reload(flush, merge bool) error {
 		return err
 	}
 	defer f.Close()
-	st := s.newStoreLike(s.store.Expiry)
+	st := s.newStoreLike(s.eng.Store.Expiry)
 	info, err := s.readRDB(f, st)
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ var errDuplicateKey = errors.New("RDB has a key that is there already")
 
 func (s *Server) mergeStore(from *store.Store, replace bool) (err error) {
 	for i := range from.Len() {
-		db, src := s.store.DB(i), from.DB(i)
+		db, src := s.eng.Store.DB(i), from.DB(i)
 		src.Each(func(e *store.Entry) bool {
 			key := []byte(e.Key())
 			if !replace && db.Peek(key) != nil {
@@ -81,16 +81,16 @@ func (s *Server) mergeStore(from *store.Store, replace bool) (err error) {
 	return err
 }
 
-func debugDigest(c *Client) { c.w.SimpleString(c.s.store.Digest().String()) }
+func debugDigest(c *client) { c.Reply.SimpleString(c.s.eng.Store.Digest().String()) }
 
-func debugDigestValue(c *Client) {
-	c.w.Array(len(c.args) - 2)
-	for _, key := range c.args[2:] {
+func debugDigestValue(c *client) {
+	c.Reply.Array(len(c.Args) - 2)
+	for _, key := range c.Args[2:] {
 		var d store.Digest
-		if e := c.db.Peek(key); e != nil {
-			d = c.db.ValueDigest(e)
+		if e := c.DB.Peek(key); e != nil {
+			d = c.DB.ValueDigest(e)
 		}
-		c.w.SimpleString(d.String())
+		c.Reply.SimpleString(d.String())
 	}
 }
 

@@ -33,18 +33,18 @@ func fullServer(t *testing.T, policy string) (s *Server, c, replica *testConn) {
 // shrink sets maxmemory so that about a fifth of the keys have to go, writes, and returns how many went.
 func shrink(t *testing.T, s *Server, c *testConn) int {
 	infoField(c, "evicted_keys") // the reply is as large as those to come
-	s.lock()
+	s.eng.Lock()
 	for _, c := range s.clients {
 		c.measureNow()
 	}
 	s.sampleMemory()
-	limit := s.countedMemory() - s.store.MemBytes()/5
-	s.unlock()
+	limit := s.countedMemory() - s.eng.Store.MemBytes()/5
+	s.eng.Unlock()
 	c.want(fmt.Sprint("CONFIG SET maxmemory ", limit), "+OK")
 	require.Eventually(t, func() bool {
 		c.do("SET one more")
-		s.lock()
-		defer s.unlock()
+		s.eng.Lock()
+		defer s.eng.Unlock()
 		return s.countedMemory() <= limit+2000
 	}, time.Minute, time.Millisecond)
 	evicted := 0
@@ -56,10 +56,10 @@ func shrink(t *testing.T, s *Server, c *testConn) int {
 
 // left returns how many of keys k<i> with i%2 == odd are left.
 func left(s *Server, odd int) (n int) {
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	for i := range 1000 {
-		if i%2 == odd && s.store.DB(i/500).Peek([]byte(fmt.Sprint("k", i))) != nil {
+		if i%2 == odd && s.eng.Store.DB(i/500).Peek([]byte(fmt.Sprint("k", i))) != nil {
 			n++
 		}
 	}
@@ -70,35 +70,35 @@ func TestEvictionPolicies(t *testing.T) {
 	for _, policy := range []string{"allkeys-random", "volatile-random", "allkeys-lru", "volatile-lru", "allkeys-lfu", "volatile-lfu", "volatile-ttl"} {
 		t.Run(policy, func(t *testing.T) {
 			s, c, replica := fullServer(t, policy)
-			s.lock()
+			s.eng.Lock()
 			for i := range 1000 { // the first hundred are used often, the others were used an hour ago
-				e := s.store.DB(i / 500).Lookup(fmt.Append(nil, "k", i))
-				if !s.store.LFU.On && i >= 100 {
+				e := s.eng.Store.DB(i / 500).Lookup(fmt.Append(nil, "k", i))
+				if !s.eng.Store.LFU.On && i >= 100 {
 					e.SetAccessSec(e.AccessSec() - 3600)
 				}
 				for range 50 * btoi(i < 100) {
-					s.store.DB(0).Lookup([]byte(e.Key()))
+					s.eng.Store.DB(0).Lookup([]byte(e.Key()))
 				}
 			}
-			s.unlock()
+			s.eng.Unlock()
 			evicted := shrink(t, s, c)
 			if strings.HasPrefix(policy, "volatile") {
 				require.Equal(t, 500, left(s, 1), "keys without an expiry time stay")
 			}
 			hot := 0
-			s.lock()
+			s.eng.Lock()
 			for i := range 100 {
-				hot += btoi(s.store.DB(0).Peek(fmt.Append(nil, "k", i)) != nil)
+				hot += btoi(s.eng.Store.DB(0).Peek(fmt.Append(nil, "k", i)) != nil)
 			}
-			s.unlock()
+			s.eng.Unlock()
 			switch policy {
 			case "allkeys-lru", "volatile-lru", "allkeys-lfu", "volatile-lfu":
 				require.GreaterOrEqual(t, hot, 95)
 			case "volatile-ttl":
 				for i := 0; i < 2*(evicted-1); i += 2 { // exactly those that would have expired first
-					s.lock()
-					gone := s.store.DB(i/500).Peek([]byte(fmt.Sprint("k", i))) == nil
-					s.unlock()
+					s.eng.Lock()
+					gone := s.eng.Store.DB(i/500).Peek([]byte(fmt.Sprint("k", i))) == nil
+					s.eng.Unlock()
 					require.True(t, gone, i)
 				}
 			}
@@ -141,9 +141,9 @@ func TestEvictionIsTold(t *testing.T) {
 	c.want("EXEC", "*(nil)")
 	c.want("DEBUG LOADAOF", "+OK")
 	c.want("DBSIZE", ":0")
-	s.lock()
-	defer s.unlock()
-	require.EqualValues(t, 1, s.stats.evictedKeys)
+	s.eng.Lock()
+	defer s.eng.Unlock()
+	require.EqualValues(t, 1, s.eng.Stats.EvictedKeys)
 }
 
 func TestObjectFreq(t *testing.T) {
@@ -159,8 +159,8 @@ func TestObjectFreq(t *testing.T) {
 	c.want("OBJECT FREQ a", ":16")
 	c.want("INCRBYFLOAT a 1", `"3"`)
 	c.want("OBJECT FREQ a", ":17")
-	s.lock()
-	defer s.unlock()
-	s.store.SetNow(s.nowMs + 3*60_000) // a minute each is one less
-	require.EqualValues(t, 14, s.store.DB(0).Freq(s.store.DB(0).Peek([]byte("a"))))
+	s.eng.Lock()
+	defer s.eng.Unlock()
+	s.eng.Store.SetNow(s.eng.NowMs + 3*60_000) // a minute each is one less
+	require.EqualValues(t, 14, s.eng.Store.DB(0).Freq(s.eng.Store.DB(0).Peek([]byte("a"))))
 }

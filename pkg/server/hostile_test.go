@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/engine"
 	"math/rand/v2"
 	"testing"
 
@@ -34,13 +35,13 @@ var notHostile = map[string]bool{
 func TestRandomArgumentsCrashNothing(t *testing.T) {
 	s, _ := startServer(t, "--appendonly", "yes", "--proto-max-bulk-len", "1mb")
 	rng := rand.New(rand.NewPCG(5, 6))
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	c := s.newClient(nil)
-	c.authed = true
-	var cmds []*Command
+	c.Authed = true
+	var cmds []*engine.Command
 	for _, cmd := range s.allCommands() {
-		if !notHostile[cmd.full] {
+		if !notHostile[cmd.FullName()] {
 			cmds = append(cmds, cmd)
 		}
 	}
@@ -49,39 +50,39 @@ func TestRandomArgumentsCrashNothing(t *testing.T) {
 	for i := range 60000 {
 		if i%500 == 0 {
 			for _, args := range append([][]string{{"FLUSHALL"}}, seed...) {
-				s.execute(c, bytesOf(args))
+				s.eng.Execute(&c.Session, bytesOf(args))
 			}
 		}
 		if i%20 == 0 { // leaves MULTI and subscriptions
-			s.execute(c, [][]byte{[]byte("RESET")})
+			s.eng.Execute(&c.Session, [][]byte{[]byte("RESET")})
 		}
 		cmd := cmds[rng.IntN(len(cmds))]
 		args := commandWords(cmd)
 		for range rng.IntN(9) {
 			args = append(args, hostileWords[rng.IntN(len(hostileWords))])
 		}
-		c.w.Buf = c.w.Buf[:0]
-		c.w.Proto = 2 + rng.IntN(2)
+		c.Reply.Buf = c.Reply.Buf[:0]
+		c.Reply.Proto = 2 + rng.IntN(2)
 		func() {
 			defer func() {
 				if p := recover(); p != nil {
 					require.FailNowf(t, "panic", "%q: %v", args, p)
 				}
 			}()
-			s.execute(c, bytesOf(args))
+			s.eng.Execute(&c.Session, bytesOf(args))
 		}()
-		require.Zero(t, len(s.unit.ends), "%q", args)
+		require.False(t, s.eng.InUnit(), "%q", args)
 	}
 }
 
 // commandWords returns the words that name a command.
-func commandWords(cmd *Command) []string {
-	for i := range cmd.full {
-		if cmd.full[i] == '|' {
-			return []string{cmd.full[:i], cmd.full[i+1:]}
+func commandWords(cmd *engine.Command) []string {
+	for i := range cmd.FullName() {
+		if cmd.FullName()[i] == '|' {
+			return []string{cmd.FullName()[:i], cmd.FullName()[i+1:]}
 		}
 	}
-	return []string{cmd.full}
+	return []string{cmd.FullName()}
 }
 
 func bytesOf(args []string) [][]byte {

@@ -56,24 +56,5 @@ func TestHyperLogLogBytes(t *testing.T) {
 		require.Equal(t, string(redis.do("GET h").Str), string(ours.do("GET h").Str), "after %d elements", n)
 		require.Equal(t, redis.do("PFCOUNT h").Int, ours.do("PFCOUNT h").Int, "after %d elements", n)
 	}
-	require.Len(t, redis.do("GET h").Str, hllDenseSize)
-}
-
-func FuzzHyperLogLog(f *testing.F) {
-	f.Add(newHLL(), []byte("a"))
-	f.Fuzz(func(t *testing.T, b, element []byte) {
-		b = append([]byte{}, b...)
-		if !isHLL(b) {
-			return
-		}
-		whole := hllEach(b, func(int, byte) {}) == nil
-		b, _, err := hllAdd(b, element, 3000)
-		require.True(t, isHLL(b))
-		if whole {
-			require.NoError(t, err)
-			require.NoError(t, hllEach(b, func(i int, v byte) { require.Less(t, i, hllRegisters) }))
-			index, value := hllRegister(element)
-			require.NoError(t, hllEach(b, func(i int, v byte) { require.True(t, i != index || v >= value) }))
-		}
-	})
+	require.Len(t, redis.do("GET h").Str, 12304)
 }

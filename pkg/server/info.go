@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/engine"
 	"fmt"
 	"os"
 	"runtime"
@@ -31,9 +32,9 @@ var infoSections = []struct {
 	{"keyspace", (*Server).infoKeyspace, true},
 }
 
-func cmdInfo(c *Client) {
+func cmdInfo(c *client) {
 	want := map[string]bool{}
-	for _, a := range c.args[1:] {
+	for _, a := range c.Args[1:] {
 		want[strings.ToLower(string(a))] = true
 	}
 	all := want["all"] || want["everything"]
@@ -53,7 +54,7 @@ func cmdInfo(c *Client) {
 		b.WriteString("# " + title + "\r\n")
 		sec.write(c.s, &b)
 	}
-	c.w.Verbatim("txt", b.String())
+	c.Reply.Verbatim("txt", b.String())
 }
 
 // fields writes name:value lines; a name without a value ends the list.
@@ -65,14 +66,14 @@ func fields(b *strings.Builder, nameValue ...any) {
 
 func (s *Server) infoServer(b *strings.Builder) {
 	exe, _ := os.Executable()
-	up := int64(s.clock().Sub(s.started).Seconds())
+	up := int64(s.eng.Clock().Sub(s.eng.Started).Seconds())
 	fields(b,
 		"redis_version", redisVersion, "redis_git_sha1", "00000000", "redis_git_dirty", 0, "redis_build_id", "byor",
 		"redis_mode", "standalone", "os", runtime.GOOS+" "+runtime.GOARCH, "arch_bits", 64,
 		"monotonic_clock", "go", "multiplexing_api", s.transportName(), "atomicvar_api", "sync/atomic", "gcc_version", "0.0.0", "go_version", runtime.Version(),
 		"process_id", os.Getpid(), "process_supervised", "no", "run_id", s.runID, "tcp_port", s.cfg.Port,
-		"server_time_usec", s.clock().UnixMicro(), "uptime_in_seconds", up, "uptime_in_days", up/86400,
-		"hz", s.cfg.Hz, "configured_hz", s.cfg.Hz, "lru_clock", (s.nowMs/1000)&(1<<24-1),
+		"server_time_usec", s.eng.Clock().UnixMicro(), "uptime_in_seconds", up, "uptime_in_days", up/86400,
+		"hz", s.cfg.Hz, "configured_hz", s.cfg.Hz, "lru_clock", (s.eng.NowMs/1000)&(1<<24-1),
 		"executable", exe, "config_file", s.cfg.File, "io_threads_active", btoi(len(s.loops) > 1))
 }
 
@@ -83,13 +84,13 @@ func (s *Server) infoClients(b *strings.Builder) {
 	}
 	fields(b, "connected_clients", len(s.clients)+btoi(s.masterLink() != nil)-len(s.master.Replicas()), "cluster_connections", 0, "maxclients", s.cfg.MaxClients,
 		"client_recent_max_input_buffer", maxIn, "client_recent_max_output_buffer", maxOut,
-		"blocked_clients", len(s.blocked), "tracking_clients", 0, "clients_in_timeout_table", s.timedWaits())
+		"blocked_clients", len(s.eng.Blocked), "tracking_clients", 0, "clients_in_timeout_table", s.timedWaits())
 }
 
 func (s *Server) timedWaits() int {
 	n := 0
-	for c := range s.blocked {
-		if c.blocked.deadlineMs > 0 {
+	for c := range s.eng.Blocked {
+		if c.Blocked.DeadlineMs > 0 {
 			n++
 		}
 	}
@@ -97,20 +98,20 @@ func (s *Server) timedWaits() int {
 }
 
 func (s *Server) infoStats(b *strings.Builder) {
-	st := &s.stats
+	st, ran := &s.stats, &s.eng.Stats
 	all, threaded := s.trafficNow()
 	t, threaded := all.minus(st.before), threaded.minus(st.beforeThreaded)
 	kbps := func(pick func(r *rates) int64) string { return fmt.Sprintf("%.2f", float64(st.rate(pick))/1024) }
 	exceeded := time.Duration(0)
-	if !st.exceededSince.IsZero() {
-		exceeded = s.clock().Sub(st.exceededSince)
+	if !ran.ExceededSince.IsZero() {
+		exceeded = s.eng.Clock().Sub(ran.ExceededSince)
 	}
 	tracked := 0
 	if s.following != nil {
 		tracked = len(s.following.own)
 	}
 	fields(b,
-		"total_connections_received", st.connections, "total_commands_processed", st.commands,
+		"total_connections_received", st.connections, "total_commands_processed", ran.Commands,
 		"instantaneous_ops_per_sec", st.rate(func(r *rates) int64 { return r.commands }),
 		"total_net_input_bytes", t.in+t.replIn, "total_net_output_bytes", t.out+t.replOut,
 		"total_net_repl_input_bytes", t.replIn, "total_net_repl_output_bytes", t.replOut,
@@ -119,50 +120,50 @@ func (s *Server) infoStats(b *strings.Builder) {
 		"instantaneous_input_repl_kbps", kbps(func(r *rates) int64 { return r.traffic.replIn }),
 		"instantaneous_output_repl_kbps", kbps(func(r *rates) int64 { return r.traffic.replOut }),
 		"rejected_connections", st.rejectedConnections, "sync_full", st.syncFull, "sync_partial_ok", st.syncPartialOK,
-		"sync_partial_err", st.syncPartialErr, "expired_keys", st.expiredKeys, "expired_stale_perc", fmt.Sprintf("%.2f", st.stalePerc),
-		"expired_time_cap_reached_count", st.expireCapped, "expire_cycle_cpu_milliseconds", st.expireTime.Milliseconds(),
-		"evicted_keys", st.evictedKeys, "evicted_clients", 0, "total_eviction_exceeded_time", (st.exceeded + exceeded).Milliseconds(),
-		"current_eviction_exceeded_time", exceeded.Milliseconds(), "keyspace_hits", st.hits, "keyspace_misses", st.misses,
-		"pubsub_channels", len(s.hub.Channels(nil)), "pubsub_patterns", s.hub.NumPat(),
-		"pubsubshard_channels", len(s.hub.ShardChannels(nil)), "latest_fork_usec", 0, "total_forks", 0,
+		"sync_partial_err", st.syncPartialErr, "expired_keys", ran.ExpiredKeys, "expired_stale_perc", fmt.Sprintf("%.2f", ran.StalePerc),
+		"expired_time_cap_reached_count", ran.ExpireCapped, "expire_cycle_cpu_milliseconds", ran.ExpireTime.Milliseconds(),
+		"evicted_keys", ran.EvictedKeys, "evicted_clients", 0, "total_eviction_exceeded_time", (ran.Exceeded + exceeded).Milliseconds(),
+		"current_eviction_exceeded_time", exceeded.Milliseconds(), "keyspace_hits", ran.Hits, "keyspace_misses", ran.Misses,
+		"pubsub_channels", len(s.eng.Hub.Channels(nil)), "pubsub_patterns", s.eng.Hub.NumPat(),
+		"pubsubshard_channels", len(s.eng.Hub.ShardChannels(nil)), "latest_fork_usec", 0, "total_forks", 0,
 		"migrate_cached_sockets", 0, "slave_expires_tracked_keys", tracked, "tracking_total_keys", 0, "tracking_total_items", 0,
-		"tracking_total_prefixes", 0, "unexpected_error_replies", st.unexpectedErrors, "total_error_replies", st.totalErrors,
-		"dump_payload_sanitizations", st.payloadsChecked, "total_reads_processed", t.reads, "total_writes_processed", t.writes,
+		"tracking_total_prefixes", 0, "unexpected_error_replies", ran.UnexpectedErrors, "total_error_replies", ran.TotalErrors,
+		"dump_payload_sanitizations", ran.PayloadsChecked, "total_reads_processed", t.reads, "total_writes_processed", t.writes,
 		"io_threaded_reads_processed", threaded.reads, "io_threaded_writes_processed", threaded.writes,
 		"client_output_buffer_limit_disconnections", st.outputLimitDisconnections)
 }
 
 // allCommands returns all commands and subcommands, without the containers, by name.
-func (s *Server) allCommands() []*Command {
-	return slices.DeleteFunc(s.countedCommands(), func(cmd *Command) bool { return cmd.Sub != nil })
+func (s *Server) allCommands() []*engine.Command {
+	return slices.DeleteFunc(s.countedCommands(), func(cmd *engine.Command) bool { return cmd.Sub != nil })
 }
 
 // countedCommands returns all commands and subcommands by name: a container counts what was refused without
 // naming a subcommand.
-func (s *Server) countedCommands() []*Command {
-	var all []*Command
-	for _, cmd := range s.commands {
+func (s *Server) countedCommands() []*engine.Command {
+	var all []*engine.Command
+	for _, cmd := range s.eng.Commands {
 		all = append(append(all, cmd), cmd.Sub...)
 	}
-	slices.SortFunc(all, func(a, b *Command) int { return strings.Compare(a.full, b.full) })
+	slices.SortFunc(all, func(a, b *engine.Command) int { return strings.Compare(a.FullName(), b.FullName()) })
 	return all
 }
 
 func (s *Server) infoCommandstats(b *strings.Builder) {
 	for _, cmd := range s.countedCommands() {
-		st := cmd.stats
-		if st.calls+st.rejected+st.failed == 0 {
+		st := cmd.Stats
+		if st.Calls+st.Rejected+st.Failed == 0 {
 			continue
 		}
-		us := st.ns / 1000
+		us := st.Ns / 1000
 		fmt.Fprintf(b, "cmdstat_%s:calls=%d,usec=%d,usec_per_call=%.2f,rejected_calls=%d,failed_calls=%d\r\n",
-			cmd.full, st.calls, us, float64(st.ns)/1000/float64(max(st.calls, 1)), st.rejected, st.failed)
+			cmd.FullName(), st.Calls, us, float64(st.Ns)/1000/float64(max(st.Calls, 1)), st.Rejected, st.Failed)
 	}
 }
 
 func (s *Server) infoErrorstats(b *strings.Builder) {
-	for _, code := range sortedKeys(s.stats.errors) {
-		fmt.Fprintf(b, "errorstat_%s:count=%d\r\n", code, s.stats.errors[code])
+	for _, code := range sortedKeys(s.eng.Stats.Errors) {
+		fmt.Fprintf(b, "errorstat_%s:count=%d\r\n", code, s.eng.Stats.Errors[code])
 	}
 }
 
@@ -173,10 +174,10 @@ func (s *Server) infoLatencystats(b *strings.Builder) {
 	const comma = ","
 	names := percentileNames(s.cfg.LatencyPercentiles)
 	for _, cmd := range s.allCommands() {
-		if h := cmd.stats.hist; h != nil && h.count > 0 {
-			fmt.Fprintf(b, "latency_percentiles_usec_%s:", cmd.full)
+		if h := cmd.Stats.Hist; h != nil && h.Count > 0 {
+			fmt.Fprintf(b, "latency_percentiles_usec_%s:", cmd.FullName())
 			for i, name := range names {
-				fmt.Fprintf(b, "%sp%s=%.3f", comma[:min(i, 1)], name, h.percentile(s.cfg.LatencyPercentiles[i]))
+				fmt.Fprintf(b, "%sp%s=%.3f", comma[:min(i, 1)], name, h.Percentile(s.cfg.LatencyPercentiles[i]))
 			}
 			b.WriteString("\r\n")
 		}
@@ -184,8 +185,8 @@ func (s *Server) infoLatencystats(b *strings.Builder) {
 }
 
 func (s *Server) infoKeyspace(b *strings.Builder) {
-	for i := range s.store.Len() {
-		if db := s.store.DB(i); db.Len() > 0 {
+	for i := range s.eng.Store.Len() {
+		if db := s.eng.Store.DB(i); db.Len() > 0 {
 			fmt.Fprintf(b, "db%d:keys=%d,expires=%d,avg_ttl=%d\r\n", i, db.Len(), db.Expires(), db.AvgTTL())
 		}
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/engine"
 	"fmt"
 	"os"
 	"strings"
@@ -9,14 +10,14 @@ import (
 // What the server says of its memory: INFO memory and MEMORY. Both tell the same numbers, from usage.
 
 func init() {
-	register("server", []Command{
-		{Name: "memory", Arity: -2, Sub: []*Command{
-			{Name: "doctor", Arity: 2, Handler: cmdMemoryDoctor},
-			{Name: "help", Arity: 2, Flags: Loading | Stale, Handler: cmdMemoryHelp},
-			{Name: "malloc-stats", Arity: 2, Handler: cmdMemoryMallocStats},
-			{Name: "purge", Arity: 2, Handler: cmdMemoryPurge},
-			{Name: "stats", Arity: 2, Handler: cmdMemoryStats},
-			{Name: "usage", Arity: -3, Flags: ReadOnly, Keys: Keys{2, 2, 1}, Handler: cmdMemoryUsage},
+	engine.Register("server", []engine.Command{
+		{Name: "memory", Arity: -2, Sub: []*engine.Command{
+			{Name: "doctor", Arity: 2, Handler: by(cmdMemoryDoctor)},
+			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: by(cmdMemoryHelp)},
+			{Name: "malloc-stats", Arity: 2, Handler: by(cmdMemoryMallocStats)},
+			{Name: "purge", Arity: 2, Handler: by(cmdMemoryPurge)},
+			{Name: "stats", Arity: 2, Handler: by(cmdMemoryStats)},
+			{Name: "usage", Arity: -3, Flags: engine.ReadOnly, Keys: engine.At(2, 2, 1), Handler: by(cmdMemoryUsage)},
 		}},
 	})
 }
@@ -98,39 +99,39 @@ func systemMemory() int64 {
 	return kb << 10
 }
 
-func cmdMemoryUsage(c *Client) {
-	for i := 3; i < len(c.args); i += 2 {
-		if !c.is(i, "samples") || i+1 >= len(c.args) {
-			c.fail(errSyntax)
+func cmdMemoryUsage(c *client) {
+	for i := 3; i < len(c.Args); i += 2 {
+		if !c.Is(i, "samples") || i+1 >= len(c.Args) {
+			c.Fail(engine.ErrSyntax)
 			return
 		}
-		n, ok := c.intArg(i + 1)
+		n, ok := c.IntArg(i + 1)
 		if !ok {
 			return
 		}
 		if n < 0 {
-			c.fail(errSyntax)
+			c.Fail(engine.ErrSyntax)
 			return
 		}
 	}
-	e := c.db.Peek(c.args[2])
+	e := c.DB.Peek(c.Args[2])
 	if e == nil {
-		c.w.Null()
+		c.Reply.Null()
 		return
 	}
-	c.w.Int(e.EntryBytes())
+	c.Reply.Int(e.EntryBytes())
 }
 
-func cmdMemoryDoctor(c *Client) {
-	c.w.Verbatim("txt", "The memory is managed by Go's collector. When much less is in use than was, the rest is given back to the system within seconds; MEMORY PURGE does it at once.\n")
+func cmdMemoryDoctor(c *client) {
+	c.Reply.Verbatim("txt", "The memory is managed by Go's collector. When much less is in use than was, the rest is given back to the system within seconds; MEMORY PURGE does it at once.\n")
 }
 
-func cmdMemoryMallocStats(c *Client) {
+func cmdMemoryMallocStats(c *client) {
 	h := heap()
-	c.w.Verbatim("txt", fmt.Sprintf("___ Go's heap ___\nObjects: %d\nUnused in spans: %d\nFree: %d\nReleased: %d\n", h.objects, h.unused, h.free, h.released))
+	c.Reply.Verbatim("txt", fmt.Sprintf("___ Go's heap ___\nObjects: %d\nUnused in spans: %d\nFree: %d\nReleased: %d\n", h.objects, h.unused, h.free, h.released))
 }
 
-func cmdMemoryStats(c *Client) {
+func cmdMemoryStats(c *client) {
 	s := c.s
 	u, a := s.usage(), s.allocator()
 	s.stats.peakMem = max(s.stats.peakMem, u.total)
@@ -157,36 +158,36 @@ func cmdMemoryStats(c *Client) {
 		{"rss-overhead.ratio", ratio(a.rss, a.resident)}, {"rss-overhead.bytes", a.rss - a.resident},
 		{"fragmentation", ratio(a.rss, u.total)}, {"fragmentation.bytes", a.rss - u.total},
 	}...)
-	c.w.Map(len(rows))
+	c.Reply.Map(len(rows))
 	for _, r := range rows {
-		c.w.BulkString(r.name)
+		c.Reply.BulkString(r.name)
 		switch v := r.v.(type) {
 		case int64:
-			c.w.Int(v)
+			c.Reply.Int(v)
 		case float64:
-			c.w.Double(v)
+			c.Reply.Double(v)
 		case dbUsage:
-			c.w.Map(3)
-			c.w.BulkString("overhead.hashtable.main")
-			c.w.Int(v.main)
-			c.w.BulkString("overhead.hashtable.expires")
-			c.w.Int(v.expires)
-			c.w.BulkString("overhead.hashtable.slot-to-keys")
-			c.w.Int(0)
+			c.Reply.Map(3)
+			c.Reply.BulkString("overhead.hashtable.main")
+			c.Reply.Int(v.main)
+			c.Reply.BulkString("overhead.hashtable.expires")
+			c.Reply.Int(v.expires)
+			c.Reply.BulkString("overhead.hashtable.slot-to-keys")
+			c.Reply.Int(0)
 		}
 	}
 }
 
 func (s *Server) keyCount() int {
 	n := 0
-	for i := range s.store.Len() {
-		n += s.store.DB(i).Len()
+	for i := range s.eng.Store.Len() {
+		n += s.eng.Store.DB(i).Len()
 	}
 	return n
 }
 
-func cmdMemoryHelp(c *Client) {
-	c.help(
+func cmdMemoryHelp(c *client) {
+	c.Help(
 		"DOCTOR", "    Return memory problems reports.",
 		"MALLOC-STATS", "    Return internal statistics report from the memory allocator.",
 		"PURGE", "    Attempt to purge dirty pages for reclamation by the allocator.",

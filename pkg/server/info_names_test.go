@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"byor/pkg/engine"
 	"byor/pkg/resp"
 
 	"github.com/stretchr/testify/require"
@@ -111,9 +112,9 @@ func halfMaster(t *testing.T) string {
 					switch {
 					case err != nil:
 						return
-					case equalFold(args[0], "ping"):
+					case engine.EqualFold(args[0], "ping"):
 						io.WriteString(conn, "+PONG\r\n")
-					case equalFold(args[0], "psync"):
+					case engine.EqualFold(args[0], "psync"):
 						io.WriteString(conn, "+FULLRESYNC "+strings.Repeat("a", 40)+" 0\r\n$1000\r\nREDIS0010"+strings.Repeat("\xfa\x01a\x01b", 98)+"\xfa")
 					default:
 						io.WriteString(conn, "+OK\r\n")
@@ -139,13 +140,13 @@ func TestInfoWhileLoading(t *testing.T) {
 	reload := dial(t, theirs)
 	reload.send("DEBUG", "RELOAD", "NOSAVE")
 	eventually(t, c, "INFO persistence", "loading_start_time:")
-	s.lock()
-	s.loading = true
-	s.unlock()
+	s.eng.Lock()
+	s.eng.Loading = true
+	s.eng.Unlock()
 	want, got := infoNames(c), infoNames(dial(t, ours))
-	s.lock()
-	s.loading = false
-	s.unlock()
+	s.eng.Lock()
+	s.eng.Loading = false
+	s.eng.Unlock()
 	c.do("CONFIG SET key-load-delay 0")
 	require.Equal(t, want, got)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"byor/pkg/engine"
 	"byor/pkg/resp"
 
 	"github.com/stretchr/testify/require"
@@ -69,7 +70,7 @@ func TestHelpLikeRedis(t *testing.T) {
 		var want []string
 		for _, e := range entries(theirs.do(name + " HELP")) {
 			sub, _, _ := strings.Cut(strings.Fields(e)[0], "\n")
-			if strings.HasPrefix(e, "(no subcommand)") || strings.HasPrefix(e, upper([]byte(name))) || known[name+"|"+strings.ToLower(sub)] {
+			if strings.HasPrefix(e, "(no subcommand)") || strings.HasPrefix(e, engine.Upper([]byte(name))) || known[name+"|"+strings.ToLower(sub)] {
 				want = append(want, e)
 			}
 		}
@@ -86,10 +87,10 @@ func TestHelpLikeRedis(t *testing.T) {
 
 // The picture is the one that a real Redis drew of these samples.
 func TestLatencyGraphLikeRedis(t *testing.T) {
-	var samples []latencySample
+	var samples []engine.LatencySample
 	var labels []string
 	for i, ms := range []int64{5, 10, 80, 30, 40, 110, 100, 60, 2} {
-		samples = append(samples, latencySample{1795883507 + int64(i), ms})
+		samples = append(samples, engine.LatencySample{Unix: 1795883507 + int64(i), Ms: ms})
 		labels = append(labels, ago(9-int64(i)))
 	}
 	var b strings.Builder
@@ -110,9 +111,9 @@ func TestLatencyGraph(t *testing.T) {
 	s, addr := startServer(t, "--latency-monitor-threshold", "1")
 	c := dial(t, addr)
 	c.want("LATENCY GRAPH command", "-ERR No samples available for event 'command'")
-	s.lock()
-	s.latency.events = map[string]*latencyEvent{"command": {maxMs: 7, samples: []latencySample{{s.nowMs/1000 - 60, 3}, {s.nowMs/1000 - 3600, 5}}}}
-	s.unlock()
+	s.eng.Lock()
+	s.eng.Latency.Events = map[string]*engine.LatencyEvent{"command": {MaxMs: 7, Samples: []engine.LatencySample{{Unix: s.eng.NowMs/1000 - 60, Ms: 3}, {Unix: s.eng.NowMs/1000 - 3600, Ms: 5}}}}
+	s.eng.Unlock()
 	graph := string(c.do("LATENCY GRAPH command").Str)
 	require.True(t, strings.HasPrefix(graph, "command - high 5 ms, low 3 ms (all time high 7 ms)\n"+strings.Repeat("-", 80)+"\n"), graph)
 	require.True(t, strings.HasSuffix(graph, "\n  \n11\nmh\n"), graph)

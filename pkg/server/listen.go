@@ -85,9 +85,9 @@ func (s *Server) Listen() error {
 		closeAll(tcp)
 		return err
 	}
-	s.lock()
+	s.eng.Lock()
 	s.tcp = tcp
-	s.unlock()
+	s.eng.Unlock()
 	for _, ln := range append(unix, tcp...) {
 		go s.Serve(ln)
 	}

@@ -26,16 +26,16 @@ type loadState struct {
 // beginLoading makes commands be answered with -LOADING until endLoading. The engine's lock must be
 // held.
 func (s *Server) beginLoading(total int64) {
-	s.loading = true
-	s.progress.startSec, s.progress.total, s.progress.usedMem = s.nowMs/1000, total, 0
-	s.progress.told = s.clock()
+	s.eng.Loading = true
+	s.progress.startSec, s.progress.total, s.progress.usedMem = s.eng.NowMs/1000, total, 0
+	s.progress.told = s.eng.Clock()
 	s.progress.read.Store(0)
 	s.recalm()
 }
 
 // endLoading lets commands in. The engine's lock must be held.
 func (s *Server) endLoading() {
-	s.loading = false
+	s.eng.Loading = false
 	s.recalm()
 }
 
@@ -55,7 +55,7 @@ func (p progressReader) Read(b []byte) (int, error) {
 func (s *Server) loadProgress(read int64) {
 	l := &s.progress
 	l.read.Store(read)
-	if now := s.clock(); now.Sub(l.told) >= loadTold {
+	if now := s.eng.Clock(); now.Sub(l.told) >= loadTold {
 		l.told = now
 		s.logf(LevelNotice, "Loading: %.1f%% of %d bytes", 100*float64(read)/float64(max(l.total, 1)), l.total)
 	}
@@ -116,7 +116,7 @@ func (s *Server) rdbAux(info *rdbInfo, name, value string) {
 	case "redis-ver":
 		s.logf(LevelNotice, "Loading RDB produced by version %s", value)
 	case "ctime":
-		s.logf(LevelNotice, "RDB age %d seconds", max(0, s.clock().Unix()-n))
+		s.logf(LevelNotice, "RDB age %d seconds", max(0, s.eng.Clock().Unix()-n))
 	case "used-mem":
 		s.logf(LevelNotice, "RDB memory usage when created %.2f Mb", float64(n)/(1<<20))
 	case "aof-base":
@@ -139,20 +139,20 @@ func (s *Server) rdbAux(info *rdbInfo, name, value string) {
 // newStoreLike returns an empty store to load into. A data set takes the place of the old one only
 // when it is whole.
 func (s *Server) newStoreLike(mode store.ExpiryMode) *store.Store {
-	st := store.New(s.store.Len())
-	st.SetNow(s.nowMs)
-	st.Expiry, st.LFU = mode, s.store.LFU
+	st := store.New(s.eng.Store.Len())
+	st.SetNow(s.eng.NowMs)
+	st.Expiry, st.LFU = mode, s.eng.Store.LFU
 	return st
 }
 
 // loadRDB loads the snapshot file at start. No file is an empty data set. The engine's lock must not
 // be held.
 func (s *Server) loadRDB() error {
-	s.lock()
-	s.tick()
+	s.eng.Lock()
+	s.eng.Tick()
 	path := s.rdbFile("").path()
-	st := s.newStoreLike(s.store.Expiry)
-	s.unlock()
+	st := s.newStoreLike(s.eng.Store.Expiry)
+	s.eng.Unlock()
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -164,45 +164,45 @@ func (s *Server) loadRDB() error {
 			size = fi.Size()
 		}
 	}
-	start := s.clock()
-	s.lock()
+	start := s.eng.Clock()
+	s.eng.Lock()
 	s.beginLoading(size)
-	s.unlock()
+	s.eng.Unlock()
 	var info rdbInfo
 	if err == nil {
 		info, err = s.readRDB(progressReader{s, f}, st)
 	}
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	if err != nil { // and commands stay locked out: the server is about to end
 		s.logf(LevelWarning, "Fatal error loading the DB: %s. Exiting.", errnoText(err))
 		return err
 	}
 	s.adopt(st, info)
 	s.endLoading()
-	s.logf(LevelNotice, "DB loaded from disk: %.3f seconds", s.clock().Sub(start).Seconds())
+	s.logf(LevelNotice, "DB loaded from disk: %.3f seconds", s.eng.Clock().Sub(start).Seconds())
 	return nil
 }
 
 // adopt makes st the server's data.
 func (s *Server) adopt(st *store.Store, info rdbInfo) {
-	s.store.Adopt(st)
+	s.eng.Store.Adopt(st)
 	s.loadedKeys, s.expiredKeys = int64(info.loaded.Keys), int64(info.loaded.Expired)
-	for i := range s.store.Len() {
-		s.allReady(i)
+	for i := range s.eng.Store.Len() {
+		s.eng.AllReady(i)
 	}
 	s.restoreReplication(info)
 }
 
 // infoLoading writes INFO's fields about a loading that is under way.
 func (s *Server) infoLoading(b *strings.Builder) {
-	if !s.loading {
+	if !s.eng.Loading {
 		return
 	}
 	l := &s.progress
 	read := l.read.Load()
 	perc := 100 * float64(read) / float64(max(l.total, 1))
-	eta, elapsed := int64(1), s.nowMs/1000-l.startSec
+	eta, elapsed := int64(1), s.eng.NowMs/1000-l.startSec
 	if elapsed > 0 {
 		eta = elapsed * (l.total - read) / (read + 1)
 	}

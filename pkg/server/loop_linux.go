@@ -46,7 +46,7 @@ type loop struct {
 // loopConn is a socket of the loop. It is the session's transport and its net.Conn.
 type loopConn struct {
 	l             *loop
-	c             *Client
+	c             *client
 	fd            int
 	remote, local net.Addr
 	queued        bool // in loop.queue; guarded by the engine's lock
@@ -128,8 +128,8 @@ func (l *loop) take(conn net.Conn) bool {
 	lc := &loopConn{l: l, fd: fd, remote: conn.RemoteAddr(), local: conn.LocalAddr()}
 	syscall.SetNonblock(fd, true)
 	conn.Close()
-	l.s.lock()
-	defer l.s.unlock()
+	l.s.eng.Lock()
+	defer l.s.eng.Unlock()
 	c, refusal := l.s.accept(lc)
 	if c == nil {
 		lc.Write([]byte(refusal))
@@ -160,8 +160,8 @@ func (lc *loopConn) enqueue() {
 	lc.l.wake()
 }
 
-func (lc *loopConn) flushSoon(*Client) { lc.enqueue() }
-func (lc *loopConn) resume(*Client)    { lc.enqueue() }
+func (lc *loopConn) flushSoon(*client) { lc.enqueue() }
+func (lc *loopConn) resume(*client)    { lc.enqueue() }
 
 // run is the loop. It ends when the server has shut down and the last connection is gone.
 func (l *loop) run() {
@@ -234,7 +234,7 @@ func (l *loop) join(lc *loopConn) {
 func (l *loop) execute() bool {
 	s := l.s
 	l.published.store(&l.count)
-	s.lock()
+	s.eng.Lock()
 	l.inside = true
 	l.turns++
 	if l.woken {
@@ -257,19 +257,19 @@ func (l *loop) execute() bool {
 	for _, lc := range l.ready {
 		if !lc.gone {
 			lc.c.run()
-			lc.c.rd.Limits.Unauthenticated = !lc.c.authed
+			lc.c.rd.Limits.Unauthenticated = !lc.c.Authed
 		}
 	}
-	s.passAsync()
+	s.eng.PassOutput()
 	l.gather() // those that this turn's commands had something for
 	l.commitAt = 0
 	for _, lc := range l.ready {
-		lc.closing, lc.stuck = lc.c.closing, lc.c.blocked != nil
+		lc.closing, lc.stuck = lc.c.closing, lc.c.Blocked != nil
 		l.commitAt = max(l.commitAt, lc.c.commitAt)
 	}
 	over := s.down.closed && len(l.conns) == 0 && len(l.fresh) == 0
 	l.inside = false
-	s.mu.Unlock()
+	s.eng.Release()
 	return over
 }
 
@@ -351,10 +351,10 @@ func (l *loop) giveAway(lc *loopConn) {
 		return
 	}
 	g := newGoroutines()
-	l.s.lock()
+	l.s.eng.Lock()
 	lc.real = conn
 	c.transport = g
-	l.s.unlock()
+	l.s.eng.Unlock()
 	go handOff()
 	go func() {
 		defer l.s.serving.Done()

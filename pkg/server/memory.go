@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"byor/pkg/resp"
+	"byor/pkg/engine"
 )
 
 // What the server has in memory is counted where it comes and goes, not asked of Go's runtime: that knows
@@ -46,7 +46,6 @@ type memory struct {
 const (
 	clientOverhead = 4 << 10 // a session with its connection
 	subBytes       = 320     // a subscription, with its share of the channel
-	watchBytes     = 160     // a watched key, besides its name
 	measureStep    = 16 << 10
 )
 
@@ -89,7 +88,7 @@ func (s *Server) usage() usage {
 	u.backlog, u.uncounted = u.replication, u.aof
 	if len(s.master.Replicas()) > 0 {
 		for _, c := range s.clients {
-			if c.has(flagReplica) {
+			if c.Has(engine.ModeReplica) {
 				u.replicas += c.counted
 			}
 		}
@@ -102,15 +101,15 @@ func (s *Server) usage() usage {
 	u.normal += s.clientMem.n + s.sharedMem.Load()
 	u.overhead = s.memory.startup + u.normal + u.replicas + u.backlog + u.aof
 	keys := int64(0)
-	for i := range s.store.Len() {
-		if db := s.store.DB(i); db.Len() > 0 {
+	for i := range s.eng.Store.Len() {
+		if db := s.eng.Store.DB(i); db.Len() > 0 {
 			d := dbUsage{int64(i), db.TableBytes(), db.ExpiresBytes()}
 			u.dbs = append(u.dbs, d)
 			u.overhead += d.main + d.expires
 			keys += d.main
 		}
 	}
-	u.dataset = max(0, s.store.MemBytes()-keys)
+	u.dataset = max(0, s.eng.Store.MemBytes()-keys)
 	u.total = u.overhead + u.dataset
 	return u
 }
@@ -121,14 +120,14 @@ func (s *Server) usedMemory() int64 { return s.usage().total }
 // countedMemory is what maxmemory limits: without what replicas and the append-only file wait for, which
 // grows by the very deletions that are to make room.
 func (s *Server) countedMemory() int64 {
-	return s.store.MemBytes() + s.clientMem.n + s.sharedMem.Load() + s.memory.rest
+	return s.eng.Store.MemBytes() + s.clientMem.n + s.sharedMem.Load() + s.memory.rest
 }
 
 // measure brings what the server counts for the client up to date, if that has changed by at least so much.
 // output is what its output side takes.
-func (c *Client) measure(output, step int64) {
-	in := int64(c.querySize) + c.keptMem + c.queueMem
-	n := clientOverhead + in + output + int64(c.subs.count())*subBytes + c.watchMem
+func (c *client) measure(output, step int64) {
+	in := int64(c.querySize) + c.keptMem + c.QueueMem
+	n := clientOverhead + in + output + int64(c.Subs.Count())*subBytes + c.WatchMem
 	if d := n - c.counted; d >= step || d <= -step {
 		c.counted, c.countedIn = n, in
 		c.s.clientMem.add(d)
@@ -136,7 +135,7 @@ func (c *Client) measure(output, step int64) {
 }
 
 // measureNow is measure for who does not know of the output.
-func (c *Client) measureNow() {
+func (c *client) measureNow() {
 	c.outMu.Lock()
 	out := c.ownOutput()
 	c.outMu.Unlock()
@@ -158,8 +157,8 @@ func (s *Server) measureClients() {
 func (s *Server) sampleMemory() {
 	s.measureClients()
 	u := s.usage()
-	s.memory.rest = u.total - u.uncounted - s.store.MemBytes() - s.clientMem.n - s.sharedMem.Load()
-	high := u.total + max(s.store.TakePeak()-s.store.MemBytes(), 0) // what came and went since the last look
+	s.memory.rest = u.total - u.uncounted - s.eng.Store.MemBytes() - s.clientMem.n - s.sharedMem.Load()
+	high := u.total + max(s.eng.Store.TakePeak()-s.eng.Store.MemBytes(), 0) // what came and went since the last look
 	high = max(high, u.total+s.clientMem.takePeak()-s.clientMem.n)
 	s.stats.peakMem = max(s.stats.peakMem, high)
 	s.memory.high = max(s.memory.high, high)
@@ -185,10 +184,10 @@ func (s *Server) giveBack(used int64) {
 	go func() {
 		freeMemory(used)
 		took := time.Since(now)
-		s.lock()
+		s.eng.Lock()
 		s.memory.freeing = false
 		s.memory.freeNot = time.Now().Add(min(max(time.Second, 4*took), 10*time.Second))
-		s.unlock()
+		s.eng.Unlock()
 	}()
 }
 
@@ -201,63 +200,23 @@ func freeMemory(used int64) {
 	}
 }
 
-func cmdMemoryPurge(c *Client) {
+func cmdMemoryPurge(c *client) {
 	s, used := c.s, c.s.usedMemory()
-	if !c.mayBlock() {
+	if !c.MayBlock() {
 		freeMemory(used)
-		c.w.OK()
+		c.Reply.OK()
 		return
 	}
-	done := func(c *Client) { c.w.OK() }
-	c.block(blocking{expire: done}, nil)
-	b := c.blocked
+	done := func(c *engine.Call) { c.Reply.OK() }
+	c.Block(engine.Wait{Expire: done}, nil)
+	b := c.Blocked
 	go func() {
 		freeMemory(used)
-		s.lock()
-		defer s.unlock()
-		if s.clients[c.id] == c && c.blocked == b {
-			s.tick()
-			s.endWait(c, func() { done(c) })
+		s.eng.Lock()
+		defer s.eng.Unlock()
+		if s.clients[c.ID] == c && c.Blocked == b {
+			s.eng.Tick()
+			s.eng.EndWait(&c.Session, func() { done(&c.Call) })
 		}
 	}()
 }
-
-// takes reports whether a handler may make argument i a value, or a part of one, instead of a copy: it has
-// memory of its own, and nobody writes there.
-func (c *Client) takes(arg []byte) bool {
-	if len(arg) < resp.LargeBulk {
-		return false
-	}
-	if c.has(flagInExec) { // see keepArgs
-		return cap(arg) == len(arg)
-	}
-	return c.rd != nil && c.rd.Take(arg)
-}
-
-// keepArgs returns arguments that stay when the client's input is read on: copies, but for large ones,
-// which are taken. Each large one has memory of its own.
-func (c *Client) keepArgs(args [][]byte) [][]byte {
-	n := 0
-	for _, a := range args {
-		if len(a) < resp.LargeBulk {
-			n += len(a)
-		}
-	}
-	small := make([]byte, 0, n)
-	kept := make([][]byte, len(args))
-	for i, a := range args {
-		switch {
-		case len(a) < resp.LargeBulk:
-			small = append(small, a...)
-			kept[i] = small[len(small)-len(a) : len(small) : len(small)]
-		case c.rd != nil && c.rd.Take(a):
-			kept[i] = a
-		default:
-			kept[i] = append(make([]byte, 0, len(a)), a...)[:len(a):len(a)]
-		}
-	}
-	return kept
-}
-
-// argsMem returns the memory of arguments that were kept.
-func argsMem(args [][]byte) int64 { return int64(argBytes(args) + 24*len(args) + 32) }

@@ -59,8 +59,8 @@ func atoi(t *testing.T, s string) int64 {
 func eventuallyUsed(t *testing.T, s *Server, want, delta int64) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		s.lock()
-		defer s.unlock()
+		s.eng.Lock()
+		defer s.eng.Unlock()
 		n := s.usedMemory()
 		return n > want-delta && n < want+delta
 	}, time.Minute, 5*time.Millisecond)
@@ -71,22 +71,22 @@ func TestMemoryOfWhatIsGoneIsGivenBack(t *testing.T) {
 	s, addr := startServer(t)
 	c := dial(t, addr)
 	given := func() (at time.Time) {
-		s.lock()
-		defer s.unlock()
+		s.eng.Lock()
+		defer s.eng.Unlock()
 		return s.memory.freeNot
 	}
 	for _, end := range []string{"DEL bb", "FLUSHALL", "UNLINK bb", "SET bb 1", "RENAME other bb", "PEXPIRE bb -1"} {
-		s.lock()
+		s.eng.Lock()
 		s.memory.freeNot = time.Time{}
-		s.unlock()
+		s.eng.Unlock()
 		c.want("SET other 1", "+OK")
 		c.want("SETBIT bb 536870911 1", ":0")
 		c.do(end)
 		require.Eventually(t, func() bool { return !given().IsZero() }, time.Minute, 5*time.Millisecond, end)
 	}
-	s.lock()
+	s.eng.Lock()
 	s.memory.freeNot = time.Now().Add(time.Hour)
-	s.unlock()
+	s.eng.Unlock()
 	c.want("SETBIT bb 1073741823 1", ":0")
 	held := heap().resident()
 	require.Greater(t, held, int64(128<<20))
@@ -106,8 +106,8 @@ func TestMaxmemoryCountsClientBuffers(t *testing.T) {
 		c := dial(t, addr)
 		c.want("SET v "+strings.Repeat("v", 20<<20), "+OK")
 		counted := func() int64 {
-			s.lock()
-			defer s.unlock()
+			s.eng.Lock()
+			defer s.eng.Unlock()
 			return s.countedMemory()
 		}
 		before := counted()
@@ -137,10 +137,10 @@ func TestMaxmemoryDoesNotCountReplicas(t *testing.T) {
 	for range 30 {
 		c.want("SET k "+value, "+OK")
 	}
-	s.lock()
+	s.eng.Lock()
 	s.sampleMemory()
 	u, counted := s.usage(), s.countedMemory()
-	s.unlock()
+	s.eng.Unlock()
 	require.Greater(t, u.uncounted, int64(5<<20))
 	require.Greater(t, u.replicas, u.uncounted)
 	require.Less(t, counted, u.total-u.uncounted+1<<20)

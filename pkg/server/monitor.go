@@ -1,50 +1,55 @@
 package server
 
 import (
+	"byor/pkg/engine"
 	"fmt"
-	"slices"
 )
 
 func init() {
-	register("server", []Command{
-		{Name: "monitor", Arity: 1, Flags: Admin | NoScript | Loading | Stale, Handler: cmdMonitor},
+	engine.Register("server", []engine.Command{
+		{Name: "monitor", Arity: 1, Flags: engine.Admin | engine.NoScript | engine.Loading | engine.Stale, Handler: by(cmdMonitor)},
 	})
 }
 
-func cmdMonitor(c *Client) {
-	if c.has(flagInExec) {
-		c.fail("ERR MONITOR isn't allowed for DENY BLOCKING client")
+func cmdMonitor(c *client) {
+	if c.Has(engine.ModeExec) {
+		c.Fail("ERR MONITOR isn't allowed for DENY BLOCKING client")
 		return
 	}
-	if !c.has(flagMonitor) {
-		c.flags |= flagMonitor
+	if !c.Has(engine.ModeMonitor) {
+		c.Mode |= engine.ModeMonitor
 		c.s.monitors = append(c.s.monitors, c)
+		c.s.eng.Observe = c.s.feedMonitors
 	}
-	c.w.OK()
+	c.Reply.OK()
 }
 
-func (s *Server) removeMonitor(c *Client) {
-	if !c.has(flagMonitor) {
+func (s *Server) removeMonitor(c *client) {
+	if !c.Has(engine.ModeMonitor) {
 		return
 	}
-	c.flags &^= flagMonitor
+	c.Mode &^= engine.ModeMonitor
 	for i, m := range s.monitors {
 		if m == c {
 			s.monitors = append(s.monitors[:i:i], s.monitors[i+1:]...)
-			return
+			break
 		}
+	}
+	if len(s.monitors) == 0 {
+		s.eng.Observe = nil
 	}
 }
 
 // feedMonitors shows the command that has just run to the clients that asked for it.
-func (s *Server) feedMonitors(c *Client, args [][]byte) {
-	addr := c.addr
+func (s *Server) feedMonitors(session *engine.Session, args [][]byte) {
+	c := clientOf(session)
+	addr := c.Addr
 	if c.unix {
 		addr = "unix:" + s.cfg.UnixSocket
 	}
-	now := s.clock()
-	line := fmt.Appendf(nil, "+%d.%06d [%d %s]", now.Unix(), now.Nanosecond()/1000, c.db.ID(), addr)
-	for _, a := range c.shown(args) {
+	now := s.eng.Clock()
+	line := fmt.Appendf(nil, "+%d.%06d [%d %s]", now.Unix(), now.Nanosecond()/1000, c.DB.ID(), addr)
+	for _, a := range c.Shown(args) {
 		line = append(append(line, ' '), quote(a)...)
 	}
 	line = append(line, '\r', '\n')
@@ -53,28 +58,13 @@ func (s *Server) feedMonitors(c *Client, args [][]byte) {
 		if m.closing != staysOpen {
 			continue
 		}
-		if len(line) >= shareFrom && s.running != m {
+		if len(line) >= shareFrom && !m.runs() {
 			m.share(shared)
 			continue
 		}
 		w, _ := m.beginPush()
 		w.Raw(line)
 	}
-}
-
-// hide keeps arguments of the running command, such as passwords, out of MONITOR and the slow log.
-func (c *Client) hide(args ...int) { c.secrets = append(c.secrets, args...) }
-
-// shown returns the arguments without those that hide was told of.
-func (c *Client) shown(args [][]byte) [][]byte {
-	if len(c.secrets) == 0 {
-		return args
-	}
-	args = slices.Clone(args)
-	for _, i := range c.secrets {
-		args[i] = []byte("(redacted)")
-	}
-	return args
 }
 
 // quote prints bytes as redis-cli and Redis's logs do.

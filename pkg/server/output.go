@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"byor/pkg/engine"
 	"byor/pkg/pubsub"
 	"byor/pkg/resp"
 )
@@ -81,8 +82,8 @@ type outgoing struct {
 }
 
 // handOver passes what was replied so far to the output side. The engine's lock must be held.
-func (c *Client) handOver() {
-	if len(c.w.Buf) == 0 && len(c.staged) == 0 && !c.tooMuch {
+func (c *client) handOver() {
+	if len(c.Reply.Buf) == 0 && len(c.staged) == 0 && !c.tooMuch {
 		return
 	}
 	if c.tooMuch {
@@ -92,25 +93,25 @@ func (c *Client) handOver() {
 		c.unstage()
 		return
 	}
-	c.outPeak = max(c.outPeak, min(len(c.w.Buf), outBlock))
+	c.outPeak = max(c.outPeak, min(len(c.Reply.Buf), outBlock))
 	c.outMu.Lock()
 	if len(c.staged) > 0 {
 		c.queueStaged()
 	}
-	switch n := len(c.out) + len(c.w.Buf); {
+	switch n := len(c.out) + len(c.Reply.Buf); {
 	case len(c.out) == 0:
-		c.out, c.w.Buf = c.w.Buf, c.out[:0]
+		c.out, c.Reply.Buf = c.Reply.Buf, c.out[:0]
 	case n <= outBlock:
 		if n > cap(c.out) && c.first < len(c.blocks) { // the peer is behind: it will be full
 			c.out = append(make([]byte, 0, outBlock), c.out...)
 		}
-		c.out = append(c.out, c.w.Buf...)
-		c.w.Buf = c.w.Buf[:0]
+		c.out = append(c.out, c.Reply.Buf...)
+		c.Reply.Buf = c.Reply.Buf[:0]
 	default:
-		c.w.Buf, c.out = c.seal(c.out), c.w.Buf
+		c.Reply.Buf, c.out = c.seal(c.out), c.Reply.Buf
 	}
-	if cap(c.w.Buf) > keepOut {
-		c.w.Buf = nil
+	if cap(c.Reply.Buf) > keepOut {
+		c.Reply.Buf = nil
 	}
 	c.commitAt = c.s.aofEnd
 	waits := c.waiting()
@@ -124,7 +125,7 @@ func (c *Client) handOver() {
 }
 
 // seal makes b the last of the blocks, and returns what can be filled in its place. outMu must be held.
-func (c *Client) seal(b []byte) (spare []byte) {
+func (c *client) seal(b []byte) (spare []byte) {
 	if len(b) == 0 {
 		return b
 	}
@@ -142,7 +143,7 @@ func fit(b []byte) (fitting, spare []byte) {
 	return b, nil
 }
 
-func (c *Client) addBlock(b block) {
+func (c *client) addBlock(b block) {
 	if c.first > 64 && c.first > len(c.blocks)/2 {
 		n := copy(c.blocks, c.blocks[c.first:])
 		clear(c.blocks[n:])
@@ -156,7 +157,7 @@ func (c *Client) addBlock(b block) {
 }
 
 // queueStaged moves what was staged behind what waits already.
-func (c *Client) queueStaged() {
+func (c *client) queueStaged() {
 	if len(c.out) > 0 {
 		c.out = c.seal(c.out)
 	}
@@ -168,20 +169,20 @@ func (c *Client) queueStaged() {
 }
 
 // unstage forgets what was not handed over yet. The engine's lock must be held.
-func (c *Client) unstage() {
+func (c *client) unstage() {
 	for _, b := range c.staged {
 		if b.shared != nil {
 			b.shared.leave()
 		}
 	}
 	c.staged, c.stagedBytes = nil, 0
-	if c.s.running != c { // else the command that runs knows its place in the buffer: handOver forgets it
-		c.w.Buf = nil
+	if !c.runs() { // else the command that runs knows its place in the buffer: handOver forgets it
+		c.Reply.Buf = nil
 	}
 }
 
 // drop forgets what waits to be written, for good. The engine's lock must be held.
-func (c *Client) drop() {
+func (c *client) drop() {
 	c.unstage()
 	c.outMu.Lock()
 	defer c.outMu.Unlock()
@@ -200,7 +201,7 @@ func (c *Client) drop() {
 }
 
 // wrote lets go of wbuf, which was written, or keeps it to be filled again. outMu must be held.
-func (c *Client) wrote() {
+func (c *client) wrote() {
 	if c.wshared != nil || cap(c.wbuf) > keepOut {
 		c.forgetWritten()
 		return
@@ -208,7 +209,7 @@ func (c *Client) wrote() {
 	c.wbuf, c.written = c.wbuf[:0], 0
 }
 
-func (c *Client) forgetWritten() {
+func (c *client) forgetWritten() {
 	if c.wshared != nil {
 		c.wshared.leave()
 	}
@@ -217,7 +218,7 @@ func (c *Client) forgetWritten() {
 
 // advance makes wbuf the next piece to write, when all of it is written, and reports whether there is
 // something to write. outMu must be held.
-func (c *Client) advance() bool {
+func (c *client) advance() bool {
 	if c.written < len(c.wbuf) {
 		return true
 	}
@@ -262,7 +263,7 @@ func (w *unsent) add(n int) {
 }
 
 // waiting returns what waits to be written. outMu must be held.
-func (c *Client) waiting() (w unsent) {
+func (c *client) waiting() (w unsent) {
 	w.add(len(c.out))
 	w.add(len(c.wbuf) - c.written)
 	n := int64(len(c.blocks) - c.first)
@@ -272,17 +273,17 @@ func (c *Client) waiting() (w unsent) {
 }
 
 // outputBytes returns how much waits to be written.
-func (c *Client) outputBytes() int64 {
+func (c *client) outputBytes() int64 {
 	w, _ := c.waits()
 	return w.bytes()
 }
 
 // waits returns what waits to be written, and the size of the buffers for what is not a block. The engine's
 // lock must be held.
-func (c *Client) waits() (w unsent, room int) {
+func (c *client) waits() (w unsent, room int) {
 	c.outMu.Lock()
 	defer c.outMu.Unlock()
-	room = cap(c.w.Buf)
+	room = cap(c.Reply.Buf)
 	for _, b := range [][]byte{c.out, c.wbuf} {
 		if len(b) <= outBlock {
 			room += cap(b)
@@ -292,8 +293,8 @@ func (c *Client) waits() (w unsent, room int) {
 }
 
 // ownOutput returns the memory that the output side has for this client alone. outMu must be held.
-func (c *Client) ownOutput() int64 {
-	n := int64(cap(c.out)+cap(c.w.Buf)) + c.ownBytes + int64(cap(c.blocks))*blockOverhead
+func (c *client) ownOutput() int64 {
+	n := int64(cap(c.out)+cap(c.Reply.Buf)) + c.ownBytes + int64(cap(c.blocks))*blockOverhead
 	if c.wshared == nil {
 		n += int64(cap(c.wbuf))
 	}
@@ -302,8 +303,8 @@ func (c *Client) ownOutput() int64 {
 
 // share queues a block that other clients get as well. The engine's lock must be held, and the client must
 // not be the one whose commands run.
-func (c *Client) share(sb *sharedBytes) {
-	c.s.queueAsync(c)
+func (c *client) share(sb *sharedBytes) {
+	c.s.eng.Wake(&c.Session)
 	if c.stageBuf(); c.tooMuch {
 		return
 	}
@@ -314,16 +315,16 @@ func (c *Client) share(sb *sharedBytes) {
 }
 
 // stageBuf stages what is in w.Buf. The client must not be the one whose commands run.
-func (c *Client) stageBuf() {
-	if len(c.w.Buf) == 0 {
+func (c *client) stageBuf() {
+	if len(c.Reply.Buf) == 0 {
 		return
 	}
-	b, spare := fit(c.w.Buf)
-	c.w.Buf = spare
+	b, spare := fit(c.Reply.Buf)
+	c.Reply.Buf = spare
 	c.stage(block{b: b})
 }
 
-func (c *Client) stage(b block) {
+func (c *client) stage(b block) {
 	if c.tooMuch {
 		return
 	}
@@ -342,13 +343,13 @@ func (c *Client) stage(b block) {
 
 // holdReply keeps the reply of a transaction from growing past the client's limit: nothing of it would be
 // sent. mark is where it began in w.Buf. The engine's lock must be held.
-func (c *Client) holdReply(mark int) {
-	if len(c.w.Buf) <= maxBatchReply {
+func (c *client) holdReply(mark int) {
+	if len(c.Reply.Buf) <= maxBatchReply {
 		return
 	}
-	c.checkOutputLimit(c.waited+int64(len(c.w.Buf)), time.Time{})
+	c.checkOutputLimit(c.waited+int64(len(c.Reply.Buf)), time.Time{})
 	if c.closing == closeNow {
-		c.w.Buf = append([]byte{}, c.w.Buf[:mark]...)
+		c.Reply.Buf = append([]byte{}, c.Reply.Buf[:mark]...)
 	}
 }
 
@@ -377,11 +378,11 @@ func (s *Server) encoded(m pubsub.Message, proto int) *sharedBytes {
 func (s *Server) forgetEncoded() { s.messages = messageCache{} }
 
 // outputClass returns the index of the client's class in client-output-buffer-limit.
-func (c *Client) outputClass() int {
+func (c *client) outputClass() int {
 	switch {
-	case c.has(flagReplica):
+	case c.Has(engine.ModeReplica):
 		return classReplica
-	case c.subs.count() > 0:
+	case c.Subs.Count() > 0:
 		return classPubSub
 	}
 	return classNormal
@@ -389,7 +390,7 @@ func (c *Client) outputClass() int {
 
 // checkOutputLimit closes a client that does not read what it is sent. size is what waits to be written;
 // a zero now is read from the clock where it matters.
-func (c *Client) checkOutputLimit(size int64, now time.Time) {
+func (c *client) checkOutputLimit(size int64, now time.Time) {
 	lim := c.s.cfg.OutputLimits[c.outputClass()]
 	over := lim.Hard > 0 && size > lim.Hard
 	if lim.Soft > 0 && size > lim.Soft {
@@ -409,7 +410,7 @@ func (c *Client) checkOutputLimit(size int64, now time.Time) {
 }
 
 // endSlow ends a session that does not read what it is sent.
-func (c *Client) endSlow() {
+func (c *client) endSlow() {
 	if c.closing != closeNow && c.transport != nil {
 		c.s.logf(LevelWarning, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", c.describe())
 		c.s.stats.outputLimitDisconnections++
@@ -434,7 +435,7 @@ const flushPiece = 1 << 20
 // flush writes what was handed over. Several goroutines may call it: one of them writes, the
 // others leave their bytes to it. It waits for the append-only file first when the policy asks
 // for that. The engine's lock must not be held.
-func (c *Client) flush() error {
+func (c *client) flush() error {
 	c.outMu.Lock()
 	defer c.outMu.Unlock()
 	if c.writing {
@@ -465,7 +466,7 @@ func (c *Client) flush() error {
 
 // flushAll is flush that also waits for another goroutine that is writing: when it returns, what was
 // handed over before has been written.
-func (c *Client) flushAll() error {
+func (c *client) flushAll() error {
 	c.outMu.Lock()
 	for c.writing {
 		c.outIdle.Wait()

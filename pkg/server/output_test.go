@@ -32,9 +32,9 @@ func (c *testConn) rest() int {
 }
 
 // clientsNamed returns the sessions whose name is the given one.
-func (s *Server) clientsNamed(name string) (cs []*Client) {
+func (s *Server) clientsNamed(name string) (cs []*client) {
 	for _, c := range s.sortedClients() {
-		if c.name == name {
+		if c.Name == name {
 			cs = append(cs, c)
 		}
 	}
@@ -61,7 +61,7 @@ func TestSlowSubscribersShareMessages(t *testing.T) {
 			pub.send("PUBLISH", "ch", payload)
 			require.Equal(t, ":20", show(pub.read()))
 		}
-		s.lock()
+		s.eng.Lock()
 		each := int64(0)
 		for _, c := range s.clientsNamed("sub") {
 			c.measureNow()
@@ -69,7 +69,7 @@ func TestSlowSubscribersShareMessages(t *testing.T) {
 			each += w.omem
 		}
 		shared, used := s.sharedMem.Load(), s.usedMemory()-s.memory.startup
-		s.unlock()
+		s.eng.Unlock()
 		require.Positive(t, shared)
 		require.LessOrEqual(t, shared, int64(3*n*(size+100)), "one for each protocol, and MONITOR's lines")
 		require.Greater(t, each, 2*shared)
@@ -165,8 +165,8 @@ func TestNothingIsSentOverTheHardLimit(t *testing.T) {
 		}
 		pub.do("EXEC")
 		require.Equal(t, 1000, len(sub.read().Elems[2].Str), "what is below the limit comes")
-		s.lock()
-		defer s.unlock()
+		s.eng.Lock()
+		defer s.eng.Unlock()
 		require.EqualValues(t, 3, s.stats.outputLimitDisconnections)
 		require.Zero(t, s.sharedMem.Load())
 	})
@@ -243,8 +243,8 @@ func TestClientListOfOneThatDoesNotRead(t *testing.T) {
 		require.Equal(t, "+OK", show(c.read()))
 		c.send("GET", "v")
 		state := func() (w unsent, counted int64) {
-			s.lock()
-			defer s.unlock()
+			s.eng.Lock()
+			defer s.eng.Unlock()
 			slow := s.clientsNamed("slow")[0]
 			slow.measureNow()
 			w, _ = slow.waits()
@@ -303,8 +303,8 @@ func TestLargeValuesAreTheirOwn(t *testing.T) {
 		check()
 		c.want("DEBUG LOADAOF", "+OK")
 		check()
-		s.lock()
-		defer s.unlock()
+		s.eng.Lock()
+		defer s.eng.Unlock()
 		require.Less(t, s.clientMem.n, int64(2<<20), "the connection holds nothing of it")
 	})
 }

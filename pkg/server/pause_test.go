@@ -105,9 +105,9 @@ func TestPausedReplicaHoldsItsMasterBack(t *testing.T) {
 		master.want("WAIT 1 200", ":0")
 		var link *following
 		if addr == ours {
-			s.lock()
+			s.eng.Lock()
 			link = s.following
-			s.unlock()
+			s.eng.Unlock()
 		}
 		r.want("REPLICAOF NO ONE", "+OK")
 		r.want("CLIENT UNPAUSE", "+OK")

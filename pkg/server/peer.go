@@ -38,7 +38,7 @@ const (
 )
 
 // meet notes what the connection of a new session knows. Connections may be wrapped (Options.Wrap).
-func (c *Client) meet(conn net.Conn) {
+func (c *client) meet(conn net.Conn) {
 	for {
 		if g, ok := conn.(guardedConn); ok {
 			c.guard = g
@@ -58,7 +58,7 @@ func (c *Client) meet(conn net.Conn) {
 }
 
 // end asks for the session to end at once, and tells its connection why. The engine's lock must be held.
-func (s *Server) end(c *Client, why EndReason) {
+func (s *Server) end(c *client, why EndReason) {
 	if c.told != nil && c.closing != closeNow {
 		c.told.Ended(why)
 	}
@@ -67,11 +67,11 @@ func (s *Server) end(c *Client, why EndReason) {
 
 // reservedChannel replies an error and reports true when the channel is not the client's to publish on. What
 // comes from a master or a file was checked where it came from.
-func (c *Client) reservedChannel(channel []byte) bool {
+func (c *client) reservedChannel(channel []byte) bool {
 	prefix := c.s.reserved
-	if prefix == "" || c.owner || c.trusted() || !bytes.HasPrefix(channel, []byte(prefix)) {
+	if prefix == "" || c.owner || c.Trusted() || !bytes.HasPrefix(channel, []byte(prefix)) {
 		return false
 	}
-	c.fail("NOPERM channels that begin with '" + prefix + "' are the server's own")
+	c.Fail("NOPERM channels that begin with '" + prefix + "' are the server's own")
 	return true
 }

@@ -28,9 +28,9 @@ func (s *Server) diskError() string {
 // load loads the data set at start: from the append-only file where that is on, and then from
 // nothing else, or from the snapshot. The server has been answering -LOADING since New.
 func (s *Server) load() error {
-	s.lock()
+	s.eng.Lock()
 	fromAOF := s.cfg.AppendOnly
-	s.unlock()
+	s.eng.Unlock()
 	load := s.loadRDB
 	if fromAOF {
 		load = s.loadAOF
@@ -38,8 +38,8 @@ func (s *Server) load() error {
 	if err := load(); err != nil {
 		return err
 	}
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	s.endLoading()
 	return nil
 }
@@ -62,7 +62,7 @@ func (s *Server) finalSave(mode ShutdownMode) error {
 }
 
 func (s *Server) infoPersistence(b *strings.Builder) {
-	fields(b, "loading", btoi(s.loading), "async_loading", 0)
+	fields(b, "loading", btoi(s.eng.Loading), "async_loading", 0)
 	s.infoRDB(b)
 	s.infoAOF(b)
 	s.infoLoading(b)

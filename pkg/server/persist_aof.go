@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"byor/pkg/aof"
+	"byor/pkg/engine"
 )
 
 // The append-only file, as the engine sees it. Under the lock, endUnit appends the bytes of a unit
@@ -16,8 +17,8 @@ import (
 // a power cut is about to take back.
 
 func init() {
-	register("server", []Command{
-		{Name: "bgrewriteaof", Arity: 1, Flags: Admin | NoScript | NoAsyncLoading, Handler: cmdBgrewriteaof},
+	engine.Register("server", []engine.Command{
+		{Name: "bgrewriteaof", Arity: 1, Flags: engine.Admin | engine.NoScript | engine.NoAsyncLoading, Handler: by(cmdBgrewriteaof)},
 	})
 }
 
@@ -26,7 +27,7 @@ func init() {
 type aofState struct {
 	aof       atomic.Pointer[openAOF] // nil while appendonly is no
 	aofEnd    int64                   // offset behind the last byte appended
-	aofStream stream
+	aofStream engine.Listener
 	aofErr    error // why the latest write or sync failed, nil once one has worked
 	aofIncr   int64 // number of the last increment of a log that was closed
 	aofTS     int64 // Unix seconds of the latest #TS: annotation
@@ -47,7 +48,8 @@ type openAOF struct {
 }
 
 func (s *Server) initAOF() {
-	s.aofStream.selected = -1
+	s.aofStream = engine.Listener{To: engine.ToAOF, Wants: s.aofOn, Take: s.appendAOF, Selected: -1}
+	s.eng.Listen(&s.aofStream)
 	s.rewriteTookSec = -1
 }
 
@@ -67,7 +69,7 @@ func (s *Server) aofOptions() aof.Options {
 
 // setAOF makes effects go to the log from now on; nil stops them.
 func (s *Server) setAOF(log *aof.Log) {
-	s.aofStream.selected, s.aofTS, s.aofErr = -1, 0, nil
+	s.aofStream.Selected, s.aofTS, s.aofErr = -1, 0, nil
 	if log == nil {
 		s.aof.Store(nil)
 	} else {
@@ -79,7 +81,7 @@ func (s *Server) setAOF(log *aof.Log) {
 // appendAOF appends the bytes of a unit.
 func (s *Server) appendAOF(b []byte) {
 	log := s.aof.Load()
-	if now := s.nowMs / 1000; s.cfg.AOFTimestampEnabled && now > s.aofTS {
+	if now := s.eng.NowMs / 1000; s.cfg.AOFTimestampEnabled && now > s.aofTS {
 		s.aofTS = now
 		log.Append([]byte("#TS:" + itoa(now) + "\r\n"))
 	}
@@ -97,9 +99,9 @@ func (s *Server) commitAOF(at int64) {
 	if log.Commit(at-log.base) == nil {
 		return
 	}
-	s.lock()
+	s.eng.Lock()
 	s.checkAOF() // from now on writes are refused, or it is the end
-	s.unlock()
+	s.eng.Unlock()
 }
 
 // checkAOF notes whether the log can write, and ends the process when it never will again under
@@ -134,10 +136,10 @@ func (s *Server) startAOF() error {
 	s.setAOF(log)
 	s.configureAOF()
 	switch {
-	case s.frozen > 0:
+	case s.eng.Frozen():
 		s.rewriteScheduled = true
 		s.logf(LevelWarning, "AOF was enabled during a transaction. An AOF background was scheduled to start when possible.")
-	case s.snapshotting():
+	case s.eng.Snapshotting():
 		s.rewriteScheduled = true
 		s.logf(LevelWarning, "AOF was enabled but there is already another background operation. An AOF background was scheduled to start when possible.")
 	default:
@@ -175,7 +177,7 @@ func (s *Server) configureAOF() {
 	o := s.aofOptions()
 	log.SetPolicy(o.Policy)
 	log.SetPlainBase(o.PlainBase)
-	log.HoldSync(s.cfg.NoFsyncOnRewrite && s.snapshotting())
+	log.HoldSync(s.cfg.NoFsyncOnRewrite && s.eng.Snapshotting())
 }
 
 // aofFinal is what the server's end means for the log: a rewrite is given up, since the files are
@@ -218,7 +220,7 @@ func (s *Server) infoAOF(b *strings.Builder) {
 	}
 	currentSec := int64(-1)
 	if s.rewrite != nil {
-		currentSec = s.nowMs/1000 - s.rewrite.startSec
+		currentSec = s.eng.NowMs/1000 - s.rewrite.startSec
 	}
 	fields(b, "aof_enabled", btoi(log != nil), "aof_rewrite_in_progress", btoi(s.rewrite != nil),
 		"aof_rewrite_scheduled", btoi(s.rewriteScheduled), "aof_last_rewrite_time_sec", s.rewriteTookSec,

@@ -10,21 +10,22 @@ import (
 	"strings"
 	"sync"
 
+	"byor/pkg/engine"
 	"byor/pkg/rdb"
 	"byor/pkg/store"
 )
 
 func init() {
-	register("server", []Command{
-		{Name: "save", Arity: 1, Flags: Admin | NoScript | NoAsyncLoading | NoMulti, Handler: cmdSave},
-		{Name: "bgsave", Arity: -1, Flags: Admin | NoScript | NoAsyncLoading, Handler: cmdBgsave},
-		{Name: "lastsave", Arity: 1, Flags: Loading | Stale | Fast, Handler: cmdLastsave},
+	engine.Register("server", []engine.Command{
+		{Name: "save", Arity: 1, Flags: engine.Admin | engine.NoScript | engine.NoAsyncLoading | engine.NoMulti, Handler: by(cmdSave)},
+		{Name: "bgsave", Arity: -1, Flags: engine.Admin | engine.NoScript | engine.NoAsyncLoading, Handler: by(cmdBgsave)},
+		{Name: "lastsave", Arity: 1, Flags: engine.Loading | engine.Stale | engine.Fast, Handler: by(cmdLastsave)},
 	})
 }
 
 // rdbState is what the server knows of its snapshot file. Guarded by the engine's lock.
 type rdbState struct {
-	snap *snapshot // under way, for whatever purpose
+	snap *engine.Snapshot // under way, for whatever purpose
 
 	bgsave          *bgsave // under way
 	bgsaveScheduled bool
@@ -45,7 +46,7 @@ const errBgsave = "MISCONF Redis is configured to save RDB snapshots, but it's c
 	"if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error."
 
 func (s *Server) initRDB() {
-	s.lastSaveSec = s.started.Unix()
+	s.lastSaveSec = s.eng.Started.Unix()
 	s.bgsaveTookSec = -1
 }
 
@@ -73,14 +74,14 @@ type rdbSink struct {
 // Call open before the first flush.
 func (s *Server) newRDBSink(aofBase bool) *rdbSink {
 	aux := [][2]string{
-		{"redis-ver", redisVersion}, {"redis-bits", "64"}, {"ctime", itoa(s.nowMs / 1000)}, {"used-mem", itoa(s.usedMemory())},
+		{"redis-ver", redisVersion}, {"redis-bits", "64"}, {"ctime", itoa(s.eng.NowMs / 1000)}, {"used-mem", itoa(s.usedMemory())},
 	}
 	aux = append(aux, s.replicationAux()...)
 	aux = append(aux, [2]string{"aof-base", itoa(btoi(aofBase))})
 	k := &rdbSink{current: new(rdb.Batch), aside: new(rdb.Batch), aux: aux,
 		compression: s.cfg.RDBCompression, checksum: s.cfg.RDBChecksum}
 	switch {
-	case s.lfu():
+	case s.eng.Settings.LFU():
 		k.hint = func(e *store.SnapshotEntry) rdb.Hint { return rdb.Freq(e.Freq) }
 	case strings.HasSuffix(s.cfg.MaxMemoryPolicy, "-lru"):
 		k.hint = func(e *store.SnapshotEntry) rdb.Hint { return rdb.Idle(e.IdleSec) }
@@ -97,14 +98,14 @@ func (k *rdbSink) open(w io.Writer) {
 	}
 }
 
-func (k *rdbSink) begin(dbs []store.SnapshotDB) {
+func (k *rdbSink) Begin(dbs []store.SnapshotDB) {
 	for _, db := range dbs {
 		k.current.SelectDB(db.ID)
 		k.current.Resize(db.Keys, db.Expires)
 	}
 }
 
-func (k *rdbSink) add(e store.SnapshotEntry) {
+func (k *rdbSink) Add(e store.SnapshotEntry) {
 	k.current.SelectDB(e.DB)
 	if k.hint != nil {
 		k.current.Entry(e.Key, e.Value, e.ExpireMs, k.hint(&e))
@@ -113,7 +114,7 @@ func (k *rdbSink) add(e store.SnapshotEntry) {
 	}
 }
 
-func (k *rdbSink) addPiece(p store.SnapshotPiece) {
+func (k *rdbSink) AddPiece(p store.SnapshotPiece) {
 	if p.First {
 		k.current.SelectDB(p.DB)
 		if k.hint != nil {
@@ -134,14 +135,14 @@ func (k *rdbSink) addPiece(p store.SnapshotPiece) {
 	}
 }
 
-func (k *rdbSink) pending() int { return k.current.Len() }
+func (k *rdbSink) Pending() int { return k.current.Len() }
 
-func (k *rdbSink) take() {
+func (k *rdbSink) Take() {
 	k.current, k.aside = k.aside, k.current
 	k.current.Reset()
 }
 
-func (k *rdbSink) flush() error { return k.w.Write(k.aside) }
+func (k *rdbSink) Flush() error { return k.w.Write(k.aside) }
 
 // close writes the end of the file.
 func (k *rdbSink) close() error { return k.w.Close() }
@@ -185,7 +186,7 @@ func (f *rdbFile) create() (*os.File, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.killed {
-		return nil, errSnapshotCancelled
+		return nil, engine.ErrCancelled
 	}
 	return os.Create(f.tempPath())
 }
@@ -213,7 +214,7 @@ func (f *rdbFile) kill() {
 // wrong. The engine's lock is not needed.
 func (s *Server) replaceRDB(f *rdbFile, write func(io.Writer) error) error {
 	out, err := f.create()
-	if errors.Is(err, errSnapshotCancelled) {
+	if errors.Is(err, engine.ErrCancelled) {
 		return err
 	}
 	if err != nil {
@@ -229,7 +230,7 @@ func (s *Server) replaceRDB(f *rdbFile, write func(io.Writer) error) error {
 	}
 	if err != nil {
 		f.remove()
-		if !errors.Is(err, errSnapshotCancelled) {
+		if !errors.Is(err, engine.ErrCancelled) {
 			s.logf(LevelWarning, "Write error saving DB on disk(%s): %s", step, errnoText(err))
 		}
 		return err
@@ -242,7 +243,7 @@ func (s *Server) installRDB(f *rdbFile) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.killed {
-		return errSnapshotCancelled
+		return engine.ErrCancelled
 	}
 	if err := os.Rename(f.tempPath(), f.path()); err != nil {
 		s.logf(LevelWarning, "Error moving temp DB file %s on the final destination %s (in server root dir %s): %s",
@@ -281,8 +282,8 @@ func (s *Server) saveNow() error {
 	if err != nil {
 		return err
 	}
-	s.dirty = 0
-	s.lastSaveSec = s.nowMs / 1000
+	s.eng.Changes = 0
+	s.lastSaveSec = s.eng.NowMs / 1000
 	s.bgsaveFailed = false
 	s.recalm()
 	return nil
@@ -290,28 +291,28 @@ func (s *Server) saveNow() error {
 
 // writeAll writes all databases in one go.
 func (s *Server) writeAll(sink *rdbSink) (err error) {
-	for i := range s.store.Len() {
-		db := s.store.DB(i)
+	for i := range s.eng.Store.Len() {
+		db := s.eng.Store.DB(i)
 		if db.Len() == 0 {
 			continue
 		}
-		sink.begin([]store.SnapshotDB{{ID: i, Keys: db.Len(), Expires: db.Expires()}})
+		sink.Begin([]store.SnapshotDB{{ID: i, Keys: db.Len(), Expires: db.Expires()}})
 		db.Each(func(e *store.Entry) bool {
-			idle := int64(uint32(s.nowMs/1000) - e.AccessSec())
-			sink.add(store.SnapshotEntry{DB: i, Key: e.Key(), Value: e.Value(), ExpireMs: db.ExpireAt(e), IdleSec: idle, Freq: uint8(db.Freq(e))})
-			if sink.pending() < snapshotBatch {
+			idle := int64(uint32(s.eng.NowMs/1000) - e.AccessSec())
+			sink.Add(store.SnapshotEntry{DB: i, Key: e.Key(), Value: e.Value(), ExpireMs: db.ExpireAt(e), IdleSec: idle, Freq: uint8(db.Freq(e))})
+			if sink.Pending() < engine.SnapshotBatch {
 				return true
 			}
-			sink.take()
-			err = sink.flush()
+			sink.Take()
+			err = sink.Flush()
 			return err == nil
 		})
 		if err != nil {
 			return err
 		}
 	}
-	sink.take()
-	if err := sink.flush(); err != nil {
+	sink.Take()
+	if err := sink.Flush(); err != nil {
 		return err
 	}
 	return sink.close()
@@ -319,7 +320,7 @@ func (s *Server) writeAll(sink *rdbSink) (err error) {
 
 // bgsave is a save in the background.
 type bgsave struct {
-	snap  *snapshot
+	snap  *engine.Snapshot
 	file  *rdbFile
 	dirty int64 // changes before it
 }
@@ -329,41 +330,41 @@ type bgsave struct {
 func (s *Server) startBgsave() {
 	s.saves++
 	s.bgsaveScheduled = false
-	s.bgsaveTrySec = s.nowMs / 1000
+	s.bgsaveTrySec = s.eng.NowMs / 1000
 	sink := s.newRDBSink(false)
-	b := &bgsave{snap: s.beginSnapshot(sink), file: s.rdbFile("-bg"), dirty: s.dirty}
+	b := &bgsave{snap: s.eng.BeginSnapshot(sink), file: s.rdbFile("-bg"), dirty: s.eng.Changes}
 	s.bgsave = b
 	s.logf(LevelNotice, "Background saving started by pid %d", os.Getpid())
 	go func() {
 		err := s.replaceRDB(b.file, func(w io.Writer) error {
 			sink.open(w)
-			if err := b.snap.run(); err != nil {
+			if err := b.snap.Run(); err != nil {
 				return err
 			}
 			return sink.close()
 		})
-		s.lock()
-		defer s.unlock()
+		s.eng.Lock()
+		defer s.eng.Unlock()
 		s.bgsaveEnded(b, err)
 	}()
 }
 
 func (s *Server) bgsaveEnded(b *bgsave, err error) {
-	b.snap.end()
+	b.snap.End()
 	if s.bgsave != b {
 		return // killed
 	}
 	s.bgsave = nil
-	s.tick()
-	s.bgsaveTookSec = s.nowMs/1000 - s.bgsaveTrySec
+	s.eng.Tick()
+	s.bgsaveTookSec = s.eng.NowMs/1000 - s.bgsaveTrySec
 	s.bgsaveFailed = err != nil
 	if err != nil {
 		s.logf(LevelWarning, "Background saving error")
 	} else {
-		s.logf(LevelVerbose, "Background saving wrote %d keys, never holding up commands for more than %v", b.snap.done, b.snap.longest)
+		s.logf(LevelVerbose, "Background saving wrote %d keys, never holding up commands for more than %v", b.snap.Done, b.snap.Longest)
 		s.logf(LevelNotice, "Background saving terminated with success")
-		s.dirty -= b.dirty
-		s.lastSaveSec = s.nowMs / 1000
+		s.eng.Changes -= b.dirty
+		s.lastSaveSec = s.eng.NowMs / 1000
 	}
 	s.recalm()
 }
@@ -376,19 +377,19 @@ func (s *Server) killBgsave() {
 		return
 	}
 	s.bgsave = nil
-	b.snap.cancel()
+	b.snap.Cancel()
 	b.file.kill()
 }
 
 // rdbCron starts the save that a save point, or BGSAVE SCHEDULE, asks for.
 func (s *Server) rdbCron() {
-	if s.snapshotting() || s.loading {
+	if s.eng.Snapshotting() || s.eng.Loading {
 		return
 	}
-	now := s.nowMs / 1000
+	now := s.eng.NowMs / 1000
 	mayRetry := !s.bgsaveFailed || now-s.bgsaveTrySec > bgsaveRetrySec
 	for _, p := range s.cfg.Save {
-		if s.dirty >= p.Changes && now-s.lastSaveSec > p.Seconds && mayRetry {
+		if s.eng.Changes >= p.Changes && now-s.lastSaveSec > p.Seconds && mayRetry {
 			s.logf(LevelNotice, "%d changes in %d seconds. Saving...", p.Changes, p.Seconds)
 			s.startBgsave()
 			return
@@ -406,7 +407,7 @@ func (s *Server) rdbFinalSave(mode ShutdownMode) error {
 		s.logf(LevelWarning, "There is a child saving an .rdb. Killing it!")
 		s.killBgsave()
 	}
-	if s.loading { // what is in memory is not the data yet: it must not take the place of the file
+	if s.eng.Loading { // what is in memory is not the data yet: it must not take the place of the file
 		return nil
 	}
 	if !mode.Save && (mode.NoSave || len(s.cfg.Save) == 0) {
@@ -433,60 +434,60 @@ func (s *Server) afterFlushall() {
 // savingRDB reports whether a snapshot is under way, to the dump or to replicas.
 func (s *Server) savingRDB() bool { return s.bgsave != nil || s.sending }
 
-func cmdSave(c *Client) {
-	c.replicateNothing() // saving resets the count of changes, which does not mean that something changed
+func cmdSave(c *client) {
+	c.ReplicateNothing() // saving resets the count of changes, which does not mean that something changed
 	switch {
 	case c.s.savingRDB():
-		c.fail("ERR Background save already in progress")
+		c.Fail("ERR Background save already in progress")
 	default:
 		c.s.saves++
 		if c.s.saveNow() != nil {
-			c.fail("ERR")
+			c.Fail("ERR")
 			return
 		}
-		c.w.OK()
+		c.Reply.OK()
 	}
 }
 
-func cmdBgsave(c *Client) {
-	schedule := len(c.args) == 2 && c.is(1, "schedule")
-	if len(c.args) > 1 && !schedule {
-		c.fail(errSyntax)
+func cmdBgsave(c *client) {
+	schedule := len(c.Args) == 2 && c.Is(1, "schedule")
+	if len(c.Args) > 1 && !schedule {
+		c.Fail(engine.ErrSyntax)
 		return
 	}
 	s := c.s
 	switch {
 	case s.savingRDB():
-		c.fail("ERR Background save already in progress")
-	case s.snapshotting() && !schedule && !c.has(flagInExec):
-		c.fail("ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.")
-	case s.snapshotting() || c.has(flagInExec): // inside EXEC the moment would be half-way through a transaction
+		c.Fail("ERR Background save already in progress")
+	case s.eng.Snapshotting() && !schedule && !c.Has(engine.ModeExec):
+		c.Fail("ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.")
+	case s.eng.Snapshotting() || c.Has(engine.ModeExec): // inside EXEC the moment would be half-way through a transaction
 		s.bgsaveScheduled = true
-		c.w.SimpleString("Background saving scheduled")
+		c.Reply.SimpleString("Background saving scheduled")
 	default:
 		s.startBgsave()
-		c.w.SimpleString("Background saving started")
+		c.Reply.SimpleString("Background saving started")
 	}
 }
 
-func cmdLastsave(c *Client) { c.w.Int(c.s.lastSaveSec) }
+func cmdLastsave(c *client) { c.Reply.Int(c.s.lastSaveSec) }
 
 // infoRDB writes INFO's fields about snapshots.
 func (s *Server) infoRDB(b *strings.Builder) {
 	keys, total, perc, bgsaveSec := 0, 0, 0.0, int64(-1)
 	if s.snap != nil {
-		keys, total = s.snap.done, s.snap.keys
+		keys, total = s.snap.Done, s.snap.Keys
 		perc = 100 * float64(keys) / float64(max(total, 1))
 	}
 	if s.bgsave != nil {
-		bgsaveSec = s.nowMs/1000 - s.bgsaveTrySec
+		bgsaveSec = s.eng.NowMs/1000 - s.bgsaveTrySec
 	} else if s.sending && s.snap != nil {
-		bgsaveSec = int64(s.clock().Sub(s.snap.started).Seconds())
+		bgsaveSec = int64(s.eng.Clock().Sub(s.snap.Started).Seconds())
 	}
 	fields(b, "current_cow_peak", 0, "current_cow_size", 0, "current_cow_size_age", 0,
 		"current_fork_perc", fmt.Sprintf("%.2f", perc),
 		"current_save_keys_processed", keys, "current_save_keys_total", total,
-		"rdb_changes_since_last_save", s.dirty, "rdb_bgsave_in_progress", btoi(s.savingRDB()),
+		"rdb_changes_since_last_save", s.eng.Changes, "rdb_bgsave_in_progress", btoi(s.savingRDB()),
 		"rdb_last_save_time", s.lastSaveSec, "rdb_last_bgsave_status", okOrErr(!s.bgsaveFailed),
 		"rdb_last_bgsave_time_sec", s.bgsaveTookSec, "rdb_current_bgsave_time_sec", bgsaveSec,
 		"rdb_saves", s.saves, "rdb_last_cow_size", 0,

@@ -15,11 +15,11 @@ import (
 // that write, and a save in a loop beside them or not.
 func BenchmarkBgsavePause(b *testing.B) {
 	s, addr := startServer(b)
-	s.lock()
+	s.eng.Lock()
 	for i := range 1_000_000 {
-		s.store.DB(0).Set(fmt.Appendf(nil, "key:%d", i), store.NewString(fmt.Appendf(nil, "value:%d of some forty bytes or so....", i)))
+		s.eng.Store.DB(0).Set(fmt.Appendf(nil, "key:%d", i), store.NewString(fmt.Appendf(nil, "value:%d of some forty bytes or so....", i)))
 	}
-	s.unlock()
+	s.eng.Unlock()
 	for _, saving := range []bool{false, true} {
 		b.Run(fmt.Sprintf("saving=%v", saving), func(b *testing.B) {
 			stop := make(chan struct{})
@@ -55,12 +55,12 @@ func BenchmarkBgsavePause(b *testing.B) {
 					time.Sleep(time.Second)
 					continue
 				}
-				s.lock()
+				s.eng.Lock()
 				s.startBgsave()
 				sn := s.snap
-				s.unlock()
+				s.eng.Unlock()
 				waitFor(b, dial(b, addr), "rdb_bgsave_in_progress", "0")
-				longest = max(longest, sn.longest)
+				longest = max(longest, sn.Longest)
 			}
 			close(stop)
 			work.Wait()

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"byor/pkg/engine"
 	"byor/pkg/rdb"
 	"byor/pkg/resp"
 	"byor/pkg/store"
@@ -151,11 +152,11 @@ func TestBgsaveIsOfOneMoment(t *testing.T) {
 				}
 			}()
 		}
-		s.lock()
-		now := s.store.Digest().String()
-		model := digests(s.store)
+		s.eng.Lock()
+		now := s.eng.Store.Digest().String()
+		model := digests(s.eng.Store)
 		s.startBgsave()
-		s.unlock()
+		s.eng.Unlock()
 		waitFor(t, c, "rdb_bgsave_in_progress", "0")
 		close(stop)
 		writers.Wait()
@@ -268,15 +269,15 @@ func TestBgsaveWaitsForItsTurn(t *testing.T) {
 	s, addr := startServer(t)
 	c := dial(t, addr)
 	c.want("SET a 1", "+OK")
-	s.lock()
-	other := s.beginSnapshot(s.newRDBSink(true))
-	s.unlock()
+	s.eng.Lock()
+	other := s.eng.BeginSnapshot(s.newRDBSink(true))
+	s.eng.Unlock()
 	c.want("BGSAVE", "-ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.")
 	c.want("BGSAVE SCHEDULE", "+Background saving scheduled")
 	c.want("SAVE", "+OK")
-	s.lock()
-	other.end()
-	s.unlock()
+	s.eng.Lock()
+	other.End()
+	s.eng.Unlock()
 	waitFor(t, c, "rdb_saves", "2")
 	waitFor(t, c, "rdb_bgsave_in_progress", "0")
 	waitFor(t, c, "rdb_last_bgsave_status", "ok")
@@ -289,9 +290,9 @@ func TestSavePointsAndMisconf(t *testing.T) {
 	s, addr := startServer(t, "--dir", dir)
 	c := dial(t, addr)
 	c.want("CONFIG SET save '1 2'", "+OK")
-	s.lock()
+	s.eng.Lock()
 	s.lastSaveSec -= 1000
-	s.unlock()
+	s.eng.Unlock()
 	c.want("SET a 1", "+OK")
 	c.want("SET b 1", "+OK")
 	waitFor(t, c, "rdb_changes_since_last_save", "0")
@@ -371,9 +372,9 @@ func TestFinalSave(t *testing.T) {
 		for range acked {
 			<-started
 		}
-		s.lock()
+		s.eng.Lock()
 		s.startBgsave()
-		s.unlock()
+		s.eng.Unlock()
 		stopServerSaving(t, s)
 		writers.Wait()
 		left, err := filepath.Glob(filepath.Join(dir, "temp-*"))
@@ -456,17 +457,17 @@ func TestLoadingIsSeen(t *testing.T) {
 	require.NoError(t, w.Entry("a", store.NewInt(1), rdb.NoExpiry))
 	require.NoError(t, w.Close())
 	slow := &slowFile{file.Bytes(), make(chan struct{})}
-	s.lock()
+	s.eng.Lock()
 	s.beginLoading(int64(file.Len()))
 	st := s.newStoreLike(store.DeleteExpired)
-	s.unlock()
+	s.eng.Unlock()
 	done := make(chan error)
 	go func() {
 		info, err := s.readRDB(progressReader{s, slow}, st)
-		s.lock()
+		s.eng.Lock()
 		s.adopt(st, info)
 		s.endLoading()
-		s.unlock()
+		s.eng.Unlock()
 		done <- err
 	}()
 	slow.gate <- struct{}{}
@@ -487,10 +488,10 @@ func TestShutdownWhileLoading(t *testing.T) {
 	s, addr := startServer(t, "--dir", dir, "--save", "3600 1")
 	dial(t, addr).want("SET a 1", "+OK")
 	dial(t, addr).want("SAVE", "+OK")
-	s.lock()
-	s.store.Flush()
+	s.eng.Lock()
+	s.eng.Store.Flush()
 	s.beginLoading(1)
-	s.unlock()
+	s.eng.Unlock()
 	require.NoError(t, s.Shutdown(t.Context(), ShutdownMode{Save: true}))
 	require.Equal(t, 1, keysIn(t, dir))
 }
@@ -501,9 +502,9 @@ func TestIdleTimeIsSaved(t *testing.T) {
 	s, addr := startServer(t, "--dir", dir, "--maxmemory-policy", "allkeys-lru")
 	c := dial(t, addr)
 	c.want("SET a 1", "+OK")
-	s.lock()
-	s.store.DB(0).Peek([]byte("a")).SetAccessSec(uint32(s.nowMs/1000 - 100_000))
-	s.unlock()
+	s.eng.Lock()
+	s.eng.Store.DB(0).Peek([]byte("a")).SetAccessSec(uint32(s.eng.NowMs/1000 - 100_000))
+	s.eng.Unlock()
 	for _, save := range []string{"SAVE", "BGSAVE"} {
 		c.do(save)
 		waitFor(t, c, "rdb_bgsave_in_progress", "0")
@@ -522,11 +523,11 @@ type failingSink struct {
 
 var errDiskFull = errors.New("no space left on device")
 
-func (k *failingSink) flush() error {
+func (k *failingSink) Flush() error {
 	if k.flushes--; k.flushes < 0 {
 		return errDiskFull
 	}
-	return k.rdbSink.flush()
+	return k.rdbSink.Flush()
 }
 
 // A snapshot that fails or is cancelled half-way leaves nothing behind, and the next one works.
@@ -537,27 +538,27 @@ func TestSnapshotFails(t *testing.T) {
 		c.send("SET", fmt.Sprint("key:", i), strings.Repeat("x", 200))
 		c.read()
 	}
-	begin := func(flushes int) *snapshot {
-		s.lock()
-		defer s.unlock()
+	begin := func(flushes int) *engine.Snapshot {
+		s.eng.Lock()
+		defer s.eng.Unlock()
 		sink := &failingSink{s.newRDBSink(false), flushes}
 		sink.open(io.Discard)
-		return s.beginSnapshot(sink)
+		return s.eng.BeginSnapshot(sink)
 	}
 	sn := begin(1)
-	require.ErrorIs(t, sn.run(), errDiskFull)
-	s.lock()
-	sn.end()
-	s.unlock()
+	require.ErrorIs(t, sn.Run(), errDiskFull)
+	s.eng.Lock()
+	sn.End()
+	s.eng.Unlock()
 	sn = begin(1000)
-	s.lock()
-	sn.cancel()
-	s.unlock()
-	require.ErrorIs(t, sn.run(), errSnapshotCancelled)
+	s.eng.Lock()
+	sn.Cancel()
+	s.eng.Unlock()
+	require.ErrorIs(t, sn.Run(), engine.ErrCancelled)
 	sn = begin(1000)
-	require.NoError(t, sn.run())
-	require.Equal(t, 5000, sn.done)
-	s.lock()
-	sn.end()
-	s.unlock()
+	require.NoError(t, sn.Run())
+	require.Equal(t, 5000, sn.Done)
+	s.eng.Lock()
+	sn.End()
+	s.eng.Unlock()
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/engine"
 	"byor/pkg/repl"
 )
 
@@ -19,7 +20,7 @@ import (
 // replication is what the server knows of its replicas and its master. Guarded by the engine's lock.
 type replication struct {
 	master     *repl.Master
-	replStream stream
+	replStream engine.Listener
 	sync       *syncRound // that is to begin
 	syncing    *syncRound // whose file is being written
 	sending    bool       // a snapshot for replicas is under way, of either kind
@@ -40,7 +41,8 @@ type resumePoint struct {
 }
 
 func (s *Server) initReplication() {
-	s.replStream.selected = -1
+	s.replStream = engine.Listener{To: engine.ToReplicas, Wants: s.replicating, Take: s.appendReplicas, Selected: -1}
+	s.eng.Listen(&s.replStream)
 	o := repl.MasterOptions{
 		Logf:      func(format string, args ...any) { s.logf(LevelNotice, format, args...) },
 		OnMembers: s.replicasMoved,
@@ -67,10 +69,10 @@ func (s *Server) linkOptions(o *repl.FollowOptions) {
 
 // replicasMoved lets those look again who wait for replicas, when one came or went.
 func (s *Server) replicasMoved() {
-	s.lock()
-	defer s.unlock()
-	s.tick()
-	s.pollBlocked()
+	s.eng.Lock()
+	defer s.eng.Unlock()
+	s.eng.Tick()
+	s.eng.PollBlocked()
 }
 
 // isReplica reports whether the server follows a master.
@@ -96,7 +98,7 @@ func (s *Server) tooFewReplicas() bool {
 
 // replicationCron does once a second what time demands.
 func (s *Server) replicationCron() {
-	now := s.clock()
+	now := s.eng.Clock()
 	if now.Sub(s.backlogIn) < time.Second {
 		return
 	}
@@ -105,7 +107,7 @@ func (s *Server) replicationCron() {
 	if s.replActive && s.following == nil {
 		s.forgetBacklog(now)
 	}
-	s.pollBlocked()
+	s.eng.PollBlocked()
 }
 
 // forgetBacklog drops the backlog when nobody has followed for repl-backlog-ttl: what is executed
@@ -124,7 +126,7 @@ func (s *Server) forgetBacklog(now time.Time) {
 
 // keepBacklog switches the stream on.
 func (s *Server) keepBacklog() {
-	s.replActive, s.sawReplica = true, s.clock()
+	s.replActive, s.sawReplica = true, s.eng.Clock()
 	s.master.History(func(h *repl.History) { h.Keep(s.cfg.ReplBacklogSize) })
 }
 
@@ -143,9 +145,9 @@ func (s *Server) replicationAux() [][2]string {
 	if !s.replActive {
 		return nil
 	}
-	db := max(0, s.replStream.selected)
+	db := max(0, s.replStream.Selected)
 	if s.following != nil {
-		db = s.following.link.db.ID()
+		db = s.following.link.DB.ID()
 	}
 	var id string
 	var offset int64
@@ -185,7 +187,7 @@ func (s *Server) holdWrites() bool {
 	if s.following != nil || s.replicasOnline() == 0 || s.cfg.ShutdownTimeoutSec == 0 {
 		return false
 	}
-	s.setPause(byShutdown, pause{untilMs: s.nowMs + s.cfg.ShutdownTimeoutSec*1000})
+	s.eng.SetPause(engine.ByShutdown, engine.Pause{UntilMs: s.eng.NowMs + s.cfg.ShutdownTimeoutSec*1000})
 	return true
 }
 
@@ -197,11 +199,11 @@ func (s *Server) awaitReplicas(ctx context.Context) {
 		return
 	}
 	s.master.AskAcks()
-	deadline := s.clock().Add(time.Duration(s.cfg.ShutdownTimeoutSec) * time.Second)
-	for s.master.Acked(offset) < s.replicasOnline() && s.clock().Before(deadline) && ctx.Err() == nil && !s.down.abort {
-		s.unlock()
+	deadline := s.eng.Clock().Add(time.Duration(s.cfg.ShutdownTimeoutSec) * time.Second)
+	for s.master.Acked(offset) < s.replicasOnline() && s.eng.Clock().Before(deadline) && ctx.Err() == nil && !s.down.abort {
+		s.eng.Unlock()
 		time.Sleep(5 * time.Millisecond)
-		s.lock()
+		s.eng.Lock()
 	}
 }
 

@@ -8,15 +8,17 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/engine"
 	"byor/pkg/repl"
+	"byor/pkg/resp"
 	"byor/pkg/store"
 )
 
 func init() {
-	const f = Admin | NoScript | Stale | NoAsyncLoading
-	register("server", []Command{
-		{Name: "replicaof", Arity: 3, Flags: f, Handler: cmdReplicaof},
-		{Name: "slaveof", Arity: 3, Flags: f, Handler: cmdReplicaof},
+	const f = engine.Admin | engine.NoScript | engine.Stale | engine.NoAsyncLoading
+	engine.Register("server", []engine.Command{
+		{Name: "replicaof", Arity: 3, Flags: f, Handler: by(cmdReplicaof)},
+		{Name: "slaveof", Arity: 3, Flags: f, Handler: by(cmdReplicaof)},
 	})
 }
 
@@ -28,44 +30,44 @@ type following struct {
 	ctx  context.Context // ends when the link is not wanted any more
 	stop context.CancelFunc
 	done chan struct{} // the follower has ended
-	link *Client
+	link *client
 
 	applying bool // a unit of the master's is being executed
 	// own are the keys that were given an expiry time here, on a writable replica: the master knows
 	// nothing of them and will never say that they are gone.
-	own map[watchKey]struct{}
+	own map[engine.Key]struct{}
 }
 
 // cmdReplicaof is REPLICAOF host port and REPLICAOF NO ONE.
-func cmdReplicaof(c *Client) {
+func cmdReplicaof(c *client) {
 	s := c.s
-	if c.is(1, "no") && c.is(2, "one") {
+	if c.Is(1, "no") && c.Is(2, "one") {
 		if s.following != nil {
 			s.stopFollowing()
 			s.cfg.ReplicaOf = ""
 			s.logf(LevelNotice, "MASTER MODE enabled (user request from '%s')", c.describe())
 		}
-		c.w.OK()
+		c.Reply.OK()
 		return
 	}
-	if c.has(flagReplica) {
-		c.fail("ERR Command is not valid when client is a replica.")
+	if c.Has(engine.ModeReplica) {
+		c.Fail("ERR Command is not valid when client is a replica.")
 		return
 	}
-	port, ok := parseInt(c.args[2])
+	port, ok := resp.ParseInt(c.Args[2])
 	if !ok || port < 0 || port > 65535 {
-		c.fail("ERR Invalid master port")
+		c.Fail("ERR Invalid master port")
 		return
 	}
-	host := string(c.args[1])
+	host := string(c.Args[1])
 	if fl := s.following; fl != nil && strings.EqualFold(fl.host, host) && fl.port == port {
 		s.logf(LevelNotice, "REPLICAOF would result into synchronization with the master we are already connected with. No operation performed.")
-		c.w.SimpleString("OK Already connected to specified master")
+		c.Reply.SimpleString("OK Already connected to specified master")
 		return
 	}
 	s.cfg.ReplicaOf = host + " " + itoa(port)
 	s.follow(host, port)
-	c.w.OK()
+	c.Reply.OK()
 }
 
 // followConfigured follows the master that the configuration names, if it names one.
@@ -74,7 +76,7 @@ func (s *Server) followConfigured() {
 	if len(words) != 2 {
 		return
 	}
-	if port, ok := parseInt([]byte(words[1])); ok {
+	if port, ok := resp.ParseInt([]byte(words[1])); ok {
 		s.follow(words[0], port)
 	}
 }
@@ -85,19 +87,19 @@ func (s *Server) follow(host string, port int64) {
 	at := s.resume
 	if s.following != nil {
 		at.id, at.offset = s.following.f.Position()
-		at.db = s.following.link.db.ID()
+		at.db = s.following.link.DB.ID()
 		s.endFollower()
 	} else if s.replActive && at.id == "" {
-		at.db = max(0, s.replStream.selected)
+		at.db = max(0, s.replStream.Selected)
 		s.master.History(func(h *repl.History) { at.id, at.offset = h.ID(), h.Offset() })
 	}
 	s.resume = resumePoint{}
 	s.disconnectBlocked()
 	fl := &following{host: host, port: port, done: make(chan struct{}), link: s.newClient(nil)}
-	fl.link.flags |= flagMaster
-	fl.link.authed = true
+	fl.link.Mode |= engine.ModeMaster
+	fl.link.Authed = true
 	fl.link.user = "(superuser)"
-	fl.link.db = s.store.DB(at.db)
+	fl.link.DB = s.eng.Store.DB(at.db)
 	o := repl.FollowOptions{
 		Addr: joinHostPort(host, port), ReplID: at.id, Offset: at.offset,
 		MaxDelay: time.Second,
@@ -117,8 +119,8 @@ func (s *Server) follow(host string, port int64) {
 	}
 	fl.f = repl.NewFollower(o)
 	s.following = fl
-	s.store.OnDeadline = fl.noteDeadline
-	s.chooseExpiry()
+	s.eng.Store.OnDeadline = fl.noteDeadline
+	s.eng.ChooseExpiry()
 	s.log.setRole('S')
 	s.recalm()
 	fl.ctx, fl.stop = context.WithCancel(context.Background())
@@ -139,9 +141,9 @@ func (s *Server) endFollower() {
 // who followed the old master at the same place may follow it.
 func (s *Server) stopFollowing() {
 	s.endFollower()
-	s.store.OnDeadline = nil
-	s.chooseExpiry()
-	s.replStream.selected = -1
+	s.eng.Store.OnDeadline = nil
+	s.eng.ChooseExpiry()
+	s.replStream.Selected = -1
 	if s.replActive {
 		s.master.History((*repl.History).Promote)
 	}
@@ -153,36 +155,36 @@ func (s *Server) stopFollowing() {
 // disconnectBlocked ends the waits for keys and for replicas, since what they wait for will not be
 // written here. Those who wait for the end of a pause have not begun yet.
 func (s *Server) disconnectBlocked() {
-	for c := range s.blocked {
-		if c.blocked.paused {
+	for c := range s.eng.Blocked {
+		if c.Blocked.Paused {
 			continue
 		}
-		s.endWait(c, func() {
-			c.fail("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)")
+		s.eng.EndWait(c, func() {
+			c.Fail("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)")
 		})
-		s.closeClient(c, closeAfterReply)
+		s.closeClient(clientOf(c), closeAfterReply)
 	}
 }
 
 // loadFromMaster replaces the data by the master's snapshot, when that is whole.
 func (s *Server) loadFromMaster(fl *following, r io.Reader, id string, offset int64) error {
-	s.lock()
-	s.tick()
+	s.eng.Lock()
+	s.eng.Tick()
 	st := s.newStoreLike(store.KeepExpired) // the master will say when they are gone
-	s.unlock()
+	s.eng.Unlock()
 	s.logf(LevelNotice, "MASTER <-> REPLICA sync: Loading DB in memory")
 	info, err := s.readRDB(r, st)
 	if err != nil {
 		return err
 	}
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	if s.following != fl {
 		return context.Canceled
 	}
-	s.tick()
-	for i := range s.store.Len() {
-		s.breakWatchesOf(i, st.DB(i))
+	s.eng.Tick()
+	for i := range s.eng.Store.Len() {
+		s.eng.BreakWatchesOf(i, st.DB(i))
 	}
 	s.killBgsave()
 	s.cancelRewrite()
@@ -190,10 +192,10 @@ func (s *Server) loadFromMaster(fl *following, r io.Reader, id string, offset in
 	db := max(0, info.replDB)
 	info.replID = "" // the position is that of the link, not the file's
 	s.adopt(st, info)
-	fl.link.db = s.store.DB(min(db, s.store.Len()-1))
+	fl.link.DB = s.eng.Store.DB(min(db, s.eng.Store.Len()-1))
 	s.nextID++ // to CLIENT LIST it is another client from here on, and the same one after a partial resync
-	fl.link.id, fl.link.cmd = s.nextID, nil
-	fl.link.createdMs, fl.link.activeMs = s.nowMs, s.nowMs
+	fl.link.ID, fl.link.Cmd = s.nextID, nil
+	fl.link.createdMs, fl.link.ActiveMs = s.eng.NowMs, s.eng.NowMs
 	s.keepBacklog()
 	s.master.History(func(h *repl.History) { h.Reset(id, offset) })
 	s.master.EndAll()
@@ -209,13 +211,13 @@ func (s *Server) loadFromMaster(fl *following, r io.Reader, id string, offset in
 
 // continueHistory takes note that the master goes on from where we are.
 func (s *Server) continueHistory(fl *following, id string) error {
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	if s.following != fl {
 		return context.Canceled
 	}
-	s.tick()
-	fl.link.activeMs = s.nowMs
+	s.eng.Tick()
+	fl.link.ActiveMs = s.eng.NowMs
 	_, offset := fl.f.Position()
 	changed := false
 	s.master.History(func(h *repl.History) {
@@ -235,47 +237,47 @@ func (s *Server) continueHistory(fl *following, id string) error {
 
 // applyUnit executes what the master sent and hands it on to replicas of our own as it came.
 func (s *Server) applyUnit(fl *following, u repl.Unit) error {
-	s.lock()
+	s.eng.Lock()
 	if s.following != fl || s.down.closed {
-		s.unlock()
+		s.eng.Unlock()
 		return context.Canceled
 	}
-	start := s.tick()
+	start := s.eng.Tick()
 	if !s.awaitPause(fl, u) {
-		s.unlock()
+		s.eng.Unlock()
 		return context.Canceled
 	}
 	c := fl.link
-	s.store.Expiry = store.KeepExpired
+	s.eng.Store.Expiry = store.KeepExpired
 	fl.applying = true
-	s.frozen++
+	s.eng.Freeze()
 	for _, args := range u.Commands {
 		cmd := s.trustedCommand(args)
 		if n := len(args); cmd == nil || cmd.Handler == nil || cmd.Arity > 0 && n != cmd.Arity || n < -cmd.Arity {
-			s.logf(LevelWarning, "== CRITICAL == This replica is sending an error to its master: 'unknown command or wrong number of arguments' after processing the command '%s'", clip(args[0], 128))
+			s.logf(LevelWarning, "== CRITICAL == This replica is sending an error to its master: 'unknown command or wrong number of arguments' after processing the command '%s'", engine.Clip(args[0], 128))
 			continue
 		}
-		mark := len(c.w.Buf)
-		s.call(c, cmd, args, start)
-		if c.failed {
+		mark := len(c.Reply.Buf)
+		s.eng.Run(&c.Session, cmd, args, start)
+		if c.Failed() {
 			s.logf(LevelWarning, "== CRITICAL == This replica is sending an error to its master: '%s' after processing the command '%s'",
-				strings.TrimSpace(string(c.w.Buf[mark:])), cmd.full)
+				strings.TrimSpace(string(c.Reply.Buf[mark:])), cmd.FullName())
 		}
-		c.w.Buf = c.w.Buf[:mark]
+		c.Reply.Buf = c.Reply.Buf[:mark]
 	}
-	if cmd := s.commands[u.Name]; cmd != nil {
-		c.cmd = cmd // a ping and an EXEC, too: CLIENT LIST shows them
+	if cmd := s.eng.Commands[u.Name]; cmd != nil {
+		c.Cmd = cmd // a ping and an EXEC, too: CLIENT LIST shows them
 	}
-	c.args = nil // the reader's buffer, which is about to be filled again
-	c.activeMs = s.nowMs
-	s.frozen--
+	c.Args = nil // the reader's buffer, which is about to be filled again
+	c.ActiveMs = s.eng.NowMs
+	s.eng.Thaw()
 	fl.applying = false
-	s.chooseExpiry()
+	s.eng.ChooseExpiry()
 	s.master.Feed(u.Raw)
-	s.endUnit()
-	s.serveReady()
+	s.eng.EndUnit()
+	s.eng.ServeReady()
 	at := s.aofEnd
-	s.unlock()
+	s.eng.Unlock()
 	s.commitAOF(at)
 	return nil
 }
@@ -286,33 +288,31 @@ func (fl *following) noteDeadline(db int, key string) {
 		return
 	}
 	if fl.own == nil {
-		fl.own = map[watchKey]struct{}{}
+		fl.own = map[engine.Key]struct{}{}
 	}
-	fl.own[watchKey{db, key}] = struct{}{}
+	fl.own[engine.Key{DB: db, Name: key}] = struct{}{}
 }
 
 // expireOwn deletes up to max of the keys that were made on this replica and have expired. The order of
 // a map is random, so all get their turn, as in Redis's expireSlaveKeys.
 func (s *Server) expireOwn(max int) {
+	if s.following == nil {
+		return
+	}
 	for wk := range s.following.own {
 		if max--; max < 0 {
 			return
 		}
-		if !s.store.DB(wk.db).ExpireKey(wk.key) {
+		if !s.eng.Store.DB(wk.DB).ExpireKey(wk.Name) {
 			delete(s.following.own, wk)
 		}
 	}
 }
 
 // forceExpiry lets a client's write on a writable replica delete the expired keys that it meets, instead
-// of waiting for a DEL of the master's: the write makes the replica's data its own. It reports whether it
-// has changed the mode.
-func (s *Server) forceExpiry(c *Client, cmd *Command) bool {
-	if cmd.Flags&Write == 0 || c.trusted() || s.paused.writes(s.nowMs) {
-		return false
-	}
-	s.store.Expiry = store.DeleteExpired
-	return true
+// of waiting for a DEL of the master's: the write makes the replica's data its own.
+func (s *Server) forceExpiry(c *engine.Session, cmd *engine.Command) bool {
+	return s.following != nil && cmd.Flags&engine.Write != 0 && !c.Trusted() && !s.eng.PausesWrites()
 }
 
 // infoLink writes INFO's fields about the link to the master.
@@ -343,4 +343,41 @@ func (s *Server) infoLink(b *strings.Builder) {
 		fields(b, "master_link_down_since_seconds", -1)
 	}
 	fields(b, "slave_priority", s.cfg.ReplicaPriority, "slave_read_only", btoi(s.cfg.ReplicaReadOnly), "replica_announced", btoi(s.cfg.ReplicaAnnounced))
+}
+
+// awaitPause holds a unit of the master's stream back until clients are not paused any more. It reports
+// false when the link has come to its end before. The engine's lock must be held; it is let go
+// meanwhile.
+func (s *Server) awaitPause(fl *following, u repl.Unit) bool {
+	for s.pausesUnit(u) {
+		over := s.eng.PauseOver()
+		s.eng.Unlock()
+		select {
+		case <-over:
+		case <-fl.ctx.Done():
+		}
+		s.eng.Lock()
+		s.eng.Tick()
+		if s.following != fl || s.down.closed {
+			return false
+		}
+	}
+	return true
+}
+
+// pausesUnit reports whether a pause is for the unit, too: as with a client's commands, either for
+// all that comes or for what writes.
+func (s *Server) pausesUnit(u repl.Unit) bool {
+	if !s.eng.PausesWrites() {
+		return false
+	}
+	if s.eng.PausesAll() {
+		return true
+	}
+	for _, args := range u.Commands {
+		if cmd := s.eng.Lookup(args); cmd != nil && cmd.Flags&(engine.Write|engine.MayReplicate) != 0 {
+			return true
+		}
+	}
+	return false
 }

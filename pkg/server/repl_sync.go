@@ -33,7 +33,7 @@ type syncRound struct {
 
 // syncMember is a replica in a round.
 type syncMember struct {
-	c     *Client
+	c     *client
 	r     *repl.Replica
 	id    string // as PSYNC stated it, "" for SYNC
 	asked time.Time
@@ -51,26 +51,26 @@ const syncQueue = 16
 
 // feedReplica answers PSYNC and writes the stream to the replica until it is gone. It runs in a
 // goroutine of its own, which is the only one that writes to the connection.
-func (s *Server) feedReplica(c *Client, r *repl.Replica, id string, offset int64) {
-	s.lock()
+func (s *Server) feedReplica(c *client, r *repl.Replica, id string, offset int64) {
+	s.eng.Lock()
 	partial := false
 	s.master.History(func(h *repl.History) { partial = h.CanContinue(id, offset) })
 	var err error
 	switch {
-	case s.clients[c.id] != c || s.down.closed:
-		s.unlock()
+	case s.clients[c.ID] != c || s.down.closed:
+		s.eng.Unlock()
 		r.End()
 		return
 	case partial:
-		s.tick()
+		s.eng.Tick()
 		s.master.PSync(r, id, offset)
 		s.stats.syncPartialOK++
-		s.replActive, s.sawReplica = true, s.clock()
-		s.unlock()
+		s.replActive, s.sawReplica = true, s.eng.Clock()
+		s.eng.Unlock()
 		err = r.Run(nil)
 	default:
-		m := s.joinSync(&syncMember{c: c, r: r, id: id, asked: s.clock()})
-		s.unlock()
+		m := s.joinSync(&syncMember{c: c, r: r, id: id, asked: s.eng.Clock()})
+		s.eng.Unlock()
 		defer close(m.gone)
 		if !s.awaitSync(m) {
 			r.End()
@@ -78,7 +78,7 @@ func (s *Server) feedReplica(c *Client, r *repl.Replica, id string, offset int64
 		}
 		err = m.run()
 	}
-	s.logf(LevelNotice, "Connection with replica %s lost: %v", c.addr, err)
+	s.logf(LevelNotice, "Connection with replica %s lost: %v", c.Addr, err)
 }
 
 // joinSync puts the replica into the round whose file is being written, else into the one that is to come. The
@@ -140,17 +140,17 @@ func (s *Server) awaitSync(m *syncMember) bool {
 	}
 }
 
-func (s *Server) connected(c *Client) bool {
-	s.lock()
-	defer s.unlock()
-	return s.clients[c.id] == c
+func (s *Server) connected(c *client) bool {
+	s.eng.Lock()
+	defer s.eng.Unlock()
+	return s.clients[c.ID] == c
 }
 
 // leaveSync takes a replica that has gone out of the round that is to come. It reports false when that has
 // begun: then the replica is served, and its connection says that it is gone.
 func (s *Server) leaveSync(m *syncMember) bool {
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	if s.sync != m.round {
 		return false
 	}
@@ -174,34 +174,34 @@ func (m *syncMember) run() error {
 // runSync waits for the moment and sends the snapshot to all who are in the round by then.
 func (s *Server) runSync(round *syncRound) {
 	for {
-		s.lock()
+		s.eng.Lock()
 		if s.down.closed || len(round.members) == 0 || s.syncIsDue(round) {
 			break
 		}
-		s.unlock()
+		s.eng.Unlock()
 		time.Sleep(10 * time.Millisecond)
 	}
 	if s.down.closed { // who waits leaves the round and ends
-		s.unlock()
+		s.eng.Unlock()
 		return
 	}
 	s.sync = nil
 	members := round.members
 	if len(members) == 0 {
-		s.unlock()
+		s.eng.Unlock()
 		return
 	}
-	s.tick()
+	s.eng.Tick()
 	for _, m := range members {
 		if m.id != "" { // an old SYNC stays one
 			m.id = "?" // a partial resync was refused, and stays refused
 		}
 		s.master.PSync(m.r, m.id, -1) // the lock is held: what is marked here is one moment
 	}
-	s.replActive, s.sawReplica = true, s.clock()
-	s.replStream.selected = -1
+	s.replActive, s.sawReplica = true, s.eng.Clock()
+	s.replStream.Selected = -1
 	sink := s.newRDBSink(false)
-	sn := s.beginSnapshot(sink)
+	sn := s.eng.BeginSnapshot(sink)
 	s.sending = true
 	round.streams = s.canStream(round)
 	write, target := round.writeFile, "disk"
@@ -211,28 +211,28 @@ func (s *Server) runSync(round *syncRound) {
 		s.syncing = round
 	}
 	dir := s.cfg.Dir
-	s.unlock()
+	s.eng.Unlock()
 	s.logf(LevelNotice, "Starting BGSAVE for SYNC with target: %s", target)
 	for _, m := range members {
 		close(m.begun)
 	}
 	write(dir, members, func(w io.Writer) error {
 		sink.open(w)
-		err := sn.run()
+		err := sn.Run()
 		if err == nil {
 			err = sink.close()
 		}
-		s.lock()
-		sn.end()
+		s.eng.Lock()
+		sn.End()
 		s.syncing, s.sending = nil, false
-		s.unlock()
+		s.eng.Unlock()
 		return err
 	})
 }
 
 // syncIsDue reports whether the round may begin. The engine's lock must be held.
 func (s *Server) syncIsDue(round *syncRound) bool {
-	if s.snapshotting() || s.down.begun { // a shutdown that fails is no end
+	if s.eng.Snapshotting() || s.down.begun { // a shutdown that fails is no end
 		return false
 	}
 	if !s.canStream(round) {
@@ -241,7 +241,7 @@ func (s *Server) syncIsDue(round *syncRound) bool {
 	if most := s.cfg.ReplDisklessMax; most > 0 && int64(len(round.members)) >= most {
 		return true
 	}
-	delay, now := time.Duration(s.cfg.ReplDisklessDelay)*time.Second, s.clock()
+	delay, now := time.Duration(s.cfg.ReplDisklessDelay)*time.Second, s.eng.Clock()
 	return slices.ContainsFunc(round.members, func(m *syncMember) bool { return now.Sub(m.asked) >= delay })
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/engine"
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
 )
@@ -32,9 +33,9 @@ func TestSharedSnapshot(t *testing.T) {
 			s.log.w = &log
 			client := dial(t, addr)
 			fill(client, 0, 20)
-			s.lock()
-			hold := s.beginSnapshot(s.newRDBSink(false)) // something else is saved meanwhile, so that nobody is first
-			s.unlock()
+			s.eng.Lock()
+			hold := s.eng.BeginSnapshot(s.newRDBSink(false)) // something else is saved meanwhile, so that nobody is first
+			s.eng.Unlock()
 			var servers []*testConn
 			for range 2 {
 				_, rAddr := startServer(t, "--replicaof", hostPort(addr))
@@ -51,9 +52,9 @@ func TestSharedSnapshot(t *testing.T) {
 			awaitMembers(t, s, 5)
 			require.Equal(t, 5, strings.Count(string(client.do("INFO replication").Str), "state=wait_bgsave,offset=0,lag=0"), "they are replicas already")
 			require.Equal(t, "1", client.info("connected_clients"))
-			s.lock()
-			hold.end()
-			s.unlock()
+			s.eng.Lock()
+			hold.End()
+			s.eng.Unlock()
 			wg.Wait()
 			for i := range snapshots {
 				require.Equal(t, snapshots[0], snapshots[i])
@@ -75,8 +76,8 @@ func TestSharedSnapshot(t *testing.T) {
 // awaitMembers waits until n replicas are in the round that is to come.
 func awaitMembers(t testing.TB, s *Server, n int) {
 	require.Eventually(t, func() bool {
-		s.lock()
-		defer s.unlock()
+		s.eng.Lock()
+		defer s.eng.Unlock()
 		return s.sync != nil && len(s.sync.members) == n
 	}, time.Minute, 5*time.Millisecond)
 }
@@ -124,13 +125,13 @@ func TestSnapshotTakesUpLatecomers(t *testing.T) {
 	here, there := net.Pipe()
 	late := &testReplica{testConn: &testConn{t: t, conn: there}, br: bufio.NewReader(there)}
 	require.Eventually(t, func() bool {
-		s.lock()
-		defer s.unlock()
+		s.eng.Lock()
+		defer s.eng.Unlock()
 		if s.syncing == nil {
 			return false
 		}
-		s.effect(0, toReplicas, [][]byte{[]byte("SET"), []byte("between"), []byte("1")})
-		s.endUnit()
+		s.eng.Effect(0, engine.ToReplicas, [][]byte{[]byte("SET"), []byte("between"), []byte("1")})
+		s.eng.EndUnit()
 		client := s.newClient(here)
 		m := s.joinSync(&syncMember{c: client, r: s.master.NewReplica(here), id: "?"})
 		require.Equal(t, s.syncing, m.round)
@@ -167,8 +168,8 @@ func TestSnapshotWaitsForOthers(t *testing.T) {
 	require.Equal(t, "+OK", c.line())
 	c.send("PSYNC", "?", "-1")
 	round := func() (due, there bool) {
-		s.lock()
-		defer s.unlock()
+		s.eng.Lock()
+		defer s.eng.Unlock()
 		r := s.sync
 		return r != nil && s.syncIsDue(r), r != nil && len(r.members) == 1
 	}
@@ -189,9 +190,9 @@ func TestSharedSnapshotWithoutOne(t *testing.T) {
 		c.want(fmt.Sprintf("SETRANGE big%d 999999 x", i), ":1000000")
 	}
 	c.want("CONFIG SET rdbcompression no", "+OK")
-	s.lock()
-	hold := s.beginSnapshot(s.newRDBSink(false))
-	s.unlock()
+	s.eng.Lock()
+	hold := s.eng.BeginSnapshot(s.newRDBSink(false))
+	s.eng.Unlock()
 	leaves, reads := replicaConn(t, addr), replicaConn(t, addr)
 	for _, r := range []*testReplica{replicaConn(t, addr), leaves, reads} { // the first never reads
 		r.send("REPLCONF", "capa", "eof")
@@ -201,9 +202,9 @@ func TestSharedSnapshotWithoutOne(t *testing.T) {
 	awaitMembers(t, s, 3)
 	leaves.Close()
 	awaitMembers(t, s, 2)
-	s.lock()
-	hold.end()
-	s.unlock()
+	s.eng.Lock()
+	hold.End()
+	s.eng.Unlock()
 	require.Contains(t, reads.line(), "+FULLRESYNC ")
 	require.Greater(t, len(reads.snapshot(t)), 40_000_000)
 }

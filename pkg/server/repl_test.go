@@ -194,9 +194,9 @@ func TestReplicaDoesNotExpireByItself(t *testing.T) {
 	c.want("SET k v PX 50", "+OK")
 	eventually(t, r, "DBSIZE", ":1")
 	eventually(t, r, "GET k", "nil")
-	s.lock()
-	require.Equal(t, 1, s.store.DB(0).Len())
-	s.unlock()
+	s.eng.Lock()
+	require.Equal(t, 1, s.eng.Store.DB(0).Len())
+	s.eng.Unlock()
 	c.want("GET k", "$(nil)")
 	eventually(t, r, "DBSIZE", ":0")
 }

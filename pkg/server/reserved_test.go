@@ -21,9 +21,9 @@ func TestReservedChannelsAndReplicas(t *testing.T) {
 	t.Parallel()
 	start := func(options ...string) (*Server, string) {
 		s, addr := startServer(t, options...)
-		s.lock()
+		s.eng.Lock()
 		s.reserved = "__own__:"
-		s.unlock()
+		s.eng.Unlock()
 		return s, addr
 	}
 	master, addr := start()

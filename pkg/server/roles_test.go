@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"byor/pkg/redistest"
+	"byor/pkg/resp"
 
 	"github.com/stretchr/testify/require"
 )
@@ -130,7 +131,7 @@ func TestPsyncFailoverAsRealRedis(t *testing.T) {
 		f := followFake(t, addr)
 		eventually(t, c, "INFO replication", "state=online")
 
-		next, ok := parseInt([]byte(offset))
+		next, ok := resp.ParseInt([]byte(offset))
 		require.True(t, ok)
 		old := dial(t, addr)
 		old.want("REPLCONF capa psync2", "+OK")

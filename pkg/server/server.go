@@ -14,6 +14,8 @@
 package server
 
 import (
+	_ "byor/pkg/commands" // which registers them
+	"byor/pkg/engine"
 	"context"
 	"net"
 	"os"
@@ -21,9 +23,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"byor/pkg/pubsub"
-	"byor/pkg/store"
 )
 
 // Options are what a Server needs besides its configuration. The zero value is right for a program.
@@ -46,60 +45,28 @@ type Options struct {
 
 // Server is a Redis server. Its exported methods are safe for concurrent use.
 type Server struct {
-	mu  sync.Mutex // the engine's lock: guards everything below but what says otherwise
+	eng *engine.Engine // its lock guards everything below but what says otherwise
 	cfg *Config
 
-	store    *store.Store
-	hub      *pubsub.Hub
-	commands map[string]*Command
-	born     map[string]*Command // the same before rename-command; nil: there was none
-	clock    func() time.Time
-	wrap     func(net.Conn) net.Conn // never nil; see Options
-	announce func()                  // called when the sockets are open; may be nil
-	reserved string                  // how the channels begin that are the process's own
-	started  time.Time
-	nowMs    int64 // Unix milliseconds, as frozen by tick
-	frozen   int   // depth of units in which time stands still
+	born     map[string]*engine.Command // the commands before rename-command; nil: there was none
+	wrap     func(net.Conn) net.Conn    // never nil; see Options
+	announce func()                     // called when the sockets are open; may be nil
+	reserved string                     // how the channels begin that are the process's own
 	log      *Logger
 	runID    string
 	pidFile  string // the path, "" for none
 
-	clients map[int64]*Client
-	nextID  int64
-	running *Client   // whose commands run
-	muting  *Client   // whose running command gets no reply
-	async   []*Client // those with output that their own goroutine does not know of
+	clients  map[int64]*client
+	nextID   int64
+	monitors []*client
 
-	traffic  trafficCounters
-	dirty    int64 // changes since the last save
-	unit     unit
-	feedBuf  []byte
-	watched  map[watchKey]map[*Client]struct{}
-	waiting  map[watchKey][]*Client
-	blocked  map[*Client]struct{}
-	ready    []watchKey
-	monitors []*Client
-
-	blockTimer   *time.Timer
-	blockTimerMs int64
-
-	messages  messageCache // of the PUBLISH that runs
-	clientMem tally        // what the clients have each for itself
-	sharedMem atomic.Int64 // the output that several of them wait for
-	memory    memory
-
-	calm           bool // see recalm
-	noActiveExpire bool
-	evictDB        int // the database that a random eviction took from last
-	cronPaused     bool
-	loading        bool
-	pauses         [pausers]pause
-	paused         pause         // what they come to together
-	pauseOver      chan struct{} // closed when paused changes, for the link to the master; nil if it does not wait
-	slowNs         int64
-	slowlog        slowlog
-	latency        latencyMonitor
-	stats          stats
+	traffic    trafficCounters
+	stats      stats
+	messages   messageCache // of the PUBLISH that runs
+	clientMem  tally        // what the clients have each for itself
+	sharedMem  atomic.Int64 // the output that several of them wait for
+	memory     memory
+	cronPaused bool
 
 	persistence
 	replication
@@ -130,21 +97,16 @@ func New(cfg *Config, opt Options) *Server {
 		opt.Wrap = func(conn net.Conn) net.Conn { return conn }
 	}
 	s := &Server{
-		cfg: cfg, clock: opt.Clock, wrap: opt.Wrap, announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, runID: randomHex(40),
-		store: store.New(int(cfg.Databases)), hub: pubsub.NewHub(),
-		clients: map[int64]*Client{}, watched: map[watchKey]map[*Client]struct{}{},
-		waiting: map[watchKey][]*Client{}, blocked: map[*Client]struct{}{},
-		stop: make(chan struct{}), loaded: make(chan struct{}),
+		cfg: cfg, wrap: opt.Wrap, announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, runID: randomHex(40),
+		clients: map[int64]*client{}, stop: make(chan struct{}), loaded: make(chan struct{}),
 	}
-	s.commands, s.born = cfg.tables()
-	s.started = s.clock()
-	s.nowMs = s.started.UnixMilli()
-	s.store.SetNow(s.nowMs)
-	s.store.OnExpire = s.expired
+	named, born := cfg.tables()
+	s.eng = engine.New(int(cfg.Databases), named, opt.Clock, world{s})
+	s.born = born
 	s.resetStats()
 	s.applyConfig()
 	s.initAOF()
-	s.loading = true // until Start has loaded the data
+	s.eng.Loading = true // until Start has loaded the data
 	s.initReplication()
 	s.initRDB()
 	s.recalm()
@@ -153,59 +115,16 @@ func New(cfg *Config, opt Options) *Server {
 	return s
 }
 
-// expired is told by the store of a key that it deleted because its time had come.
-func (s *Server) expired(db int, key string) {
-	s.stats.expiredKeys++
-	s.effect(db, toAOF|toReplicas, [][]byte{deletion(s.cfg.LazyExpire), []byte(key)})
-	if len(s.watched) > 0 {
-		s.breakWatches(db, key)
-	}
-	if len(s.waiting) > 0 {
-		s.keyReady(db, key)
-	}
-}
-
-// deletion is how the stream says that a key went: one that is to go in the background shall do so there,
-// too.
-func deletion(lazy bool) []byte {
-	if lazy {
-		return []byte("UNLINK")
-	}
-	return []byte("DEL")
-}
-
-// lock takes the engine's lock and brings the clock up to date.
-func (s *Server) lock() {
-	s.mu.Lock()
-}
-
-// unlock passes on the output that units made for other clients than their own, and releases the
-// engine's lock.
-func (s *Server) unlock() {
-	s.passAsync()
-	s.mu.Unlock()
-}
-
-func (s *Server) passAsync() {
-	for i, c := range s.async {
-		c.async = false
-		s.async[i] = nil
-		c.handOver()
-		c.transport.flushSoon(c)
-	}
-	s.async = s.async[:0]
-}
-
 // recalm works out whether any of the rarely needed checks of refusal can refuse something.
 func (s *Server) recalm() {
-	s.calm = !s.loading && s.cfg.MaxMemory == 0 && s.cfg.MinReplicasToWrite == 0 &&
+	s.eng.Calm = !s.eng.Loading && s.cfg.MaxMemory == 0 && s.cfg.MinReplicasToWrite == 0 &&
 		!s.isReplica() && s.diskError() == ""
 }
 
 // accept registers a new connection. It returns nil, and what to say before closing it, for one that is
 // turned away. The engine's lock must be held.
-func (s *Server) accept(conn net.Conn) (c *Client, refusal string) {
-	s.tick()
+func (s *Server) accept(conn net.Conn) (c *client, refusal string) {
+	s.eng.Tick()
 	if s.down.closed {
 		return nil, ""
 	}
@@ -238,15 +157,15 @@ const loadPatience = 200 * time.Millisecond
 // Serve accepts connections from ln until the server shuts down or ln is closed. Errors that pass,
 // such as too many open files, are waited out.
 func (s *Server) Serve(ln net.Listener) error {
-	s.lock()
+	s.eng.Lock()
 	if s.down.begun {
-		s.unlock()
+		s.eng.Unlock()
 		ln.Close()
 		return net.ErrClosed
 	}
 	s.listeners = append(s.listeners, ln)
 	s.listening.Add(1)
-	s.unlock()
+	s.eng.Unlock()
 	defer s.listening.Done()
 	// Small files are loaded before anybody is let in: to be told -LOADING for some milliseconds helps
 	// nobody. Who connects meanwhile waits in the listener's queue.
@@ -288,8 +207,8 @@ func (s *Server) Serve(ln net.Listener) error {
 
 // pickLoop returns the event loop that is to serve the next connection, or nil where there is none.
 func (s *Server) pickLoop() *loop {
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	if len(s.loops) == 0 {
 		return nil
 	}
@@ -303,9 +222,9 @@ func (s *Server) tune(conn net.Conn) {
 	if !ok {
 		return
 	}
-	s.lock()
+	s.eng.Lock()
 	keepalive := s.cfg.TCPKeepalive
-	s.unlock()
+	s.eng.Unlock()
 	cfg := net.KeepAliveConfig{Enable: keepalive > 0}
 	if keepalive > 0 { // as Redis: give up after the time, three probes in the last third of it
 		cfg.Idle = time.Duration(keepalive) * time.Second
@@ -323,9 +242,9 @@ func (s *Server) Start() error {
 	if err != nil {
 		return err
 	}
-	s.lock()
+	s.eng.Lock()
 	s.followConfigured()
-	s.unlock()
+	s.eng.Unlock()
 	go s.cron()
 	return nil
 }
@@ -336,9 +255,9 @@ func (s *Server) writePidFile() {
 	if path == "" {
 		return
 	}
-	s.lock()
+	s.eng.Lock()
 	s.pidFile = path // dir may be another by the end
-	s.unlock()
+	s.eng.Unlock()
 	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
 		s.logf(LevelNotice, "Failed to write PID file: %s", errnoText(err))
 	}

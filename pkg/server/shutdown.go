@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/engine"
 	"context"
 	"errors"
 	"os"
@@ -18,8 +19,8 @@ type shutdownState struct {
 
 // Done is closed when the server has shut down.
 func (s *Server) Done() <-chan struct{} {
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	return s.doneLocked()
 }
 
@@ -32,8 +33,8 @@ func (s *Server) doneLocked() chan struct{} {
 
 // Stopping reports whether the end is certain: sessions that end from now on end with the server.
 func (s *Server) Stopping() bool {
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	return s.down.closed
 }
 
@@ -48,10 +49,10 @@ type ShutdownMode struct {
 // running finish and their replies leave, makes the files safe, and closes the connections. When
 // saving fails it returns the error and the server goes on as before, unless Force is set.
 func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
-	s.lock()
+	s.eng.Lock()
 	if s.down.begun {
 		done := s.doneLocked()
-		s.unlock()
+		s.eng.Unlock()
 		select {
 		case <-done:
 			return nil
@@ -63,7 +64,7 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	s.logf(LevelWarning, "User requested shutdown...")
 	if err := s.prepareEnd(ctx, mode); err != nil {
 		s.down.begun, s.down.abort = false, false
-		s.unlock()
+		s.eng.Unlock()
 		return err
 	}
 	// The lock was held since the data were saved: a write that is acknowledged after that would be lost.
@@ -81,14 +82,14 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	for _, l := range s.loops {
 		l.wake()
 	}
-	s.unlock()
+	s.eng.Unlock()
 	s.drain(ctx)
-	s.lock()
+	s.eng.Lock()
 	s.closeAOF()
 	s.removePidFile()
 	s.logf(LevelWarning, "Redis is now ready to exit, bye bye...")
 	close(s.doneLocked())
-	s.unlock()
+	s.eng.Unlock()
 	return nil
 }
 
@@ -110,7 +111,7 @@ func (s *Server) prepareEnd(ctx context.Context, mode ShutdownMode) error {
 		s.logf(LevelWarning, "Error trying to save the DB, can't exit.")
 	}
 	if err != nil {
-		s.setPause(byShutdown, pause{})
+		s.eng.SetPause(engine.ByShutdown, engine.Pause{})
 	}
 	return err
 }
@@ -126,29 +127,29 @@ func (s *Server) drain(ctx context.Context) {
 		return
 	case <-ctx.Done():
 	}
-	s.lock()
+	s.eng.Lock()
 	for _, c := range s.clients {
 		s.closeClient(c, closeNow)
 	}
-	s.unlock()
+	s.eng.Unlock()
 	<-served
 }
 
 // ExitCode returns what the process should exit with once Done is closed.
 func (s *Server) ExitCode() int {
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	return s.down.code
 }
 
 // ShutdownOn shuts down as a signal demands, by the shutdown-on-sigint and -sigterm parameters.
 func (s *Server) ShutdownOn(ctx context.Context, sig os.Signal) error {
-	s.lock()
+	s.eng.Lock()
 	words := s.cfg.ShutdownOnSigterm
 	if sig == os.Interrupt {
 		words = s.cfg.ShutdownOnSigint
 	}
-	s.unlock()
+	s.eng.Unlock()
 	var mode ShutdownMode
 	for _, w := range strings.Fields(words) {
 		mode.add(w)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/engine"
 	"context"
 	"net"
 	"os"
@@ -38,9 +39,9 @@ func TestShutdownAbort(t *testing.T) {
 		c.want("SET a 1", "+OK")
 		stopper.send("SHUTDOWN", "NOSAVE")
 		require.Eventually(t, func() bool {
-			s.lock()
-			defer s.unlock()
-			return s.paused.untilMs > 0
+			s.eng.Lock()
+			defer s.eng.Unlock()
+			return s.eng.PausedBy(engine.ByShutdown).UntilMs > 0
 		}, time.Minute, time.Millisecond)
 		writer.send("SET", "a", "2")
 		waitBlocked(t, s, 2)

@@ -54,16 +54,16 @@ func (b *syncBuffer) String() string {
 // ask runs a command without a connection, and shows the reply.
 func ask(t testing.TB, s *Server, line string) string {
 	t.Helper()
-	s.lock()
-	defer s.unlock()
+	s.eng.Lock()
+	defer s.eng.Unlock()
 	c := s.newClient(nil)
-	c.authed = true
+	c.Authed = true
 	var args [][]byte
 	for _, w := range words(t, line) {
 		args = append(args, []byte(w))
 	}
-	s.execute(c, args)
-	v, err := resp.NewReader(strings.NewReader(string(c.w.Buf))).ReadValue()
+	s.eng.Execute(&c.Session, args)
+	v, err := resp.NewReader(strings.NewReader(string(c.Reply.Buf))).ReadValue()
 	require.NoError(t, err)
 	return show(v)
 }

@@ -95,15 +95,15 @@ func TestActiveDeletionsStandAlone(t *testing.T) {
 		require.Equal(t, "+OK", show(c.read()))
 	}
 	f.upTo(c)
-	s.lock()
+	s.eng.Lock()
 	used := s.countedMemory()
-	s.unlock()
+	s.eng.Unlock()
 	c.want("CONFIG SET maxmemory "+itoa(used-2500), "+OK") // at least three keys have to go
 	c.want("GET none", "$(nil)")
 	require.Eventually(t, func() bool {
-		s.lock()
-		defer s.unlock()
-		return !s.overMemory()
+		s.eng.Lock()
+		defer s.eng.Unlock()
+		return !s.eng.OverMemory()
 	}, time.Minute, time.Millisecond)
 	c.want("CONFIG SET maxmemory 0", "+OK")
 	effects = f.upTo(c)

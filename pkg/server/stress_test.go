@@ -275,7 +275,7 @@ func (st *stress) values(c *testConn) map[string]string {
 // expires counts the keys of all databases that have an expiry time. The engine's lock must be held.
 func expires(s *Server) (n int) {
 	for i := range 16 {
-		n += s.store.DB(i).Expires()
+		n += s.eng.Store.DB(i).Expires()
 	}
 	return n
 }
@@ -289,9 +289,10 @@ func (st *stress) settle(s *Server, replicas ...string) {
 		st.took(string(v.Str))
 	}
 	require.Eventually(t, func() bool {
-		s.lock()
-		defer s.unlock()
-		return len(s.clients) == 1+len(replicas) && len(s.blocked) == 0 && len(s.waiting) == 0 && len(s.watched) == 0 && len(s.monitors) == 0
+		s.eng.Lock()
+		defer s.eng.Unlock()
+		waiting, watched := s.eng.Interest()
+		return len(s.clients) == 1+len(replicas) && len(s.eng.Blocked) == 0 && waiting == 0 && watched == 0 && len(s.monitors) == 0
 	}, time.Minute, 5*time.Millisecond)
 	for i := range 16 {
 		c.do(fmt.Sprint("SELECT ", i))
@@ -301,8 +302,8 @@ func (st *stress) settle(s *Server, replicas ...string) {
 		}
 	}
 	require.Eventually(t, func() bool { // what has expired already is deleted soon
-		s.lock()
-		defer s.unlock()
+		s.eng.Lock()
+		defer s.eng.Unlock()
 		return expires(s) == 0
 	}, time.Minute, 5*time.Millisecond)
 	c.do("SET the last") // what WAIT is to wait for

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/engine"
 	"regexp"
 	"strconv"
 	"strings"
@@ -36,8 +37,8 @@ func TestTrafficAsRedis(t *testing.T) {
 			other.do("SET a b")
 			if i == 1 { // a thread counts what it has written when the peer may have it already
 				require.Eventually(t, func() bool {
-					s.lock()
-					defer s.unlock()
+					s.eng.Lock()
+					defer s.eng.Unlock()
 					all, _ := s.trafficNow()
 					return all.minus(s.stats.before).out == got[0][1]
 				}, time.Minute, time.Millisecond)
@@ -53,9 +54,9 @@ func TestTrafficAsRedis(t *testing.T) {
 			require.GreaterOrEqual(t, n, int64(3)) // how many depends on how the bytes arrive
 		}
 		require.Equal(t, got[0], got[1], options)
-		s.lock()
+		s.eng.Lock()
 		threaded := len(s.loops) > 1
-		s.unlock()
+		s.eng.Unlock()
 		require.Equal(t, threaded, ours.field("io_threaded_reads_processed") > 0, options)
 	}
 }
@@ -86,17 +87,17 @@ func TestRates(t *testing.T) {
 	s, addr := startServer(t)
 	c := dial(t, addr)
 	c.do("DEBUG PAUSE-CRON 1")
-	s.lock()
+	s.eng.Lock()
 	for range len(s.stats.rates) {
-		s.nowMs = s.stats.lastSampleMs + 100
-		s.stats.commands += 50
+		s.eng.NowMs = s.stats.lastSampleMs + 100
+		s.eng.Stats.Commands += 50
 		s.traffic.in.Add(1024 * 10)
 		s.traffic.replOut.Add(1024 * 20)
 		s.sampleRates()
 		s.sampleRates() // too early to be one more
 	}
 	r := s.stats.rate(func(r *rates) int64 { return r.commands })
-	s.unlock()
+	s.eng.Unlock()
 	require.InDelta(t, 500, r, 5)
 	for _, part := range []string{"instantaneous_input_kbps:10", "instantaneous_output_repl_kbps:200.00", "instantaneous_input_repl_kbps:0.00"} {
 		require.Contains(t, string(c.do("INFO stats").Str), part)
@@ -110,19 +111,19 @@ func TestExceededTimeAndUnexpectedErrors(t *testing.T) {
 	c.do("SET a " + strings.Repeat("x", 10000))
 	c.do("DEBUG PAUSE-CRON 1")
 	c.do("CONFIG SET maxmemory 100")
-	s.lock()
-	s.noteExceeded()
-	require.False(t, s.stats.exceededSince.IsZero())
-	s.stats.exceededSince = s.stats.exceededSince.Add(-5e9)
-	s.unlock()
+	s.eng.Lock()
+	s.eng.NoteExceeded()
+	require.False(t, s.eng.Stats.ExceededSince.IsZero())
+	s.eng.Stats.ExceededSince = s.eng.Stats.ExceededSince.Add(-5e9)
+	s.eng.Unlock()
 	require.GreaterOrEqual(t, c.field("current_eviction_exceeded_time"), int64(5000))
 	c.do("CONFIG SET maxmemory 0")
-	s.lock()
-	s.noteExceeded()
+	s.eng.Lock()
+	s.eng.NoteExceeded()
 	fake := s.newClient(nil)
-	fake.flags |= flagMaster
-	fake.fail("ERR nobody waits for it")
-	s.unlock()
+	fake.Mode |= engine.ModeMaster
+	fake.Fail("ERR nobody waits for it")
+	s.eng.Unlock()
 	require.Zero(t, c.field("current_eviction_exceeded_time"))
 	require.GreaterOrEqual(t, c.field("total_eviction_exceeded_time"), int64(5000))
 	require.EqualValues(t, 1, c.field("unexpected_error_replies"))

@@ -7,14 +7,15 @@ import (
 	"strconv"
 	"time"
 
+	"byor/pkg/engine"
 	"byor/pkg/resp"
 )
 
 // transport is what carries a session's bytes. The engine calls it, with its lock held, when the
 // session has something to do that did not come from its own input. Neither method may block.
 type transport interface {
-	flushSoon(c *Client) // bytes were handed over
-	resume(c *Client)    // a blocked command was served, or the session is to close
+	flushSoon(c *client) // bytes were handed over
+	resume(c *client)    // a blocked command was served, or the session is to close
 }
 
 // maxBatch is how many pipelined commands run under one hold of the engine's lock, and
@@ -27,7 +28,7 @@ const (
 // parse collects the commands that are wholly buffered. It does not touch what the engine's lock
 // guards. A client that has yet to authenticate is parsed command by command, since AUTH lifts
 // its limits.
-func (c *Client) parse() {
+func (c *client) parse() {
 	if c.next < len(c.batch) || c.perr != nil {
 		return
 	}
@@ -50,16 +51,16 @@ func (c *Client) parse() {
 }
 
 // pending reports whether there are parsed commands, or a protocol error, to work on.
-func (c *Client) pending() bool { return c.next < len(c.batch) || c.perr != nil }
+func (c *client) pending() bool { return c.next < len(c.batch) || c.perr != nil }
 
 // mayFill reports whether reading on does no harm: it overwrites the arguments that are parsed.
-func (c *Client) mayFill() bool { return c.next >= len(c.batch) || c.kept }
+func (c *client) mayFill() bool { return c.next >= len(c.batch) || c.kept }
 
 // run executes the parsed commands until they are used up or the client may not go on (it is
 // blocked, or closing). The engine's lock must be held.
-func (c *Client) run() {
+func (c *client) run() {
 	s := c.s
-	s.running = c
+	s.eng.Running = &c.Session
 	if in := c.rd.Consumed(); in != c.totalIn {
 		c.batchLen, c.totalIn = int(in-c.totalIn), in
 	}
@@ -68,24 +69,24 @@ func (c *Client) run() {
 	if c.replica != nil {
 		c.replica.Heard()
 	}
-	for c.next < len(c.batch) && c.blocked == nil && c.closing == staysOpen {
-		if !s.execute(c, c.batch[c.next]) {
+	for c.next < len(c.batch) && c.Blocked == nil && c.closing == staysOpen {
+		if !s.eng.Execute(&c.Session, c.batch[c.next]) {
 			break
 		}
 		c.next++
-		if len(c.w.Buf) > maxBatchReply {
+		if len(c.Reply.Buf) > maxBatchReply {
 			break
 		}
 	}
-	if c.perr != nil && c.next == len(c.batch) && c.blocked == nil && c.closing == staysOpen {
-		c.fail("ERR " + c.perr.Error())
+	if c.perr != nil && c.next == len(c.batch) && c.Blocked == nil && c.closing == staysOpen {
+		c.Fail("ERR " + c.perr.Error())
 		s.logf(LevelVerbose, "Protocol error (%s) from client: %s.", c.perr, c.describe())
 		c.closing = closeAfterReply
 	}
-	if c.next < len(c.batch) && c.blocked != nil && !c.kept {
+	if c.next < len(c.batch) && c.Blocked != nil && !c.kept {
 		c.keepRest()
 	}
-	c.args = nil // they stand in the buffer, which is about to be filled again
+	c.Args = nil // they stand in the buffer, which is about to be filled again
 	if c.next == len(c.batch) {
 		c.keptMem, c.batchLen = 0, 0
 		if c.rd.Size() > keepQuery || c.rd.HasLarge() {
@@ -95,9 +96,9 @@ func (c *Client) run() {
 		}
 	}
 	c.queryLen, c.argvMem = c.rd.Unparsed()+c.batchLen, c.rd.Parsed()
-	s.running = nil
+	s.eng.Running = nil
 	c.handOver()
-	if d := int64(c.querySize) + c.keptMem + c.queueMem - c.countedIn; d > measureStep || d < -measureStep {
+	if d := int64(c.querySize) + c.keptMem + c.QueueMem - c.countedIn; d > measureStep || d < -measureStep {
 		c.measureNow()
 	}
 }
@@ -107,13 +108,13 @@ const keepQuery = 256 << 10
 
 // keepRest copies the commands that wait behind a blocked one, since reading on will overwrite
 // the buffer they point into.
-func (c *Client) keepRest() {
+func (c *client) keepRest() {
 	rest := c.batch[c.next:]
 	kept := make([][][]byte, len(rest))
 	c.keptMem, c.batchLen = 0, 0
 	for i, args := range rest {
-		kept[i] = c.keepArgs(args)
-		c.keptMem += argsMem(kept[i])
+		kept[i] = c.KeepArgs(args)
+		c.keptMem += engine.ArgsMem(kept[i])
 		c.batchLen += wireLen(args)
 	}
 	c.batch, c.next, c.kept = kept, 0, true
@@ -159,12 +160,12 @@ func (s *Server) ServeConn(conn net.Conn) { s.serveConn(s.wrap(conn)) }
 func (s *Server) serveConn(conn net.Conn) {
 	defer conn.Close()
 	g := newGoroutines()
-	s.lock()
+	s.eng.Lock()
 	c, refusal := s.accept(conn)
 	if c != nil {
 		c.transport = g
 	}
-	s.unlock()
+	s.eng.Unlock()
 	if c == nil {
 		conn.SetWriteDeadline(time.Now().Add(time.Second))
 		conn.Write([]byte(refusal))
@@ -178,12 +179,12 @@ func newGoroutines() *goroutines {
 }
 
 // converse serves a session until it ends, or ends it at once when goOn is false.
-func (s *Server) converse(c *Client, g *goroutines, goOn bool) {
+func (s *Server) converse(c *client, g *goroutines, goOn bool) {
 	defer func() {
 		close(g.done)
-		s.lock()
+		s.eng.Lock()
 		s.removeClient(c)
-		s.unlock()
+		s.eng.Unlock()
 	}()
 	for goOn {
 		err := c.rd.Fill()
@@ -197,16 +198,16 @@ func (s *Server) converse(c *Client, g *goroutines, goOn bool) {
 }
 
 // serve executes all that is buffered, writes the replies and reports whether to go on.
-func (c *Client) serve() bool {
+func (c *client) serve() bool {
 	for {
 		c.parse()
-		c.s.lock()
+		c.s.eng.Lock()
 		c.run()
-		closing, stuck := c.closing, c.blocked != nil
+		closing, stuck := c.closing, c.Blocked != nil
 		handOff := c.handOff
 		c.handOff = nil
-		c.rd.Limits.Unauthenticated = !c.authed
-		c.s.unlock()
+		c.rd.Limits.Unauthenticated = !c.Authed
+		c.s.eng.Unlock()
 		if closing == closeNow || c.flushAll() != nil || closing == closeAfterReply {
 			return false
 		}
@@ -223,16 +224,16 @@ func (c *Client) serve() bool {
 }
 
 // overfull reports whether the client has sent more than it may without completing a command.
-func (c *Client) overfull() bool {
+func (c *client) overfull() bool {
 	if int64(c.rd.Buffered()) <= c.s.queryLimit.Load() {
 		return false
 	}
-	c.s.logf(LevelWarning, "Closing client that reached max query buffer length: %s", c.addr)
+	c.s.logf(LevelWarning, "Closing client that reached max query buffer length: %s", c.Addr)
 	return true
 }
 
 // writer writes what was handed over by others until the session is over.
-func (g *goroutines) writer(c *Client) {
+func (g *goroutines) writer(c *client) {
 	for {
 		select {
 		case <-g.kick:
@@ -246,7 +247,7 @@ func (g *goroutines) writer(c *Client) {
 	}
 }
 
-func (g *goroutines) flushSoon(c *Client) {
+func (g *goroutines) flushSoon(c *client) {
 	if !g.writing {
 		g.writing = true
 		go g.writer(c)
@@ -259,7 +260,7 @@ func (g *goroutines) flushSoon(c *Client) {
 
 // resume lets the session's read time out. A session that must close at once is cut off, since
 // its goroutine may be waiting for a peer that reads nothing.
-func (g *goroutines) resume(c *Client) {
+func (g *goroutines) resume(c *client) {
 	if c.closing == closeNow {
 		c.conn.Close()
 		return

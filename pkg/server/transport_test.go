@@ -122,8 +122,8 @@ func TestSlowSubscriberIsDisconnected(t *testing.T) {
 		require.Eventually(t, func() bool {
 			return show(pub.do("PUBSUB NUMSUB ch")) == `*["ch" :0]`
 		}, time.Minute, 5*time.Millisecond)
-		s.lock()
-		defer s.unlock()
+		s.eng.Lock()
+		defer s.eng.Unlock()
 		require.EqualValues(t, 1, s.stats.outputLimitDisconnections)
 	})
 }

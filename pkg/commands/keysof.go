@@ -1,0 +1,47 @@
+package commands
+
+import (
+	"byor/pkg/engine"
+	"bytes"
+	"strconv"
+)
+
+// What several groups need.
+
+// destAndNumKeys is NumKeys for "dest numkeys key …": the destination at index 1 is a key too.
+func destAndNumKeys(args [][]byte) []int {
+	from := engine.NumKeys(2)(args)
+	if from == nil {
+		return nil
+	}
+	return append([]int{1}, from...)
+}
+
+// streamKeys finds the keys behind STREAMS in XREAD and XREADGROUP. A group may have that name, too.
+func streamKeys(args [][]byte) []int {
+	from := 1
+	if engine.EqualFold(args[0], "xreadgroup") {
+		from = 4
+	}
+	for i := from; i < len(args); i++ {
+		if bytes.EqualFold(args[i], []byte("streams")) {
+			n := (len(args) - i - 1) / 2
+			pos := make([]int, n)
+			for j := range pos {
+				pos[j] = i + 1 + j
+			}
+			return pos
+		}
+	}
+	return nil
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// itoa prints an integer.
+func itoa[T int | int64](n T) string { return strconv.FormatInt(int64(n), 10) }

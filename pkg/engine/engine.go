@@ -1,0 +1,233 @@
+package engine
+
+import (
+	"sync"
+	"time"
+
+	"byor/pkg/pubsub"
+	"byor/pkg/store"
+)
+
+// Engine executes commands on a data set. Its fields are guarded by its lock, which Lock takes;
+// but for Lock and Unlock the same goes for its methods and for those of its sessions.
+type Engine struct {
+	mu sync.Mutex
+
+	Store    *store.Store
+	Hub      *pubsub.Hub
+	Commands map[string]*Command // the table, by the names that clients use
+	Settings Settings
+	Stats    Stats
+	Slowlog  Slowlog
+	Latency  LatencyMonitor
+	Clock    func() time.Time // the wall clock
+	Started  time.Time
+	NowMs    int64 // Unix milliseconds, as frozen by Tick
+
+	// Changes counts the changes to the data since it was set to 0 last.
+	Changes int64
+	// Loading says that the data are being loaded: clients are told so, and effects are nobody's business.
+	Loading bool
+	// Calm says that World.Refuses would refuse nothing at all, and so need not be asked.
+	Calm bool
+	// NoActiveExpire keeps keys that have expired until somebody meets them.
+	NoActiveExpire bool
+	// Blocked are the sessions that wait.
+	Blocked map[*Session]struct{}
+	// Running is the session whose commands run.
+	Running *Session
+	// Observe is told of each command that has run, with its arguments, but for those of administrators; nil: nobody wants to know.
+	Observe func(c *Session, args [][]byte)
+
+	world     World
+	listeners []*Listener
+	unit      unit
+	frozen    int // depth of units in which time stands still
+	snap      *Snapshot
+
+	muting *Session   // whose running command gets no reply
+	woken  []*Session // those with output that did not come of their own commands
+
+	watched map[Key]map[*Session]struct{}
+	waiting map[Key][]*Session
+	ready   []Key
+
+	blockTimer   *time.Timer
+	blockTimerMs int64
+
+	pauses    [pausers]Pause
+	paused    Pause         // what they come to together
+	pauseOver chan struct{} // closed when paused changes; nil if nobody waits for that
+
+	evictDB int // the database that a random eviction took from last
+}
+
+// Settings are the parameters that execution depends on, with the meaning that they have in redis.conf.
+type Settings struct {
+	MaxMemory        int64 // bytes, 0 for no limit
+	MaxMemoryPolicy  string
+	MaxMemorySamples int64
+	EvictionTenacity int64 // 0 to 100
+
+	LazyExpire   bool // replicate UNLINK instead of DEL
+	LazyUserDel  bool
+	LazyEviction bool
+
+	MaxBulk           int64 // bytes of a string
+	HLLSparseMaxBytes int64
+
+	LatencyTracking    bool
+	LatencyThresholdMs int64
+	SlowerThan         time.Duration // what the slow log is for; negative: nothing
+	SlowlogMaxLen      int64
+}
+
+// LFU reports whether the policy counts how often keys are used, instead of noting when.
+func (s *Settings) LFU() bool {
+	return s.MaxMemoryPolicy == "allkeys-lfu" || s.MaxMemoryPolicy == "volatile-lfu"
+}
+
+// World is what the engine has to know of what is around it: files, replicas, a configuration. Its
+// methods are called with the engine's lock held and must not block.
+type World interface {
+	// Refuses returns why the command may not run now because of what is around, in Redis's words, or "".
+	// flags are the command's, or of EXEC those of all that is queued.
+	Refuses(c *Session, cmd *Command, flags Flag) string
+	// Protects does the same for a command with the flag Protected.
+	Protects(c *Session, cmd *Command) string
+	// CountedMemory returns the bytes that count against maxmemory.
+	CountedMemory() int64
+	// MemoryLimited reports whether maxmemory is to be obeyed now.
+	MemoryLimited() bool
+	// OwnsExpiry reports whether keys expire by the engine's decision, not by that of a master.
+	OwnsExpiry() bool
+	// WritesAnyway reports whether the command deletes the expired keys that it meets, although otherwise
+	// they are for somebody else to delete.
+	WritesAnyway(c *Session, cmd *Command) bool
+	// Offset returns how long the stream of effects is.
+	Offset() int64
+	// SnapshotChanged is told that a snapshot has begun or ended.
+	SnapshotChanged()
+	// Flushed is told that all databases were emptied by a client.
+	Flushed()
+	// Warn writes a line of the log.
+	Warn(format string, args ...any)
+}
+
+// New returns an engine with so many empty databases, for the commands in the table, which is its own
+// from then on (see Table). A nil world is one in which there is nothing.
+func New(databases int, table map[string]*Command, clock func() time.Time, world World) *Engine {
+	if world == nil {
+		world = nothing{}
+	}
+	e := &Engine{
+		Store: store.New(databases), Hub: pubsub.NewHub(), Commands: table, Clock: clock, Calm: true,
+		Settings: Settings{MaxBulk: 512 << 20, HLLSparseMaxBytes: 3000, MaxMemoryPolicy: "noeviction", SlowerThan: -1},
+		Blocked:  map[*Session]struct{}{}, watched: map[Key]map[*Session]struct{}{}, waiting: map[Key][]*Session{}, world: world,
+	}
+	e.Started = clock()
+	e.NowMs = e.Started.UnixMilli()
+	e.Store.SetNow(e.NowMs)
+	e.Store.OnExpire = e.expired
+	e.ResetStats()
+	return e
+}
+
+// Lock takes the lock under which everything is executed. Whoever takes it for commands calls Tick next.
+func (e *Engine) Lock() { e.mu.Lock() }
+
+// Unlock passes on the output that units made for other sessions than their own, and releases the lock.
+func (e *Engine) Unlock() {
+	e.PassOutput()
+	e.mu.Unlock()
+}
+
+// Release is Unlock for who has passed the output on.
+func (e *Engine) Release() { e.mu.Unlock() }
+
+// PassOutput tells the peers of sessions that others have made output for.
+func (e *Engine) PassOutput() {
+	for i, c := range e.woken {
+		c.woken = false
+		e.woken[i] = nil
+		c.peer.Output()
+	}
+	e.woken = e.woken[:0]
+}
+
+// Wake notes that the session has output that its own goroutine does not know of.
+func (e *Engine) Wake(c *Session) {
+	if !c.woken && c.peer != nil {
+		c.woken = true
+		e.woken = append(e.woken, c)
+	}
+}
+
+// Tick reads the clock, sets the store's time, and returns the monotonic reading, since Started. Time
+// stands still between two ticks: for a command, and for all commands of an EXEC.
+func (e *Engine) Tick() time.Duration {
+	now := e.Clock()
+	if ms := now.UnixMilli(); ms != e.NowMs && e.frozen == 0 {
+		e.NowMs = ms
+		e.Store.SetNow(ms)
+	}
+	return now.Sub(e.Started)
+}
+
+// Freeze makes time stand still until Thaw. They nest.
+func (e *Engine) Freeze() { e.frozen++ }
+
+// Thaw ends what Freeze began.
+func (e *Engine) Thaw() { e.frozen-- }
+
+// Frozen reports whether time stands still: the unit that is running is not over with its command.
+func (e *Engine) Frozen() bool { return e.frozen > 0 }
+
+// Touched tells everybody concerned that a key was created, changed or deleted.
+func (e *Engine) Touched(db *store.DB, key string) {
+	e.Changes++
+	e.moved(db.ID(), key)
+}
+
+func (e *Engine) moved(db int, key string) {
+	if len(e.watched) > 0 {
+		e.BreakWatches(db, key)
+	}
+	if len(e.waiting) > 0 {
+		e.KeyReady(db, key)
+	}
+}
+
+// FlushDB empties a database.
+func (e *Engine) FlushDB(db *store.DB) {
+	e.BreakWatchesOf(db.ID(), nil)
+	e.AllReady(db.ID())
+	e.Changes += int64(db.Len())
+	db.Flush()
+}
+
+// SwapDBs exchanges what two databases hold.
+func (e *Engine) SwapDBs(a, b *store.DB) {
+	if a != b {
+		e.BreakWatchesOf(a.ID(), b)
+		e.BreakWatchesOf(b.ID(), a)
+		e.Store.Swap(a.ID(), b.ID())
+		e.AllReady(a.ID())
+		e.AllReady(b.ID())
+	}
+	e.Changes++
+}
+
+// nothing is a world without files, replicas and limits.
+type nothing struct{}
+
+func (nothing) Refuses(*Session, *Command, Flag) string { return "" }
+func (nothing) Protects(*Session, *Command) string      { return "" }
+func (nothing) CountedMemory() int64                    { return 0 }
+func (nothing) MemoryLimited() bool                     { return false }
+func (nothing) OwnsExpiry() bool                        { return true }
+func (nothing) WritesAnyway(*Session, *Command) bool    { return false }
+func (nothing) Offset() int64                           { return 0 }
+func (nothing) SnapshotChanged()                        {}
+func (nothing) Flushed()                                {}
+func (nothing) Warn(format string, args ...any)         {}

@@ -1,0 +1,62 @@
+package server
+
+import (
+	"strings"
+
+	"byor/pkg/engine"
+)
+
+// world is what the engine has to know of files, replicas and the configuration.
+type world struct{ s *Server }
+
+// Refuses checks disk and replication against the flags of a command, or of a whole transaction.
+func (w world) Refuses(_ *engine.Session, cmd *engine.Command, f engine.Flag) string {
+	s := w.s
+	replica, writes := s.isReplica(), f&engine.Write != 0
+	if (writes || cmd.Name == "ping") && !replica {
+		if msg := s.diskError(); msg != "" {
+			return msg
+		}
+	}
+	if writes && !replica && s.tooFewReplicas() {
+		return "NOREPLICAS Not enough good replicas to write."
+	}
+	if writes && replica && s.cfg.ReplicaReadOnly {
+		return "READONLY You can't write against a read only replica."
+	}
+	if replica && !s.cfg.ReplicaServeStale && f&engine.Stale == 0 && !s.linkUp() {
+		return "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+	}
+	return ""
+}
+
+// Protects says why a command that could do harm may not be run, or nothing when the configuration allows it.
+func (w world) Protects(c *engine.Session, cmd *engine.Command) string {
+	name, _, _ := strings.Cut(cmd.FullName(), "|")
+	who := w.s.cfg.EnableModuleCommand
+	if name == "debug" {
+		who = w.s.cfg.EnableDebugCommand
+	}
+	if clientOf(c).may(who) {
+		return ""
+	}
+	return "ERR " + strings.ToUpper(name) + " command not allowed. If the enable-" + name + "-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server."
+}
+
+func (w world) CountedMemory() int64 { return w.s.countedMemory() }
+
+func (w world) MemoryLimited() bool { return !(w.s.isReplica() && w.s.cfg.ReplicaIgnoreMaxMemory) }
+
+func (w world) OwnsExpiry() bool { return !w.s.isReplica() }
+
+func (w world) WritesAnyway(c *engine.Session, cmd *engine.Command) bool {
+	return w.s.forceExpiry(c, cmd)
+}
+
+func (w world) Offset() int64 { return w.s.master.Offset() }
+
+func (w world) SnapshotChanged() { w.s.configureAOF() } // which may hold back syncs now
+
+func (w world) Flushed() { w.s.afterFlushall() }
+
+func (w world) Warn(format string, args ...any) { w.s.logf(LevelWarning, format, args...) }
