@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/config"
 	"byor/pkg/resp"
 	"byor/pkg/server"
 )
@@ -19,7 +20,7 @@ import (
 // A command that was renamed is judged by what it does: a new name opens no door.
 func TestRenamedCommandsAreJudgedByTheirOldNames(t *testing.T) {
 	renamings := []string{"--rename-command", "CONFIG", "cfg", "--rename-command", "PUBLISH", "tell", "--rename-command", "SUBSCRIBE", "hear", "--rename-command", "multi", "begin"}
-	cfg := server.DefaultConfig()
+	cfg := config.Default()
 	require.NoError(t, cfg.ParseArgs(renamings))
 	g := startGateway(t, func(o *gatewayOptions) { o.Born, o.MaxSubscriptions = cfg.BornName, 1 }, renamings...)
 	p, q := g.dial(protoJSON), g.dial(protoRESP)
@@ -42,7 +43,7 @@ func TestConfigRewriteKeepsTheGatewaysSettings(t *testing.T) {
 	lines := "port 0\nhttp-port 0\n# mine\nws-allow-commands config|get flushall\nws-ping 20\n"
 	require.NoError(t, os.WriteFile(file, []byte(lines), 0o644))
 	o := defaultGatewayOptions()
-	cfg := server.DefaultConfig()
+	cfg := config.Default()
 	cfg.Others, cfg.OtherNames = o.Set, o.Has
 	require.NoError(t, cfg.ParseArgs([]string{file, "--dir", dir, "--save", ""}))
 	srv := server.New(cfg, server.Options{Log: server.LogTo(io.Discard)})
@@ -59,7 +60,7 @@ func TestConfigRewriteKeepsTheGatewaysSettings(t *testing.T) {
 	b, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(string(b), lines), string(b))
-	o, cfg = defaultGatewayOptions(), server.DefaultConfig()
+	o, cfg = defaultGatewayOptions(), config.Default()
 	cfg.Others = o.Set
 	require.NoError(t, cfg.ParseArgs([]string{file}))
 	require.Equal(t, 20*time.Second, o.Ping)

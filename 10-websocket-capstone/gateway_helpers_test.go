@@ -17,6 +17,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/config"
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
 	"byor/pkg/server"
@@ -48,7 +49,7 @@ func refusedRaw(name, why string) string {
 // startOwn starts our own server inside the process, as main does.
 func startOwn(t *testing.T, args ...string) dialFunc {
 	t.Helper()
-	cfg := server.DefaultConfig()
+	cfg := config.Default()
 	require.NoError(t, cfg.ParseArgs(append([]string{"--port", "0", "--dir", t.TempDir(), "--save", ""}, args...)))
 	srv := server.New(cfg, server.Options{Log: server.LogTo(io.Discard), ReservedChannels: presencePrefix})
 	require.NoError(t, srv.Start())

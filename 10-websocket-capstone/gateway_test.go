@@ -17,8 +17,8 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/config"
 	"byor/pkg/resp"
-	"byor/pkg/server"
 )
 
 // byor.resp.v1
@@ -593,7 +593,7 @@ func TestSettings(t *testing.T) {
 		require.True(t, known, s)
 		require.ErrorContains(t, err, s[0])
 	}
-	cfg := server.DefaultConfig()
+	cfg := config.Default()
 	cfg.Others = o.Set
 	dir := t.TempDir()
 	file := filepath.Join(dir, "redis.conf")

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 
-	"byor/pkg/server"
+	"byor/pkg/config"
 	"byor/pkg/version"
 )
 
@@ -21,7 +21,7 @@ func aboutItself(w io.Writer, args []string) bool {
 	case "-h", "--help":
 		help(w)
 	case "-v", "--version":
-		fmt.Fprintf(w, "%s, compatible with Redis %s\n", version.String(), server.RedisVersion)
+		fmt.Fprintf(w, "%s, compatible with Redis %s\n", version.String(), config.RedisVersion)
 	default:
 		return false
 	}
@@ -34,13 +34,13 @@ func help(w io.Writer) {
 A Redis with browsers. Options are those of redis.conf and stand there as well; "-" reads it from the standard input.
 What is not listed here is as in Redis 7.0: CONFIG GET * shows it.
 `)
-	server.WriteHelp(w)
+	config.WriteHelp(w)
 	fmt.Fprint(w, "\nThe page and the WebSocket\n")
 	for _, s := range gatewaySettings {
-		server.WriteHelpLine(w, s.Name, s.Default, s.Help)
+		config.WriteHelpLine(w, s.Name, s.Default, s.Help)
 	}
 	fmt.Fprint(w, "\nOf itself\n")
-	server.WriteHelpLine(w, "trace", "", "print every byte that comes in and goes out, and what it means")
-	server.WriteHelpLine(w, "version, -v", "", "print the version and exit")
-	server.WriteHelpLine(w, "help, -h", "", "print this text and exit")
+	config.WriteHelpLine(w, "trace", "", "print every byte that comes in and goes out, and what it means")
+	config.WriteHelpLine(w, "version, -v", "", "print the version and exit")
+	config.WriteHelpLine(w, "help, -h", "", "print this text and exit")
 }

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"byor/pkg/config"
 	"byor/pkg/resp"
 	"byor/pkg/server"
 )
@@ -30,7 +31,7 @@ func run(args []string) int {
 		return 0
 	}
 	opts := defaultGatewayOptions()
-	cfg := server.DefaultConfig()
+	cfg := config.Default()
 	cfg.Others, cfg.OtherNames = opts.Set, opts.Has
 	if err := cfg.ParseArgs(args); err != nil {
 		fmt.Fprintf(os.Stderr, "%v\n%s\n", err, seeHelp)

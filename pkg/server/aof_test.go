@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"byor/pkg/config"
 	"byor/pkg/redistest"
 	"byor/pkg/store"
 
@@ -359,11 +360,11 @@ func TestRewriteThatFails(t *testing.T) {
 
 // Until the data is loaded commands are answered with -LOADING, from the first connection on.
 func TestLoadingReplies(t *testing.T) {
-	cfg := DefaultConfig()
+	cfg := config.Default()
 	dir := aofDir(t, map[string]string{manifestFile: incr1Line, incr1: lines(t, "SET a 1")})
 	require.NoError(t, cfg.ParseArgs([]string{"--port", "0", "--save", "", "--dir", dir, "--appendonly", "yes", "--enable-protected-configs", "yes"}))
 	s := New(cfg, Options{Log: LogTo(testLog(t))})
-	ln := listenTCP(t)
+	ln := listenLoopback(t)
 	go s.Serve(ln)
 	c := dial(t, ln.Addr().String())
 	const loading = "-LOADING Redis is loading the dataset in memory"
@@ -407,7 +408,7 @@ func TestExpiredKeysOfALog(t *testing.T) {
 func TestLoadIsToldToTheLog(t *testing.T) {
 	now := time.Unix(1000, 0)
 	log := new(syncBuffer)
-	s := New(DefaultConfig(), Options{Log: LogTo(log), Clock: func() time.Time { return now }})
+	s := New(config.Default(), Options{Log: LogTo(log), Clock: func() time.Time { return now }})
 	s.eng.Lock()
 	s.beginLoading(200)
 	s.eng.Unlock()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/resp"
 	"crypto/sha256"
@@ -153,7 +154,7 @@ func (c *client) replyHello() {
 	c.Reply.BulkString("server")
 	c.Reply.BulkString("redis")
 	c.Reply.BulkString("version")
-	c.Reply.BulkString(redisVersion)
+	c.Reply.BulkString(config.RedisVersion)
 	c.Reply.BulkString("proto")
 	c.Reply.Int(int64(c.Reply.Proto))
 	c.Reply.BulkString("id")
@@ -165,9 +166,6 @@ func (c *client) replyHello() {
 	c.Reply.BulkString("modules")
 	c.Reply.Array(0)
 }
-
-// redisVersion is the release of Redis whose commands, files and replication this server speaks.
-const redisVersion = "7.0.15"
 
 func cmdQuit(c *client) {
 	c.Reply.OK()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/repl"
 	"byor/pkg/store"
@@ -216,7 +217,7 @@ func debugProtocol(c *client) {
 
 func debugQuicklistThreshold(c *client) {
 	const most = 1<<32 - 1<<20 // "slightly below 4gb" in Redis
-	n, err := parseMemory(string(c.Args[2]))
+	n, err := config.Memory(string(c.Args[2]))
 	if err != nil || n > most {
 		c.Fail("ERR argument must be a memory value bigger than 1 and smaller than 4gb")
 		return

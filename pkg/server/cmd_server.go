@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/resp"
 	"context"
@@ -46,7 +47,7 @@ func cmdLolwut(c *client) {
 			return
 		}
 	}
-	c.Reply.Verbatim("txt", "Ten steps from an echo to a server.\nRedis ver. "+redisVersion+"\n")
+	c.Reply.Verbatim("txt", "Ten steps from an echo to a server.\nRedis ver. "+config.RedisVersion+"\n")
 }
 
 // cmdShutdown ends the server. It has no reply when it succeeds: the connection closes.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"byor/pkg/config"
 	"byor/pkg/redistest"
 
 	"github.com/stretchr/testify/require"
@@ -31,15 +32,15 @@ func TestEveryParameter(t *testing.T) {
 	c := dial(t, addr)
 	for sc := bufio.NewScanner(f); sc.Scan(); {
 		name := sc.Text()
-		p := findParam(name)
+		p := config.Find(name)
 		require.NotNil(t, p, "%s is unknown", name)
-		if p.inert {
+		if p.Inert {
 			refusesAllButTheDefault(t, c, p, name)
 			continue
 		}
-		shown := shownBy[p.name]
+		shown := shownBy[p.Name]
 		require.NotEmpty(t, shown, "%s: no test shows its effect", name)
-		require.Contains(t, tests[shown], p.name, "%s: %s does not set it", name, shown)
+		require.Contains(t, tests[shown], p.Name, "%s: %s does not set it", name, shown)
 	}
 }
 
@@ -50,27 +51,27 @@ var sameWhatever = []string{"lazyfree-lazy-server-del", "lazyfree-lazy-user-flus
 
 // refusesAllButTheDefault tries a parameter that asks for something this server cannot do with values of all
 // kinds. One of them is a good one for Redis, and refused for what it asks.
-func refusesAllButTheDefault(t *testing.T, c *testConn, p *param, name string) {
-	def := p.get(DefaultConfig())
+func refusesAllButTheDefault(t *testing.T, c *testConn, p *config.Param, name string) {
+	def := p.Get(config.Default())
 	c.send("CONFIG", "SET", name, def)
 	is := show(c.read())
-	if p.immutable {
+	if p.Immutable {
 		require.Contains(t, is, "can't set immutable config", name)
 	} else {
 		require.Equal(t, "+OK", is, name)
 	}
-	if slices.Contains(sameWhatever, p.name) {
+	if slices.Contains(sameWhatever, p.Name) {
 		return
 	}
 	unsupported := 0
 	for _, v := range []string{"yes", "no", "1", "7", "systemd", "local1", "swapdb", "panic", "allchannels", "hostname", "optional", "relative", "1 2 3", "KEA", "!"} {
-		err := p.set(DefaultConfig(), v)
+		err := p.Set(config.Default(), v)
 		if v == def {
 			require.NoError(t, err, name)
 			continue
 		}
 		require.Error(t, err, "%s %s", name, v)
-		if strings.Contains(err.Error(), "does not support any value but") || p.name == "activedefrag" && strings.Contains(err.Error(), "cannot be enabled") {
+		if strings.Contains(err.Error(), "does not support any value but") || p.Name == "activedefrag" && strings.Contains(err.Error(), "cannot be enabled") {
 			unsupported++
 		}
 		c.send("CONFIG", "SET", name, v)
@@ -189,10 +190,10 @@ func TestParameterValuesLikeRedis(t *testing.T) {
 // CONFIG SET port and bind move the door; who is inside stays, and where the new one cannot be opened the old
 // stays open.
 func TestMoveListeners(t *testing.T) {
-	first, next, taken := fmt.Sprint(redistest.Port(t)), fmt.Sprint(redistest.Port(t)), listenTCP(t)
+	first, next, taken := fmt.Sprint(redistest.Port(t)), fmt.Sprint(redistest.Port(t)), listenLoopback(t)
 	defer taken.Close()
 	_, busy, _ := net.SplitHostPort(taken.Addr().String())
-	cfg := DefaultConfig()
+	cfg := config.Default()
 	require.NoError(t, cfg.ParseArgs([]string{"--port", first, "--save", "", "--dir", t.TempDir()}))
 	s := New(cfg, Options{Log: LogTo(testLog(t))})
 	require.NoError(t, s.Listen())
@@ -260,18 +261,18 @@ func TestLimitsAtRunTime(t *testing.T) {
 
 // The cron's rounds follow hz at once.
 func TestHzIsTheCronsPace(t *testing.T) {
-	cfg := DefaultConfig()
-	require.Equal(t, 100*time.Millisecond, cfg.cronPeriod())
-	require.NoError(t, findParam("hz").set(cfg, "500"))
-	require.Equal(t, 2*time.Millisecond, cfg.cronPeriod())
+	cfg := config.Default()
+	require.Equal(t, 100*time.Millisecond, cfg.CronPeriod())
+	require.NoError(t, config.Find("hz").Set(cfg, "500"))
+	require.Equal(t, 2*time.Millisecond, cfg.CronPeriod())
 	s, addr := startServer(t)
 	dial(t, addr).want("CONFIG SET hz 500", "+OK")
 	require.Equal(t, 2*time.Millisecond, s.round())
 }
 
 func TestExpiryBudget(t *testing.T) {
-	cfg := DefaultConfig()
-	require.Equal(t, 25*time.Millisecond, cfg.expireBudget())
-	require.NoError(t, findParam("active-expire-effort").set(cfg, "10"))
-	require.Equal(t, 43*time.Millisecond, cfg.expireBudget())
+	cfg := config.Default()
+	require.Equal(t, 25*time.Millisecond, cfg.ExpireBudget())
+	require.NoError(t, config.Find("active-expire-effort").Set(cfg, "10"))
+	require.Equal(t, 43*time.Millisecond, cfg.ExpireBudget())
 }

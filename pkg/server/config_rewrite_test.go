@@ -3,6 +3,8 @@
 package server
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"byor/pkg/config"
 	"byor/pkg/redistest"
 
 	"github.com/stretchr/testify/require"
@@ -47,7 +50,7 @@ func rewriteCases() []rewriteCase {
 		{"outdated", "list-max-ziplist-entries 3\nhz 11\n", nil},
 		{"a user", "user default on nopass ~* &* +@all\nhz 11\n", nil},
 		{"a password", "user default on nopass ~* &* +@all\n", []string{"CONFIG SET requirepass foo", "AUTH foo"}},
-		{"no password any more", "hz 11\nuser default on #" + passwordHash("foo") + " ~* &* +@all\nrequirepass foo\n", []string{"AUTH foo", "CONFIG SET requirepass ''"}},
+		{"no password any more", "hz 11\nuser default on #" + sha256Of("foo") + " ~* &* +@all\nrequirepass foo\n", []string{"AUTH foo", "CONFIG SET requirepass ''"}},
 		{"CRLF", "hz 12\r\nmaxmemory 1mb\r\n", nil},
 		{"addresses", "bind 127.0.0.1 -::1\n", nil},
 		{"modes", "unixsocketperm 700\n", nil},
@@ -63,7 +66,7 @@ type fileWriter struct {
 }
 
 func oursWithFile(t *testing.T, file string) (do func(line string) string, stop func()) {
-	cfg := DefaultConfig()
+	cfg := config.Default()
 	cfg.Dir = filepath.Dir(file)
 	require.NoError(t, cfg.ParseArgs([]string{file}))
 	s := New(cfg, Options{Log: LogTo(testLog(t))})
@@ -82,8 +85,8 @@ func theirsWithFile(t *testing.T, file string) (do func(line string) string, sto
 // settingsOf returns what CONFIG GET says of each parameter that this server has.
 func settingsOf(do func(line string) string) map[string]string {
 	all := map[string]string{}
-	for i := range params {
-		all[params[i].name] = do("CONFIG GET " + params[i].name)
+	for _, p := range config.Params() {
+		all[p.Name] = do("CONFIG GET " + p.Name)
 	}
 	return all
 }
@@ -156,4 +159,10 @@ func TestConfigRewrite(t *testing.T) {
 			}
 		})
 	}
+}
+
+// sha256Of returns the hash of a password as it stands in a user's line.
+func sha256Of(password string) string {
+	sum := sha256.Sum256([]byte(password))
+	return hex.EncodeToString(sum[:])
 }

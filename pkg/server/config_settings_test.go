@@ -15,6 +15,7 @@ import (
 	"time"
 	"unsafe"
 
+	"byor/pkg/config"
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
 	"byor/pkg/store"
@@ -34,10 +35,10 @@ func option(t *testing.T, c any, level, name int) (n int) {
 }
 
 func TestBacklogOfTheListener(t *testing.T) {
-	cfg := DefaultConfig()
+	cfg := config.Default()
 	cfg.Port = int64(redistest.Port(t))
-	require.NoError(t, findParam("tcp-backlog").set(cfg, "7"))
-	lns, err := cfg.listenTCP()
+	require.NoError(t, config.Find("tcp-backlog").Set(cfg, "7"))
+	lns, err := listenTCP(cfg)
 	require.NoError(t, err)
 	defer closeAll(lns)
 	raw, err := lns[0].(syscall.Conn).SyscallConn()
@@ -63,7 +64,7 @@ func TestParametersAtStart(t *testing.T) {
 	c := dial(t, addr)
 	c.want("SELECT 2", "+OK")
 	c.want("SELECT 3", "-ERR DB index is out of range")
-	ln := listenTCP(t)
+	ln := listenLoopback(t)
 	defer ln.Close()
 	client, err := net.Dial("tcp", ln.Addr().String())
 	require.NoError(t, err)
@@ -99,7 +100,7 @@ func TestQueryBufferLimit(t *testing.T) {
 
 func TestLogFollowsItsParameters(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "log")
-	cfg := DefaultConfig()
+	cfg := config.Default()
 	require.NoError(t, cfg.ParseArgs([]string{"--port", "0", "--save", "", "--dir", t.TempDir(), "--logfile", file, "--enable-debug-command", "yes"}))
 	s := New(cfg, Options{})
 	require.NoError(t, s.Start())
@@ -224,7 +225,7 @@ func TestLazyDeletesInTheStream(t *testing.T) {
 
 func TestPidFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
-	cfg := DefaultConfig()
+	cfg := config.Default()
 	require.NoError(t, cfg.ParseArgs([]string{"--port", "0", "--save", "", "--dir", t.TempDir(), "--pidfile", file}))
 	ready := make(chan bool, 1)
 	s := New(cfg, Options{Log: LogTo(testLog(t)), Listening: func() { ready <- true }})
@@ -372,7 +373,7 @@ func TestReplicationTimesAtRunTime(t *testing.T) {
 	io.Copy(io.Discard, replica.conn) // until it is ended, since it never says a word
 	eventually(t, c, "INFO replication", "connected_slaves:0")
 
-	silent := listenTCP(t)
+	silent := listenLoopback(t)
 	defer silent.Close()
 	c.want("REPLICAOF "+hostPort(silent.Addr().String()), "+OK")
 	for range 2 { // it gives up on a master that says nothing, and comes again
@@ -383,7 +384,7 @@ func TestReplicationTimesAtRunTime(t *testing.T) {
 }
 
 func TestNoDelayOfReplicas(t *testing.T) {
-	a, b := listenTCP(t), DefaultConfig()
+	a, b := listenLoopback(t), config.Default()
 	defer a.Close()
 	client, err := net.Dial("tcp", a.Addr().String())
 	require.NoError(t, err)
@@ -391,10 +392,10 @@ func TestNoDelayOfReplicas(t *testing.T) {
 	conn, err := a.Accept()
 	require.NoError(t, err)
 	defer conn.Close()
-	b.tuneReplica(conn)
+	tuneReplica(b, conn)
 	require.NotZero(t, option(t, conn, syscall.IPPROTO_TCP, syscall.TCP_NODELAY))
-	require.NoError(t, findParam("repl-disable-tcp-nodelay").set(b, "yes"))
-	b.tuneReplica(conn)
+	require.NoError(t, config.Find("repl-disable-tcp-nodelay").Set(b, "yes"))
+	tuneReplica(b, conn)
 	require.Zero(t, option(t, conn, syscall.IPPROTO_TCP, syscall.TCP_NODELAY))
 }
 

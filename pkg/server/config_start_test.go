@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"byor/pkg/config"
 	"byor/pkg/redistest"
 
 	"github.com/stretchr/testify/require"
@@ -131,8 +132,8 @@ func TestStartConfiguration(t *testing.T) {
 
 // oursAtStart reads the configuration in this process, where "." cannot be the test's: dir is.
 func oursAtStart(t *testing.T, tc startCase, dir string, args []string) {
-	c := DefaultConfig()
-	c.Dir, c.stdin = dir, strings.NewReader(tc.stdin)
+	c := config.Default()
+	c.Dir, c.Stdin = dir, strings.NewReader(tc.stdin)
 	args = append([]string(nil), args...)
 	if len(args) > 0 && strings.HasSuffix(args[0], ".conf") {
 		args[0] = filepath.Join(dir, args[0])
@@ -145,7 +146,7 @@ func oursAtStart(t *testing.T, tc startCase, dir string, args []string) {
 	require.NoError(t, err)
 	for name, want := range tc.want {
 		if name != "c.conf" {
-			require.Equal(t, strings.Replace(want, "@", dir, 1), findParam(name).get(c), name)
+			require.Equal(t, strings.Replace(want, "@", dir, 1), config.Find(name).Get(c), name)
 		}
 	}
 }
@@ -186,7 +187,7 @@ func theirsAtStart(t *testing.T, tc startCase, dir string, args []string) {
 func TestIncludeOfItself(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.conf")
 	require.NoError(t, os.WriteFile(file, []byte("include "+file+"\n"), 0o644))
-	require.ErrorContains(t, DefaultConfig().ParseArgs([]string{file}), "files include each other")
+	require.ErrorContains(t, config.Default().ParseArgs([]string{file}), "files include each other")
 }
 
 // What is wrong with a command line is said with what would be right.
@@ -207,20 +208,16 @@ func TestHints(t *testing.T) {
 		"--slowlog-max-len -1":   "--slowlog-max-len takes a number of 0 or more.",
 		"--activedefrag perhaps": "--activedefrag takes one of yes, no.",
 	} {
-		err := DefaultConfig().ParseArgs(strings.Fields(args))
-		var wrong *ConfigError
+		err := config.Default().ParseArgs(strings.Fields(args))
+		var wrong *config.Error
 		require.ErrorAs(t, err, &wrong, args)
 		require.Equal(t, hint, wrong.Hint, args)
-	}
-	for i := range params {
-		p := &params[i]
-		require.False(t, p.takes == "" && takenWords[p.name] == "" && p.kind != onlyDefault, "what does %s take?", p.name)
 	}
 }
 
 // The password of a user's line is that of requirepass, whichever stands first.
 func TestUserLine(t *testing.T) {
-	hash := "#" + passwordHash("foo")
+	hash := "#" + sha256Of("foo")
 	all := " ~* &* +@all\n"
 	for text, want := range map[string]string{
 		"requirepass foo\nuser default on " + hash + all:                  "foo",
@@ -229,8 +226,8 @@ func TestUserLine(t *testing.T) {
 		"requirepass foo\nuser default on nopass" + all:                   "",
 		"user default on nopass allkeys allchannels allcommands\nhz 11\n": "",
 	} {
-		c := DefaultConfig()
-		c.stdin = strings.NewReader(text)
+		c := config.Default()
+		c.Stdin = strings.NewReader(text)
 		require.NoError(t, c.ParseArgs([]string{"-"}), text)
 		require.Equal(t, want, c.RequirePass, text)
 	}
@@ -242,8 +239,8 @@ func TestUserLine(t *testing.T) {
 		"user default off nopass" + all:                         "may do everything",
 		"user default on" + all:                                 "may do everything",
 	} {
-		c := DefaultConfig()
-		c.stdin = strings.NewReader(text)
+		c := config.Default()
+		c.Stdin = strings.NewReader(text)
 		require.ErrorContains(t, c.ParseArgs([]string{"-"}), reason, text)
 	}
 }

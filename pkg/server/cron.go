@@ -8,15 +8,6 @@ import (
 // resizeSlice is how many places of a table are moved under one hold of the lock.
 const resizeSlice = 128
 
-// cronPeriod is the time between two rounds of the background work, by hz.
-func (c *Config) cronPeriod() time.Duration { return time.Second / time.Duration(c.Hz) }
-
-// expireBudget is what a round may spend on expired keys: 25 % of a CPU, and 2 % more for each step of
-// active-expire-effort, as in Redis.
-func (c *Config) expireBudget() time.Duration {
-	return c.cronPeriod() * time.Duration(25+2*(c.ActiveExpireEffort-1)) / 100
-}
-
 // cron does the work that is nobody's command, until the server stops.
 func (s *Server) cron() {
 	period := s.round()
@@ -60,7 +51,7 @@ func (s *Server) cron() {
 func (s *Server) round() time.Duration {
 	s.eng.Lock()
 	defer s.eng.Unlock()
-	return s.cfg.cronPeriod()
+	return s.cfg.CronPeriod()
 }
 
 // cronIsPaused reports whether DEBUG PAUSE-CRON holds the background work up.
@@ -74,7 +65,7 @@ func (s *Server) cronIsPaused() bool {
 func (s *Server) expireBudget() time.Duration {
 	s.eng.Lock()
 	defer s.eng.Unlock()
-	return s.cfg.expireBudget()
+	return s.cfg.ExpireBudget()
 }
 
 // ended reports whether the data have been saved for the last time. The engine's lock must be held.

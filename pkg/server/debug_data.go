@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 
+	"byor/pkg/config"
 	"byor/pkg/rdb"
 	"byor/pkg/store"
 )
@@ -32,7 +33,7 @@ func debugReload(c *client) {
 		return
 	}
 	if err := s.reload(flush, merge); err != nil {
-		s.logf(LevelWarning, "%s", errnoText(err))
+		s.logf(LevelWarning, "%s", config.ErrnoText(err))
 		c.Fail("ERR Error trying to load the RDB dump")
 		return
 	}

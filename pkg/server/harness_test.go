@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"byor/pkg/config"
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
 
@@ -20,7 +21,7 @@ import (
 // returns it with its address. It is shut down with the test.
 func startServer(t testing.TB, options ...string) (*Server, string) {
 	t.Helper()
-	cfg := DefaultConfig()
+	cfg := config.Default()
 	args := append([]string{"--port", "0", "--save", "", "--enable-debug-command", "yes", "--dir", t.TempDir(),
 		"--repl-diskless-sync-delay", "0"}, options...)
 	require.NoError(t, cfg.ParseArgs(args))

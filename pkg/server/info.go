@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/config"
 	"byor/pkg/engine"
 	"fmt"
 	"os"
@@ -68,7 +69,7 @@ func (s *Server) infoServer(b *strings.Builder) {
 	exe, _ := os.Executable()
 	up := int64(s.eng.Clock().Sub(s.eng.Started).Seconds())
 	fields(b,
-		"redis_version", redisVersion, "redis_git_sha1", "00000000", "redis_git_dirty", 0, "redis_build_id", "byor",
+		"redis_version", config.RedisVersion, "redis_git_sha1", "00000000", "redis_git_dirty", 0, "redis_build_id", "byor",
 		"redis_mode", "standalone", "os", runtime.GOOS+" "+runtime.GOARCH, "arch_bits", 64,
 		"monotonic_clock", "go", "multiplexing_api", s.transportName(), "atomicvar_api", "sync/atomic", "gcc_version", "0.0.0", "go_version", runtime.Version(),
 		"process_id", os.Getpid(), "process_supervised", "no", "run_id", s.runID, "tcp_port", s.cfg.Port,
@@ -172,7 +173,7 @@ func (s *Server) infoLatencystats(b *strings.Builder) {
 		return // what was counted before is kept for LATENCY HISTOGRAM
 	}
 	const comma = ","
-	names := percentileNames(s.cfg.LatencyPercentiles)
+	names := config.PercentileNames(s.cfg.LatencyPercentiles)
 	for _, cmd := range s.allCommands() {
 		if h := cmd.Stats.Hist; h != nil && h.Count > 0 {
 			fmt.Fprintf(b, "latency_percentiles_usec_%s:", cmd.FullName())

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/config"
 	"errors"
 	"fmt"
 	"net"
@@ -13,7 +14,7 @@ import (
 // The sockets that the server opens itself, and that CONFIG SET port and bind move.
 
 // listenTCP opens a socket for each address. One that starts with "-" may be missing, as in Redis.
-func (c *Config) listenTCP() ([]net.Listener, error) {
+func listenTCP(c *config.Config) ([]net.Listener, error) {
 	if c.Port == 0 {
 		return nil, nil
 	}
@@ -49,11 +50,11 @@ func (c *Config) listenTCP() ([]net.Listener, error) {
 }
 
 // listenUnix opens the socket file, where the configuration names one.
-func (c *Config) listenUnix() ([]net.Listener, error) {
+func listenUnix(c *config.Config) ([]net.Listener, error) {
 	if c.UnixSocket == "" {
 		return nil, nil
 	}
-	path := c.inDir(c.UnixSocket)
+	path := c.InDir(c.UnixSocket)
 	os.Remove(path)
 	ln, err := net.Listen("unix", path) // which removes it when it is closed
 	if err != nil {
@@ -73,11 +74,11 @@ func closeAll(lns []net.Listener) {
 
 // Listen opens the sockets that the configuration names and serves them in the background.
 func (s *Server) Listen() error {
-	tcp, err := s.cfg.listenTCP()
+	tcp, err := listenTCP(s.cfg)
 	if err != nil {
 		return err
 	}
-	unix, err := s.cfg.listenUnix()
+	unix, err := listenUnix(s.cfg)
 	if err == nil {
 		err = s.startLoops(int(s.cfg.IOThreads))
 	}
@@ -96,7 +97,7 @@ func (s *Server) Listen() error {
 
 // moveListeners opens the sockets of the new port or addresses and closes the old ones; who is connected
 // stays. When the new cannot be opened, the old stay as they are. The engine's lock must be held.
-func (s *Server) moveListeners(before *Config) error {
+func (s *Server) moveListeners(before *config.Config) error {
 	samePort, sameBind := s.cfg.Port == before.Port, slices.Equal(s.cfg.Bind, before.Bind)
 	if samePort && sameBind || s.down.begun {
 		return nil
@@ -105,11 +106,11 @@ func (s *Server) moveListeners(before *Config) error {
 	if samePort { // an address may be in both lists
 		closeAll(old)
 	}
-	lns, err := s.cfg.listenTCP()
+	lns, err := listenTCP(s.cfg)
 	if err != nil {
 		s.logf(LevelWarning, "%v", err)
 		if samePort {
-			if lns, err := before.listenTCP(); err == nil {
+			if lns, err := listenTCP(before); err == nil {
 				s.replaceListeners(old, lns)
 			}
 			return configFailure{"bind", "Failed to bind to specified addresses."}
@@ -135,7 +136,7 @@ type configFailure struct{ param, reason string }
 func (e configFailure) Error() string { return e.reason }
 
 // fewDescriptors is the parameter maxclients refused: the system allows fewer.
-func (s *Server) fewDescriptors(before *Config) error {
+func (s *Server) fewDescriptors(before *config.Config) error {
 	if s.cfg.MaxClients <= before.MaxClients {
 		return nil
 	}

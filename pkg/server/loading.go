@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"byor/pkg/config"
 	"byor/pkg/rdb"
 	"byor/pkg/store"
 )
@@ -175,7 +176,7 @@ func (s *Server) loadRDB() error {
 	s.eng.Lock()
 	defer s.eng.Unlock()
 	if err != nil { // and commands stay locked out: the server is about to end
-		s.logf(LevelWarning, "Fatal error loading the DB: %s. Exiting.", errnoText(err))
+		s.logf(LevelWarning, "Fatal error loading the DB: %s. Exiting.", config.ErrnoText(err))
 		return err
 	}
 	s.adopt(st, info)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/config"
 	"fmt"
 	"io"
 	"os"
@@ -31,10 +32,10 @@ type Logger struct {
 
 // NewLogger returns the logger that logfile and loglevel describe. A file that cannot be opened is
 // replaced by the standard output, with a line that says so.
-func NewLogger(cfg *Config) *Logger {
-	l := &Logger{w: os.Stdout, level: cfg.level(), role: 'M'}
+func NewLogger(cfg *config.Config) *Logger {
+	l := &Logger{w: os.Stdout, level: levelOf(cfg), role: 'M'}
 	if cfg.LogFile != "" {
-		f, err := os.OpenFile(cfg.inDir(cfg.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		f, err := os.OpenFile(cfg.InDir(cfg.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 		if err != nil {
 			l.Printf(LevelWarning, "Can't open the log file: %v", err)
 			return l

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/config"
 	"byor/pkg/engine"
 	"fmt"
 )
@@ -50,7 +51,7 @@ func (s *Server) feedMonitors(session *engine.Session, args [][]byte) {
 	now := s.eng.Clock()
 	line := fmt.Appendf(nil, "+%d.%06d [%d %s]", now.Unix(), now.Nanosecond()/1000, c.DB.ID(), addr)
 	for _, a := range c.Shown(args) {
-		line = append(append(line, ' '), quote(a)...)
+		line = append(append(line, ' '), config.Quote(a)...)
 	}
 	line = append(line, '\r', '\n')
 	shared := &sharedBytes{b: line, mem: &s.sharedMem}
@@ -65,31 +66,4 @@ func (s *Server) feedMonitors(session *engine.Session, args [][]byte) {
 		w, _ := m.beginPush()
 		w.Raw(line)
 	}
-}
-
-// quote prints bytes as redis-cli and Redis's logs do.
-func quote(b []byte) string {
-	q := []byte{'"'}
-	for _, ch := range b {
-		switch {
-		case ch == '\\' || ch == '"':
-			q = append(q, '\\', ch)
-		case ch == '\n':
-			q = append(q, `\n`...)
-		case ch == '\r':
-			q = append(q, `\r`...)
-		case ch == '\t':
-			q = append(q, `\t`...)
-		case ch == '\a':
-			q = append(q, `\a`...)
-		case ch == '\b':
-			q = append(q, `\b`...)
-		case ch < ' ' || ch > '~':
-			q = append(q, `\x`...)
-			q = append(q, "0123456789abcdef"[ch>>4], "0123456789abcdef"[ch&15])
-		default:
-			q = append(q, ch)
-		}
-	}
-	return string(append(q, '"'))
 }

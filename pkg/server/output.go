@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/pubsub"
 	"byor/pkg/resp"
@@ -381,11 +382,11 @@ func (s *Server) forgetEncoded() { s.messages = messageCache{} }
 func (c *client) outputClass() int {
 	switch {
 	case c.Has(engine.ModeReplica):
-		return classReplica
+		return config.ClassReplica
 	case c.Subs.Count() > 0:
-		return classPubSub
+		return config.ClassPubSub
 	}
-	return classNormal
+	return config.ClassNormal
 }
 
 // checkOutputLimit closes a client that does not read what it is sent. size is what waits to be written;

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/config"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -148,7 +149,7 @@ func TestUnpauseDoesNotEndTheWaitOfShutdown(t *testing.T) {
 func TestAPauseThatRunsOutHidesNothing(t *testing.T) {
 	var now atomic.Int64
 	now.Store(time.Now().UnixMilli())
-	cfg := DefaultConfig()
+	cfg := config.Default()
 	require.NoError(t, cfg.ParseArgs([]string{"--port", "0", "--save", "", "--enable-debug-command", "yes", "--dir", t.TempDir()}))
 	s := New(cfg, Options{Log: LogTo(testLog(t)), Clock: func() time.Time { return time.UnixMilli(now.Load()) }})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

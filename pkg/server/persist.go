@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"byor/pkg/aof"
+	"byor/pkg/config"
 )
 
 // persistence is what the server knows of its files.
@@ -69,7 +70,7 @@ func (s *Server) infoPersistence(b *strings.Builder) {
 }
 
 // persistConfigChanged starts or stops what CONFIG SET changed. An error is about appendonly.
-func (s *Server) persistConfigChanged(before *Config) error {
+func (s *Server) persistConfigChanged(before *config.Config) error {
 	if s.cfg.AppendOnly && !before.AppendOnly {
 		if err := s.startAOF(); err != nil {
 			return err

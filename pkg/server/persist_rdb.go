@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/rdb"
 	"byor/pkg/store"
@@ -74,7 +75,7 @@ type rdbSink struct {
 // Call open before the first flush.
 func (s *Server) newRDBSink(aofBase bool) *rdbSink {
 	aux := [][2]string{
-		{"redis-ver", redisVersion}, {"redis-bits", "64"}, {"ctime", itoa(s.eng.NowMs / 1000)}, {"used-mem", itoa(s.usedMemory())},
+		{"redis-ver", config.RedisVersion}, {"redis-bits", "64"}, {"ctime", itoa(s.eng.NowMs / 1000)}, {"used-mem", itoa(s.usedMemory())},
 	}
 	aux = append(aux, s.replicationAux()...)
 	aux = append(aux, [2]string{"aof-base", itoa(btoi(aofBase))})
@@ -218,7 +219,7 @@ func (s *Server) replaceRDB(f *rdbFile, write func(io.Writer) error) error {
 		return err
 	}
 	if err != nil {
-		s.logf(LevelWarning, "Failed opening the temp RDB file %s (in server root dir %s) for saving: %s", f.temp, absDir(f.dir), errnoText(err))
+		s.logf(LevelWarning, "Failed opening the temp RDB file %s (in server root dir %s) for saving: %s", f.temp, config.AbsDir(f.dir), config.ErrnoText(err))
 		return err
 	}
 	step := "rdbSaveRio"
@@ -231,7 +232,7 @@ func (s *Server) replaceRDB(f *rdbFile, write func(io.Writer) error) error {
 	if err != nil {
 		f.remove()
 		if !errors.Is(err, engine.ErrCancelled) {
-			s.logf(LevelWarning, "Write error saving DB on disk(%s): %s", step, errnoText(err))
+			s.logf(LevelWarning, "Write error saving DB on disk(%s): %s", step, config.ErrnoText(err))
 		}
 		return err
 	}
@@ -247,12 +248,12 @@ func (s *Server) installRDB(f *rdbFile) error {
 	}
 	if err := os.Rename(f.tempPath(), f.path()); err != nil {
 		s.logf(LevelWarning, "Error moving temp DB file %s on the final destination %s (in server root dir %s): %s",
-			f.temp, f.name, absDir(f.dir), errnoText(err))
+			f.temp, f.name, config.AbsDir(f.dir), config.ErrnoText(err))
 		os.Remove(f.tempPath())
 		return err
 	}
 	if err := syncDir(f.dir); err != nil {
-		s.logf(LevelWarning, "Write error saving DB on disk(fsyncFileDir): %s", errnoText(err))
+		s.logf(LevelWarning, "Write error saving DB on disk(fsyncFileDir): %s", config.ErrnoText(err))
 		return err
 	}
 	s.logf(LevelNotice, "DB saved on disk")

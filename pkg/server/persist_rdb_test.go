@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/rdb"
 	"byor/pkg/resp"
@@ -421,7 +422,7 @@ func TestLoadRefuses(t *testing.T) {
 		"REDIS0010\xfe\x63\xff": "rdb: Data file was created with a Redis server configured to handle more than 16 databases",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
-		cfg := DefaultConfig()
+		cfg := config.Default()
 		require.NoError(t, cfg.ParseArgs([]string{"--dir", dir, "--port", "0"}))
 		var log bytes.Buffer
 		s := New(cfg, Options{Log: LogTo(&log)})

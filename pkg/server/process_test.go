@@ -30,7 +30,7 @@ func execOutput(name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-func listenTCP(t testing.TB) net.Listener {
+func listenLoopback(t testing.TB) net.Listener {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

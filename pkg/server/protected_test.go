@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"byor/pkg/config"
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
 
@@ -97,7 +98,7 @@ func TestFileNamesAreConfined(t *testing.T) {
 		"enable-protected-configs maybe": "argument(s) must be one of the following: no, yes, local",
 	} {
 		args := words(t, "--"+option)
-		require.ErrorContains(t, DefaultConfig().ParseArgs(args), reason, option)
+		require.ErrorContains(t, config.Default().ParseArgs(args), reason, option)
 		if redistest.Has("redis-server") {
 			out, err := execOutput("redis-server", append([]string{"--port", "0"}, args...)...)
 			require.Error(t, err)

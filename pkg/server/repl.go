@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/repl"
 )
@@ -54,7 +55,7 @@ func (s *Server) initReplication() {
 // masterOptions are the parameters that a master with replicas obeys.
 func (s *Server) masterOptions(o *repl.MasterOptions) {
 	o.Backlog = s.cfg.ReplBacklogSize
-	o.MaxBehind = s.cfg.OutputLimits[classReplica].Hard
+	o.MaxBehind = s.cfg.OutputLimits[config.ClassReplica].Hard
 	o.PingEvery = time.Duration(s.cfg.ReplPingPeriod) * time.Second
 	o.Timeout = time.Duration(s.cfg.ReplTimeout) * time.Second
 	o.Diskless = s.cfg.ReplDisklessSync
@@ -131,10 +132,10 @@ func (s *Server) keepBacklog() {
 }
 
 // replicationConfigChanged carries CONFIG SET to the stream.
-func (s *Server) replicationConfigChanged(before *Config) {
+func (s *Server) replicationConfigChanged(before *config.Config) {
 	s.master.Configure(s.masterOptions)
 	if s.following != nil && (s.cfg.ReplTimeout != before.ReplTimeout || s.cfg.MasterUser != before.MasterUser || s.cfg.MasterAuth != before.MasterAuth ||
-		s.announcedPort() != before.announcedPort() || s.cfg.ReplicaAnnounceIP != before.ReplicaAnnounceIP) {
+		s.announcedPort() != before.AnnouncedPort() || s.cfg.ReplicaAnnounceIP != before.ReplicaAnnounceIP) {
 		s.following.f.Configure(s.linkOptions)
 	}
 }
@@ -237,13 +238,6 @@ func (s *Server) infoReplication(b *strings.Builder) {
 }
 
 // announcedPort is the port that a master shall show for this replica.
-func (s *Server) announcedPort() int { return s.cfg.announcedPort() }
-
-func (c *Config) announcedPort() int {
-	if c.ReplicaAnnouncePort != 0 {
-		return int(c.ReplicaAnnouncePort)
-	}
-	return int(c.Port)
-}
+func (s *Server) announcedPort() int { return s.cfg.AnnouncedPort() }
 
 func joinHostPort(host string, port int64) string { return net.JoinHostPort(host, itoa(port)) }

@@ -3,6 +3,7 @@ package server
 import (
 	"net"
 
+	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/repl"
 	"byor/pkg/resp"
@@ -71,13 +72,13 @@ func cmdPsync(c *client) {
 		c.replica = s.master.NewReplica(countedReplica{c.conn, s})
 	}
 	c.Mode |= engine.ModeReplica
-	s.cfg.tuneReplica(c.conn)
+	tuneReplica(s.cfg, c.conn)
 	r := c.replica
 	c.handOff = func() { s.feedReplica(c, r, id, offset) }
 }
 
 // tuneReplica lets the kernel gather small writes to a replica, or not, as repl-disable-tcp-nodelay asks.
-func (c *Config) tuneReplica(conn net.Conn) {
+func tuneReplica(c *config.Config, conn net.Conn) {
 	if tc, ok := conn.(*net.TCPConn); ok {
 		tc.SetNoDelay(!c.ReplNoTCPNoDelay)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"byor/pkg/config"
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
 
@@ -155,7 +156,7 @@ func TestPsyncFailoverAsRealRedis(t *testing.T) {
 func startServerAt(t testing.TB, options ...string) (*Server, string) {
 	t.Helper()
 	port := itoa(redistest.Port(t))
-	cfg := DefaultConfig()
+	cfg := config.Default()
 	require.NoError(t, cfg.ParseArgs(append([]string{"--port", port, "--save", "", "--enable-debug-command", "yes", "--dir", t.TempDir()}, options...)))
 	s := New(cfg, Options{Log: LogTo(testLog(t))})
 	require.NoError(t, s.startLoops(int(cfg.IOThreads)))

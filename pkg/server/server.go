@@ -15,6 +15,7 @@ package server
 
 import (
 	_ "byor/pkg/commands" // which registers them
+	"byor/pkg/config"
 	"byor/pkg/engine"
 	"context"
 	"net"
@@ -46,7 +47,7 @@ type Options struct {
 // Server is a Redis server. Its exported methods are safe for concurrent use.
 type Server struct {
 	eng *engine.Engine // its lock guards everything below but what says otherwise
-	cfg *Config
+	cfg *config.Config
 
 	born     map[string]*engine.Command // the commands before rename-command; nil: there was none
 	wrap     func(net.Conn) net.Conn    // never nil; see Options
@@ -86,7 +87,7 @@ type Server struct {
 
 // New returns a server with the configuration, which it owns from then on. It does nothing until
 // Start.
-func New(cfg *Config, opt Options) *Server {
+func New(cfg *config.Config, opt Options) *Server {
 	if opt.Clock == nil {
 		opt.Clock = time.Now
 	}
@@ -100,7 +101,7 @@ func New(cfg *Config, opt Options) *Server {
 		cfg: cfg, wrap: opt.Wrap, announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, runID: randomHex(40),
 		clients: map[int64]*client{}, stop: make(chan struct{}), loaded: make(chan struct{}),
 	}
-	named, born := cfg.tables()
+	named, born := cfg.Tables()
 	s.eng = engine.New(int(cfg.Databases), named, opt.Clock, world{s})
 	s.born = born
 	s.resetStats()
@@ -251,7 +252,7 @@ func (s *Server) Start() error {
 
 // writePidFile leaves the process's number where pidfile says. A server without one works as well.
 func (s *Server) writePidFile() {
-	path := s.cfg.inDir(s.cfg.PidFile)
+	path := s.cfg.InDir(s.cfg.PidFile)
 	if path == "" {
 		return
 	}
@@ -259,7 +260,7 @@ func (s *Server) writePidFile() {
 	s.pidFile = path // dir may be another by the end
 	s.eng.Unlock()
 	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
-		s.logf(LevelNotice, "Failed to write PID file: %s", errnoText(err))
+		s.logf(LevelNotice, "Failed to write PID file: %s", config.ErrnoText(err))
 	}
 }
 

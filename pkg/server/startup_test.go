@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"byor/pkg/config"
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
 
@@ -21,7 +22,7 @@ import (
 // one that the function it returns asks for.
 func boot(t testing.TB, dir string, options ...string) (s *Server, log *syncBuffer, err error) {
 	t.Helper()
-	cfg := DefaultConfig()
+	cfg := config.Default()
 	args := append([]string{"--port", "0", "--save", "", "--enable-debug-command", "yes", "--dir", dir, "--io-threads", "0"}, options...)
 	require.NoError(t, cfg.ParseArgs(args))
 	log = new(syncBuffer)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"byor/pkg/config"
 	"byor/pkg/resp"
 
 	"github.com/stretchr/testify/require"
@@ -33,7 +34,7 @@ func (b *lockedBuffer) String() string {
 
 // Wrap sees every byte of sockets and of pipes, also where an event loop would have taken the socket.
 func TestWrapSeesEveryByte(t *testing.T) {
-	cfg, out := DefaultConfig(), &lockedBuffer{}
+	cfg, out := config.Default(), &lockedBuffer{}
 	require.NoError(t, cfg.ParseArgs([]string{"--port", "0", "--save", "", "--io-threads", "1", "--dir", t.TempDir()}))
 	s := New(cfg, Options{Log: LogTo(testLog(t)), Wrap: func(c net.Conn) net.Conn { return resp.Trace(c, out, "eyes") }})
 	require.NoError(t, s.startLoops(int(cfg.IOThreads)))

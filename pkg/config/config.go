@@ -1,16 +1,16 @@
-package server
+package config
 
 import (
 	"io"
+	"maps"
 	"os"
 	"time"
 
 	"byor/pkg/engine"
-	"byor/pkg/store"
 )
 
 // Config holds the parameters of redis.conf that this server knows, with Redis's meaning, units
-// and defaults except where DefaultConfig says otherwise. After New it is guarded by the engine's lock.
+// and defaults except where Default says otherwise. After New it is guarded by the engine's lock.
 type Config struct {
 	File string // where the configuration came from, for CONFIG REWRITE and INFO
 	// Others, set before ParseArgs or LoadFile, is asked about parameters that are not the server's:
@@ -18,6 +18,8 @@ type Config struct {
 	Others func(name, value string) (known bool, err error)
 	// OtherNames says which those are, so that CONFIG REWRITE keeps their lines.
 	OtherNames func(name string) bool
+	// Stdin is read for a lone "-" among the arguments.
+	Stdin io.Reader
 
 	Bind           []string
 	Port           int64 // 0: no TCP
@@ -113,7 +115,6 @@ type Config struct {
 	HLLSparseMaxBytes      int64
 
 	other     map[string]string          // the values of parameters that change nothing, see config_noted.go
-	stdin     io.Reader                  // for a lone "-"
 	saveGiven bool                       // a line has replaced the save points of the default
 	commands  map[string]*engine.Command // the table with the names that rename-command gave; nil: as it is
 	user      userLine                   // what a line "user default" says of the password
@@ -125,9 +126,9 @@ type OutputLimit struct{ Hard, Soft, SoftSeconds int64 }
 
 // The classes of client-output-buffer-limit.
 const (
-	classNormal = iota
-	classReplica
-	classPubSub
+	ClassNormal = iota
+	ClassReplica
+	ClassPubSub
 )
 
 var classNames = [...]string{"normal", "slave", "pubsub"}
@@ -135,14 +136,14 @@ var classNames = [...]string{"normal", "slave", "pubsub"}
 // SavePoint asks for a snapshot once Changes keys changed within Seconds.
 type SavePoint struct{ Seconds, Changes int64 }
 
-// DefaultConfig returns redis-server's defaults, but for the port (6380, so that a real Redis may
+// Default returns redis-server's defaults, but for the port (6380, so that a real Redis may
 // run beside it), the address (the loopback only).
-func DefaultConfig() *Config {
-	c := &Config{other: map[string]string{}, stdin: os.Stdin}
+func Default() *Config {
+	c := &Config{other: map[string]string{}, Stdin: os.Stdin}
 	for i := range params {
 		if p := &params[i]; p.def != "" {
-			if err := p.set(c, p.def); err != nil {
-				panic("server: default of " + p.name + ": " + err.Error())
+			if err := p.Set(c, p.def); err != nil {
+				panic("server: default of " + p.Name + ": " + err.Error())
 			}
 		}
 	}
@@ -151,39 +152,8 @@ func DefaultConfig() *Config {
 	return c
 }
 
-func (c *Config) level() Level {
-	switch c.LogLevel {
-	case "debug":
-		return LevelDebug
-	case "verbose":
-		return LevelVerbose
-	case "warning":
-		return LevelWarning
-	}
-	return LevelNotice
-}
-
-// applyConfig carries changed parameters to where they take effect.
-func (s *Server) applyConfig() {
-	s.queryLimit.Store(s.cfg.QueryBufferLimit)
-	s.log.setLevel(s.cfg.level())
-	s.eng.Settings = s.cfg.settings()
-	s.eng.Slowlog.Trim(s.cfg.SlowlogMaxLen)
-	s.eng.Store.LFU = store.LFU{On: s.eng.Settings.LFU(), LogFactor: s.cfg.LFULogFactor, DecayMinutes: s.cfg.LFUDecayTime}
-	e := &store.Encodings
-	e.HashMaxListpackEntries.Store(s.cfg.HashMaxListpackEntries)
-	e.HashMaxListpackValue.Store(s.cfg.HashMaxListpackValue)
-	e.SetMaxIntsetEntries.Store(s.cfg.SetMaxIntsetEntries)
-	e.ZSetMaxListpackEntries.Store(s.cfg.ZSetMaxListpackEntries)
-	e.ZSetMaxListpackValue.Store(s.cfg.ZSetMaxListpackValue)
-	e.ListMaxListpackSize.Store(max(s.cfg.ListMaxListpackSize, -5))
-	e.StreamNodeMaxBytes.Store(s.cfg.StreamNodeMaxBytes)
-	e.StreamNodeMaxEntries.Store(s.cfg.StreamNodeMaxEntries)
-	s.recalm()
-}
-
-// settings returns what the engine's execution depends on.
-func (c *Config) settings() engine.Settings {
+// Settings returns what the engine's execution depends on.
+func (c *Config) Settings() engine.Settings {
 	return engine.Settings{
 		MaxMemory: c.MaxMemory, MaxMemoryPolicy: c.MaxMemoryPolicy, MaxMemorySamples: c.MaxMemorySamples, EvictionTenacity: c.EvictionTenacity,
 		LazyExpire: c.LazyExpire, LazyUserDel: c.LazyUserDel, LazyEviction: c.LazyEviction,
@@ -191,4 +161,28 @@ func (c *Config) settings() engine.Settings {
 		LatencyTracking: c.LatencyTracking, LatencyThresholdMs: c.LatencyThresholdMs,
 		SlowerThan: time.Duration(c.SlowlogSlowerThanUs) * time.Microsecond, SlowlogMaxLen: c.SlowlogMaxLen,
 	}
+}
+
+// Clone returns a copy that changes of c do not reach.
+func (c *Config) Clone() Config {
+	clone := *c
+	clone.other = maps.Clone(c.other)
+	return clone
+}
+
+// CronPeriod is the time between two rounds of the background work, by hz.
+func (c *Config) CronPeriod() time.Duration { return time.Second / time.Duration(c.Hz) }
+
+// ExpireBudget is what a round may spend on expired keys: 25 % of a CPU, and 2 % more for each step of
+// active-expire-effort, as in Redis.
+func (c *Config) ExpireBudget() time.Duration {
+	return c.CronPeriod() * time.Duration(25+2*(c.ActiveExpireEffort-1)) / 100
+}
+
+// AnnouncedPort is the port that a master shall show for this replica.
+func (c *Config) AnnouncedPort() int {
+	if c.ReplicaAnnouncePort != 0 {
+		return int(c.ReplicaAnnouncePort)
+	}
+	return int(c.Port)
 }

@@ -2,10 +2,10 @@ package server
 
 import (
 	"bytes"
-	"maps"
 	"slices"
 	"strings"
 
+	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/pubsub"
 )
@@ -34,13 +34,13 @@ func cmdConfigGet(c *client) {
 	}
 	for _, pattern := range c.Args[2:] {
 		if !bytes.ContainsAny(pattern, "[*?") {
-			if findParam(strings.ToLower(string(pattern))) != nil {
+			if config.Find(strings.ToLower(string(pattern))) != nil {
 				add(string(pattern))
 			}
 			continue
 		}
-		for i := range params {
-			for _, name := range []string{params[i].name, params[i].alias} {
+		for _, p := range config.Params() {
+			for _, name := range []string{p.Name, p.Alias} {
 				if name != "" && pubsub.MatchFold(pattern, name) {
 					add(name)
 				}
@@ -50,7 +50,7 @@ func cmdConfigGet(c *client) {
 	c.Reply.Map(len(names))
 	for _, name := range names {
 		c.Reply.BulkString(name)
-		c.Reply.BulkString(findParam(strings.ToLower(name)).get(c.s.cfg))
+		c.Reply.BulkString(config.Find(strings.ToLower(name)).Get(c.s.cfg))
 	}
 }
 
@@ -66,10 +66,9 @@ func cmdConfigSet(c *client) {
 		return
 	}
 	s := c.s
-	before := *s.cfg
-	before.other = maps.Clone(before.other)
+	before := s.cfg.Clone()
 	for i, p := range set {
-		if err := p.set(s.cfg, string(c.Args[2*i+3])); err != nil {
+		if err := p.Set(s.cfg, string(c.Args[2*i+3])); err != nil {
 			*s.cfg = before
 			c.Fail(configSetFailed(strings.ToLower(string(c.Args[2*i+2])), err.Error()))
 			return
@@ -94,12 +93,12 @@ func configSetFailed(about, reason string) string {
 
 // paramsToSet looks up what CONFIG SET names, before any value is looked at, or says which of them cannot be
 // set. It hides the secrets of all of them.
-func (c *client) paramsToSet() (set []*param, refused string) {
+func (c *client) paramsToSet() (set []*config.Param, refused string) {
 	var names []string // as they were used: an alias is not its parameter, as in Redis
 	for i := 2; i < len(c.Args); i += 2 {
 		name := strings.ToLower(string(c.Args[i]))
-		p := findParam(name)
-		if p != nil && p.secret() {
+		p := config.Find(name)
+		if p != nil && p.Secret() {
 			c.Hide(i + 1)
 		}
 		if refused == "" {
@@ -110,15 +109,15 @@ func (c *client) paramsToSet() (set []*param, refused string) {
 	return set, refused
 }
 
-func (c *client) refusesToSet(p *param, name string, again bool) string {
+func (c *client) refusesToSet(p *config.Param, name string, again bool) string {
 	switch {
 	case p == nil:
 		return "ERR Unknown option or number of arguments for CONFIG SET - '" + name + "'"
-	case p.immutable:
+	case p.Immutable:
 		return configSetFailed(name, "can't set immutable config")
-	case p.protected && !c.may(c.s.cfg.EnableProtectedConfigs):
+	case p.Protected && !c.may(c.s.cfg.EnableProtectedConfigs):
 		return configSetFailed(name, "can't set protected config")
-	case p.settled && c.s.eng.Loading:
+	case p.Settled && c.s.eng.Loading:
 		return engine.ErrLoading
 	case again:
 		return configSetFailed(name, "duplicate parameter")
@@ -127,7 +126,7 @@ func (c *client) refusesToSet(p *param, name string, again bool) string {
 }
 
 // configChanged carries changes that CONFIG SET made to where they take effect.
-func (s *Server) configChanged(before *Config) error {
+func (s *Server) configChanged(before *config.Config) error {
 	if err := s.fewDescriptors(before); err != nil {
 		return err
 	}
@@ -174,8 +173,8 @@ func cmdConfigRewrite(c *client) {
 		c.Fail("ERR The server is running without a config file")
 		return
 	}
-	if err := c.s.cfg.rewrite(path); err != nil {
-		c.Fail("ERR Rewriting config file: " + errnoText(err))
+	if err := c.s.cfg.Rewrite(path); err != nil {
+		c.Fail("ERR Rewriting config file: " + config.ErrnoText(err))
 		return
 	}
 	c.Reply.OK()

@@ -1,4 +1,4 @@
-package server
+package config
 
 import (
 	"fmt"
@@ -39,10 +39,10 @@ func parseConfigText(content string, keeps func(name string) bool) *configText {
 			if ok && len(words) > 0 {
 				name = strings.ToLower(string(words[0]))
 			}
-			p := findParam(name)
+			p := Find(name)
 			switch {
 			case p != nil:
-				t.at[p.name] = append(t.at[p.name], i)
+				t.at[p.Name] = append(t.at[p.Name], i)
 			case name == "user":
 				t.at[name] = append(t.at[name], i)
 			case !keeps(name):
@@ -89,8 +89,8 @@ func (t *configText) String() string {
 	return b.String()
 }
 
-// rewrite brings the file up to date. It is there whole or not at all, whatever happens.
-func (c *Config) rewrite(path string) error {
+// Rewrite brings the file up to date. It is there whole or not at all, whatever happens.
+func (c *Config) Rewrite(path string) error {
 	old, err := os.ReadFile(path)
 	if err != nil && !os.IsNotExist(err) {
 		return err
@@ -126,26 +126,26 @@ func (c *Config) keeps(name string) bool {
 
 // putAll writes all parameters.
 func (c *Config) putAll(t *configText) {
-	def := DefaultConfig()
+	def := Default()
 	for i := range params {
 		p := &params[i]
-		v := p.get(c)
-		changed := v != p.get(def)
+		v := p.Get(c)
+		changed := v != p.Get(def)
 		switch {
-		case p.name == "save":
+		case p.Name == "save":
 			c.putSave(t)
-		case p.name == "client-output-buffer-limit":
+		case p.Name == "client-output-buffer-limit":
 			for i, l := range c.OutputLimits {
-				t.put(p.name, fmt.Sprintf("%s %s %s %s %d", p.name, []string{"normal", "replica", "pubsub"}[i], formatMemory(l.Hard), formatMemory(l.Soft), l.SoftSeconds), l != def.OutputLimits[i])
+				t.put(p.Name, fmt.Sprintf("%s %s %s %s %d", p.Name, []string{"normal", "replica", "pubsub"}[i], formatMemory(l.Hard), formatMemory(l.Soft), l.SoftSeconds), l != def.OutputLimits[i])
 			}
-		case v == "" && slices.Contains(noneWhenEmpty, p.name):
-			t.known[p.name] = true
-		case slices.Contains(alwaysWritten, p.name):
-			t.put(p.name, p.line(v), true)
+		case v == "" && slices.Contains(noneWhenEmpty, p.Name):
+			t.known[p.Name] = true
+		case slices.Contains(alwaysWritten, p.Name):
+			t.put(p.Name, p.line(v), true)
 		case p.kind == onlyDefault && !changed:
 			// The line, if there is one, says so already.
 		default:
-			t.put(p.name, p.line(v), changed)
+			t.put(p.Name, p.line(v), changed)
 		}
 	}
 	t.put("user", c.userLine(), true)
@@ -183,7 +183,7 @@ func (c *Config) putSave(t *configText) {
 }
 
 // line returns the line of a parameter that has one.
-func (p *param) line(v string) string {
+func (p *Param) line(v string) string {
 	switch {
 	case p.multi && v == "":
 		v = `""`
@@ -191,9 +191,9 @@ func (p *param) line(v string) string {
 		n, _ := strconv.ParseInt(v, 10, 64)
 		v = formatMemory(n)
 	case p.kind == textKind && !p.multi:
-		v = quote([]byte(v))
+		v = Quote([]byte(v))
 	}
-	return p.name + " " + v
+	return p.Name + " " + v
 }
 
 // formatMemory writes a size in the largest unit that it is a multiple of.

@@ -1,12 +1,12 @@
-package server
+package config
 
 import (
 	"fmt"
 	"io"
 )
 
-// RedisVersion is the version of Redis that the server is compatible with, and says it is.
-const RedisVersion = redisVersion
+// RedisVersion is the release of Redis whose commands, files and replication the server speaks.
+const RedisVersion = "7.0.15"
 
 // helpGroups are the parameters that people look for, in words of our own. Their defaults are the table's.
 var helpGroups = []struct {
@@ -43,13 +43,13 @@ var helpGroups = []struct {
 
 // WriteHelp writes the most useful parameters in groups, with their defaults.
 func WriteHelp(w io.Writer) {
-	c := DefaultConfig()
+	c := Default()
 	for _, g := range helpGroups {
 		fmt.Fprintf(w, "\n%s\n", g.title)
 		for _, p := range g.params {
 			def := ""
-			if known := findParam(p[0]); known != nil && p[0] != "dir" {
-				def = known.get(c)
+			if known := Find(p[0]); known != nil && p[0] != "dir" {
+				def = known.Get(c)
 			} else if p[0] == "dir" {
 				def = "."
 			}

@@ -1,4 +1,4 @@
-package server
+package config
 
 import (
 	"fmt"
@@ -54,18 +54,18 @@ func hintFor(name string, option bool) string {
 	}
 	low := strings.ToLower(name)
 	takes := takenWords[low]
-	if p := findParam(low); p != nil {
-		if takes = takenWords[p.name]; takes == "" {
+	if p := Find(low); p != nil {
+		if takes = takenWords[p.Name]; takes == "" {
 			takes = p.takes
 		}
 		if p.kind == onlyDefault {
-			takes = "nothing but its default here, " + quote([]byte(p.def))
+			takes = "nothing but its default here, " + Quote([]byte(p.def))
 		}
 	}
 	if takes != "" {
 		return shown + " takes " + takes + "."
 	}
-	if known, value, ok := strings.Cut(low, "="); ok && option && findParam(known) != nil {
+	if known, value, ok := strings.Cut(low, "="); ok && option && Find(known) != nil {
 		return "Write --" + known + " " + value + "."
 	}
 	if option && strings.HasPrefix(name, "-") {
@@ -81,8 +81,8 @@ func hintFor(name string, option bool) string {
 func nearest(name string) string {
 	best, least := "", 3
 	for i := range params {
-		if n := slips(name, params[i].name); n < least && n < len(name)/2 {
-			best, least = params[i].name, n
+		if n := slips(name, params[i].Name); n < least && n < len(name)/2 {
+			best, least = params[i].Name, n
 		}
 	}
 	return best

@@ -1,4 +1,4 @@
-package server
+package config
 
 import (
 	"errors"
@@ -28,9 +28,9 @@ func splitValue(v string) []string {
 	return strings.Split(v, " ")
 }
 
-// parseMemory parses "100", "64mb", "1gb", "1k" as Redis's memtoull does: no digits are 0, too many the
+// Memory parses "100", "64mb", "1gb", "1k" as Redis's memtoull does: no digits are 0, too many the
 // highest number.
-func parseMemory(v string) (uint64, error) {
+func Memory(v string) (uint64, error) {
 	digits := strings.TrimLeft(v, "0123456789")
 	unit := map[string]uint64{"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 1000_000, "mb": 1 << 20,
 		"g": 1000_000_000, "gb": 1 << 30}[strings.ToLower(digits)]

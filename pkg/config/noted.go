@@ -1,4 +1,4 @@
-package server
+package config
 
 import (
 	"byor/pkg/engine"
@@ -15,10 +15,10 @@ import (
 
 // same is a parameter that says how Redis does something inside which is done another way here, with the
 // same effect whatever the value is. words are the values that Redis accepts.
-func same(name, def string, words ...string) param {
+func same(name, def string, words ...string) Param {
 	p := remembered(name, def)
 	p.takes = "one of " + strings.Join(words, ", ")
-	p.set = func(c *Config, v string) error {
+	p.Set = func(c *Config, v string) error {
 		if v = strings.ToLower(v); !slices.Contains(words, v) {
 			if slices.Equal(words, yesOrNo) {
 				return errors.New("argument must be 'yes' or 'no'")
@@ -35,11 +35,11 @@ var yesOrNo = []string{"yes", "no"}
 
 // only is a parameter that asks for something this server does not have. What Redis does not take as its value
 // is refused in Redis's words, and of what it takes only the default is accepted.
-func only(p param) param {
-	parse, show, def := p.set, p.get, p.def
-	p.inert, p.kind = true, onlyDefault
-	p.get = func(*Config) string { return def }
-	p.set = func(_ *Config, v string) error {
+func only(p Param) Param {
+	parse, show, def := p.Set, p.Get, p.def
+	p.Inert, p.kind = true, onlyDefault
+	p.Get = func(*Config) string { return def }
+	p.Set = func(_ *Config, v string) error {
 		var tried Config
 		if err := parse(&tried, v); err != nil {
 			return err
@@ -57,27 +57,27 @@ func someInt(c *Config) *int64   { return &c.Port }
 func someBool(c *Config) *bool   { return &c.AppendOnly }
 func someText(c *Config) *string { return &c.Dir }
 
-func onlyText(name, def string) param { return only(stringParam(name, def, someText)) }
+func onlyText(name, def string) Param { return only(stringParam(name, def, someText)) }
 
-func onlyBool(name string, def bool) param { return only(boolParam(name, def, someBool)) }
+func onlyBool(name string, def bool) Param { return only(boolParam(name, def, someBool)) }
 
-func onlyInt(name string, def, lo, hi int64) param { return only(intParam(name, def, lo, hi, someInt)) }
+func onlyInt(name string, def, lo, hi int64) Param { return only(intParam(name, def, lo, hi, someInt)) }
 
-func onlyWord(name, def string, words ...string) param {
+func onlyWord(name, def string, words ...string) Param {
 	return only(enumParam(name, def, someText, words...))
 }
 
 // remembered is a parameter whose value is kept only to be shown.
-func remembered(name, def string) param {
-	return param{name: name, def: def, inert: true, get: func(c *Config) string { return c.other[name] },
-		set: func(c *Config, v string) error { c.other[name] = v; return nil }}
+func remembered(name, def string) Param {
+	return Param{Name: name, def: def, Inert: true, Get: func(c *Config) string { return c.other[name] },
+		Set: func(c *Config, v string) error { c.other[name] = v; return nil }}
 }
 
 // sameParams: memory is freed beside the commands by Go's collector, whoever lets go of it; sockets are
 // read by the loops' threads; a payload is always checked whole; a snapshot is written in pieces that
 // the system is told to write out.
-func sameParams() []param {
-	return []param{
+func sameParams() []Param {
+	return []Param{
 		same("lazyfree-lazy-server-del", "no", yesOrNo...),
 		same("lazyfree-lazy-user-flush", "no", yesOrNo...), alias("slave-lazy-flush", same("replica-lazy-flush", "no", yesOrNo...)),
 		fixed(same("io-threads-do-reads", "no", yesOrNo...)), same("sanitize-dump-payload", "no", "no", "yes", "clients"),
@@ -86,13 +86,13 @@ func sameParams() []param {
 }
 
 // onlyParams are what a Redis can do and this server cannot, or does in one way alone.
-func onlyParams() []param {
+func onlyParams() []Param {
 	return slices.Concat(onlyProcess(), onlyData(), onlyDefrag(), onlyCluster(), onlyTLS())
 }
 
 // onlyProcess is about the process and the machine it runs on.
-func onlyProcess() []param {
-	list := []param{
+func onlyProcess() []Param {
+	list := []Param{
 		fixed(onlyBool("always-show-logo", false)), fixed(onlyBool("daemonize", false)), fixed(onlyBool("set-proc-title", true)),
 		fixed(onlyBool("disable-thp", true)), fixed(onlyBool("syslog-enabled", false)), fixed(onlyText("syslog-ident", "redis")),
 		fixed(onlyWord("syslog-facility", "local0", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7")),
@@ -108,8 +108,8 @@ func onlyProcess() []param {
 }
 
 // onlyData is about what is done with the data, and for whom.
-func onlyData() []param {
-	return []param{
+func onlyData() []Param {
+	return []Param{
 		onlyBool("rdb-save-incremental-fsync", true), onlyBool("aof-rewrite-incremental-fsync", true), onlyBool("rdb-del-sync-files", false),
 		onlyBool("aof-disable-auto-gc", false), onlyBool("replica-ignore-disk-write-errors", false),
 		onlyWord("repl-diskless-load", "disabled", "disabled", "on-empty-db", "swapdb"),
@@ -121,8 +121,8 @@ func onlyData() []param {
 	}
 }
 
-func onlyDefrag() []param {
-	return []param{
+func onlyDefrag() []Param {
+	return []Param{
 		noDefrag(), only(atLeast(1, memParam("active-defrag-ignore-bytes", "104857600", someInt))),
 		onlyInt("active-defrag-threshold-lower", 10, 0, 1000), onlyInt("active-defrag-threshold-upper", 100, 0, 1000),
 		onlyInt("active-defrag-cycle-min", 1, 1, 99), onlyInt("active-defrag-cycle-max", 25, 1, 99),
@@ -130,8 +130,8 @@ func onlyDefrag() []param {
 	}
 }
 
-func onlyCluster() []param {
-	return []param{
+func onlyCluster() []Param {
+	return []Param{
 		fixed(onlyBool("cluster-enabled", false)), fixed(onlyText("cluster-config-file", "nodes.conf")), fixed(onlyInt("cluster-port", 0, 0, 65535)),
 		onlyBool("cluster-allow-pubsubshard-when-down", true), onlyBool("cluster-allow-reads-when-down", false),
 		onlyBool("cluster-allow-replica-migration", true), onlyBool("cluster-require-full-coverage", true),
@@ -145,8 +145,8 @@ func onlyCluster() []param {
 	}
 }
 
-func onlyTLS() []param {
-	list := []param{
+func onlyTLS() []Param {
+	list := []Param{
 		onlyInt("tls-port", 0, 0, 65535), onlyWord("tls-auth-clients", "yes", "no", "yes", "optional"), onlyBool("tls-cluster", false),
 		onlyBool("tls-prefer-server-ciphers", false), onlyBool("tls-replication", false), onlyBool("tls-session-caching", true),
 		onlyInt("tls-session-cache-size", 20480, 0, maxInt), onlyInt("tls-session-cache-timeout", 300, 0, maxInt),
@@ -159,10 +159,10 @@ func onlyTLS() []param {
 }
 
 // oomScores are three numbers.
-func oomScores() param {
+func oomScores() Param {
 	p := multiWord(stringParam("oom-score-adj-values", "0 200 800", someText))
-	set := p.set
-	p.set = func(c *Config, v string) error {
+	set := p.Set
+	p.Set = func(c *Config, v string) error {
 		words := splitValue(v)
 		if len(words) != 3 {
 			return errors.New("wrong number of arguments")
@@ -178,11 +178,11 @@ func oomScores() param {
 }
 
 // keyspaceEvents is a letter for each class of events.
-func keyspaceEvents() param {
+func keyspaceEvents() Param {
 	const classes = "Ag$lshzxeKEtmdn"
 	p := stringParam("notify-keyspace-events", "", someText)
-	set := p.set
-	p.set = func(c *Config, v string) error {
+	set := p.Set
+	p.Set = func(c *Config, v string) error {
 		if strings.Trim(v, classes) != "" {
 			return errors.New("Invalid event class character. Use '" + classes + "'.") //nolint:staticcheck // Redis's words
 		}
@@ -192,10 +192,10 @@ func keyspaceEvents() param {
 }
 
 // clientMemory is maxmemory-clients: a size, or so much of a hundred of maxmemory.
-func clientMemory() param {
+func clientMemory() Param {
 	p := memParam("maxmemory-clients", "0", someInt)
-	set := p.set
-	p.set = func(c *Config, v string) error {
+	set := p.Set
+	p.Set = func(c *Config, v string) error {
 		number, percent := strings.CutSuffix(v, "%")
 		if n, err := strconv.ParseInt(number, 10, 64); percent && err == nil && n >= 0 {
 			if n > 100 {
@@ -212,10 +212,10 @@ func clientMemory() param {
 }
 
 // noDefrag is refused in the words of a Redis that was built without the means, as Debian's is.
-func noDefrag() param {
+func noDefrag() Param {
 	p := same("activedefrag", "no", yesOrNo...)
-	set := p.set
-	p.set = func(c *Config, v string) error {
+	set := p.Set
+	p.Set = func(c *Config, v string) error {
 		if strings.EqualFold(v, "yes") {
 			return errors.New("Active defragmentation cannot be enabled: it requires a Redis server compiled with a modified Jemalloc like the one shipped by default with the Redis source distribution") //nolint:staticcheck // Redis's words
 		}
@@ -225,10 +225,10 @@ func noDefrag() param {
 }
 
 // percentilesParam is latency-tracking-info-percentiles: what INFO latencystats shows of each command.
-func percentilesParam() param {
-	return param{name: "latency-tracking-info-percentiles", def: "50 99 99.9", multi: true,
-		get: func(c *Config) string { return strings.Join(percentileNames(c.LatencyPercentiles), " ") },
-		set: func(c *Config, v string) error {
+func percentilesParam() Param {
+	return Param{Name: "latency-tracking-info-percentiles", def: "50 99 99.9", multi: true,
+		Get: func(c *Config) string { return strings.Join(PercentileNames(c.LatencyPercentiles), " ") },
+		Set: func(c *Config, v string) error {
 			var all []float64
 			for _, w := range splitValue(v) {
 				f, n, tooFar := engine.Strtod(w)
@@ -245,7 +245,7 @@ func percentilesParam() param {
 		}}
 }
 
-func percentileNames(all []float64) []string {
+func PercentileNames(all []float64) []string {
 	names := make([]string, len(all))
 	for i, f := range all {
 		names[i] = strings.TrimRight(strings.TrimRight(strconv.FormatFloat(f, 'f', 6, 64), "0"), ".")
@@ -254,9 +254,9 @@ func percentileNames(all []float64) []string {
 }
 
 // clamped is a number that is brought into its range instead of being refused, as Redis does with it.
-func clamped(lo, hi int64, field func(c *Config) *int64, p param) param {
-	set := p.set
-	p.set = func(c *Config, v string) error {
+func clamped(lo, hi int64, field func(c *Config) *int64, p Param) Param {
+	set := p.Set
+	p.Set = func(c *Config, v string) error {
 		err := set(c, v)
 		if err == nil {
 			*field(c) = min(max(*field(c), lo), hi)

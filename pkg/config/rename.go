@@ -1,4 +1,4 @@
-package server
+package config
 
 import (
 	"byor/pkg/engine"
@@ -37,9 +37,9 @@ func (c *Config) renameCommand(from, to string) error {
 	return nil
 }
 
-// tables returns the commands of a server by their names, and all by the names they were born with, or
+// Tables returns the commands of a server by their names, and all by the names they were born with, or
 // nil where those are the same.
-func (c *Config) tables() (named, born map[string]*engine.Command) {
+func (c *Config) Tables() (named, born map[string]*engine.Command) {
 	born = engine.Table()
 	if c.commands == nil {
 		return born, nil
@@ -55,14 +55,6 @@ func (c *Config) BornName(name string) string {
 		return cmd.Name
 	}
 	return name
-}
-
-// trustedCommand looks up a command of a log or of the link, which may have either name.
-func (s *Server) trustedCommand(args [][]byte) *engine.Command {
-	if cmd := s.eng.Lookup(args); cmd != nil || s.born == nil {
-		return cmd
-	}
-	return engine.LookupIn(s.born, args)
 }
 
 // userLine is what a line "user default …" says of the password. CONFIG REWRITE of a real Redis writes

@@ -1,4 +1,4 @@
-package server
+package config
 
 import (
 	"errors"
@@ -10,26 +10,27 @@ import (
 	"byor/pkg/resp"
 )
 
-// param is one parameter of redis.conf: how it is shown and how it is set.
-type param struct {
-	name      string
-	alias     string // an older name
-	def       string
-	immutable bool // only at start
-	protected bool // at run time only where enable-protected-configs allows it
-	settled   bool // not while the data is being loaded
-	multi     bool // several words
-	inert     bool // it changes nothing here, see config_noted.go
-	kind      kind
-	takes     string // in words, for who gave something else
-	get       func(c *Config) string
-	set       func(c *Config, v string) error
+// Param is one parameter of redis.conf: how it is shown and how it is set.
+type Param struct {
+	Name      string
+	Alias     string // an older name
+	Immutable bool   // only at start
+	Protected bool   // at run time only where enable-protected-configs allows it
+	Settled   bool   // not while the data is being loaded
+	Get       func(c *Config) string
+	Set       func(c *Config, v string) error
+
+	def   string
+	multi bool // several words
+	Inert bool // it changes nothing here, see noted.go
+	kind  kind
+	takes string // in words, for who gave something else
 }
 
-func intParam(name string, def, lo, hi int64, field func(c *Config) *int64) param {
-	return param{name: name, def: itoa(def), takes: takesInt(lo, hi),
-		get: func(c *Config) string { return itoa(*field(c)) },
-		set: func(c *Config, v string) error {
+func intParam(name string, def, lo, hi int64, field func(c *Config) *int64) Param {
+	return Param{Name: name, def: itoa(def), takes: takesInt(lo, hi),
+		Get: func(c *Config) string { return itoa(*field(c)) },
+		Set: func(c *Config, v string) error {
 			n, ok := resp.ParseInt([]byte(v))
 			if !ok {
 				return errNotInteger
@@ -42,11 +43,11 @@ func intParam(name string, def, lo, hi int64, field func(c *Config) *int64) para
 		}}
 }
 
-func memParam(name, def string, field func(c *Config) *int64) param {
-	return param{name: name, def: def, kind: sizeKind, takes: "a number of bytes such as 1000, 64kb or 1gb",
-		get: func(c *Config) string { return itoa(*field(c)) },
-		set: func(c *Config, v string) error {
-			n, err := parseMemory(v)
+func memParam(name, def string, field func(c *Config) *int64) Param {
+	return Param{Name: name, def: def, kind: sizeKind, takes: "a number of bytes such as 1000, 64kb or 1gb",
+		Get: func(c *Config) string { return itoa(*field(c)) },
+		Set: func(c *Config, v string) error {
+			n, err := Memory(v)
 			if err != nil {
 				return err
 			}
@@ -59,10 +60,10 @@ func memParam(name, def string, field func(c *Config) *int64) param {
 }
 
 // atLeast bounds a memory parameter from below.
-func atLeast(lo int64, p param) param {
-	set := p.set
-	p.set = func(c *Config, v string) error {
-		if n, err := parseMemory(v); err == nil && (n < uint64(lo) || n > maxLong) {
+func atLeast(lo int64, p Param) Param {
+	set := p.Set
+	p.Set = func(c *Config, v string) error {
+		if n, err := Memory(v); err == nil && (n < uint64(lo) || n > maxLong) {
 			return outOfRange(lo, maxLong)
 		}
 		return set(c, v)
@@ -70,10 +71,10 @@ func atLeast(lo int64, p param) param {
 	return p
 }
 
-func boolParam(name string, def bool, field func(c *Config) *bool) param {
-	return param{name: name, def: yesNo(def), takes: "yes or no",
-		get: func(c *Config) string { return yesNo(*field(c)) },
-		set: func(c *Config, v string) error {
+func boolParam(name string, def bool, field func(c *Config) *bool) Param {
+	return Param{Name: name, def: yesNo(def), takes: "yes or no",
+		Get: func(c *Config) string { return yesNo(*field(c)) },
+		Set: func(c *Config, v string) error {
 			switch strings.ToLower(v) {
 			case "yes":
 				*field(c) = true
@@ -86,16 +87,16 @@ func boolParam(name string, def bool, field func(c *Config) *bool) param {
 		}}
 }
 
-func stringParam(name, def string, field func(c *Config) *string) param {
-	return param{name: name, def: def, kind: textKind, takes: "one word, in quotes if there are spaces in it",
-		get: func(c *Config) string { return *field(c) },
-		set: func(c *Config, v string) error { *field(c) = v; return nil }}
+func stringParam(name, def string, field func(c *Config) *string) Param {
+	return Param{Name: name, def: def, kind: textKind, takes: "one word, in quotes if there are spaces in it",
+		Get: func(c *Config) string { return *field(c) },
+		Set: func(c *Config, v string) error { *field(c) = v; return nil }}
 }
 
-func enumParam(name, def string, field func(c *Config) *string, words ...string) param {
-	return param{name: name, def: def, takes: "one of " + strings.Join(words, ", "),
-		get: func(c *Config) string { return *field(c) },
-		set: func(c *Config, v string) error {
+func enumParam(name, def string, field func(c *Config) *string, words ...string) Param {
+	return Param{Name: name, def: def, takes: "one of " + strings.Join(words, ", "),
+		Get: func(c *Config) string { return *field(c) },
+		Set: func(c *Config, v string) error {
 			if v = strings.ToLower(v); !slices.Contains(words, v) {
 				return fmt.Errorf("argument(s) must be one of the following: %s", strings.Join(words, ", "))
 			}
@@ -104,30 +105,30 @@ func enumParam(name, def string, field func(c *Config) *string, words ...string)
 		}}
 }
 
-func fixed(p param) param { p.immutable = true; return p }
+func fixed(p Param) Param { p.Immutable = true; return p }
 
 // protected is for what lets a client choose the place and name of a file that the server writes.
-func protected(p param) param { p.protected = true; return p }
+func protected(p Param) Param { p.Protected = true; return p }
 
 // fileName refuses what is not a plain name of a file (or of a directory) in dir: with a path a client
 // could write anywhere.
-func fileName(kind string, p param) param {
-	set := p.set
-	p.set = func(c *Config, v string) error {
+func fileName(kind string, p Param) Param {
+	set := p.Set
+	p.Set = func(c *Config, v string) error {
 		switch {
 		case strings.ContainsAny(v, `/\`):
-			return fmt.Errorf("%s can't be a path, just a %s", p.name, kind)
-		case v == "" && p.immutable:
-			return fmt.Errorf("%s can't be empty", p.name)
+			return fmt.Errorf("%s can't be a path, just a %s", p.Name, kind)
+		case v == "" && p.Immutable:
+			return fmt.Errorf("%s can't be empty", p.Name)
 		}
 		return set(c, v)
 	}
 	return p
 }
 
-func settled(p param) param { p.settled = true; return p }
+func settled(p Param) Param { p.Settled = true; return p }
 
-func alias(older string, p param) param { p.alias = older; return p }
+func alias(older string, p Param) Param { p.Alias = older; return p }
 
 func yesNo(b bool) string {
 	if b {
@@ -142,22 +143,25 @@ const maxInt = 1<<31 - 1
 const maxLong = 1<<63 - 1
 
 // params are all parameters in the order of CONFIG GET *.
-var params []param
+var params []Param
+
+// Params returns all parameters, in the order of CONFIG GET *. It is not to be changed.
+func Params() []Param { return params }
 
 func init() {
 	params = slices.Concat(networkParams(), generalParams(), persistParams(), replicationParams(), encodingParams(), sameParams(), onlyParams())
 }
 
-func networkParams() []param {
-	return []param{
-		{name: "bind", def: "127.0.0.1", multi: true,
-			get: func(c *Config) string { return strings.Join(c.Bind, " ") },
-			set: parseBind},
+func networkParams() []Param {
+	return []Param{
+		{Name: "bind", def: "127.0.0.1", multi: true,
+			Get: func(c *Config) string { return strings.Join(c.Bind, " ") },
+			Set: parseBind},
 		intParam("port", 6380, 0, 65535, func(c *Config) *int64 { return &c.Port }),
 		fixed(stringParam("unixsocket", "", func(c *Config) *string { return &c.UnixSocket })),
-		{name: "unixsocketperm", def: "0", immutable: true,
-			get: func(c *Config) string { return strconv.FormatInt(c.UnixSocketPerm, 8) },
-			set: func(c *Config, v string) error {
+		{Name: "unixsocketperm", def: "0", Immutable: true,
+			Get: func(c *Config) string { return strconv.FormatInt(c.UnixSocketPerm, 8) },
+			Set: func(c *Config, v string) error {
 				n, err := strconv.ParseInt(v, 8, 64)
 				if err != nil {
 					return errors.New("argument couldn't be parsed as an octal number")
@@ -182,8 +186,8 @@ func networkParams() []param {
 
 func hz(c *Config) *int64 { return &c.Hz }
 
-func generalParams() []param {
-	return []param{
+func generalParams() []Param {
+	return []Param{
 		fixed(intParam("databases", 16, 1, maxInt, func(c *Config) *int64 { return &c.Databases })),
 		fixed(intParam("io-threads", 1, 0, 128, func(c *Config) *int64 { return &c.IOThreads })),
 		clamped(1, 500, hz, intParam("hz", 10, 0, maxInt, hz)),
@@ -217,14 +221,14 @@ func generalParams() []param {
 }
 
 // whoMay says who may do what an intruder could use: nobody, everybody, or those on the same machine.
-func whoMay(name string, field func(c *Config) *string) param {
+func whoMay(name string, field func(c *Config) *string) Param {
 	return fixed(enumParam(name, "no", field, "no", "yes", "local"))
 }
 
-func shutdownParam(name string, field func(c *Config) *string) param {
+func shutdownParam(name string, field func(c *Config) *string) Param {
 	p := stringParam(name, "default", field)
 	p.multi = true
-	p.set = func(c *Config, v string) (err error) {
+	p.Set = func(c *Config, v string) (err error) {
 		words, err := parseShutdown(v)
 		if err == nil {
 			*field(c) = words
@@ -234,20 +238,20 @@ func shutdownParam(name string, field func(c *Config) *string) param {
 	return p
 }
 
-func persistParams() []param {
-	return []param{
-		{name: "dir", def: ".", kind: textKind, settled: true, protected: true, get: func(c *Config) string { return absDir(c.Dir) },
-			set: func(c *Config, v string) error { return setDir(c, v) }},
+func persistParams() []Param {
+	return []Param{
+		{Name: "dir", def: ".", kind: textKind, Settled: true, Protected: true, Get: func(c *Config) string { return AbsDir(c.Dir) },
+			Set: func(c *Config, v string) error { return setDir(c, v) }},
 		protected(fileName("filename", stringParam("dbfilename", "dump.rdb", func(c *Config) *string { return &c.DBFilename }))),
-		{name: "save", multi: true,
-			get: func(c *Config) string {
+		{Name: "save", multi: true,
+			Get: func(c *Config) string {
 				var w []string
 				for _, p := range c.Save {
 					w = append(w, itoa(p.Seconds), itoa(p.Changes))
 				}
 				return strings.Join(w, " ")
 			},
-			set: func(c *Config, v string) (err error) { c.Save, err = parseSave(v); return err }},
+			Set: func(c *Config, v string) (err error) { c.Save, err = parseSave(v); return err }},
 		boolParam("rdbcompression", true, func(c *Config) *bool { return &c.RDBCompression }),
 		fixed(boolParam("rdbchecksum", true, func(c *Config) *bool { return &c.RDBChecksum })),
 		boolParam("stop-writes-on-bgsave-error", true, func(c *Config) *bool { return &c.StopWritesOnError }),
@@ -266,9 +270,9 @@ func persistParams() []param {
 
 func backlogSize(c *Config) *int64 { return &c.ReplBacklogSize }
 
-func replicationParams() []param {
-	return []param{
-		{name: "replicaof", alias: "slaveof", immutable: true, multi: true, get: func(c *Config) string { return c.ReplicaOf }, set: parseMaster},
+func replicationParams() []Param {
+	return []Param{
+		{Name: "replicaof", Alias: "slaveof", Immutable: true, multi: true, Get: func(c *Config) string { return c.ReplicaOf }, Set: parseMaster},
 		stringParam("masterauth", "", func(c *Config) *string { return &c.MasterAuth }),
 		stringParam("masteruser", "", func(c *Config) *string { return &c.MasterUser }),
 		alias("slave-read-only", boolParam("replica-read-only", true, func(c *Config) *bool { return &c.ReplicaReadOnly })),
@@ -291,10 +295,10 @@ func replicationParams() []param {
 	}
 }
 
-func multiWord(p param) param { p.multi = true; return p }
+func multiWord(p Param) Param { p.multi = true; return p }
 
-func encodingParams() []param {
-	return []param{
+func encodingParams() []Param {
+	return []Param{
 		alias("hash-max-ziplist-entries", intParam("hash-max-listpack-entries", 512, 0, maxLong, func(c *Config) *int64 { return &c.HashMaxListpackEntries })),
 		alias("hash-max-ziplist-value", memParam("hash-max-listpack-value", "64", func(c *Config) *int64 { return &c.HashMaxListpackValue })),
 		intParam("set-max-intset-entries", 512, 0, maxLong, func(c *Config) *int64 { return &c.SetMaxIntsetEntries }),
@@ -307,16 +311,16 @@ func encodingParams() []param {
 	}
 }
 
-func outputLimitParam() param {
-	return param{name: "client-output-buffer-limit", multi: true,
-		get: func(c *Config) string {
+func outputLimitParam() Param {
+	return Param{Name: "client-output-buffer-limit", multi: true,
+		Get: func(c *Config) string {
 			var w []string
 			for i, l := range c.OutputLimits {
 				w = append(w, fmt.Sprintf("%s %d %d %d", classNames[i], l.Hard, l.Soft, l.SoftSeconds))
 			}
 			return strings.Join(w, " ")
 		},
-		set: func(c *Config, v string) error {
+		Set: func(c *Config, v string) error {
 			words := splitValue(v)
 			if len(words)%4 != 0 {
 				return errors.New("Wrong number of arguments in buffer limit configuration.") //nolint:staticcheck // Redis's words
@@ -327,8 +331,8 @@ func outputLimitParam() param {
 				if class < 0 {
 					return errors.New("Invalid client class specified in buffer limit configuration.") //nolint:staticcheck // Redis's words
 				}
-				hard, err1 := parseMemory(words[1])
-				soft, err2 := parseMemory(words[2])
+				hard, err1 := Memory(words[1])
+				soft, err2 := Memory(words[2])
 				sec, err3 := parseSeconds(words[3])
 				if err1 != nil || err2 != nil || err3 != nil || sec < 0 || max(hard, soft) > maxLong {
 					return errors.New("Error in hard, soft or soft_seconds setting in buffer limit configuration.") //nolint:staticcheck // Redis's words
@@ -340,14 +344,14 @@ func outputLimitParam() param {
 		}}
 }
 
-// secret reports whether the value is nobody's to see.
-func (p *param) secret() bool {
-	return p.name == "requirepass" || p.name == "masterauth" || p.name == "masteruser"
+// Secret reports whether the value is nobody's to see.
+func (p *Param) Secret() bool {
+	return p.Name == "requirepass" || p.Name == "masterauth" || p.Name == "masteruser"
 }
 
-func findParam(name string) *param {
+func Find(name string) *Param {
 	for i := range params {
-		if p := &params[i]; p.name == name || p.alias == name && name != "" {
+		if p := &params[i]; p.Name == name || p.Alias == name && name != "" {
 			return p
 		}
 	}

@@ -1,4 +1,4 @@
-package server
+package config
 
 import (
 	"errors"
@@ -15,16 +15,16 @@ import (
 // The configuration at start: a file, the standard input and the command line are one text, as in
 // Redis, in which the later line wins. All errors end the start.
 
-// ConfigError is a line of a configuration that cannot be used.
-type ConfigError struct {
+// Error is a line of a configuration that cannot be used.
+type Error struct {
 	Line   int // counted as Redis does: the options follow on the file, each a line
 	Text   string
 	Reason string
 	Hint   string // what the parameter takes, and where to read on
 }
 
-func (e *ConfigError) Error() string {
-	text := "*** FATAL CONFIG FILE ERROR (Redis " + redisVersion + ") ***\n"
+func (e *Error) Error() string {
+	text := "*** FATAL CONFIG FILE ERROR (Redis " + RedisVersion + ") ***\n"
 	if e.Line > 0 {
 		text += fmt.Sprintf("Reading the configuration file, at line %d\n>>> '%s'\n", e.Line, e.Text)
 	}
@@ -44,7 +44,7 @@ const maxIncludes = 16
 func (c *Config) ParseArgs(args []string) error {
 	var text strings.Builder
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		c.File = absDir(args[0])
+		c.File = AbsDir(args[0])
 		content, err := readConfig(c.File)
 		if err != nil {
 			return err
@@ -55,7 +55,7 @@ func (c *Config) ParseArgs(args []string) error {
 		args = append(args[1:len(args):len(args)], "-") // read before the options all the same
 	}
 	if n := len(args); n > 0 && args[n-1] == "-" {
-		content, err := io.ReadAll(c.stdin)
+		content, err := io.ReadAll(c.Stdin)
 		if err != nil {
 			return err
 		}
@@ -77,7 +77,7 @@ func optionLines(args []string) string {
 	wantsName := true
 	for i, a := range args {
 		if !wantsName || !strings.HasPrefix(a, "--") {
-			b.WriteString(quote([]byte(a)) + " ")
+			b.WriteString(Quote([]byte(a)) + " ")
 			wantsName = true
 			continue
 		}
@@ -110,7 +110,7 @@ func readConfig(path string) (string, error) {
 	for _, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {
-			return "", fmt.Errorf("Fatal error, can't open config file '%s': %s", file, errnoText(err)) //nolint:staticcheck // Redis's words
+			return "", fmt.Errorf("Fatal error, can't open config file '%s': %s", file, ErrnoText(err)) //nolint:staticcheck // Redis's words
 		}
 		text.Write(b)
 	}
@@ -141,7 +141,7 @@ func (c *Config) load(lines []string, options, depth int) error {
 			if len(args) > 0 {
 				hint = hintFor(string(args[0]), i >= options)
 			}
-			return &ConfigError{Line: i + 1, Text: line, Reason: wrong.Error(), Hint: hint}
+			return &Error{Line: i + 1, Text: line, Reason: wrong.Error(), Hint: hint}
 		}
 	}
 	return nil
@@ -159,7 +159,7 @@ func (c *Config) directive(args [][]byte, depth int) error {
 	for i, a := range args[1:] {
 		words[i] = string(a)
 	}
-	if p := findParam(name); p != nil {
+	if p := Find(name); p != nil {
 		return c.setAtStart(p, words)
 	}
 	switch n := len(words); {
@@ -193,7 +193,7 @@ func (c *Config) include(path string, depth int) error {
 	if depth > maxIncludes {
 		return fmt.Errorf("Fatal error, can't open config file '%s': files include each other more than %d deep", path, maxIncludes) //nolint:staticcheck // as Redis's
 	}
-	content, err := readConfig(c.inDir(path))
+	content, err := readConfig(c.InDir(path))
 	if err != nil {
 		return err
 	}
@@ -201,28 +201,28 @@ func (c *Config) include(path string, depth int) error {
 	return c.load(lines, len(lines), depth)
 }
 
-// inDir returns the path of a file whose name may be relative to dir. It stays short where it can: that
+// InDir returns the path of a file whose name may be relative to dir. It stays short where it can: that
 // of a socket has some 100 bytes.
-func (c *Config) inDir(path string) string {
-	if path == "" || filepath.IsAbs(path) || absDir(c.Dir) == absDir(".") {
+func (c *Config) InDir(path string) string {
+	if path == "" || filepath.IsAbs(path) || AbsDir(c.Dir) == AbsDir(".") {
 		return path
 	}
-	return filepath.Join(absDir(c.Dir), path)
+	return filepath.Join(AbsDir(c.Dir), path)
 }
 
 // setAtStart sets a parameter to what its line says.
-func (c *Config) setAtStart(p *param, words []string) error {
-	if len(words) == 0 && !slices.Contains(mayBeEmpty, p.name) || !p.multi && len(words) > 1 {
+func (c *Config) setAtStart(p *Param, words []string) error {
+	if len(words) == 0 && !slices.Contains(mayBeEmpty, p.Name) || !p.multi && len(words) > 1 {
 		return errors.New("wrong number of arguments")
 	}
 	value := strings.Join(words, " ")
 	switch {
-	case p.name == "save":
+	case p.Name == "save":
 		return c.addSave(value)
-	case p.name == "client-output-buffer-limit" && len(words) == 0:
+	case p.Name == "client-output-buffer-limit" && len(words) == 0:
 		return nil
 	}
-	return p.set(c, value)
+	return p.Set(c, value)
 }
 
 // mayBeEmpty are the parameters that may stand alone on a line.
@@ -244,12 +244,12 @@ func (c *Config) addSave(value string) error {
 // loaded checks what only the whole can show.
 func (c *Config) loaded() error {
 	if err := c.applyUser(); err != nil {
-		return &ConfigError{Reason: err.Error()}
+		return &Error{Reason: err.Error()}
 	}
 	if c.LogFile != "" {
-		f, err := os.OpenFile(c.inDir(c.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		f, err := os.OpenFile(c.InDir(c.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 		if err != nil {
-			return &ConfigError{Reason: "Can't open the log file: " + errnoText(err)}
+			return &Error{Reason: "Can't open the log file: " + ErrnoText(err)}
 		}
 		f.Close()
 	}
