@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"byor/pkg/config"
 	"byor/pkg/resp"
 	"byor/pkg/server"
+
+	"github.com/stretchr/testify/require"
 )
 
 // A command that was renamed is judged by what it does: a new name opens no door.

@@ -10,9 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/websocket"
-
 	"byor/pkg/server"
+
+	"github.com/gorilla/websocket"
 )
 
 // A socket has three goroutines, one for each direction that can block:

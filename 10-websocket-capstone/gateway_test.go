@@ -14,11 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
-	"github.com/stretchr/testify/require"
-
 	"byor/pkg/config"
 	"byor/pkg/resp"
+
+	"github.com/gorilla/websocket"
+	"github.com/stretchr/testify/require"
 )
 
 // byor.resp.v1

@@ -1,8 +1,9 @@
 package commands
 
 import (
-	"byor/pkg/engine"
 	"math"
+
+	"byor/pkg/engine"
 )
 
 func init() {

@@ -75,7 +75,7 @@ func cFloat(f float64) string {
 	return strconv.FormatFloat(f, 'f', 6, 64)
 }
 
-// floatOr is floatArg with an error text of its own.
+// floatOr is FloatArg with an error text of its own.
 func floatOr(c *engine.Call, i int, text string) (float64, bool) {
 	f, ok := engine.ParseFloat(c.Args[i])
 	if !ok {

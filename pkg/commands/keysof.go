@@ -1,9 +1,10 @@
 package commands
 
 import (
-	"byor/pkg/engine"
 	"bytes"
 	"strconv"
+
+	"byor/pkg/engine"
 )
 
 // What several groups need.

@@ -1,13 +1,14 @@
 package config
 
 import (
-	"byor/pkg/engine"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+
+	"byor/pkg/engine"
 )
 
 // Parameters of Redis that ask for nothing here, of two kinds. A redis.conf with its defaults can be used

@@ -1,12 +1,13 @@
 package config
 
 import (
-	"byor/pkg/engine"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
+
+	"byor/pkg/engine"
 )
 
 // rename-command gives a command another name, or none. A client then knows it by that name only. What

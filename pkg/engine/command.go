@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"strings"
 
 	"byor/pkg/resp"
 )
@@ -245,4 +246,20 @@ func (cmd *Command) FlagList() []string {
 		}
 	}
 	return names
+}
+
+// CountedCommands returns all commands and subcommands by name: a container counts what was refused without
+// naming a subcommand.
+func (e *Engine) CountedCommands() []*Command {
+	var all []*Command
+	for _, cmd := range e.Commands {
+		all = append(append(all, cmd), cmd.Sub...)
+	}
+	slices.SortFunc(all, func(a, b *Command) int { return strings.Compare(a.full, b.full) })
+	return all
+}
+
+// AllCommands returns all commands and subcommands by name, without the containers.
+func (e *Engine) AllCommands() []*Command {
+	return slices.DeleteFunc(e.CountedCommands(), func(cmd *Command) bool { return cmd.Sub != nil })
 }

@@ -163,6 +163,9 @@ func (e *Engine) Wake(c *Session) {
 	}
 }
 
+// Warn writes a line of the log.
+func (e *Engine) Warn(format string, args ...any) { e.world.Warn(format, args...) }
+
 // Tick reads the clock, sets the store's time, and returns the monotonic reading, since Started. Time
 // stands still between two ticks: for a command, and for all commands of an EXEC.
 func (e *Engine) Tick() time.Duration {

@@ -2,8 +2,10 @@ package server
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -177,7 +179,7 @@ func TestDiffEncodings(t *testing.T) {
 	redis := startRedis(t, limits...)
 	_, ours := startServer(t, limits...)
 	seed := rand.Uint64()
-	for _, name := range sortedKeys(generators) {
+	for _, name := range slices.Sorted(maps.Keys(generators)) {
 		randomCommands(t, rand.New(rand.NewPCG(seed, 0)), generators[name], *diffCount/20, ours, redis, seed)
 	}
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -239,7 +240,7 @@ func TestDiffRandom(t *testing.T) {
 	t.Logf("seed %d: repeat with -diff.seed=%d", seed, seed)
 	redis := startRedis(t)
 	_, ours := startServer(t)
-	names := sortedKeys(generators)
+	names := slices.Sorted(maps.Keys(generators))
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, uint64(len(name))))

@@ -1,9 +1,10 @@
 package server
 
 import (
-	"byor/pkg/engine"
 	"math/rand/v2"
 	"testing"
+
+	"byor/pkg/engine"
 
 	"github.com/stretchr/testify/require"
 )
@@ -40,7 +41,7 @@ func TestRandomArgumentsCrashNothing(t *testing.T) {
 	c := s.newClient(nil)
 	c.Authed = true
 	var cmds []*engine.Command
-	for _, cmd := range s.allCommands() {
+	for _, cmd := range s.eng.AllCommands() {
 		if !notHostile[cmd.FullName()] {
 			cmds = append(cmds, cmd)
 		}

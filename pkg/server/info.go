@@ -1,14 +1,15 @@
 package server
 
 import (
-	"byor/pkg/config"
-	"byor/pkg/engine"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"byor/pkg/config"
 )
 
 // infoSections are INFO's sections in order. The last field says whether INFO without arguments
@@ -134,24 +135,8 @@ func (s *Server) infoStats(b *strings.Builder) {
 		"client_output_buffer_limit_disconnections", st.outputLimitDisconnections)
 }
 
-// allCommands returns all commands and subcommands, without the containers, by name.
-func (s *Server) allCommands() []*engine.Command {
-	return slices.DeleteFunc(s.countedCommands(), func(cmd *engine.Command) bool { return cmd.Sub != nil })
-}
-
-// countedCommands returns all commands and subcommands by name: a container counts what was refused without
-// naming a subcommand.
-func (s *Server) countedCommands() []*engine.Command {
-	var all []*engine.Command
-	for _, cmd := range s.eng.Commands {
-		all = append(append(all, cmd), cmd.Sub...)
-	}
-	slices.SortFunc(all, func(a, b *engine.Command) int { return strings.Compare(a.FullName(), b.FullName()) })
-	return all
-}
-
 func (s *Server) infoCommandstats(b *strings.Builder) {
-	for _, cmd := range s.countedCommands() {
+	for _, cmd := range s.eng.CountedCommands() {
 		st := cmd.Stats
 		if st.Calls+st.Rejected+st.Failed == 0 {
 			continue
@@ -163,7 +148,7 @@ func (s *Server) infoCommandstats(b *strings.Builder) {
 }
 
 func (s *Server) infoErrorstats(b *strings.Builder) {
-	for _, code := range sortedKeys(s.eng.Stats.Errors) {
+	for _, code := range slices.Sorted(maps.Keys(s.eng.Stats.Errors)) {
 		fmt.Fprintf(b, "errorstat_%s:count=%d\r\n", code, s.eng.Stats.Errors[code])
 	}
 }
@@ -174,7 +159,7 @@ func (s *Server) infoLatencystats(b *strings.Builder) {
 	}
 	const comma = ","
 	names := config.PercentileNames(s.cfg.LatencyPercentiles)
-	for _, cmd := range s.allCommands() {
+	for _, cmd := range s.eng.AllCommands() {
 		if h := cmd.Stats.Hist; h != nil && h.Count > 0 {
 			fmt.Fprintf(b, "latency_percentiles_usec_%s:", cmd.FullName())
 			for i, name := range names {

@@ -1,10 +1,11 @@
 package server
 
 import (
-	"byor/pkg/engine"
 	"fmt"
 	"os"
 	"strings"
+
+	"byor/pkg/engine"
 )
 
 // What the server says of its memory: INFO memory and MEMORY. Both tell the same numbers, from usage.

@@ -14,11 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"byor/pkg/engine"
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
+
+	"github.com/stretchr/testify/require"
 )
 
 // Replicas that ask while no snapshot has begun share one: as many full resyncs, one walk, equal data, and

@@ -14,9 +14,6 @@
 package server
 
 import (
-	_ "byor/pkg/commands" // which registers them
-	"byor/pkg/config"
-	"byor/pkg/engine"
 	"context"
 	"net"
 	"os"
@@ -24,6 +21,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	_ "byor/pkg/commands" // which registers them
+	"byor/pkg/config"
+	"byor/pkg/engine"
 )
 
 // Options are what a Server needs besides its configuration. The zero value is right for a program.

@@ -1,11 +1,12 @@
 package server
 
 import (
-	"byor/pkg/engine"
 	"context"
 	"errors"
 	"os"
 	"strings"
+
+	"byor/pkg/engine"
 )
 
 // shutdownState is how far the server's end has come.

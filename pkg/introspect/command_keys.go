@@ -1,18 +1,19 @@
-package server
+package introspect
 
 import (
-	"byor/pkg/engine"
 	"encoding/json"
 	"slices"
+
+	"byor/pkg/engine"
 )
 
 // COMMAND GETKEYS and GETKEYSANDFLAGS.
 
 // cmdCommandGetkeys replies the keys of the command that follows, for GETKEYSANDFLAGS with what
 // the command does to them.
-func cmdCommandGetkeys(c *client) {
+func cmdCommandGetkeys(c *engine.Call) {
 	args := c.Args[2:]
-	cmd := c.s.eng.Lookup(args)
+	cmd := c.Engine().Lookup(args)
 	n := len(args)
 	switch {
 	case cmd == nil:
@@ -38,7 +39,7 @@ func cmdCommandGetkeys(c *client) {
 		}
 		c.Reply.Array(2)
 		c.Reply.Bulk(args[i])
-		c.simpleStrings(keyFlags(cmd, args, i))
+		simpleStrings(c, keyFlags(cmd, args, i))
 	}
 }
 
@@ -70,7 +71,7 @@ func keyFlags(cmd *engine.Command, args [][]byte, i int) []string {
 		}
 		return keyChange
 	}
-	specs := factsOf(cmd).KeySpecs
+	specs := FactsOf(cmd).KeySpecs
 	if len(specs) == 0 {
 		return nil
 	}

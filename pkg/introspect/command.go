@@ -1,8 +1,9 @@
-package server
+package introspect
 
 import (
 	_ "embed"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -15,14 +16,14 @@ import (
 func init() {
 	const f = engine.Loading | engine.Stale
 	engine.Register("server", []engine.Command{
-		{Name: "command", Arity: -1, Flags: f, Handler: by(cmdCommand), Sub: []*engine.Command{
-			{Name: "count", Arity: 2, Flags: f, Handler: by(cmdCommandCount)},
-			{Name: "docs", Arity: -2, Flags: f, Handler: by(cmdCommandDocs)},
-			{Name: "getkeys", Arity: -4, Flags: f, Handler: by(cmdCommandGetkeys)},
-			{Name: "getkeysandflags", Arity: -4, Flags: f, Handler: by(cmdCommandGetkeys)},
-			{Name: "help", Arity: 2, Flags: f, Handler: by(cmdCommandHelp)},
-			{Name: "info", Arity: -2, Flags: f, Handler: by(cmdCommandInfo)},
-			{Name: "list", Arity: -2, Flags: f, Handler: by(cmdCommandList)},
+		{Name: "command", Arity: -1, Flags: f, Handler: cmdCommand, Sub: []*engine.Command{
+			{Name: "count", Arity: 2, Flags: f, Handler: cmdCommandCount},
+			{Name: "docs", Arity: -2, Flags: f, Handler: cmdCommandDocs},
+			{Name: "getkeys", Arity: -4, Flags: f, Handler: cmdCommandGetkeys},
+			{Name: "getkeysandflags", Arity: -4, Flags: f, Handler: cmdCommandGetkeys},
+			{Name: "help", Arity: 2, Flags: f, Handler: cmdCommandHelp},
+			{Name: "info", Arity: -2, Flags: f, Handler: cmdCommandInfo},
+			{Name: "list", Arity: -2, Flags: f, Handler: cmdCommandList},
 		}},
 	})
 }
@@ -38,7 +39,7 @@ var factsJSON []byte
 //go:embed summaries.txt
 var summaryText string
 
-type commandFacts struct {
+type Facts struct {
 	Summary         string          `json:"-"`
 	Since           string          `json:"since"`
 	Group           string          `json:"group"`
@@ -74,8 +75,8 @@ type specPart struct {
 	Spec map[string]json.RawMessage `json:"spec"`
 }
 
-var loadFacts = sync.OnceValue(func() map[string]*commandFacts {
-	facts := map[string]*commandFacts{}
+var loadFacts = sync.OnceValue(func() map[string]*Facts {
+	facts := map[string]*Facts{}
 	if err := json.Unmarshal(factsJSON, &facts); err != nil {
 		panic("server: commands.json: " + err.Error())
 	}
@@ -88,36 +89,36 @@ var loadFacts = sync.OnceValue(func() map[string]*commandFacts {
 	return facts
 })
 
-// factsOf returns what is known of the command; never nil.
-func factsOf(cmd *engine.Command) *commandFacts {
+// FactsOf returns what is known of the command; never nil.
+func FactsOf(cmd *engine.Command) *Facts {
 	if f := loadFacts()[cmd.FullName()]; f != nil {
 		return f
 	}
-	return &commandFacts{Group: cmd.Group}
+	return &Facts{Group: cmd.Group}
 }
 
-func (s *Server) sortedCommands() []*engine.Command {
-	cmds := make([]*engine.Command, 0, len(s.eng.Commands))
-	for _, name := range sortedKeys(s.eng.Commands) {
-		cmds = append(cmds, s.eng.Commands[name])
+func sortedCommands(e *engine.Engine) []*engine.Command {
+	cmds := make([]*engine.Command, 0, len(e.Commands))
+	for _, name := range slices.Sorted(maps.Keys(e.Commands)) {
+		cmds = append(cmds, e.Commands[name])
 	}
 	return cmds
 }
 
-func cmdCommand(c *client) {
-	cmds := c.s.sortedCommands()
+func cmdCommand(c *engine.Call) {
+	cmds := sortedCommands(c.Engine())
 	c.Reply.Array(len(cmds))
 	for _, cmd := range cmds {
-		c.commandInfo(cmd)
+		commandInfo(c, cmd)
 	}
 }
 
-func cmdCommandCount(c *client) { c.Reply.Int(int64(len(c.s.eng.Commands))) }
+func cmdCommandCount(c *engine.Call) { c.Reply.Int(int64(len(c.Engine().Commands))) }
 
 // named finds the command or subcommand ("config|get") that a name means.
-func (s *Server) named(name []byte) *engine.Command {
+func named(e *engine.Engine, name []byte) *engine.Command {
 	parent, sub, has := strings.Cut(string(name), "|")
-	cmd := engine.Find(s.eng.Commands, []byte(parent))
+	cmd := engine.Find(e.Commands, []byte(parent))
 	if !has || cmd == nil {
 		return cmd
 	}
@@ -129,54 +130,54 @@ func (s *Server) named(name []byte) *engine.Command {
 	return nil
 }
 
-func cmdCommandInfo(c *client) {
+func cmdCommandInfo(c *engine.Call) {
 	if len(c.Args) == 2 {
 		cmdCommand(c)
 		return
 	}
 	c.Reply.Array(len(c.Args) - 2)
 	for _, name := range c.Args[2:] {
-		if cmd := c.s.named(name); cmd != nil {
-			c.commandInfo(cmd)
+		if cmd := named(c.Engine(), name); cmd != nil {
+			commandInfo(c, cmd)
 		} else {
 			c.Reply.Null()
 		}
 	}
 }
 
-func (c *client) commandInfo(cmd *engine.Command) {
-	f := factsOf(cmd)
+func commandInfo(c *engine.Call, cmd *engine.Command) {
+	f := FactsOf(cmd)
 	keys := cmd.Keys
 	c.Reply.Array(10)
 	c.Reply.BulkString(cmd.FullName())
 	c.Reply.Int(int64(cmd.Arity))
-	c.simpleStrings(cmd.FlagList())
+	simpleStrings(c, cmd.FlagList())
 	c.Reply.Int(int64(keys.First))
 	c.Reply.Int(int64(keys.Last))
 	c.Reply.Int(int64(keys.Step))
-	c.simpleStrings(f.Categories)
+	simpleStrings(c, f.Categories)
 	c.Reply.Array(len(f.Tips))
 	for _, t := range f.Tips {
 		c.Reply.BulkString(t)
 	}
 	c.Reply.Array(len(f.KeySpecs))
 	for _, ks := range f.KeySpecs {
-		c.keySpec(ks)
+		replyKeySpec(c, ks)
 	}
 	c.Reply.Array(len(cmd.Sub))
 	for _, sub := range cmd.Sub {
-		c.commandInfo(sub)
+		commandInfo(c, sub)
 	}
 }
 
-func (c *client) simpleStrings(words []string) {
+func simpleStrings(c *engine.Call, words []string) {
 	c.Reply.Set(len(words))
 	for _, w := range words {
 		c.Reply.SimpleString(w)
 	}
 }
 
-func (c *client) keySpec(ks keySpec) {
+func replyKeySpec(c *engine.Call, ks keySpec) {
 	if ks.Notes == "" {
 		c.Reply.Map(3)
 	} else {
@@ -185,15 +186,15 @@ func (c *client) keySpec(ks keySpec) {
 		c.Reply.BulkString(ks.Notes)
 	}
 	c.Reply.BulkString("flags")
-	c.simpleStrings(ks.Flags)
+	simpleStrings(c, ks.Flags)
 	c.Reply.BulkString("begin_search")
-	c.specPart(ks.BeginSearch, "index", "keyword", "startfrom")
+	replySpecPart(c, ks.BeginSearch, "index", "keyword", "startfrom")
 	c.Reply.BulkString("find_keys")
-	c.specPart(ks.FindKeys, "lastkey", "keystep", "limit", "keynumidx", "firstkey")
+	replySpecPart(c, ks.FindKeys, "lastkey", "keystep", "limit", "keynumidx", "firstkey")
 }
 
-// specPart replies one half of a key specification, its fields in Redis's order.
-func (c *client) specPart(p specPart, order ...string) {
+// replySpecPart replies one half of a key specification, its fields in Redis's order.
+func replySpecPart(c *engine.Call, p specPart, order ...string) {
 	c.Reply.Map(2)
 	c.Reply.BulkString("type")
 	c.Reply.BulkString(p.Type)
@@ -218,12 +219,12 @@ func (c *client) specPart(p specPart, order ...string) {
 	}
 }
 
-func cmdCommandDocs(c *client) {
-	cmds := c.s.sortedCommands()
+func cmdCommandDocs(c *engine.Call) {
+	cmds := sortedCommands(c.Engine())
 	if len(c.Args) > 2 {
 		cmds = nil
 		for _, name := range c.Args[2:] {
-			if cmd := c.s.named(name); cmd != nil {
+			if cmd := named(c.Engine(), name); cmd != nil {
 				cmds = append(cmds, cmd)
 			}
 		}
@@ -231,7 +232,7 @@ func cmdCommandDocs(c *client) {
 	c.Reply.Map(len(cmds))
 	for _, cmd := range cmds {
 		c.Reply.BulkString(cmd.FullName())
-		c.commandDocs(cmd)
+		commandDocs(c, cmd)
 	}
 }
 
@@ -241,7 +242,7 @@ type pair struct {
 	write func()
 }
 
-func (c *client) pairs(ps []pair) {
+func pairs(c *engine.Call, ps []pair) {
 	c.Reply.Map(len(ps))
 	for _, p := range ps {
 		c.Reply.BulkString(p.name)
@@ -249,62 +250,62 @@ func (c *client) pairs(ps []pair) {
 	}
 }
 
-func (c *client) text(name, v string) pair { return pair{name, func() { c.Reply.BulkString(v) }} }
+func text(c *engine.Call, name, v string) pair { return pair{name, func() { c.Reply.BulkString(v) }} }
 
-func (c *client) commandDocs(cmd *engine.Command) {
-	f := factsOf(cmd)
-	ps := []pair{c.text("summary", f.Summary), c.text("since", f.Since), c.text("group", f.Group)}
+func commandDocs(c *engine.Call, cmd *engine.Command) {
+	f := FactsOf(cmd)
+	ps := []pair{text(c, "summary", f.Summary), text(c, "since", f.Since), text(c, "group", f.Group)}
 	if len(f.DocFlags) > 0 {
-		ps = append(ps, pair{"doc_flags", func() { c.simpleStrings(f.DocFlags) }})
+		ps = append(ps, pair{"doc_flags", func() { simpleStrings(c, f.DocFlags) }})
 	}
 	if f.DeprecatedSince != "" {
-		ps = append(ps, c.text("deprecated_since", f.DeprecatedSince))
+		ps = append(ps, text(c, "deprecated_since", f.DeprecatedSince))
 	}
 	if f.ReplacedBy != "" {
-		ps = append(ps, c.text("replaced_by", f.ReplacedBy))
+		ps = append(ps, text(c, "replaced_by", f.ReplacedBy))
 	}
 	if len(f.Arguments) > 0 {
-		ps = append(ps, pair{"arguments", func() { c.argumentDocs(f.Arguments) }})
+		ps = append(ps, pair{"arguments", func() { argumentDocs(c, f.Arguments) }})
 	}
 	if len(cmd.Sub) > 0 {
 		ps = append(ps, pair{"subcommands", func() {
 			c.Reply.Map(len(cmd.Sub))
 			for _, sub := range cmd.Sub {
 				c.Reply.BulkString(sub.FullName())
-				c.commandDocs(sub)
+				commandDocs(c, sub)
 			}
 		}})
 	}
-	c.pairs(ps)
+	pairs(c, ps)
 }
 
-func (c *client) argumentDocs(args []argumentFacts) {
+func argumentDocs(c *engine.Call, args []argumentFacts) {
 	c.Reply.Array(len(args))
 	for _, a := range args {
-		ps := []pair{c.text("name", a.Name), c.text("type", a.Type)}
+		ps := []pair{text(c, "name", a.Name), text(c, "type", a.Type)}
 		if a.KeySpecIndex != nil {
 			ps = append(ps, pair{"key_spec_index", func() { c.Reply.Int(*a.KeySpecIndex) }})
 		}
 		if a.Token != nil {
-			ps = append(ps, c.text("token", *a.Token))
+			ps = append(ps, text(c, "token", *a.Token))
 		}
 		if a.Since != "" {
-			ps = append(ps, c.text("since", a.Since))
+			ps = append(ps, text(c, "since", a.Since))
 		}
 		if a.DeprecatedSince != "" {
-			ps = append(ps, c.text("deprecated_since", a.DeprecatedSince))
+			ps = append(ps, text(c, "deprecated_since", a.DeprecatedSince))
 		}
 		if len(a.Flags) > 0 {
-			ps = append(ps, pair{"flags", func() { c.simpleStrings(a.Flags) }})
+			ps = append(ps, pair{"flags", func() { simpleStrings(c, a.Flags) }})
 		}
 		if len(a.Arguments) > 0 {
-			ps = append(ps, pair{"arguments", func() { c.argumentDocs(a.Arguments) }})
+			ps = append(ps, pair{"arguments", func() { argumentDocs(c, a.Arguments) }})
 		}
-		c.pairs(ps)
+		pairs(c, ps)
 	}
 }
 
-func cmdCommandList(c *client) {
+func cmdCommandList(c *engine.Call) {
 	keep := func(*engine.Command) bool { return true }
 	switch n := len(c.Args); {
 	case n == 2:
@@ -312,7 +313,7 @@ func cmdCommandList(c *client) {
 		keep = func(*engine.Command) bool { return false }
 	case n == 5 && c.Is(2, "filterby") && c.Is(3, "aclcat"):
 		cat := "@" + strings.ToLower(string(c.Args[4]))
-		keep = func(cmd *engine.Command) bool { return slices.Contains(factsOf(cmd).Categories, cat) }
+		keep = func(cmd *engine.Command) bool { return slices.Contains(FactsOf(cmd).Categories, cat) }
 	case n == 5 && c.Is(2, "filterby") && c.Is(3, "pattern"):
 		keep = func(cmd *engine.Command) bool { return pubsub.MatchFold(c.Args[4], cmd.FullName()) }
 	default:
@@ -331,12 +332,12 @@ func cmdCommandList(c *client) {
 			list(cmd.Sub)
 		}
 	}
-	list(c.s.sortedCommands())
+	list(sortedCommands(c.Engine()))
 	c.Reply.Set(n)
 	c.Reply.Raw(w.Buf)
 }
 
-func cmdCommandHelp(c *client) {
+func cmdCommandHelp(c *engine.Call) {
 	c.Help(
 		"(no subcommand)", "    Return details about all Redis commands.",
 		"COUNT", "    Return the total number of commands in this Redis server.",

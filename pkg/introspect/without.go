@@ -1,4 +1,4 @@
-package server
+package introspect
 
 import (
 	"encoding/binary"
@@ -14,34 +14,34 @@ import (
 
 func init() {
 	engine.Register("cluster", []engine.Command{
-		{Name: "asking", Arity: 1, Flags: engine.Fast, Group: "cluster", Handler: by(noCluster)},
-		{Name: "readonly", Arity: 1, Flags: engine.Fast | engine.Loading | engine.Stale, Handler: by(noCluster)},
-		{Name: "readwrite", Arity: 1, Flags: engine.Fast | engine.Loading | engine.Stale, Handler: by(noCluster)},
+		{Name: "asking", Arity: 1, Flags: engine.Fast, Group: "cluster", Handler: noCluster},
+		{Name: "readonly", Arity: 1, Flags: engine.Fast | engine.Loading | engine.Stale, Handler: noCluster},
+		{Name: "readwrite", Arity: 1, Flags: engine.Fast | engine.Loading | engine.Stale, Handler: noCluster},
 		{Name: "cluster", Arity: -2, Sub: clusterCommands()},
 	})
 	engine.Register("server", []engine.Command{
 		{Name: "module", Arity: -2, Sub: []*engine.Command{
-			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: by(cmdModuleHelp)},
-			{Name: "list", Arity: 2, Flags: engine.Admin | engine.NoScript, Handler: by(func(c *client) { c.Reply.Array(0) })},
-			{Name: "load", Arity: -3, Flags: engine.Admin | engine.NoScript | engine.NoAsyncLoading | engine.Protected, Handler: by(noModules)},
-			{Name: "loadex", Arity: -3, Flags: engine.Admin | engine.NoScript | engine.NoAsyncLoading | engine.Protected, Handler: by(noModules)},
-			{Name: "unload", Arity: 3, Flags: engine.Admin | engine.NoScript | engine.NoAsyncLoading | engine.Protected, Handler: by(noModules)},
+			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: cmdModuleHelp},
+			{Name: "list", Arity: 2, Flags: engine.Admin | engine.NoScript, Handler: func(c *engine.Call) { c.Reply.Array(0) }},
+			{Name: "load", Arity: -3, Flags: engine.Admin | engine.NoScript | engine.NoAsyncLoading | engine.Protected, Handler: noModules},
+			{Name: "loadex", Arity: -3, Flags: engine.Admin | engine.NoScript | engine.NoAsyncLoading | engine.Protected, Handler: noModules},
+			{Name: "unload", Arity: 3, Flags: engine.Admin | engine.NoScript | engine.NoAsyncLoading | engine.Protected, Handler: noModules},
 		}},
 	})
 	const call = engine.NoScript | engine.Stale | engine.SkipMonitor | engine.NoMandatoryKeys | engine.MovableKeys
 	engine.Register("scripting", []engine.Command{
-		{Name: "fcall", Arity: -3, Flags: call, KeysOf: engine.NumKeys(2), Handler: by(noFunction)},
-		{Name: "fcall_ro", Arity: -3, Flags: call | engine.ReadOnly, KeysOf: engine.NumKeys(2), Handler: by(noFunction)},
+		{Name: "fcall", Arity: -3, Flags: call, KeysOf: engine.NumKeys(2), Handler: noFunction},
+		{Name: "fcall_ro", Arity: -3, Flags: call | engine.ReadOnly, KeysOf: engine.NumKeys(2), Handler: noFunction},
 		{Name: "function", Arity: -2, Sub: []*engine.Command{
-			{Name: "delete", Arity: 3, Flags: engine.Write | engine.NoScript, Handler: by(func(c *client) { c.Fail("ERR Library not found") })},
-			{Name: "dump", Arity: 2, Flags: engine.NoScript, Handler: by(cmdFunctionDump)},
-			{Name: "flush", Arity: -2, Flags: engine.Write | engine.NoScript, Handler: by(cmdFunctionFlush)},
-			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: by(cmdFunctionHelp)},
-			{Name: "kill", Arity: 2, Flags: engine.NoScript | engine.AllowBusy, Handler: by(func(c *client) { c.Fail("NOTBUSY No scripts in execution right now.") })},
-			{Name: "list", Arity: -2, Flags: engine.NoScript, Handler: by(cmdFunctionList)},
-			{Name: "load", Arity: -3, Flags: engine.Write | engine.DenyOOM | engine.NoScript, Handler: by(cmdFunctionLoad)},
-			{Name: "restore", Arity: -3, Flags: engine.Write | engine.DenyOOM | engine.NoScript, Handler: by(cmdFunctionRestore)},
-			{Name: "stats", Arity: 2, Flags: engine.NoScript | engine.AllowBusy, Handler: by(cmdFunctionStats)},
+			{Name: "delete", Arity: 3, Flags: engine.Write | engine.NoScript, Handler: func(c *engine.Call) { c.Fail("ERR Library not found") }},
+			{Name: "dump", Arity: 2, Flags: engine.NoScript, Handler: cmdFunctionDump},
+			{Name: "flush", Arity: -2, Flags: engine.Write | engine.NoScript, Handler: cmdFunctionFlush},
+			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: cmdFunctionHelp},
+			{Name: "kill", Arity: 2, Flags: engine.NoScript | engine.AllowBusy, Handler: func(c *engine.Call) { c.Fail("NOTBUSY No scripts in execution right now.") }},
+			{Name: "list", Arity: -2, Flags: engine.NoScript, Handler: cmdFunctionList},
+			{Name: "load", Arity: -3, Flags: engine.Write | engine.DenyOOM | engine.NoScript, Handler: cmdFunctionLoad},
+			{Name: "restore", Arity: -3, Flags: engine.Write | engine.DenyOOM | engine.NoScript, Handler: cmdFunctionRestore},
+			{Name: "stats", Arity: 2, Flags: engine.NoScript | engine.AllowBusy, Handler: cmdFunctionStats},
 		}},
 	})
 }
@@ -79,24 +79,24 @@ func clusterCommands() []*engine.Command {
 		{Name: "slots", Arity: 2, Flags: engine.Stale},
 	}
 	for _, cmd := range cmds {
-		cmd.Handler = by(noCluster)
+		cmd.Handler = noCluster
 	}
 	return cmds
 }
 
-func noCluster(c *client) { c.Fail("ERR This instance has cluster support disabled") }
+func noCluster(c *engine.Call) { c.Fail("ERR This instance has cluster support disabled") }
 
 // noModules answers whoever may load modules, all others were refused before: there is no such module.
-func noModules(c *client) {
+func noModules(c *engine.Call) {
 	if c.Is(1, "unload") {
 		c.Fail("ERR Error unloading module: no such module with that name")
 		return
 	}
-	c.s.logf(LevelWarning, "Module %s failed to load: this server runs no modules", engine.Clip(c.Args[2], 128))
+	c.Engine().Warn("Module %s failed to load: this server runs no modules", engine.Clip(c.Args[2], 128))
 	c.Fail("ERR Error loading the extension. Please check the server logs.")
 }
 
-func cmdModuleHelp(c *client) {
+func cmdModuleHelp(c *engine.Call) {
 	c.Help(
 		"LIST", "    Return a list of loaded modules.",
 		"LOAD <path> [<arg> ...]", "    Load a module library from <path>, passing to it any optional arguments.",
@@ -107,19 +107,19 @@ func cmdModuleHelp(c *client) {
 
 // Functions. There is no engine that could run one, so there is no library either.
 
-func noFunction(c *client) { c.Fail("ERR Function not found") }
+func noFunction(c *engine.Call) { c.Fail("ERR Function not found") }
 
 // noEngine refuses a library as a Redis does that lacks the engine that the library names.
-func (c *client) noEngine(name string) { c.Fail("ERR Engine '" + name + "' not found") }
+func noEngine(c *engine.Call, name string) { c.Fail("ERR Engine '" + name + "' not found") }
 
 // cmdFunctionDump replies no library: nothing but the footer of DUMP.
-func cmdFunctionDump(c *client) {
+func cmdFunctionDump(c *engine.Call) {
 	b := binary.LittleEndian.AppendUint16(nil, rdb.Version)
 	c.Reply.Bulk(binary.LittleEndian.AppendUint64(b, rdb.CRC64(0, b)))
 }
 
 // cmdFunctionRestore takes a payload without libraries.
-func cmdFunctionRestore(c *client) {
+func cmdFunctionRestore(c *engine.Call) {
 	if len(c.Args) > 4 {
 		c.FailSubcommand()
 		return
@@ -136,13 +136,13 @@ func cmdFunctionRestore(c *client) {
 	case len(content) == 0:
 		c.Reply.OK()
 	case content[0] == library || content[0] == oldLibrary:
-		c.noEngine("LUA")
+		noEngine(c, "LUA")
 	default:
 		c.Fail("ERR given type is not a function")
 	}
 }
 
-func cmdFunctionFlush(c *client) {
+func cmdFunctionFlush(c *engine.Call) {
 	switch {
 	case len(c.Args) > 3:
 		c.FailSubcommand()
@@ -153,7 +153,7 @@ func cmdFunctionFlush(c *client) {
 	}
 }
 
-func cmdFunctionList(c *client) {
+func cmdFunctionList(c *engine.Call) {
 	code, pattern := false, false
 	for i := 2; i < len(c.Args); i++ {
 		switch {
@@ -174,7 +174,7 @@ func cmdFunctionList(c *client) {
 }
 
 // cmdFunctionLoad says that the library's engine is not here, or what is wrong with its first line.
-func cmdFunctionLoad(c *client) {
+func cmdFunctionLoad(c *engine.Call) {
 	for i := 2; i < len(c.Args)-1; i++ {
 		if !c.Is(i, "replace") {
 			c.Fail("ERR Unknown option given: " + string(c.Args[i]))
@@ -211,7 +211,7 @@ func cmdFunctionLoad(c *client) {
 	case !isLibraryName(name):
 		c.Fail("ERR Library names can only contain letters, numbers, or underscores(_) and must be at least one character long")
 	default:
-		c.noEngine(engine)
+		noEngine(c, engine)
 	}
 }
 
@@ -225,7 +225,7 @@ func isLibraryName(name string) bool {
 }
 
 // cmdFunctionStats replies that nothing runs, and that there is no engine.
-func cmdFunctionStats(c *client) {
+func cmdFunctionStats(c *engine.Call) {
 	c.Reply.Map(2)
 	c.Reply.BulkString("running_script")
 	c.Reply.Null()
@@ -233,7 +233,7 @@ func cmdFunctionStats(c *client) {
 	c.Reply.Map(0)
 }
 
-func cmdFunctionHelp(c *client) {
+func cmdFunctionHelp(c *engine.Call) {
 	c.Help(
 		"LOAD [REPLACE] <FUNCTION CODE>", "    Create a new library with the given library name and code.",
 		"DELETE <LIBRARY NAME>", "    Delete the given library.",

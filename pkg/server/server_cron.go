@@ -1,8 +1,9 @@
 package server
 
 import (
-	"byor/pkg/engine"
 	"time"
+
+	"byor/pkg/engine"
 )
 
 // resizeSlice is how many places of a table are moved under one hold of the lock.

@@ -1,12 +1,13 @@
 package server
 
 import (
-	"byor/pkg/config"
-	"byor/pkg/engine"
-	"byor/pkg/resp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"strings"
+
+	"byor/pkg/config"
+	"byor/pkg/engine"
+	"byor/pkg/resp"
 )
 
 func init() {

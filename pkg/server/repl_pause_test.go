@@ -1,11 +1,12 @@
 package server
 
 import (
-	"byor/pkg/config"
 	"net"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"byor/pkg/config"
 
 	"github.com/stretchr/testify/require"
 )

@@ -1,12 +1,13 @@
 package server
 
 import (
-	"byor/pkg/config"
 	"fmt"
 	"io"
 	"os"
 	"sync"
 	"time"
+
+	"byor/pkg/config"
 )
 
 // Level is the weight of a log line.

@@ -1,12 +1,14 @@
 package server
 
 import (
-	"byor/pkg/engine"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
 	"strings"
+
+	"byor/pkg/engine"
+	"byor/pkg/introspect"
 )
 
 // There is one user, default, who may do everything once the password (requirepass) is given. The ACL
@@ -86,8 +88,8 @@ func cmdACLCat(c *client) {
 		return
 	}
 	var names []string
-	for _, cmd := range c.s.allCommands() {
-		if slices.Contains(factsOf(cmd).Categories, "@"+category) {
+	for _, cmd := range c.s.eng.AllCommands() {
+		if slices.Contains(introspect.FactsOf(cmd).Categories, "@"+category) {
 			names = append(names, cmd.FullName())
 		}
 	}

@@ -1,9 +1,10 @@
-package server
+package introspect
 
 import (
-	"byor/pkg/engine"
 	"fmt"
 	"strings"
+
+	"byor/pkg/engine"
 )
 
 // LATENCY GRAPH: the spikes of an event as a picture of characters, the latest on the right, and under
@@ -15,8 +16,8 @@ const (
 	graphLevels  = "_o#" // what of a row is filled
 )
 
-func cmdLatencyGraph(c *client) {
-	e := c.s.eng.Latency.Events[string(c.Args[2])]
+func cmdLatencyGraph(c *engine.Call) {
+	e := c.Engine().Latency.Events[string(c.Args[2])]
 	if e == nil {
 		c.Fail("ERR No samples available for event '" + string(c.Args[2]) + "'")
 		return
@@ -25,7 +26,7 @@ func cmdLatencyGraph(c *client) {
 	labels := make([]string, len(e.Samples))
 	for i, p := range e.Samples {
 		low, high = min(low, p.Ms), max(high, p.Ms)
-		labels[i] = ago(c.s.eng.NowMs/1000 - p.Unix)
+		labels[i] = ago(c.Engine().NowMs/1000 - p.Unix)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s - high %d ms, low %d ms (all time high %d ms)\n", c.Args[2], high, low, e.MaxMs)

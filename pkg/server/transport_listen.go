@@ -1,7 +1,6 @@
 package server
 
 import (
-	"byor/pkg/config"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"byor/pkg/config"
 )
 
 // The sockets that the server opens itself, and that CONFIG SET port and bind move.

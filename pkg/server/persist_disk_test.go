@@ -12,9 +12,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"byor/pkg/redistest"
+
+	"github.com/stretchr/testify/require"
 )
 
 // What a failing disk does to clients, with a real one: a tmpfs that is full, and system calls that

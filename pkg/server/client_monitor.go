@@ -1,9 +1,10 @@
 package server
 
 import (
+	"fmt"
+
 	"byor/pkg/config"
 	"byor/pkg/engine"
-	"fmt"
 )
 
 func init() {

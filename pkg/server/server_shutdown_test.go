@@ -1,13 +1,14 @@
 package server
 
 import (
-	"byor/pkg/engine"
 	"context"
 	"net"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"byor/pkg/engine"
 
 	"github.com/stretchr/testify/require"
 )

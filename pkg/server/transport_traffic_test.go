@@ -1,12 +1,13 @@
 package server
 
 import (
-	"byor/pkg/engine"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"byor/pkg/engine"
 
 	"github.com/stretchr/testify/require"
 )

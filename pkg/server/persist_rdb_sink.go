@@ -1,0 +1,115 @@
+package server
+
+import (
+	"io"
+	"os"
+	"strings"
+
+	"byor/pkg/config"
+	"byor/pkg/rdb"
+	"byor/pkg/store"
+)
+
+// rdbSink writes a snapshot in the format of RDB files.
+type rdbSink struct {
+	w           *rdb.Writer
+	current     *rdb.Batch // what is being added to
+	aside       *rdb.Batch // what is being written
+	aux         [][2]string
+	compression bool
+	checksum    bool
+	hint        func(e *store.SnapshotEntry) rdb.Hint // how keys are used, where the policy wants to know; else nil
+}
+
+// newRDBSink returns a sink whose file says what is true of the data now, so it must be made under
+// the engine's lock, together with the snapshot. aofBase says that commands follow in another file.
+// Call open before the first flush.
+func (s *Server) newRDBSink(aofBase bool) *rdbSink {
+	aux := [][2]string{
+		{"redis-ver", config.RedisVersion}, {"redis-bits", "64"}, {"ctime", itoa(s.eng.NowMs / 1000)}, {"used-mem", itoa(s.usedMemory())},
+	}
+	aux = append(aux, s.replicationAux()...)
+	aux = append(aux, [2]string{"aof-base", itoa(btoi(aofBase))})
+	k := &rdbSink{current: new(rdb.Batch), aside: new(rdb.Batch), aux: aux,
+		compression: s.cfg.RDBCompression, checksum: s.cfg.RDBChecksum}
+	switch {
+	case s.eng.Settings.LFU():
+		k.hint = func(e *store.SnapshotEntry) rdb.Hint { return rdb.Freq(e.Freq) }
+	case strings.HasSuffix(s.cfg.MaxMemoryPolicy, "-lru"):
+		k.hint = func(e *store.SnapshotEntry) rdb.Hint { return rdb.Idle(e.IdleSec) }
+	}
+	return k
+}
+
+// open says where the file goes.
+func (k *rdbSink) open(w io.Writer) {
+	k.w = rdb.NewWriter(w)
+	k.w.NoCompression, k.w.NoChecksum = !k.compression, !k.checksum
+	for _, a := range k.aux {
+		_ = k.w.Aux(a[0], a[1]) // an error stays with the writer
+	}
+}
+
+func (k *rdbSink) Begin(dbs []store.SnapshotDB) {
+	for _, db := range dbs {
+		k.current.SelectDB(db.ID)
+		k.current.Resize(db.Keys, db.Expires)
+	}
+}
+
+func (k *rdbSink) Add(e store.SnapshotEntry) {
+	k.current.SelectDB(e.DB)
+	if k.hint != nil {
+		k.current.Entry(e.Key, e.Value, e.ExpireMs, k.hint(&e))
+	} else {
+		k.current.Entry(e.Key, e.Value, e.ExpireMs)
+	}
+}
+
+func (k *rdbSink) AddPiece(p store.SnapshotPiece) {
+	if p.First {
+		k.current.SelectDB(p.DB)
+		if k.hint != nil {
+			k.current.Begin(p.Key, p.Value.Type(), p.Len, p.ExpireMs, k.hint(&p.SnapshotEntry))
+		} else {
+			k.current.Begin(p.Key, p.Value.Type(), p.Len, p.ExpireMs)
+		}
+	}
+	for _, e := range p.Elements {
+		switch p.Value.Type() {
+		case store.TypeHash:
+			k.current.Pair(e.Member, e.Value)
+		case store.TypeSet:
+			k.current.Member(e.Member)
+		case store.TypeZSet:
+			k.current.Scored(e.Member, e.Score)
+		}
+	}
+}
+
+func (k *rdbSink) Pending() int { return k.current.Len() }
+
+func (k *rdbSink) Take() {
+	k.current, k.aside = k.aside, k.current
+	k.current.Reset()
+}
+
+func (k *rdbSink) Flush() error { return k.w.Write(k.aside) }
+
+// close writes the end of the file.
+func (k *rdbSink) close() error { return k.w.Close() }
+
+// steadyFile is a file that is synced every now and then.
+type steadyFile struct {
+	f     *os.File
+	dirty int
+}
+
+func (w *steadyFile) Write(p []byte) (int, error) {
+	n, err := w.f.Write(p)
+	if w.dirty += n; w.dirty >= syncEvery && err == nil {
+		w.dirty = 0
+		err = w.f.Sync()
+	}
+	return n, err
+}
