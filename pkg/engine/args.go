@@ -88,7 +88,7 @@ func (c *Call) TimeoutArg(i int) (deadlineMs int64, ok bool) {
 		c.Fail(errTimeoutNotNum)
 		return 0, false
 	}
-	ms, tooLarge := d.Millis()
+	ms, tooLarge := d.millis()
 	if ms < 0 || tooLarge { // too large for Redis's integer is negative there
 		c.Fail(ErrTimeoutNeg)
 		return 0, false

@@ -81,8 +81,8 @@ func containsKey(keys []Key, wk Key) bool {
 	return false
 }
 
-// Unblock takes the session out of all queues. It does not reply.
-func (e *Engine) Unblock(c *Session) {
+// unblock takes the session out of all queues. It does not reply.
+func (e *Engine) unblock(c *Session) {
 	b := c.Blocked
 	if b == nil {
 		return
@@ -111,8 +111,8 @@ func (e *Engine) release(c *Session) {
 	c.peer.Resume()
 }
 
-// KeyReady marks a key that somebody waits for: what happened to it may be what was waited for.
-func (e *Engine) KeyReady(db int, key string) {
+// keyReady marks a key that somebody waits for: what happened to it may be what was waited for.
+func (e *Engine) keyReady(db int, key string) {
 	wk := Key{db, key}
 	if e.waiting[wk] != nil && !containsKey(e.ready, wk) {
 		e.ready = append(e.ready, wk)
@@ -123,7 +123,7 @@ func (e *Engine) KeyReady(db int, key string) {
 func (e *Engine) AllReady(db int) {
 	for wk := range e.waiting {
 		if wk.DB == db {
-			e.KeyReady(wk.DB, wk.Name)
+			e.keyReady(wk.DB, wk.Name)
 		}
 	}
 }
@@ -151,7 +151,7 @@ func (e *Engine) serveKey(wk Key) {
 		e.asClient(c, b, func() {
 			c.failed = false
 			if b.Serve(&c.Call, key) {
-				e.Unblock(c)
+				e.unblock(c)
 				e.AccountWait(c, b, c.failed)
 				e.release(c)
 			}
@@ -222,7 +222,7 @@ func (e *Engine) expireBlocked() {
 // EndWait unblocks a client with the reply that fn makes.
 func (e *Engine) EndWait(c *Session, fn func()) {
 	b := c.Blocked
-	e.Unblock(c)
+	e.unblock(c)
 	e.asClient(c, b, fn)
 	e.release(c)
 }
@@ -236,7 +236,7 @@ func (e *Engine) PollBlocked() {
 		}
 		e.asClient(c, b, func() {
 			if b.Poll(&c.Call) {
-				e.Unblock(c)
+				e.unblock(c)
 				e.release(c)
 			}
 		})

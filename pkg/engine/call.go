@@ -139,7 +139,7 @@ func EditOrCreate[T store.Value](c *Call, key []byte, create func() T) (v T, e *
 // Changed tells that the entry's value was changed.
 func (c *Call) Changed(e *store.Entry) {
 	c.DB.Changed(e)
-	c.e.Touched(c.DB, e.Key())
+	c.e.touched(c.DB, e.Key())
 }
 
 // Counts makes a command that was counted as one change count as n, for the save points. Redis counts
@@ -147,12 +147,12 @@ func (c *Call) Changed(e *store.Entry) {
 func (c *Call) Counts(n int) { c.e.Changes += int64(n - 1) }
 
 // Touched tells that key was created, replaced or deleted.
-func (c *Call) Touched(key []byte) { c.e.Touched(c.DB, string(key)) }
+func (c *Call) Touched(key []byte) { c.e.touched(c.DB, string(key)) }
 
 // Set makes v the value of key, without expiry, and tells of it.
 func (c *Call) Set(key []byte, v store.Value) *store.Entry {
 	e := c.DB.Set(key, v)
-	c.e.Touched(c.DB, e.Key())
+	c.e.touched(c.DB, e.Key())
 	return e
 }
 
@@ -174,7 +174,7 @@ func (c *Call) RemoveIfEmpty(e *store.Entry, length int) bool {
 	}
 	key := e.Key()
 	c.DB.Remove(e)
-	c.e.Touched(c.DB, key)
+	c.e.touched(c.DB, key)
 	return true
 }
 
@@ -216,7 +216,7 @@ func (c *Call) BulkElem(e store.Elem) {
 }
 
 // TouchedIn is Touched for a key of any database.
-func (c *Call) TouchedIn(db *store.DB, key string) { c.e.Touched(db, key) }
+func (c *Call) TouchedIn(db *store.DB, key string) { c.e.touched(db, key) }
 
 // Changes returns how many changes there have been: whether a part of a handler has made one.
 func (c *Call) Changes() int64 { return c.e.Changes }
@@ -275,35 +275,35 @@ func (c *Call) ReplicateExpiry(key []byte) { c.Replicate(deletion(c.e.Settings.L
 func (c *Call) ReplicateDeletion(key []byte) { c.Replicate(deletion(c.e.Settings.LazyUserDel), key) }
 
 // Propagates reports whether anybody wants to know the effect of the command.
-func (c *Call) Propagates() bool { return c.e.Propagating() }
+func (c *Call) Propagates() bool { return c.e.propagating() }
 
 // Database returns a database by its number, or nil.
 func (c *Call) Database(n int) *store.DB { return c.e.Store.DB(n) }
 
 // FlushDB empties the database and tells of it.
-func (c *Call) FlushDB() { c.e.FlushDB(c.DB) }
+func (c *Call) FlushDB() { c.e.flushDB(c.DB) }
 
 // FlushAll empties all databases and tells of it.
 func (c *Call) FlushAll() {
 	for i := range c.e.Store.Len() {
-		c.e.FlushDB(c.e.Store.DB(i))
+		c.e.flushDB(c.e.Store.DB(i))
 	}
 	c.e.world.Flushed()
 }
 
 // SwapDBs exchanges what two databases hold and tells of it.
-func (c *Call) SwapDBs(a, b *store.DB) { c.e.SwapDBs(a, b) }
+func (c *Call) SwapDBs(a, b *store.DB) { c.e.swapDBs(a, b) }
 
 // BreakWatches is for a key to which nothing happened, although WATCH sees something.
-func (c *Call) BreakWatches(key string) { c.e.BreakWatches(c.DB.ID(), key) }
+func (c *Call) BreakWatches(key string) { c.e.breakWatches(c.DB.ID(), key) }
 
 // WakeWaiting lets those look again who wait for a key, although it is as it was.
-func (c *Call) WakeWaiting(key string) { c.e.KeyReady(c.DB.ID(), key) }
+func (c *Call) WakeWaiting(key string) { c.e.keyReady(c.DB.ID(), key) }
 
 // DeletedAnyKeys ends a command that may delete keys that it does not name, when it meets them expired.
 func (c *Call) DeletedAnyKeys() {
 	if !c.c.Has(ModeExec) {
-		c.e.StandAlone()
+		c.e.standAlone()
 	}
 }
 

@@ -186,31 +186,31 @@ func (e *Engine) Thaw() { e.frozen-- }
 // Frozen reports whether time stands still: the unit that is running is not over with its command.
 func (e *Engine) Frozen() bool { return e.frozen > 0 }
 
-// Touched tells everybody concerned that a key was created, changed or deleted.
-func (e *Engine) Touched(db *store.DB, key string) {
+// touched tells everybody concerned that a key was created, changed or deleted.
+func (e *Engine) touched(db *store.DB, key string) {
 	e.Changes++
 	e.moved(db.ID(), key)
 }
 
 func (e *Engine) moved(db int, key string) {
 	if len(e.watched) > 0 {
-		e.BreakWatches(db, key)
+		e.breakWatches(db, key)
 	}
 	if len(e.waiting) > 0 {
-		e.KeyReady(db, key)
+		e.keyReady(db, key)
 	}
 }
 
-// FlushDB empties a database.
-func (e *Engine) FlushDB(db *store.DB) {
+// flushDB empties a database.
+func (e *Engine) flushDB(db *store.DB) {
 	e.BreakWatchesOf(db.ID(), nil)
 	e.AllReady(db.ID())
 	e.Changes += int64(db.Len())
 	db.Flush()
 }
 
-// SwapDBs exchanges what two databases hold.
-func (e *Engine) SwapDBs(a, b *store.DB) {
+// swapDBs exchanges what two databases hold.
+func (e *Engine) swapDBs(a, b *store.DB) {
 	if a != b {
 		e.BreakWatchesOf(a.ID(), b)
 		e.BreakWatchesOf(b.ID(), a)

@@ -47,9 +47,9 @@ func (e *Engine) makeRoom() bool {
 	}
 	start := time.Now()
 	defer func() {
-		e.StandAlone()
+		e.standAlone()
 		e.EndUnit()
-		e.NoteLatency("eviction-cycle", time.Since(start))
+		e.noteLatency("eviction-cycle", time.Since(start))
 	}()
 	for n := 1; e.OverMemory(); n++ {
 		db, entry := e.victim()

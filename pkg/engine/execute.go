@@ -208,7 +208,7 @@ func (e *Engine) Run(c *Session, cmd *Command, args [][]byte, start time.Duratio
 	if e.Observe != nil && cmd.Flags&(SkipMonitor|Admin) == 0 && !e.Loading {
 		e.Observe(c, args)
 	}
-	if e.Changes != changes && !c.rewritten && e.Propagating() {
+	if e.Changes != changes && !c.rewritten && e.propagating() {
 		e.Effect(db, ToAOF|ToReplicas, args)
 	}
 	c.Cmd, c.Args = cmd, args
@@ -239,7 +239,7 @@ func (e *Engine) account(c *Session, cmd *Command, args [][]byte, took time.Dura
 	st.Calls++
 	st.Ns += int64(took)
 	if e.Settings.LatencyTracking && c.Blocked == nil {
-		st.NoteLatency(took)
+		st.noteLatency(took)
 	}
 	if c.failed {
 		st.Failed++
@@ -250,7 +250,7 @@ func (e *Engine) account(c *Session, cmd *Command, args [][]byte, took time.Dura
 		if cmd.Flags&Fast != 0 {
 			event = "fast-command"
 		}
-		e.NoteLatency(event, took)
+		e.noteLatency(event, took)
 	}
 	if c.Blocked == nil && took >= e.Settings.SlowerThan && e.Settings.SlowerThan >= 0 && cmd.Flags&SkipSlowlog == 0 && !c.Trusted() {
 		e.Slowlog.add(e, c, c.Shown(args), took)
@@ -267,14 +267,14 @@ func (e *Engine) AccountWait(c *Session, b *Wait, failed bool) {
 		st.Failed++
 	}
 	if e.Settings.LatencyTracking {
-		st.NoteLatency(took)
+		st.noteLatency(took)
 	}
 	if took >= e.Settings.SlowerThan && e.Settings.SlowerThan >= 0 && b.Cmd.Flags&SkipSlowlog == 0 {
 		e.Slowlog.add(e, c, c.Shown(b.Args), took)
 	}
 }
 
-func (st *CommandStats) NoteLatency(took time.Duration) {
+func (st *CommandStats) noteLatency(took time.Duration) {
 	if st.Hist == nil {
 		st.Hist = new(Histogram)
 	}

@@ -85,7 +85,7 @@ func (e *Engine) expireSlice(db int, also func(max int)) int {
 	if db == 0 {
 		also(expireSlice)
 	}
-	e.StandAlone()
+	e.standAlone()
 	e.EndUnit()
 	e.ServeReady()
 	return n

@@ -175,8 +175,8 @@ func (e *Engine) unwatch(c *Session) {
 	c.DirtyCAS = false
 }
 
-// BreakWatches dooms the transactions of those who watch the key.
-func (e *Engine) BreakWatches(db int, key string) {
+// breakWatches dooms the transactions of those who watch the key.
+func (e *Engine) breakWatches(db int, key string) {
 	wk := Key{db, key}
 	for c := range e.watched[wk] {
 		if !c.staleIsGone(wk) {

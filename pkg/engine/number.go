@@ -177,17 +177,8 @@ func (l LongDouble) Format() []byte {
 	return []byte(s)
 }
 
-// Float returns the nearest double.
-func (l LongDouble) Float() float64 {
-	f, _ := l.f.Float64()
-	if math.IsNaN(f) {
-		return 0
-	}
-	return f
-}
-
-// Millis returns seconds as milliseconds, rounded up, or reports that they do not fit.
-func (l LongDouble) Millis() (ms int64, tooLarge bool) {
+// millis returns seconds as milliseconds, rounded up, or reports that they do not fit.
+func (l LongDouble) millis() (ms int64, tooLarge bool) {
 	p := new(big.Float).SetPrec(longDoublePrec)
 	ms, acc := p.Mul(l.f, big.NewFloat(1000)).Int64()
 	if acc != big.Exact && (ms == math.MaxInt64 || ms == math.MinInt64) {

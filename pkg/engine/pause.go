@@ -103,7 +103,7 @@ func (e *Engine) pausesChanged() {
 	}
 	for c := range e.Blocked {
 		if c.Blocked.Paused {
-			e.Unblock(c)
+			e.unblock(c)
 			e.release(c)
 		}
 	}

@@ -1,7 +1,5 @@
 package engine
 
-import "byor/pkg/store"
-
 // Session is a client's side of the engine: the context in which its commands run. Where they come from
 // and where replies go is its peer's business. It has no lock of its own: see Engine.
 type Session struct {
@@ -82,7 +80,7 @@ func (e *Engine) Init(c *Session, peer Peer) {
 // Drop takes the session out of all that the engine keeps of it.
 func (e *Engine) Drop(c *Session) {
 	e.unwatch(c)
-	e.Unblock(c)
+	e.unblock(c)
 	c.Queue, c.QueueMem = nil, 0
 }
 
@@ -92,14 +90,8 @@ func (c *Session) Has(m Mode) bool { return c.Mode&m != 0 }
 // Trusted reports whether the commands are not a user's but the replication link's or a file's.
 func (c *Session) Trusted() bool { return c.Mode&(ModeMaster|ModeFile) != 0 }
 
-// Engine returns the engine that the session belongs to.
-func (c *Session) Engine() *Engine { return c.e }
-
 // Peer returns whose session it is.
 func (c *Session) Peer() Peer { return c.peer }
-
-// Select makes db the database that commands are about.
-func (c *Session) Select(db *store.DB) { c.DB = db }
 
 // Message ends a message that was appended to the session's output from mark on: CLIENT REPLY must not
 // drop it with the reply of the command that it came with.

@@ -130,8 +130,8 @@ type LatencySample struct{ Unix, Ms int64 }
 
 const latencyHistory = 160
 
-// NoteLatency notes how long an event took, if that is worth it.
-func (e *Engine) NoteLatency(event string, took time.Duration) {
+// noteLatency notes how long an event took, if that is worth it.
+func (e *Engine) noteLatency(event string, took time.Duration) {
 	ms := took.Milliseconds()
 	if e.Settings.LatencyThresholdMs == 0 || ms < e.Settings.LatencyThresholdMs {
 		return

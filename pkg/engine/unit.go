@@ -9,7 +9,7 @@ import (
 // One outlet for every effect. While a unit runs (a command, the commands of an EXEC, the serving
 // of a blocked client, a slice of active expiry), its effects are encoded into one buffer. When it is
 // over, the buffer goes to the append-only file and to the replicas, wrapped in MULTI and EXEC if
-// it holds more than one effect, since whoever replays it must not stop half-way (StandAlone names the
+// it holds more than one effect, since whoever replays it must not stop half-way (standAlone names the
 // exception).
 
 // Target says who is told of an effect.
@@ -25,7 +25,7 @@ const (
 type unit struct {
 	buf    []byte
 	ends   []effectEnd
-	apart  bool   // see StandAlone
+	apart  bool   // see standAlone
 	framed []byte // what frame made last, to be filled again
 }
 
@@ -54,13 +54,13 @@ func (c *Call) ReplicateStrings(args ...string) {
 // ReplicateNothing says that the running command needs no propagation although it changed keys.
 func (c *Call) ReplicateNothing() { c.rewritten = true }
 
-// StandAlone says that the effects of the unit so far need no MULTI and EXEC around them: each is the
+// standAlone says that the effects of the unit so far need no MULTI and EXEC around them: each is the
 // deletion of a key that nothing else depends on, by expiry or eviction.
-func (e *Engine) StandAlone() { e.unit.apart = len(e.unit.ends) > 0 }
+func (e *Engine) standAlone() { e.unit.apart = len(e.unit.ends) > 0 }
 
 // Effect adds an effect to the running unit.
 func (e *Engine) Effect(db int, to Target, args [][]byte) {
-	if !e.Propagating() {
+	if !e.propagating() {
 		return
 	}
 	e.unit.buf = resp.AppendCommand(e.unit.buf, args...)
@@ -79,8 +79,8 @@ type Listener struct {
 // Listen registers a listener.
 func (e *Engine) Listen(l *Listener) { e.listeners = append(e.listeners, l) }
 
-// Propagating reports whether anybody listens to effects.
-func (e *Engine) Propagating() bool {
+// propagating reports whether anybody listens to effects.
+func (e *Engine) propagating() bool {
 	if e.Loading {
 		return false
 	}

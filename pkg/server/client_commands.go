@@ -293,40 +293,16 @@ func (c *client) killFilter() (func(*client) bool, bool) {
 		return nil, false
 	}
 	for i := 2; i < len(c.Args); i += 2 {
-		v := string(c.Args[i+1])
-		switch {
-		case c.Is(i, "id"):
-			id, ok := resp.ParseInt(c.Args[i+1])
-			if !ok || id < 1 {
-				c.Fail("ERR client-id should be greater than 0")
-				return nil, false
-			}
-			tests = append(tests, func(o *client) bool { return o.ID == id })
-		case c.Is(i, "addr"):
-			tests = append(tests, func(o *client) bool { return o.Addr == v })
-		case c.Is(i, "laddr"):
-			tests = append(tests, func(o *client) bool { return o.laddr == v })
-		case c.Is(i, "type"):
-			kind, ok := clientType(c.Args[i+1])
-			if !ok {
-				c.Fail("ERR Unknown client type '" + engine.Quoted([]byte(v)) + "'")
-				return nil, false
-			}
-			tests = append(tests, func(o *client) bool { return o.kind() == kind })
-		case c.Is(i, "user"):
-			if v != "default" {
-				c.Fail("ERR No such user '" + v + "'")
-				return nil, false
-			}
-			tests = append(tests, func(o *client) bool { return o.user == v })
-		case c.Is(i, "skipme") && c.Is(i+1, "yes"):
-			skipMe = true
-		case c.Is(i, "skipme") && c.Is(i+1, "no"):
-			skipMe = false
-		default:
-			c.Fail(engine.ErrSyntax)
+		if c.Is(i, "skipme") && (c.Is(i+1, "yes") || c.Is(i+1, "no")) {
+			skipMe = c.Is(i+1, "yes")
+			continue
+		}
+		test, refused := c.killTest(i)
+		if refused != "" {
+			c.Fail(refused)
 			return nil, false
 		}
+		tests = append(tests, test)
 	}
 	return func(o *client) bool {
 		if o == c && skipMe {
@@ -339,6 +315,35 @@ func (c *client) killFilter() (func(*client) bool, bool) {
 		}
 		return true
 	}, true
+}
+
+// killTest returns what the filter at argument i, with its value behind it, asks of a client, or why it asks nothing.
+func (c *client) killTest(i int) (test func(*client) bool, refused string) {
+	v := string(c.Args[i+1])
+	switch {
+	case c.Is(i, "id"):
+		id, ok := resp.ParseInt(c.Args[i+1])
+		if !ok || id < 1 {
+			return nil, "ERR client-id should be greater than 0"
+		}
+		return func(o *client) bool { return o.ID == id }, ""
+	case c.Is(i, "addr"):
+		return func(o *client) bool { return o.Addr == v }, ""
+	case c.Is(i, "laddr"):
+		return func(o *client) bool { return o.laddr == v }, ""
+	case c.Is(i, "type"):
+		kind, ok := clientType(c.Args[i+1])
+		if !ok {
+			return nil, "ERR Unknown client type '" + engine.Quoted([]byte(v)) + "'"
+		}
+		return func(o *client) bool { return o.kind() == kind }, ""
+	case c.Is(i, "user"):
+		if v != "default" {
+			return nil, "ERR No such user '" + v + "'"
+		}
+		return func(o *client) bool { return o.user == v }, ""
+	}
+	return nil, engine.ErrSyntax
 }
 
 func cmdClientPause(c *client) {

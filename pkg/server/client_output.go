@@ -413,7 +413,7 @@ func (c *client) checkOutputLimit(size int64, now time.Time) {
 // endSlow ends a session that does not read what it is sent.
 func (c *client) endSlow() {
 	if c.closing != closeNow && c.transport != nil {
-		c.s.logf(LevelWarning, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", c.describe())
+		c.s.logf(levelWarning, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", c.describe())
 		c.s.stats.outputLimitDisconnections++
 		c.s.end(c, EndSlow)
 	}

@@ -7,16 +7,16 @@ import (
 )
 
 // levelOf returns what loglevel asks for.
-func levelOf(c *config.Config) Level {
+func levelOf(c *config.Config) logLevel {
 	switch c.LogLevel {
 	case "debug":
-		return LevelDebug
+		return levelDebug
 	case "verbose":
-		return LevelVerbose
+		return levelVerbose
 	case "warning":
-		return LevelWarning
+		return levelWarning
 	}
-	return LevelNotice
+	return levelNotice
 }
 
 // applyConfig carries changed parameters to where they take effect.

@@ -196,7 +196,7 @@ func TestMoveListeners(t *testing.T) {
 	cfg := config.Default()
 	require.NoError(t, cfg.ParseArgs([]string{"--port", first, "--save", "", "--dir", t.TempDir()}))
 	s := New(cfg, Options{Log: LogTo(testLog(t))})
-	require.NoError(t, s.Listen())
+	require.NoError(t, s.listen())
 	require.NoError(t, s.Start())
 	t.Cleanup(func() { stopServer(t, s) })
 	inside := dial(t, "127.0.0.1:"+first)

@@ -9,6 +9,7 @@ import (
 	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/repl"
+	"byor/pkg/resp"
 	"byor/pkg/store"
 )
 
@@ -32,7 +33,7 @@ func init() {
 		"sleep":                      {3, debugSleep},
 		"set-active-expire":          {3, debugSetActiveExpire},
 		"object":                     {-3, debugObject},
-		"log":                        {3, func(c *client) { c.s.logf(LevelWarning, "DEBUG LOG: %s", c.Args[2]); c.Reply.OK() }},
+		"log":                        {3, func(c *client) { c.s.logf(levelWarning, "DEBUG LOG: %s", c.Args[2]); c.Reply.OK() }},
 		"error":                      {3, func(c *client) { c.Reply.Error(strings.TrimSpace(string(c.Args[2]))) }},
 		"protocol":                   {3, debugProtocol},
 		"jmap":                       {2, func(c *client) { c.Reply.OK() }},
@@ -157,34 +158,33 @@ func debugHtstats(c *client) {
 
 // debugProtocol replies each type once, for tests of client libraries.
 func debugProtocol(c *client) {
-	w := &c.Reply
-	three := func() {
-		for i := range 3 {
-			w.Int(int64(i))
-		}
+	reply := protocolReplies[strings.ToLower(string(c.Args[2]))]
+	if reply == nil {
+		c.Fail("ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false")
+		return
 	}
-	switch strings.ToLower(string(c.Args[2])) {
-	case "string":
-		w.BulkString("Hello World")
-	case "integer":
-		w.Int(12345)
-	case "double":
-		w.Double(3.141)
-	case "null":
-		w.Null()
-	case "array":
-		w.Array(3)
-		three()
-	case "set":
-		w.Set(3)
-		three()
-	case "map":
+	reply(c, &c.Reply)
+}
+
+var protocolReplies = map[string]func(c *client, w *resp.Writer){
+	"string":   func(_ *client, w *resp.Writer) { w.BulkString("Hello World") },
+	"integer":  func(_ *client, w *resp.Writer) { w.Int(12345) },
+	"double":   func(_ *client, w *resp.Writer) { w.Double(3.141) },
+	"null":     func(_ *client, w *resp.Writer) { w.Null() },
+	"array":    func(_ *client, w *resp.Writer) { w.Array(3); threeNumbers(w) },
+	"set":      func(_ *client, w *resp.Writer) { w.Set(3); threeNumbers(w) },
+	"bignum":   func(_ *client, w *resp.Writer) { w.BigNumber("1234567999999999999999999999999999999") },
+	"true":     func(_ *client, w *resp.Writer) { w.Bool(true) },
+	"false":    func(_ *client, w *resp.Writer) { w.Bool(false) },
+	"verbatim": func(_ *client, w *resp.Writer) { w.Verbatim("txt", "This is a verbatim\nstring") },
+	"map": func(_ *client, w *resp.Writer) {
 		w.Map(3)
 		for i := range 3 {
 			w.Int(int64(i))
 			w.Bool(i == 1)
 		}
-	case "attrib":
+	},
+	"attrib": func(_ *client, w *resp.Writer) {
 		if w.Proto == 3 {
 			w.Attribute(1)
 			w.BulkString("key-popularity")
@@ -193,25 +193,22 @@ func debugProtocol(c *client) {
 			w.Int(90)
 		}
 		w.BulkString("Some real reply following the attribute")
-	case "push":
-		if w.Proto == 3 {
-			w.Push(2)
-			w.BulkString("server-cpu-usage")
-			w.Int(42)
-			w.BulkString("Some real reply following the push reply")
+	},
+	"push": func(c *client, w *resp.Writer) {
+		if w.Proto != 3 {
+			c.Fail("ERR RESP2 is not supported by this command")
 			return
 		}
-		c.Fail("ERR RESP2 is not supported by this command")
-	case "bignum":
-		w.BigNumber("1234567999999999999999999999999999999")
-	case "true":
-		w.Bool(true)
-	case "false":
-		w.Bool(false)
-	case "verbatim":
-		w.Verbatim("txt", "This is a verbatim\nstring")
-	default:
-		c.Fail("ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false")
+		w.Push(2)
+		w.BulkString("server-cpu-usage")
+		w.Int(42)
+		w.BulkString("Some real reply following the push reply")
+	},
+}
+
+func threeNumbers(w *resp.Writer) {
+	for i := range 3 {
+		w.Int(int64(i))
 	}
 }
 

@@ -33,11 +33,11 @@ func debugReload(c *client) {
 		return
 	}
 	if err := s.reload(flush, merge); err != nil {
-		s.logf(LevelWarning, "%s", config.ErrnoText(err))
+		s.logf(levelWarning, "%s", config.ErrnoText(err))
 		c.Fail("ERR Error trying to load the RDB dump")
 		return
 	}
-	s.logf(LevelWarning, "DB reloaded by DEBUG RELOAD")
+	s.logf(levelWarning, "DB reloaded by DEBUG RELOAD")
 	c.Reply.OK()
 }
 

@@ -62,8 +62,8 @@ func (s *Server) aofOptions() aof.Options {
 	return aof.Options{
 		Dir: s.cfg.Dir, DirName: s.cfg.AppendDirname, FileName: s.cfg.AppendFilename,
 		Policy: policy, PlainBase: !s.cfg.AOFUseRDBPreamble, RefuseTruncated: !s.cfg.AOFLoadTruncated, LastIncr: s.aofIncr,
-		Logf:  func(format string, args ...any) { s.logf(LevelNotice, format, args...) },
-		Warnf: func(format string, args ...any) { s.logf(LevelWarning, format, args...) },
+		Logf:  func(format string, args ...any) { s.logf(levelNotice, format, args...) },
+		Warnf: func(format string, args ...any) { s.logf(levelWarning, format, args...) },
 	}
 }
 
@@ -125,12 +125,12 @@ func (s *Server) checkAOF() {
 // begins now or as soon as it can. The engine's lock must be held.
 func (s *Server) startAOF() error {
 	if s.rewrite != nil {
-		s.logf(LevelWarning, "AOF was enabled but there is already an AOF rewriting in background. Stopping background AOF and starting a rewrite now.")
+		s.logf(levelWarning, "AOF was enabled but there is already an AOF rewriting in background. Stopping background AOF and starting a rewrite now.")
 		s.cancelRewrite()
 	}
 	log, err := aof.Create(s.aofOptions())
 	if err != nil {
-		s.logf(LevelWarning, "%s", err)
+		s.logf(levelWarning, "%s", err)
 		return errors.New("Unable to turn on AOF. Check server logs.") //nolint:staticcheck // Redis's words
 	}
 	s.setAOF(log)
@@ -138,10 +138,10 @@ func (s *Server) startAOF() error {
 	switch {
 	case s.eng.Frozen():
 		s.rewriteScheduled = true
-		s.logf(LevelWarning, "AOF was enabled during a transaction. An AOF background was scheduled to start when possible.")
+		s.logf(levelWarning, "AOF was enabled during a transaction. An AOF background was scheduled to start when possible.")
 	case s.eng.Snapshotting():
 		s.rewriteScheduled = true
-		s.logf(LevelWarning, "AOF was enabled but there is already another background operation. An AOF background was scheduled to start when possible.")
+		s.logf(levelWarning, "AOF was enabled but there is already another background operation. An AOF background was scheduled to start when possible.")
 	default:
 		if err := s.startRewrite(); err != nil {
 			s.setAOF(nil)
@@ -162,7 +162,7 @@ func (s *Server) stopAOF() {
 	s.rewriteScheduled = false
 	s.cancelRewrite()
 	if err := log.Close(); err != nil {
-		s.logf(LevelWarning, "Closing the append-only file: %s", aof.Strerror(err))
+		s.logf(levelWarning, "Closing the append-only file: %s", aof.Strerror(err))
 	}
 	s.aofIncr = log.LastIncr()
 	s.setAOF(nil)
@@ -186,13 +186,13 @@ func (s *Server) configureAOF() {
 func (s *Server) aofFinal(mode ShutdownMode) error {
 	if log := s.aof.Load(); log != nil && log.Status().Waiting {
 		if !mode.Force {
-			s.logf(LevelWarning, "Writing initial AOF, can't exit.")
+			s.logf(levelWarning, "Writing initial AOF, can't exit.")
 			return errors.New("the initial append-only file is not complete")
 		}
-		s.logf(LevelWarning, "Writing initial AOF. Exit anyway.")
+		s.logf(levelWarning, "Writing initial AOF. Exit anyway.")
 	}
 	if s.rewrite != nil {
-		s.logf(LevelWarning, "There is a child rewriting the AOF. Killing it!")
+		s.logf(levelWarning, "There is a child rewriting the AOF. Killing it!")
 		s.cancelRewrite()
 	}
 	return nil
@@ -205,9 +205,9 @@ func (s *Server) closeAOF() {
 	if log == nil {
 		return
 	}
-	s.logf(LevelNotice, "Calling fsync() on the AOF file.")
+	s.logf(levelNotice, "Calling fsync() on the AOF file.")
 	if err := log.Close(); err != nil {
-		s.logf(LevelWarning, "Fail to fsync the AOF file: %s.", aof.Strerror(err))
+		s.logf(levelWarning, "Fail to fsync the AOF file: %s.", aof.Strerror(err))
 	}
 }
 

@@ -47,7 +47,7 @@ func (s *Server) loadAOF() error {
 	}
 	log, err := aof.Open(s.aofOptions(), s.writeEmptyBase())
 	if err != nil {
-		s.logf(LevelWarning, "%s", err)
+		s.logf(levelWarning, "%s", err)
 		return err
 	}
 	s.setAOF(log)
@@ -59,7 +59,7 @@ func (s *Server) loadAOF() error {
 // that counts, even if there is none.
 func (s *Server) warnOfSnapshot() {
 	if path := s.rdbFile("").path(); fileExists(path) {
-		s.logf(LevelWarning, "There is no append-only file, so the data set is empty: %s is not loaded when appendonly is yes. "+
+		s.logf(levelWarning, "There is no append-only file, so the data set is empty: %s is not loaded when appendonly is yes. "+
 			"To take its data over, start with appendonly no and then say CONFIG SET appendonly yes.", s.cfg.DBFilename)
 	}
 }
@@ -98,7 +98,7 @@ func (l *aofLoader) load() (aof.Result, error) {
 	defer l.unlock()
 	s.eng.Store.Expiry = mode
 	if err != nil {
-		s.logf(LevelWarning, "%s", err)
+		s.logf(levelWarning, "%s", err)
 		return res, err
 	}
 	for i := range s.eng.Store.Len() {
@@ -134,7 +134,7 @@ func (l *aofLoader) apply(args [][]byte) error {
 	l.lock()
 	defer l.unlock()
 	if engine.EqualFold(args[0], "function") {
-		s.logf(LevelWarning, "The append-only file has a library of functions, which this server does not execute. It is left out.")
+		s.logf(levelWarning, "The append-only file has a library of functions, which this server does not execute. It is left out.")
 		return nil
 	}
 	cmd := s.trustedCommand(args)
@@ -156,7 +156,7 @@ func (l *aofLoader) apply(args [][]byte) error {
 		return nil
 	}
 	reply := string(c.Reply.Buf[:max(0, len(c.Reply.Buf)-2)])
-	s.logf(LevelWarning, "== CRITICAL == This server is sending an error to its AOF-loading-client: '%s' after processing the command '%s'", reply, cmd.FullName())
+	s.logf(levelWarning, "== CRITICAL == This server is sending an error to its AOF-loading-client: '%s' after processing the command '%s'", reply, cmd.FullName())
 	if cmd.FullName() == "select" {
 		return fmt.Errorf("%w: %s", errNotReplayed, reply)
 	}
@@ -192,6 +192,6 @@ func debugLoadAOF(c *client) {
 	}
 	s.endLoading()
 	s.eng.Changes = 0
-	s.logf(LevelWarning, "Append Only File loaded by DEBUG LOADAOF")
+	s.logf(levelWarning, "Append Only File loaded by DEBUG LOADAOF")
 	c.Reply.OK()
 }

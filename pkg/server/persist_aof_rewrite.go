@@ -44,14 +44,14 @@ func (s *Server) startRewriteTo(sink baseSink) error {
 	} else {
 		var err error
 		if r.log, err = aof.CreateBase(s.aofOptions()); err != nil {
-			s.logf(LevelWarning, "%s", err)
+			s.logf(levelWarning, "%s", err)
 			return err
 		}
 		r.detached = true
 	}
 	var err error
 	if r.rw, err = r.log.BeginRewrite(); err != nil {
-		s.logf(LevelWarning, "Can't rewrite the append-only file: %s", err)
+		s.logf(levelWarning, "Can't rewrite the append-only file: %s", err)
 		if r.detached {
 			r.log.Close()
 		}
@@ -127,7 +127,7 @@ func (s *Server) automaticRewrite() {
 		return
 	}
 	if growth, due := log.RewriteDue(s.cfg.AutoRewritePercent, s.cfg.AutoRewriteMinSize); due {
-		s.logf(LevelNotice, "Starting automatic rewriting of AOF on %d%% growth", growth)
+		s.logf(levelNotice, "Starting automatic rewriting of AOF on %d%% growth", growth)
 		_ = s.startRewrite() // logged
 	}
 }

@@ -58,7 +58,7 @@ func (s *Server) loadProgress(read int64) {
 	l.read.Store(read)
 	if now := s.eng.Clock(); now.Sub(l.told) >= loadTold {
 		l.told = now
-		s.logf(LevelNotice, "Loading: %.1f%% of %d bytes", 100*float64(read)/float64(max(l.total, 1)), l.total)
+		s.logf(levelNotice, "Loading: %.1f%% of %d bytes", 100*float64(read)/float64(max(l.total, 1)), l.total)
 	}
 }
 
@@ -85,16 +85,16 @@ func (s *Server) readRDB(r io.Reader, st *store.Store) (rdbInfo, error) {
 	}
 	h.Function = func(source []byte) error {
 		line, _, _ := strings.Cut(string(source), "\n")
-		s.logf(LevelWarning, "The RDB file has a library of functions, which this server does not execute. It is left out: %.80s", line)
+		s.logf(levelWarning, "The RDB file has a library of functions, which this server does not execute. It is left out: %.80s", line)
 		return nil
 	}
 	h.ModuleAux = func(module string) error {
-		s.logf(LevelWarning, "The RDB file has data of the module '%s', which is left out", module)
+		s.logf(levelWarning, "The RDB file has data of the module '%s', which is left out", module)
 		return nil
 	}
 	countEmpty := h.Empty
 	h.Empty = func(db int, key []byte) error {
-		s.logf(LevelWarning, "rdbLoadObject skipping empty key: %s", key)
+		s.logf(levelWarning, "rdbLoadObject skipping empty key: %s", key)
 		return countEmpty(db, key)
 	}
 	reader := rdb.NewReader(r)
@@ -107,7 +107,7 @@ func (s *Server) readRDB(r io.Reader, st *store.Store) (rdbInfo, error) {
 	if n.Empty > 0 {
 		msg += fmt.Sprintf(", empty keys skipped: %d", n.Empty)
 	}
-	s.logf(LevelNotice, "%s.", msg)
+	s.logf(levelNotice, "%s.", msg)
 	return info, nil
 }
 
@@ -115,14 +115,14 @@ func (s *Server) rdbAux(info *rdbInfo, name, value string) {
 	n, _ := strconv.ParseInt(value, 10, 64)
 	switch name {
 	case "redis-ver":
-		s.logf(LevelNotice, "Loading RDB produced by version %s", value)
+		s.logf(levelNotice, "Loading RDB produced by version %s", value)
 	case "ctime":
-		s.logf(LevelNotice, "RDB age %d seconds", max(0, s.eng.Clock().Unix()-n))
+		s.logf(levelNotice, "RDB age %d seconds", max(0, s.eng.Clock().Unix()-n))
 	case "used-mem":
-		s.logf(LevelNotice, "RDB memory usage when created %.2f Mb", float64(n)/(1<<20))
+		s.logf(levelNotice, "RDB memory usage when created %.2f Mb", float64(n)/(1<<20))
 	case "aof-base":
 		if n != 0 {
-			s.logf(LevelNotice, "RDB is base AOF")
+			s.logf(levelNotice, "RDB is base AOF")
 		}
 	case "repl-id":
 		info.replID = value
@@ -132,7 +132,7 @@ func (s *Server) rdbAux(info *rdbInfo, name, value string) {
 		info.replDB = int(n)
 	default:
 		if strings.HasPrefix(name, "%") {
-			s.logf(LevelNotice, "RDB '%s': %s", name, value)
+			s.logf(levelNotice, "RDB '%s': %s", name, value)
 		}
 	}
 }
@@ -176,12 +176,12 @@ func (s *Server) loadRDB() error {
 	s.eng.Lock()
 	defer s.eng.Unlock()
 	if err != nil { // and commands stay locked out: the server is about to end
-		s.logf(LevelWarning, "Fatal error loading the DB: %s. Exiting.", config.ErrnoText(err))
+		s.logf(levelWarning, "Fatal error loading the DB: %s. Exiting.", config.ErrnoText(err))
 		return err
 	}
 	s.adopt(st, info)
 	s.endLoading()
-	s.logf(LevelNotice, "DB loaded from disk: %.3f seconds", s.eng.Clock().Sub(start).Seconds())
+	s.logf(levelNotice, "DB loaded from disk: %.3f seconds", s.eng.Clock().Sub(start).Seconds())
 	return nil
 }
 

@@ -114,7 +114,7 @@ func (s *Server) replaceRDB(f *rdbFile, write func(io.Writer) error) error {
 		return err
 	}
 	if err != nil {
-		s.logf(LevelWarning, "Failed opening the temp RDB file %s (in server root dir %s) for saving: %s", f.temp, config.AbsDir(f.dir), config.ErrnoText(err))
+		s.logf(levelWarning, "Failed opening the temp RDB file %s (in server root dir %s) for saving: %s", f.temp, config.AbsDir(f.dir), config.ErrnoText(err))
 		return err
 	}
 	step := "rdbSaveRio"
@@ -127,7 +127,7 @@ func (s *Server) replaceRDB(f *rdbFile, write func(io.Writer) error) error {
 	if err != nil {
 		f.remove()
 		if !errors.Is(err, engine.ErrCancelled) {
-			s.logf(LevelWarning, "Write error saving DB on disk(%s): %s", step, config.ErrnoText(err))
+			s.logf(levelWarning, "Write error saving DB on disk(%s): %s", step, config.ErrnoText(err))
 		}
 		return err
 	}
@@ -142,16 +142,16 @@ func (s *Server) installRDB(f *rdbFile) error {
 		return engine.ErrCancelled
 	}
 	if err := os.Rename(f.tempPath(), f.path()); err != nil {
-		s.logf(LevelWarning, "Error moving temp DB file %s on the final destination %s (in server root dir %s): %s",
+		s.logf(levelWarning, "Error moving temp DB file %s on the final destination %s (in server root dir %s): %s",
 			f.temp, f.name, config.AbsDir(f.dir), config.ErrnoText(err))
 		os.Remove(f.tempPath())
 		return err
 	}
 	if err := syncDir(f.dir); err != nil {
-		s.logf(LevelWarning, "Write error saving DB on disk(fsyncFileDir): %s", config.ErrnoText(err))
+		s.logf(levelWarning, "Write error saving DB on disk(fsyncFileDir): %s", config.ErrnoText(err))
 		return err
 	}
-	s.logf(LevelNotice, "DB saved on disk")
+	s.logf(levelNotice, "DB saved on disk")
 	return nil
 }
 
@@ -230,7 +230,7 @@ func (s *Server) startBgsave() {
 	sink := s.newRDBSink(false)
 	b := &bgsave{snap: s.eng.BeginSnapshot(sink), file: s.rdbFile("-bg"), dirty: s.eng.Changes}
 	s.bgsave = b
-	s.logf(LevelNotice, "Background saving started by pid %d", os.Getpid())
+	s.logf(levelNotice, "Background saving started by pid %d", os.Getpid())
 	go func() {
 		err := s.replaceRDB(b.file, func(w io.Writer) error {
 			sink.open(w)
@@ -255,10 +255,10 @@ func (s *Server) bgsaveEnded(b *bgsave, err error) {
 	s.bgsaveTookSec = s.eng.NowMs/1000 - s.bgsaveTrySec
 	s.bgsaveFailed = err != nil
 	if err != nil {
-		s.logf(LevelWarning, "Background saving error")
+		s.logf(levelWarning, "Background saving error")
 	} else {
-		s.logf(LevelVerbose, "Background saving wrote %d keys, never holding up commands for more than %v", b.snap.Done, b.snap.Longest)
-		s.logf(LevelNotice, "Background saving terminated with success")
+		s.logf(levelVerbose, "Background saving wrote %d keys, never holding up commands for more than %v", b.snap.Done, b.snap.Longest)
+		s.logf(levelNotice, "Background saving terminated with success")
 		s.eng.Changes -= b.dirty
 		s.lastSaveSec = s.eng.NowMs / 1000
 	}
@@ -286,7 +286,7 @@ func (s *Server) rdbCron() {
 	mayRetry := !s.bgsaveFailed || now-s.bgsaveTrySec > bgsaveRetrySec
 	for _, p := range s.cfg.Save {
 		if s.eng.Changes >= p.Changes && now-s.lastSaveSec > p.Seconds && mayRetry {
-			s.logf(LevelNotice, "%d changes in %d seconds. Saving...", p.Changes, p.Seconds)
+			s.logf(levelNotice, "%d changes in %d seconds. Saving...", p.Changes, p.Seconds)
 			s.startBgsave()
 			return
 		}
@@ -300,7 +300,7 @@ func (s *Server) rdbCron() {
 // command run after it: what was acknowledged must be in the file.
 func (s *Server) rdbFinalSave(mode ShutdownMode) error {
 	if s.bgsave != nil {
-		s.logf(LevelWarning, "There is a child saving an .rdb. Killing it!")
+		s.logf(levelWarning, "There is a child saving an .rdb. Killing it!")
 		s.killBgsave()
 	}
 	if s.eng.Loading { // what is in memory is not the data yet: it must not take the place of the file
@@ -309,10 +309,10 @@ func (s *Server) rdbFinalSave(mode ShutdownMode) error {
 	if !mode.Save && (mode.NoSave || len(s.cfg.Save) == 0) {
 		return nil
 	}
-	s.logf(LevelNotice, "Saving the final RDB snapshot before exiting.")
+	s.logf(levelNotice, "Saving the final RDB snapshot before exiting.")
 	err := s.saveNow()
 	if err != nil && mode.Force {
-		s.logf(LevelWarning, "Error trying to save the DB. Exit anyway.")
+		s.logf(levelWarning, "Error trying to save the DB. Exit anyway.")
 		return nil
 	}
 	return err

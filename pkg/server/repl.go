@@ -45,7 +45,7 @@ func (s *Server) initReplication() {
 	s.replStream = engine.Listener{To: engine.ToReplicas, Wants: s.replicating, Take: s.appendReplicas, Selected: -1}
 	s.eng.Listen(&s.replStream)
 	o := repl.MasterOptions{
-		Logf:      func(format string, args ...any) { s.logf(LevelNotice, format, args...) },
+		Logf:      func(format string, args ...any) { s.logf(levelNotice, format, args...) },
 		OnMembers: s.replicasMoved,
 	}
 	s.masterOptions(&o)

@@ -88,7 +88,7 @@ func tuneReplica(c *config.Config, conn net.Conn) {
 // it, and by that tells it to become the master. It reports false when that was refused.
 func (c *client) takeOver() bool {
 	s := c.s
-	s.logf(LevelWarning, "Failover request received for replid %s.", c.Args[1])
+	s.logf(levelWarning, "Failover request received for replid %s.", c.Args[1])
 	if !s.isReplica() {
 		c.Fail("ERR PSYNC FAILOVER can't be sent to a master.")
 		return false
@@ -101,7 +101,7 @@ func (c *client) takeOver() bool {
 	}
 	s.stopFollowing()
 	s.cfg.ReplicaOf = ""
-	s.logf(LevelNotice, "MASTER MODE enabled (failover request from '%s')", c.describe())
+	s.logf(levelNotice, "MASTER MODE enabled (failover request from '%s')", c.describe())
 	return true
 }
 

@@ -45,7 +45,7 @@ func cmdReplicaof(c *client) {
 		if s.following != nil {
 			s.stopFollowing()
 			s.cfg.ReplicaOf = ""
-			s.logf(LevelNotice, "MASTER MODE enabled (user request from '%s')", c.describe())
+			s.logf(levelNotice, "MASTER MODE enabled (user request from '%s')", c.describe())
 		}
 		c.Reply.OK()
 		return
@@ -61,7 +61,7 @@ func cmdReplicaof(c *client) {
 	}
 	host := string(c.Args[1])
 	if fl := s.following; fl != nil && strings.EqualFold(fl.host, host) && fl.port == port {
-		s.logf(LevelNotice, "REPLICAOF would result into synchronization with the master we are already connected with. No operation performed.")
+		s.logf(levelNotice, "REPLICAOF would result into synchronization with the master we are already connected with. No operation performed.")
 		c.Reply.SimpleString("OK Already connected to specified master")
 		return
 	}
@@ -106,7 +106,7 @@ func (s *Server) follow(host string, port int64) {
 		Load:     func(r io.Reader, _ int64, id string, offset int64) error { return s.loadFromMaster(fl, r, id, offset) },
 		Apply:    func(u repl.Unit) error { return s.applyUnit(fl, u) },
 		Continue: func(id string) error { return s.continueHistory(fl, id) },
-		Logf:     func(format string, args ...any) { s.logf(LevelNotice, format, args...) },
+		Logf:     func(format string, args ...any) { s.logf(levelNotice, format, args...) },
 	}
 	s.linkOptions(&o)
 	o.Dial = func(ctx context.Context) (net.Conn, error) {
@@ -172,7 +172,7 @@ func (s *Server) loadFromMaster(fl *following, r io.Reader, id string, offset in
 	s.eng.Tick()
 	st := s.newStoreLike(store.KeepExpired) // the master will say when they are gone
 	s.eng.Unlock()
-	s.logf(LevelNotice, "MASTER <-> REPLICA sync: Loading DB in memory")
+	s.logf(levelNotice, "MASTER <-> REPLICA sync: Loading DB in memory")
 	info, err := s.readRDB(r, st)
 	if err != nil {
 		return err
@@ -199,11 +199,11 @@ func (s *Server) loadFromMaster(fl *following, r io.Reader, id string, offset in
 	s.keepBacklog()
 	s.master.History(func(h *repl.History) { h.Reset(id, offset) })
 	s.master.EndAll()
-	s.logf(LevelNotice, "MASTER <-> REPLICA sync: Finished with success")
+	s.logf(levelNotice, "MASTER <-> REPLICA sync: Finished with success")
 	if s.cfg.AppendOnly { // the file is of another data set
 		s.stopAOF()
 		if err := s.startAOF(); err != nil {
-			s.logf(LevelWarning, "Failed enabling the AOF after successful master synchronization! %v", err)
+			s.logf(levelWarning, "Failed enabling the AOF after successful master synchronization! %v", err)
 		}
 	}
 	return nil
@@ -254,13 +254,13 @@ func (s *Server) applyUnit(fl *following, u repl.Unit) error {
 	for _, args := range u.Commands {
 		cmd := s.trustedCommand(args)
 		if n := len(args); cmd == nil || cmd.Handler == nil || cmd.Arity > 0 && n != cmd.Arity || n < -cmd.Arity {
-			s.logf(LevelWarning, "== CRITICAL == This replica is sending an error to its master: 'unknown command or wrong number of arguments' after processing the command '%s'", engine.Clip(args[0], 128))
+			s.logf(levelWarning, "== CRITICAL == This replica is sending an error to its master: 'unknown command or wrong number of arguments' after processing the command '%s'", engine.Clip(args[0], 128))
 			continue
 		}
 		mark := len(c.Reply.Buf)
 		s.eng.Run(&c.Session, cmd, args, start)
 		if c.Failed() {
-			s.logf(LevelWarning, "== CRITICAL == This replica is sending an error to its master: '%s' after processing the command '%s'",
+			s.logf(levelWarning, "== CRITICAL == This replica is sending an error to its master: '%s' after processing the command '%s'",
 				strings.TrimSpace(string(c.Reply.Buf[mark:])), cmd.FullName())
 		}
 		c.Reply.Buf = c.Reply.Buf[:mark]

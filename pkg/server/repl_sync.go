@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"byor/pkg/engine"
 	"byor/pkg/repl"
 )
 
@@ -78,7 +79,7 @@ func (s *Server) feedReplica(c *client, r *repl.Replica, id string, offset int64
 		}
 		err = m.run()
 	}
-	s.logf(LevelNotice, "Connection with replica %s lost: %v", c.Addr, err)
+	s.logf(levelNotice, "Connection with replica %s lost: %v", c.Addr, err)
 }
 
 // joinSync puts the replica into the round whose file is being written, else into the one that is to come. The
@@ -90,7 +91,7 @@ func (s *Server) joinSync(m *syncMember) *syncMember {
 	}
 	m.begun, m.chunks, m.gone = make(chan struct{}), make(chan []byte, syncQueue), make(chan struct{})
 	if s.syncing != nil && s.syncing.takesUp(s.master, m) {
-		s.logf(LevelNotice, "Waiting for end of BGSAVE for SYNC")
+		s.logf(levelNotice, "Waiting for end of BGSAVE for SYNC")
 		return m
 	}
 	if s.sync == nil {
@@ -191,19 +192,7 @@ func (s *Server) runSync(round *syncRound) {
 		s.eng.Unlock()
 		return
 	}
-	s.eng.Tick()
-	for _, m := range members {
-		if m.id != "" { // an old SYNC stays one
-			m.id = "?" // a partial resync was refused, and stays refused
-		}
-		s.master.PSync(m.r, m.id, -1) // the lock is held: what is marked here is one moment
-	}
-	s.replActive, s.sawReplica = true, s.eng.Clock()
-	s.replStream.Selected = -1
-	sink := s.newRDBSink(false)
-	sn := s.eng.BeginSnapshot(sink)
-	s.sending = true
-	round.streams = s.canStream(round)
+	sink, sn := s.markSync(round)
 	write, target := round.writeFile, "disk"
 	if round.streams {
 		write, target = round.stream, "replicas sockets"
@@ -212,7 +201,7 @@ func (s *Server) runSync(round *syncRound) {
 	}
 	dir := s.cfg.Dir
 	s.eng.Unlock()
-	s.logf(LevelNotice, "Starting BGSAVE for SYNC with target: %s", target)
+	s.logf(levelNotice, "Starting BGSAVE for SYNC with target: %s", target)
 	for _, m := range members {
 		close(m.begun)
 	}
@@ -228,6 +217,25 @@ func (s *Server) runSync(round *syncRound) {
 		s.eng.Unlock()
 		return err
 	})
+}
+
+// markSync marks the moment of the snapshot, and in the same moment the members' place in the stream. The
+// engine's lock must be held.
+func (s *Server) markSync(round *syncRound) (*rdbSink, *engine.Snapshot) {
+	s.eng.Tick()
+	for _, m := range round.members {
+		if m.id != "" { // an old SYNC stays one
+			m.id = "?" // a partial resync was refused, and stays refused
+		}
+		s.master.PSync(m.r, m.id, -1)
+	}
+	s.replActive, s.sawReplica = true, s.eng.Clock()
+	s.replStream.Selected = -1
+	sink := s.newRDBSink(false)
+	sn := s.eng.BeginSnapshot(sink)
+	s.sending = true
+	round.streams = s.canStream(round)
+	return sink, sn
 }
 
 // syncIsDue reports whether the round may begin. The engine's lock must be held.

@@ -93,7 +93,7 @@ func New(cfg *config.Config, opt Options) *Server {
 		opt.Clock = time.Now
 	}
 	if opt.Log == nil {
-		opt.Log = NewLogger(cfg)
+		opt.Log = newLogger(cfg)
 	}
 	if opt.Wrap == nil {
 		opt.Wrap = func(conn net.Conn) net.Conn { return conn }
@@ -185,7 +185,7 @@ func (s *Server) Serve(ln net.Listener) error {
 				return err
 			}
 			delay = min(max(5*time.Millisecond, 2*delay), time.Second)
-			s.logf(LevelWarning, "Accepting client connection: %v", err)
+			s.logf(levelWarning, "Accepting client connection: %v", err)
 			select {
 			case <-time.After(delay):
 			case <-s.stop:
@@ -261,7 +261,7 @@ func (s *Server) writePidFile() {
 	s.pidFile = path // dir may be another by the end
 	s.eng.Unlock()
 	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
-		s.logf(LevelNotice, "Failed to write PID file: %s", config.ErrnoText(err))
+		s.logf(levelNotice, "Failed to write PID file: %s", config.ErrnoText(err))
 	}
 }
 
@@ -274,7 +274,7 @@ func (s *Server) removePidFile() {
 // Run starts the server, listens, and serves until Shutdown is over or ctx is done; then it shuts
 // down as SIGTERM would.
 func (s *Server) Run(ctx context.Context) error {
-	if err := s.Listen(); err != nil {
+	if err := s.listen(); err != nil {
 		return err
 	}
 	s.writePidFile()
@@ -285,7 +285,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.removePidFile()
 		return err
 	}
-	s.logf(LevelNotice, "Ready to accept connections")
+	s.logf(levelNotice, "Ready to accept connections")
 	select {
 	case <-ctx.Done():
 	case <-s.Done():

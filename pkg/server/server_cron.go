@@ -81,7 +81,7 @@ func (s *Server) closeIdle() {
 	for _, c := range s.clients {
 		if c.Blocked == nil && c.Subs.Count() == 0 && !c.Has(engine.ModeReplica|engine.ModeMaster|engine.ModeMonitor) &&
 			s.eng.NowMs-c.ActiveMs > s.cfg.Timeout*1000 {
-			s.logf(LevelVerbose, "Closing idle client")
+			s.logf(levelVerbose, "Closing idle client")
 			s.end(c, EndIdle)
 		}
 	}

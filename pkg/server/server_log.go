@@ -10,15 +10,15 @@ import (
 	"byor/pkg/config"
 )
 
-// Level is the weight of a log line.
-type Level int
+// logLevel is the weight of a log line.
+type logLevel int
 
 // The levels of Redis's loglevel.
 const (
-	LevelDebug Level = iota
-	LevelVerbose
-	LevelNotice
-	LevelWarning
+	levelDebug logLevel = iota
+	levelVerbose
+	levelNotice
+	levelWarning
 )
 
 var levelMarks = [...]byte{'.', '-', '*', '#'}
@@ -27,18 +27,18 @@ var levelMarks = [...]byte{'.', '-', '*', '#'}
 type Logger struct {
 	mu    sync.Mutex
 	w     io.Writer
-	level Level
+	level logLevel
 	role  byte
 }
 
-// NewLogger returns the logger that logfile and loglevel describe. A file that cannot be opened is
+// newLogger returns the logger that logfile and loglevel describe. A file that cannot be opened is
 // replaced by the standard output, with a line that says so.
-func NewLogger(cfg *config.Config) *Logger {
+func newLogger(cfg *config.Config) *Logger {
 	l := &Logger{w: os.Stdout, level: levelOf(cfg), role: 'M'}
 	if cfg.LogFile != "" {
 		f, err := os.OpenFile(cfg.InDir(cfg.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 		if err != nil {
-			l.Printf(LevelWarning, "Can't open the log file: %v", err)
+			l.printf(levelWarning, "Can't open the log file: %v", err)
 			return l
 		}
 		l.w = f
@@ -49,20 +49,20 @@ func NewLogger(cfg *config.Config) *Logger {
 // LogTo returns a logger of all levels to w.
 func LogTo(w io.Writer) *Logger { return &Logger{w: w, role: 'M'} }
 
-// Printf writes a line when its level is high enough.
-func (l *Logger) Printf(level Level, format string, args ...any) {
+// printf writes a line when its level is high enough.
+func (l *Logger) printf(lvl logLevel, format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if level < l.level {
+	if lvl < l.level {
 		return
 	}
 	now := time.Now().Format("02 Jan 2006 15:04:05.000")
-	fmt.Fprintf(l.w, "%d:%c %s %c %s\n", os.Getpid(), l.role, now, levelMarks[level], fmt.Sprintf(format, args...))
+	fmt.Fprintf(l.w, "%d:%c %s %c %s\n", os.Getpid(), l.role, now, levelMarks[lvl], fmt.Sprintf(format, args...))
 }
 
-func (l *Logger) setLevel(level Level) {
+func (l *Logger) setLevel(lvl logLevel) {
 	l.mu.Lock()
-	l.level = level
+	l.level = lvl
 	l.mu.Unlock()
 }
 
@@ -72,4 +72,4 @@ func (l *Logger) setRole(role byte) {
 	l.mu.Unlock()
 }
 
-func (s *Server) logf(level Level, format string, args ...any) { s.log.Printf(level, format, args...) }
+func (s *Server) logf(lvl logLevel, format string, args ...any) { s.log.printf(lvl, format, args...) }

@@ -62,7 +62,7 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 		}
 	}
 	s.down.begun = true
-	s.logf(LevelWarning, "User requested shutdown...")
+	s.logf(levelWarning, "User requested shutdown...")
 	if err := s.prepareEnd(ctx, mode); err != nil {
 		s.down.begun, s.down.abort = false, false
 		s.eng.Unlock()
@@ -88,7 +88,7 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	s.eng.Lock()
 	s.closeAOF()
 	s.removePidFile()
-	s.logf(LevelWarning, "Redis is now ready to exit, bye bye...")
+	s.logf(levelWarning, "Redis is now ready to exit, bye bye...")
 	close(s.doneLocked())
 	s.eng.Unlock()
 	return nil
@@ -105,11 +105,11 @@ func (s *Server) prepareEnd(ctx context.Context, mode ShutdownMode) error {
 	var err error
 	if s.down.abort {
 		err = errShutdownAborted
-		s.logf(LevelNotice, "Shutdown manually aborted.")
+		s.logf(levelNotice, "Shutdown manually aborted.")
 	} else if err = s.finalSave(mode); err != nil && mode.Force {
 		err = nil
 	} else if err != nil {
-		s.logf(LevelWarning, "Error trying to save the DB, can't exit.")
+		s.logf(levelWarning, "Error trying to save the DB, can't exit.")
 	}
 	if err != nil {
 		s.eng.SetPause(engine.ByShutdown, engine.Pause{})

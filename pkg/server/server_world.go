@@ -59,4 +59,4 @@ func (w world) SnapshotChanged() { w.s.configureAOF() } // which may hold back s
 
 func (w world) Flushed() { w.s.afterFlushall() }
 
-func (w world) Warn(format string, args ...any) { w.s.logf(LevelWarning, format, args...) }
+func (w world) Warn(format string, args ...any) { w.s.logf(levelWarning, format, args...) }

@@ -80,7 +80,7 @@ func (c *client) run() {
 	}
 	if c.perr != nil && c.next == len(c.batch) && c.Blocked == nil && c.closing == staysOpen {
 		c.Fail("ERR " + c.perr.Error())
-		s.logf(LevelVerbose, "Protocol error (%s) from client: %s.", c.perr, c.describe())
+		s.logf(levelVerbose, "Protocol error (%s) from client: %s.", c.perr, c.describe())
 		c.closing = closeAfterReply
 	}
 	if c.next < len(c.batch) && c.Blocked != nil && !c.kept {
@@ -228,7 +228,7 @@ func (c *client) overfull() bool {
 	if int64(c.rd.Buffered()) <= c.s.queryLimit.Load() {
 		return false
 	}
-	c.s.logf(LevelWarning, "Closing client that reached max query buffer length: %s", c.Addr)
+	c.s.logf(levelWarning, "Closing client that reached max query buffer length: %s", c.Addr)
 	return true
 }
 

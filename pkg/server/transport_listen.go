@@ -73,8 +73,8 @@ func closeAll(lns []net.Listener) {
 	}
 }
 
-// Listen opens the sockets that the configuration names and serves them in the background.
-func (s *Server) Listen() error {
+// listen opens the sockets that the configuration names and serves them in the background.
+func (s *Server) listen() error {
 	tcp, err := listenTCP(s.cfg)
 	if err != nil {
 		return err
@@ -109,7 +109,7 @@ func (s *Server) moveListeners(before *config.Config) error {
 	}
 	lns, err := listenTCP(s.cfg)
 	if err != nil {
-		s.logf(LevelWarning, "%v", err)
+		s.logf(levelWarning, "%v", err)
 		if samePort {
 			if lns, err := listenTCP(before); err == nil {
 				s.replaceListeners(old, lns)

@@ -294,7 +294,7 @@ func TestShutdownLeavesNothingBehind(t *testing.T) {
 func TestUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	s, _ := startServer(t, "--unixsocket", path, "--unixsocketperm", "700")
-	require.NoError(t, s.Listen())
+	require.NoError(t, s.listen())
 	conn, err := net.Dial("unix", path)
 	require.NoError(t, err)
 	defer conn.Close()
