@@ -8,7 +8,7 @@ NUMS  := 01 02 03 04 05 06 07 08 09 10
 GO        ?= go
 # What a learner has in work/ may be half written: it is not tested, linted or fuzzed.
 # The package whose tests take longest comes first, so that nothing waits for it alone at the end.
-PKGS       = byor/pkg/server $(shell $(GO) list ./... | grep -v '^byor/work/\|^byor/pkg/server$$')
+PKGS       = ./pkg/server $(shell $(GO) list ./... | grep -v '/work/\|/pkg/server$$')
 TESTFLAGS ?=
 FUZZTIME  ?= 10s
 
@@ -85,11 +85,15 @@ test: ## what shows that the code is right (2 minutes on 2 cores)
 
 .PHONY: test-course
 test-course: ## does the course keep its word: mutants, exercises, transcripts (5 minutes)
-	@$(TEST) -run '^TestCourse' ./pkg/check
+	@$(TEST) -run '^TestCourse' ./pkg/check ./pkg/version/cmd/module
 
 .PHONY: test-all
 test-all: ## both, as CI does
 	@$(TEST) $(PKGS)
+
+.PHONY: module
+module: ## give the module another name, so that a fork can be fetched (NAME=example.com/you/redis)
+	@$(GO) run ./pkg/version/cmd/module '$(NAME)'
 
 .PHONY: race
 race: ## the tests of `make test` under the race detector (slow)

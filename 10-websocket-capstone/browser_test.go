@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"byor/pkg/redistest"
-
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+
+	"byor/pkg/redistest"
 )
 
 // A real browser, driven over the DevTools protocol: itself JSON over a WebSocket.

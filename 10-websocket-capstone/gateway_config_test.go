@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"byor/pkg/config"
-	"byor/pkg/resp"
-	"byor/pkg/server"
-
 	"github.com/stretchr/testify/require"
+
+	"byor/pkg/resp"
+	"byor/pkg/config"
+	"byor/pkg/server"
 )
 
 // A command that was renamed is judged by what it does: a new name opens no door.

@@ -14,13 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"byor/pkg/config"
-	"byor/pkg/redistest"
-	"byor/pkg/resp"
-	"byor/pkg/server"
-
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+
+	"byor/pkg/redistest"
+	"byor/pkg/resp"
+	"byor/pkg/config"
+	"byor/pkg/server"
 )
 
 const patience = time.Minute // for what must happen; nothing waits this long unless it fails

@@ -9,9 +9,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"byor/pkg/resp"
-
 	"github.com/gorilla/websocket"
+
+	"byor/pkg/resp"
 )
 
 // byor.json.v1, the half that hears the browser: operations in, commands out.

@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"sync/atomic"
 
-	"byor/pkg/resp"
-
 	"github.com/gorilla/websocket"
+
+	"byor/pkg/resp"
 )
 
 // byor.json.v1, the half that hears the engine: replies go to the operation at

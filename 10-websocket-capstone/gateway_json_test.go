@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"byor/pkg/resp"
-
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+
+	"byor/pkg/resp"
 )
 
 func TestJSONCommands(t *testing.T) {

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"byor/pkg/resp"
-
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+
+	"byor/pkg/resp"
 )
 
 // The queue is there for those who do not read. Who reads as fast as it can gets what it asked for, however

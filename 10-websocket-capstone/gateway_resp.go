@@ -11,9 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"byor/pkg/resp"
-
 	"github.com/gorilla/websocket"
+
+	"byor/pkg/resp"
 )
 
 // byor.resp.v1: the bytes of a TCP connection in binary frames, so that a

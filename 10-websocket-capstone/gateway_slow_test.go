@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"byor/pkg/resp"
-
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+
+	"byor/pkg/resp"
 )
 
 // readToTheEnd reads whatever is there, in whole messages, until the close frame, and returns its code.

@@ -10,9 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"byor/pkg/server"
-
 	"github.com/gorilla/websocket"
+
+	"byor/pkg/server"
 )
 
 // A socket has three goroutines, one for each direction that can block:

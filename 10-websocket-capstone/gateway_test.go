@@ -14,11 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"byor/pkg/config"
-	"byor/pkg/resp"
-
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+
+	"byor/pkg/resp"
+	"byor/pkg/config"
+	"byor/pkg/server"
 )
 
 // byor.resp.v1

@@ -16,11 +16,11 @@ import (
 	"testing"
 	"time"
 
-	"byor/pkg/redistest"
-	"byor/pkg/resp"
-
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+
+	"byor/pkg/redistest"
+	"byor/pkg/resp"
 )
 
 // The capstone as its users have it: built, started as a process, spoken to over everything it

@@ -1,3 +1,11 @@
+// Package config is redis.conf: the parameters that the server has, in Redis's spelling, units and ranges; the
+// command line and the files that set them; and the file that CONFIG REWRITE leaves behind. It knows no server:
+// what a changed parameter is to bring about is for whoever holds the Config.
+//
+// A parameter is a row of a table (params.go): how it is shown, how it is set, and what it takes, so that a wrong
+// value gets the error that Redis gives, and a hint besides. noted.go has those that Redis knows and that have
+// nothing to do here: they are accepted at their default and refused otherwise, so that nobody believes in a
+// setting that does nothing. A Config is not safe for concurrent use.
 package config
 
 import (

@@ -87,9 +87,12 @@ func (cmd *Command) FullName() string { return cmd.full }
 // an engine has a copy of its own, since it counts in it.
 var commandTable = map[string]*Command{}
 
-// Register adds a group's commands to the table of all engines that are made afterwards: it is for init functions
-// and the beginning of main. A name that is in the table already is a fault of the program, so it panics.
-func Register(group string, cmds []Command) {
+// Register adds a group's commands to the table of all engines that are made afterwards. It is for init
+// functions. A name that is in the table already is a fault of the program, so it panics.
+func Register(group string, cmds []Command) { Add(commandTable, group, cmds) }
+
+// Add adds a group's commands to a table. A name that is there already is a fault of the program, so it panics.
+func Add(table map[string]*Command, group string, cmds []Command) {
 	for i := range cmds {
 		cmd := &cmds[i]
 		if cmd.Group == "" {
@@ -103,10 +106,10 @@ func Register(group string, cmds []Command) {
 				sub.Group = cmd.Group
 			}
 		}
-		if commandTable[cmd.Name] != nil {
-			panic("engine: command registered twice: " + cmd.Name)
+		if table[cmd.Name] != nil {
+			panic("engine: there are two commands of the name " + cmd.Name)
 		}
-		commandTable[cmd.Name] = cmd
+		table[cmd.Name] = cmd
 	}
 }
 

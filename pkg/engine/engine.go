@@ -1,3 +1,25 @@
+// Package engine is what happens to a command: from the moment at which its words are known to the moment at
+// which its reply is made, its effect is on the way to the log and the replicas, and whoever waited for it has
+// been served. It knows no socket, no file, no replica and no configuration file.
+//
+// The order in which to read it:
+//
+//   - command.go, the table of facts about commands, and call.go, what a handler sees;
+//   - session.go, the context in which a client's commands run;
+//   - execute.go, the one path: Execute refuses, queues or runs;
+//   - unit.go, the one outlet: what a unit has changed goes to the listeners as one piece;
+//   - multi.go and block.go, which are about commands that run later;
+//   - expire.go, evict.go and snapshot.go, which do their work in slices, between commands.
+//
+// Execution is serial. There is one lock, Engine.Lock, and under it no other concurrency: a handler sees the data
+// as if it were alone, as in Redis's single thread. Whoever has the lock must not wait for the world, be it a
+// socket or a disk. Input and output go on beside it: a Session gets words from a Peer and appends replies to
+// a buffer, and the peer writes when it likes.
+//
+// The engine guarantees that effects reach each listener in the order of execution, each unit whole; that time
+// stands still within a unit; and that a reply is never made by a command that was refused. It does not guarantee
+// that anything is safe on a disk: that is for the listeners, and for those who wait for them before they write
+// replies.
 package engine
 
 import (

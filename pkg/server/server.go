@@ -1,16 +1,22 @@
-// Package server is the whole of the final server but its wiring: connections, sessions, the
-// command table, the one path by which commands come into effect, and what they do.
+// Package server is a Redis around the engine: it gives it connections, files, replicas, a master and a
+// configuration, and has the commands that administer all this. How a command is executed is pkg/engine's, what
+// it does to data pkg/commands'.
 //
-// Execution is serial, input and output are not. Sockets are read, commands parsed and replies
-// written by a goroutine a connection; the commands run under one lock, the engine's (Server.mu),
-// taken once for a batch of pipelined commands. Under it there is no other concurrency: a handler
-// sees the data as if it were alone, just as in Redis's single thread, and everything guarded by it
-// is plain data without locks. What waits for the world (a socket, a disk) never holds it.
+// The files stand by what they are about: client_ is a session with its connection, its replies on their way
+// and what clients are told of each other; transport_ is how bytes come and go: on Linux by event loops, which
+// serve many sockets each (transport_loop_linux.go), elsewhere, and for what is no socket, by a goroutine a
+// connection (transport.go); config_ lets parameters take effect; persist_ has the two kinds of file, repl_
+// both ends of replication, info_ what INFO says; server_ is the life of the whole.
 //
-// The path of a command: transport.go reads and parses; execute (exec.go) checks it against the
-// table and calls the handler; the handler's effects are gathered and handed to the append-only file
-// and the replicas by endUnit (propagate.go); flush (client.go) writes the replies, after the file
-// is as safe as the fsync policy demands.
+// The way of a command: a transport reads and parses; client.run has the engine execute what has come, under the
+// engine's lock, a batch at a time; the engine hands effects to the log (persist_aof.go) and the replicas
+// (repl.go) and asks world (server_world.go) what it has to know of the surroundings; handOver passes the replies to
+// the output side (client_output.go), from which flush writes them, after the log is as safe as
+// appendfsync demands. Nothing that waits for the world holds the lock.
+//
+// The package guarantees what Redis 7.0 documents, but for what step 10's README lists. It does not isolate two
+// servers in a process from each other in two points: the limits of encodings and the memory that the process
+// has are the process's.
 package server
 
 import (
@@ -40,6 +46,9 @@ type Options struct {
 	// ReservedChannels is how the channels begin on which only the process itself may publish (see
 	// peer.go); "" means that there are none.
 	ReservedChannels string
+
+	// Commands are the program's own, beside those of Redis. They are written as Redis's are: see engine.Call.
+	Commands []engine.Command
 
 	// Listening is called by Run once its sockets are open; nil means nobody is told.
 	Listening func()
@@ -103,6 +112,11 @@ func New(cfg *config.Config, opt Options) *Server {
 		clients: map[int64]*client{}, stop: make(chan struct{}), loaded: make(chan struct{}),
 	}
 	named, born := cfg.Tables()
+	for _, table := range []map[string]*engine.Command{named, born} {
+		if table != nil {
+			engine.Add(table, "module", opt.Commands)
+		}
+	}
 	s.eng = engine.New(int(cfg.Databases), named, opt.Clock, world{s})
 	s.born = born
 	s.resetStats()

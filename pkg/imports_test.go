@@ -1,0 +1,50 @@
+package pkg_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// mayImport says which packages of ours each package may import, directly or not. The arrows run one way: whoever
+// reads a package need not know those that import it.
+var mayImport = map[string]string{
+	"resp": "", "store": "", "pubsub": "", "version": "",
+	"aof": "resp", "rdb": "store", "repl": "resp",
+	"engine":     "store resp pubsub",
+	"commands":   "engine store resp pubsub rdb",
+	"introspect": "engine store resp pubsub rdb",
+	"config":     "engine store resp pubsub",
+	"server":     "config introspect commands engine aof rdb repl store resp pubsub",
+	"basics":     "aof rdb pubsub resp store version",
+}
+
+// TestImportsRunOneWay asks go list for all that each package depends on.
+func TestImportsRunOneWay(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.Module.Path}} {{.ImportPath}} {{join .Deps " "}}`, "./...").Output()
+	require.NoError(t, err)
+	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		words := strings.Fields(line)
+		module := words[0] + "/pkg/"
+		name := strings.TrimPrefix(words[1], module)
+		top, _, _ := strings.Cut(name, "/")
+		if top == "check" || top == "redistest" || strings.Contains(name, "/cmd/") || words[1]+"/" == module { // tools: nothing of the server imports them
+			continue
+		}
+		may, known := mayImport[name]
+		require.True(t, known, "what may pkg/%s import?", name)
+		for _, dep := range words[2:] {
+			ours, isOurs := strings.CutPrefix(dep, module)
+			host, _, _ := strings.Cut(dep, "/")
+			switch {
+			case isOurs && !slices.Contains(strings.Fields(may), ours):
+				t.Errorf("pkg/%s imports pkg/%s", name, ours)
+			case !isOurs && strings.Contains(host, "."):
+				t.Errorf("pkg/%s depends on %s, which is neither ours nor Go's", name, dep)
+			}
+		}
+	}
+}
