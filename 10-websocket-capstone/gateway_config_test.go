@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"byor/pkg/resp"
 	"byor/pkg/config"
+	"byor/pkg/resp"
 	"byor/pkg/server"
 )
 

@@ -17,9 +17,9 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/config"
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
-	"byor/pkg/config"
 	"byor/pkg/server"
 )
 

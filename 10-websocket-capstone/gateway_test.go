@@ -17,9 +17,8 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
-	"byor/pkg/resp"
 	"byor/pkg/config"
-	"byor/pkg/server"
+	"byor/pkg/resp"
 )
 
 // byor.resp.v1

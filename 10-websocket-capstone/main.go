@@ -18,8 +18,8 @@ import (
 	"syscall"
 	"time"
 
-	"byor/pkg/resp"
 	"byor/pkg/config"
+	"byor/pkg/resp"
 	"byor/pkg/server"
 )
 
