@@ -28,7 +28,7 @@ func dialInMemory(serve func(net.Conn)) dialFunc {
 	// endregion
 }
 
-// addressedConn is the engine's end. What it knows of the peer it tells the engine, see peer.go in pkg/server.
+// addressedConn is the engine's end. What it knows of the peer it tells the engine, see client_peer.go in pkg/server.
 type addressedConn struct {
 	net.Conn
 	remote  net.Addr

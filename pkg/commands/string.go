@@ -174,7 +174,7 @@ func cmdSet(c *engine.Call) {
 func setWith(c *engine.Call, o setOptions) {
 	key, value := c.Args[1], c.Args[2]
 	e := putString(c, key, value, o.keepTTL)
-	c.TouchedIn(c.DB, e.Key())
+	c.TouchedEntry(e)
 	if o.at > 0 {
 		c.DB.SetExpire(e, o.atMs) // even if that is past: whoever looks next finds it expired, as in Redis
 		c.Replicate([]byte("SET"), key, value, []byte("PXAT"), strconv.AppendInt(nil, o.atMs, 10))
@@ -203,7 +203,7 @@ func putString(c *engine.Call, key, value []byte, keepTTL bool) *store.Entry {
 // setString is SET without options.
 func setString(c *engine.Call, key, value []byte) {
 	e := putString(c, key, value, false)
-	c.TouchedIn(c.DB, e.Key())
+	c.TouchedEntry(e)
 }
 
 // expireEntry sets the expiry time, or deletes the key and replicates that when the time is past.
@@ -234,7 +234,7 @@ func cmdSetex(c *engine.Call) {
 	}
 	key, value := c.Args[1], c.Args[3]
 	e := putString(c, key, value, false)
-	c.TouchedIn(c.DB, e.Key())
+	c.TouchedEntry(e)
 	expireEntry(c, e, at)
 	c.Replicate([]byte("SET"), key, value, []byte("PXAT"), strconv.AppendInt(nil, at, 10))
 	c.Reply.OK()
@@ -294,7 +294,7 @@ func cmdGetex(c *engine.Call) {
 			c.ReplicateStrings("PEXPIREAT", key, itoa(o.atMs))
 		}
 	case o.persist && c.DB.Persist(e):
-		c.TouchedIn(c.DB, e.Key())
+		c.TouchedEntry(e)
 		c.ReplicateStrings("PERSIST", e.Key())
 	}
 }

@@ -71,7 +71,7 @@ func cmdIncrbyfloat(c *engine.Call) {
 	}
 	text := sum.Format()
 	entry := c.DB.SetKeepTTL(c.Args[1], store.NewPlainString(text))
-	c.TouchedIn(c.DB, entry.Key())
+	c.TouchedEntry(entry)
 	c.Replicate([]byte("SET"), c.Args[1], text, []byte("KEEPTTL"))
 	c.Reply.Bulk(text)
 }

@@ -122,7 +122,7 @@ type Config struct {
 	StreamNodeMaxEntries   int64
 	HLLSparseMaxBytes      int64
 
-	other     map[string]string          // the values of parameters that change nothing, see config_noted.go
+	other     map[string]string          // the values of parameters that change nothing, see noted.go
 	saveGiven bool                       // a line has replaced the save points of the default
 	commands  map[string]*engine.Command // the table with the names that rename-command gave; nil: as it is
 	user      userLine                   // what a line "user default" says of the password

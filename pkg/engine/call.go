@@ -215,6 +215,9 @@ func (c *Call) BulkElem(e store.Elem) {
 	c.Reply.Bulk(e.Bytes())
 }
 
+// TouchedEntry is Touched for an entry that is there now, and that was replaced without Changed.
+func (c *Call) TouchedEntry(e *store.Entry) { c.e.touched(c.DB, e.Key()) }
+
 // TouchedIn is Touched for a key of any database.
 func (c *Call) TouchedIn(db *store.DB, key string) { c.e.touched(db, key) }
 

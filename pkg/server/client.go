@@ -37,7 +37,7 @@ type client struct {
 	replica *repl.Replica // from its first REPLCONF or PSYNC on
 	handOff func()        // takes the output side over when all that was replied is written
 
-	guard guardedConn // see peer.go; nil for most
+	guard guardedConn // see client_peer.go; nil for most
 	told  toldConn
 	owner bool
 

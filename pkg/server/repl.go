@@ -13,7 +13,7 @@ import (
 )
 
 // Replication. The stream, its history and the protocol are pkg/repl's; here is what ties them to
-// the engine: effects go into the stream under the engine's lock (propagate.go), so that it has the
+// the engine: effects go into the stream under the engine's lock (unit.go of the engine), so that it has the
 // order of execution; a replica's snapshot is marked in the same moment as its place in the stream
 // (repl_master.go); and what comes from a master is executed on the one path, by a session of its
 // own (repl_replica.go).
