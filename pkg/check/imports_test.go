@@ -1,4 +1,4 @@
-package pkg_test
+package check
 
 import (
 	"os/exec"
@@ -24,7 +24,7 @@ var mayImport = map[string]string{
 
 // TestImportsRunOneWay asks go list for all that each package depends on.
 func TestImportsRunOneWay(t *testing.T) {
-	out, err := exec.Command("go", "list", "-f", `{{.Module.Path}} {{.ImportPath}} {{join .Deps " "}}`, "./...").Output()
+	out, err := exec.Command("go", "list", "-f", `{{.Module.Path}} {{.ImportPath}} {{join .Deps " "}}`, "../...").Output()
 	require.NoError(t, err)
 	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
 		words := strings.Fields(line)
