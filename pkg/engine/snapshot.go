@@ -44,7 +44,7 @@ type Sink interface {
 	Flush() error
 }
 
-// SnapshotSlice is how long a slice may hold the engine's lock, and SnapshotBatch how many bytes it
+// snapshotSlice is how long a slice may hold the engine's lock, and SnapshotBatch how many bytes it
 // may gather: what is larger only waits in memory to be written.
 const (
 	snapshotSlice = 200 * time.Microsecond
