@@ -32,7 +32,7 @@ func bitOffset(c *engine.Call, i int, width int64) (int64, bool) {
 	}
 	n, ok := resp.ParseInt(a)
 	n *= times
-	if !ok || n < 0 || !c.Session().Trusted() && n>>3 >= c.Settings().MaxBulk {
+	if !ok || n < 0 || !c.Trusted() && n>>3 >= c.Settings().MaxBulk {
 		c.Fail("ERR bit offset is not an integer or out of range")
 		return 0, false
 	}

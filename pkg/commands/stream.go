@@ -129,7 +129,7 @@ func checkTrim(c *engine.Call, o *xaddOptions, xadd, limited bool) bool {
 		c.Fail("ERR syntax error, LIMIT cannot be used without specifying a trimming strategy")
 	case !xadd && !o.trims:
 		c.Fail("ERR syntax error, XTRIM must be called with a trimming strategy")
-	case c.Session().Trusted(): // the arguments were rewritten to what was really removed
+	case c.Trusted(): // the arguments were rewritten to what was really removed
 		o.trim.Limit = 0
 		return true
 	case limited && !o.trim.Approx:

@@ -244,6 +244,9 @@ func (c *Call) Found(was bool) bool {
 // loaded or a master.
 func (c *Call) OwnsExpiry() bool { return !c.e.Loading && c.e.world.OwnsExpiry() }
 
+// Trusted reports whether the command is not a user's but the replication link's or a file's.
+func (c *Call) Trusted() bool { return c.c.Mode&(ModeMaster|ModeFile) != 0 }
+
 // Keeps reports whether a handler may make an argument a value, or a part of one, instead of a copy: it has
 // memory of its own, and nobody writes there.
 func (c *Call) Keeps(arg []byte) bool {

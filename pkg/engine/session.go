@@ -87,9 +87,6 @@ func (e *Engine) Drop(c *Session) {
 // Has reports whether the session is in the mode.
 func (c *Session) Has(m Mode) bool { return c.Mode&m != 0 }
 
-// Trusted reports whether the commands are not a user's but the replication link's or a file's.
-func (c *Session) Trusted() bool { return c.Mode&(ModeMaster|ModeFile) != 0 }
-
 // Peer returns whose session it is.
 func (c *Session) Peer() Peer { return c.peer }
 
