@@ -78,9 +78,14 @@ func TestParametersAtStart(t *testing.T) {
 	s.tune(conn)
 	require.Zero(t, option(t, conn, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE))
 	elsewhere := from{conn, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}}
-	require.Contains(t, s.protectedRefusal(elsewhere), "-DENIED Redis is running in protected mode")
+	refusal := func() string {
+		s.eng.Lock()
+		defer s.eng.Unlock()
+		return s.protectedRefusal(elsewhere)
+	}
+	require.Contains(t, refusal(), "-DENIED Redis is running in protected mode")
 	c.want("CONFIG SET protected-mode no", "+OK")
-	require.Empty(t, s.protectedRefusal(elsewhere))
+	require.Empty(t, refusal())
 }
 
 func TestQueryBufferLimit(t *testing.T) {

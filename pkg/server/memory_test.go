@@ -118,9 +118,12 @@ func TestMaxmemoryCountsClientBuffers(t *testing.T) {
 		} {
 			o := dial(t, addr)
 			go o.conn.Write([]byte(in))
+			if name == "transaction" { // before it is queued it could still be refused
+				require.Equal(t, "+OK +QUEUED", show(o.read())+" "+show(o.read()))
+			}
 			require.Eventually(t, func() bool { return counted() > before+2<<20 }, time.Minute, 5*time.Millisecond, name)
 			c.want(fmt.Sprint("CONFIG SET maxmemory ", before+1<<20), "+OK")
-			c.want("SET k 1", "-OOM command not allowed when used memory > 'maxmemory'.")
+			require.Equal(t, "-OOM command not allowed when used memory > 'maxmemory'.", show(c.do("SET k 1")), "%s: %d and %d bytes", name, before, counted())
 			c.want("CONFIG SET maxmemory 0", "+OK")
 			o.conn.Close()
 			require.Eventually(t, func() bool { return counted() < before+1<<20 }, time.Minute, 5*time.Millisecond, name)
