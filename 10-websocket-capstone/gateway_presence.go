@@ -9,6 +9,12 @@ import (
 	"time"
 )
 
+// Beside the way: presence, who is in which channel, announced to all who are there.
+
+// presencePrefix opens the channels on which the gateway announces who is where.
+// Nobody else may publish there, or presence could be forged.
+const presencePrefix = "__presence__:"
+
 // presenceMembers is how many names are told; in a larger room only their number.
 const presenceMembers = 100
 

@@ -25,7 +25,7 @@ import (
 
 // The capstone as its users have it: built, started as a process, spoken to over everything it
 // listens on, and ended in all the ways that processes end. What the gateway does in detail is tested
-// in gateway_test.go.
+// in gateway_*_test.go.
 
 // capstone is one running process.
 type capstone struct {

@@ -242,7 +242,7 @@ func short(body string) string {
 func (w *webSocket) hearRaw() (op byte, payload []byte, err error) {
 	op, payload, err = w.read()
 	if err != nil && !w.heard {
-		w.t.Hint("nothing came back: is message in gateway_resp.go written (Build it, 9), and all on the way there and back (4 and 5)?").Guide("Build it")
+		w.t.Hint("nothing came back: is message in gateway_05_resp_in.go written (Build it, 9), and all on the way there and back (4 and 5)?").Guide("Build it")
 	}
 	w.heard = true
 	return op, payload, err

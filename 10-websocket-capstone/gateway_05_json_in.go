@@ -14,10 +14,10 @@ import (
 	"byor/pkg/resp"
 )
 
-// byor.json.v1, the half that hears the browser: operations in, commands out.
+// Station 5, byor.json.v1, the half that hears the browser: operations in, commands out.
 // Each operation is put on a list of what is awaited before its commands go to
 // the session. The session answers in order, so the head of the list says whose
-// answer a reply is; see gateway_json_replies.go for that half.
+// answer a reply is; see gateway_08_json_out.go for that half.
 
 // maxAwaited bounds the operations on their way. At the bound the gateway
 // stops reading, and the browser has to wait.
@@ -119,48 +119,6 @@ func (t *jsonTalk) greet() {
 	}
 }
 
-var errEnded = errors.New("the socket has ended")
-
-// await puts an operation on the list, waiting for room.
-func (t *jsonTalk) await(o *operation) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for len(t.awaited) >= maxAwaited && !t.ended {
-		if len(t.out) > 0 {
-			// What is awaited may wait for commands that are not sent yet.
-			t.mu.Unlock()
-			err := t.s.toSession(t.out)
-			t.out = t.out[:0]
-			t.mu.Lock()
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		t.room.Wait()
-	}
-	if t.ended {
-		return errEnded
-	}
-	t.awaited = append(t.awaited, o)
-	return nil
-}
-
-// end wakes whoever waits, and takes the socket out of the presence of its channels.
-func (t *jsonTalk) end() {
-	t.mu.Lock()
-	t.ended = true
-	t.room.Broadcast()
-	t.mu.Unlock()
-	t.s.g.presence.leaveAll(t.s)
-}
-
-func (t *jsonTalk) idle() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.awaited) == 0
-}
-
 // one handles one operation. What is wrong with it is answered, and the
 // connection lives; an error ends it.
 func (t *jsonTalk) one(line []byte) error {
@@ -228,17 +186,6 @@ func (t *jsonTalk) tooFast(req *request) error {
 	}
 	t.fail(req.ID, "RATE", "too many operations a second; wait a moment")
 	return nil
-}
-
-// ask awaits an operation and sends its one command with the rest of the message.
-func (t *jsonTalk) ask(o *operation, args [][]byte) error {
-	// region: awaited before it is sent
-	if err := t.await(o); err != nil {
-		return err
-	}
-	t.out = resp.AppendCommand(t.out, args...)
-	return nil
-	// endregion
 }
 
 func (t *jsonTalk) hello(req *request) error {
@@ -411,18 +358,55 @@ func (t *jsonTalk) presence(req *request) {
 	t.answer(req.ID, func(dst []byte) []byte { return t.s.g.presence.appendSnapshots(dst, unique(req.Channels)) })
 }
 
-func (t *jsonTalk) answer(id json.RawMessage, result func([]byte) []byte) {
-	t.s.reply(append(result(append(appendID(nil, id), `,"result":`...)), '}'))
-}
-
-func (t *jsonTalk) fail(id json.RawMessage, code, message string) {
-	t.s.g.metrics.errors.Add(1)
-	t.s.reply(append(appendErrorParts(append(appendID(nil, id), `,"error":`...), code, message), '}'))
-}
-
-func appendID(dst []byte, id json.RawMessage) []byte {
-	if len(id) == 0 {
-		id = json.RawMessage("null")
+// ask awaits an operation and sends its one command with the rest of the message.
+func (t *jsonTalk) ask(o *operation, args [][]byte) error {
+	// region: awaited before it is sent
+	if err := t.await(o); err != nil {
+		return err
 	}
-	return append(append(dst, `{"id":`...), bytes.TrimSpace(id)...)
+	t.out = resp.AppendCommand(t.out, args...)
+	return nil
+	// endregion
+}
+
+var errEnded = errors.New("the socket has ended")
+
+// await puts an operation on the list, waiting for room.
+func (t *jsonTalk) await(o *operation) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(t.awaited) >= maxAwaited && !t.ended {
+		if len(t.out) > 0 {
+			// What is awaited may wait for commands that are not sent yet.
+			t.mu.Unlock()
+			err := t.s.toSession(t.out)
+			t.out = t.out[:0]
+			t.mu.Lock()
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		t.room.Wait()
+	}
+	if t.ended {
+		return errEnded
+	}
+	t.awaited = append(t.awaited, o)
+	return nil
+}
+
+func (t *jsonTalk) idle() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.awaited) == 0
+}
+
+// end wakes whoever waits, and takes the socket out of the presence of its channels.
+func (t *jsonTalk) end() {
+	t.mu.Lock()
+	t.ended = true
+	t.room.Broadcast()
+	t.mu.Unlock()
+	t.s.g.presence.leaveAll(t.s)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,13 +15,10 @@ import (
 	"byor/pkg/resp"
 )
 
-// byor.resp.v1: the bytes of a TCP connection in binary frames, so that a
+// Station 5, byor.resp.v1: the bytes of a TCP connection in binary frames, so that a
 // client library needs nothing but another transport. Frames are not commands:
 // one may hold many, or a part of one. The gateway still parses what the peer
 // sends, because what is denied over WebSocket must be denied here too.
-
-// respIdle is how long a session must be silent to count as having answered.
-const respIdle = 50 * time.Millisecond
 
 // respTalk is the state of one socket that speaks byor.resp.v1.
 type respTalk struct {
@@ -48,58 +44,6 @@ func newRESPTalk(s *socket) *respTalk {
 	t := &respTalk{s: s}
 	t.in = resp.NewCommandReader(&t.feed)
 	return t
-}
-
-// rawSubscriptions counts what the peer has subscribed to, by what it has asked for.
-// Used by the reading goroutine only.
-type rawSubscriptions struct {
-	names map[string]bool // with the kind in front
-	multi bool            // a transaction is being queued
-}
-
-// refuses returns why a command would be one subscription too many, "" if it may be sent, and counts it then.
-// Inside MULTI nobody knows yet whether it will be executed.
-func (r *rawSubscriptions) refuses(args [][]byte, limit int) string {
-	name := strings.ToLower(string(args[0]))
-	kind, on := strings.CutSuffix(name, "subscribe")
-	kind, off := strings.CutSuffix(kind, "un")
-	switch {
-	case len(args) == 1 && (name == "multi" || name == "exec" || name == "discard" || name == "reset"):
-		r.multi = name == "multi"
-		if name == "reset" {
-			r.names = nil
-		}
-	case !on || kind != "" && kind != "p" && kind != "s":
-	case r.multi:
-		return "subscriptions change outside of MULTI only"
-	case off:
-		for _, a := range args[1:] {
-			delete(r.names, kind+":"+string(a))
-		}
-		if len(args) == 1 {
-			maps.DeleteFunc(r.names, func(n string, _ bool) bool { return strings.HasPrefix(n, kind+":") })
-		}
-	default:
-		return r.add(kind, args[1:], limit)
-	}
-	return ""
-}
-
-func (r *rawSubscriptions) add(kind string, names [][]byte, limit int) string {
-	more := map[string]bool{}
-	for _, a := range names {
-		if n := kind + ":" + string(a); !r.names[n] {
-			more[n] = true
-		}
-	}
-	if len(r.names)+len(more) > limit {
-		return "too many subscriptions"
-	}
-	if r.names == nil {
-		r.names = map[string]bool{}
-	}
-	maps.Copy(r.names, more)
-	return ""
 }
 
 // message handles one frame.
@@ -205,86 +149,54 @@ func (t *respTalk) note(args [][]byte) {
 	t.login = append(t.login, login)
 }
 
-// listen passes on what the session says. Until the login it looks at the
-// replies: only a successful one stops the clock.
-func (t *respTalk) listen() error {
-	if !t.s.authed.Load() {
-		if err := t.listenForLogin(); err != nil {
-			return t.end(err)
-		}
-	}
-	buf := make([]byte, 4<<10)
-	for {
-		n, err := t.s.session.Read(buf)
-		if n > 0 {
-			t.pass(buf[:n])
-		}
-		if err != nil {
-			return t.end(err)
-		}
-	}
+// rawSubscriptions counts what the peer has subscribed to, by what it has asked for.
+// Used by the reading goroutine only.
+type rawSubscriptions struct {
+	names map[string]bool // with the kind in front
+	multi bool            // a transaction is being queued
 }
 
-func (t *respTalk) listenForLogin() error {
-	var seen bytes.Buffer
-	r := resp.NewReader(io.TeeReader(t.s.session, &seen))
-	for {
-		v, err := r.ReadValue()
-		t.pass(seen.Bytes())
-		seen.Reset()
-		if err != nil {
-			return err
+// refuses returns why a command would be one subscription too many, "" if it may be sent, and counts it then.
+// Inside MULTI nobody knows yet whether it will be executed.
+func (r *rawSubscriptions) refuses(args [][]byte, limit int) string {
+	name := strings.ToLower(string(args[0]))
+	kind, on := strings.CutSuffix(name, "subscribe")
+	kind, off := strings.CutSuffix(kind, "un")
+	switch {
+	case len(args) == 1 && (name == "multi" || name == "exec" || name == "discard" || name == "reset"):
+		r.multi = name == "multi"
+		if name == "reset" {
+			r.names = nil
 		}
-		t.mu.Lock()
-		login := len(t.login) > 0 && t.login[0]
-		if len(t.login) > 0 {
-			t.login = t.login[1:]
+	case !on || kind != "" && kind != "p" && kind != "s":
+	case r.multi:
+		return "subscriptions change outside of MULTI only"
+	case off:
+		for _, a := range args[1:] {
+			delete(r.names, kind+":"+string(a))
 		}
-		t.mu.Unlock()
-		if login && !v.IsError() && string(v.Str) != "QUEUED" {
-			t.s.loggedIn()
-			return nil // what the reader has read ahead was passed on too
+		if len(args) == 1 {
+			maps.DeleteFunc(r.names, func(n string, _ bool) bool { return strings.HasPrefix(n, kind+":") })
 		}
+	default:
+		return r.add(kind, args[1:], limit)
 	}
+	return ""
 }
 
-// pass queues bytes of the session: answers, for which the peer may take its time, and messages, for which not.
-func (t *respTalk) pass(b []byte) {
-	if len(b) == 0 {
-		return
-	}
-	t.mu.Lock()
-	t.heard = time.Now()
-	t.mu.Unlock()
-	for b = slices.Concat(t.held, b); len(b) > 0; {
-		n, push := t.cut.next(b)
-		if n == 0 {
-			break
+func (r *rawSubscriptions) add(kind string, names [][]byte, limit int) string {
+	more := map[string]bool{}
+	for _, a := range names {
+		if n := kind + ":" + string(a); !r.names[n] {
+			more[n] = true
 		}
-		if push && t.subscribed.Load() {
-			t.s.send(b[:n])
-		} else {
-			t.s.reply(b[:n])
-		}
-		b = b[n:]
 	}
-	t.held = b
-}
-
-func (t *respTalk) end(err error) error {
-	t.mu.Lock()
-	quit := t.quit
-	t.mu.Unlock()
-	if quit {
-		t.s.close(websocket.CloseNormalClosure, "", true)
+	if len(r.names)+len(more) > limit {
+		return "too many subscriptions"
 	}
-	return err
-}
-
-// idle reports whether the session has been silent for a moment after the last
-// command: the stream does not tell when the last reply has come.
-func (t *respTalk) idle() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return time.Since(t.heard) > respIdle
+	if r.names == nil {
+		r.names = map[string]bool{}
+	}
+	maps.Copy(r.names, more)
+	return ""
 }

@@ -11,11 +11,22 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// A peer that takes nothing for the time of the write deadline is cut off, and shall hear why
+// Station 11: a peer that takes nothing for the time of the write deadline is cut off, and shall hear why
 // if it ever reads on: close code 4008, and not an end without a word. But its
 // connection stands in the middle of a frame, and gorilla writes no more after an
 // error. So the connection hides the error: it keeps what it could not write, and what gorilla
 // writes until the end of that frame. The close frame goes behind it.
+
+// unsentListener makes the connections of a listener keep what they cannot write.
+type unsentListener struct{ net.Listener }
+
+func (l unsentListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &unsentConn{Conn: c}, nil
+}
 
 // unsentMost bounds what is kept: a part of a message (see writePart), compressed or not, and some pongs.
 const unsentMost = 4 * writePart
@@ -31,32 +42,11 @@ type unsentConn struct {
 	taken bool // rest is in other hands, or was too much
 }
 
-// unsentListener makes the connections of a listener keep what they cannot write.
-type unsentListener struct{ net.Listener }
-
-func (l unsentListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &unsentConn{Conn: c}, nil
-}
-
 // watch makes the connection keep what it cannot write from now on, and call rouse then.
 func (c *unsentConn) watch(rouse func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rouse = rouse
-}
-
-// errLate is what the writer is told instead of gorilla.
-var errLate = errors.New("the write deadline has passed")
-
-func (c *unsentConn) err() error {
-	if c != nil && c.late.Load() {
-		return errLate
-	}
-	return nil
 }
 
 func (c *unsentConn) Write(b []byte) (int, error) {
@@ -77,6 +67,16 @@ func (c *unsentConn) Write(b []byte) (int, error) {
 	}
 	c.rest = append(c.rest, b[n:]...)
 	return len(b), nil
+}
+
+// errLate is what the writer is told instead of gorilla.
+var errLate = errors.New("the write deadline has passed")
+
+func (c *unsentConn) err() error {
+	if c != nil && c.late.Load() {
+		return errLate
+	}
+	return nil
 }
 
 // take returns what was not written, once; what is written from now on is lost.

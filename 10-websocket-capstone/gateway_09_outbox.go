@@ -1,6 +1,28 @@
 package main
 
-import "sync"
+import (
+	"strconv"
+	"sync"
+)
+
+// Station 9: what waits for the peer, and no more of it than the limit.
+
+// send queues one message. msg must not be changed afterwards; it may be
+// shared with other sockets. A peer whose queue is full is closed: it gets
+// everything or nothing more, never a stream with holes.
+func (s *socket) send(msg []byte) {
+	// region: everything or nothing more
+	if !s.out.put(msg) {
+		s.close(closeSlow, "too slow: "+strconv.Itoa(s.g.opts.MaxQueue)+" bytes are waiting", false)
+		_ = s.session.Close() // it is no subscriber any more, whatever becomes of the connection
+	}
+	// endregion
+}
+
+// reply queues the answer to a request. It waits for a peer that is slow to take
+// its answers, and so what the peer asks next is not read before. One that takes nothing
+// at all is found out by the deadline of the write.
+func (s *socket) reply(msg []byte) { s.out.reply(msg) }
 
 const framesBatch = 16 // messages that share a frame, if they are there
 
@@ -26,6 +48,40 @@ func (o *outbox) init(limit int) {
 	o.limit = limit
 	o.wake = make(chan struct{}, 1)
 	o.room.L = &o.mu
+}
+
+// put queues msg; false means that it does not fit. After a close it is dropped.
+func (o *outbox) put(msg []byte) bool {
+	// region: what fits, and what does not
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.dead || o.code != 0 {
+		return true
+	}
+	if o.bytes+len(msg) > o.limit {
+		return false
+	}
+	o.bytes += len(msg)
+	o.queue = append(o.queue, msg)
+	o.rouse()
+	return true
+	// endregion
+}
+
+// reply queues the answer to a request, which must not be empty. It waits until what
+// was answered before has been written, or enough of it; one alone may be larger than the limit.
+func (o *outbox) reply(msg []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.replies.bytes > 0 && o.replies.bytes+len(msg) > o.limit && !o.dead && o.code == 0 {
+		o.room.Wait()
+	}
+	if o.dead || o.code != 0 {
+		return
+	}
+	o.replies.add(msg)
+	o.queue = append(o.queue, msg)
+	o.rouse()
 }
 
 // pendingReplies are the messages of the queue that answer the peer's own requests.
@@ -54,45 +110,11 @@ func (p *pendingReplies) remove(msg []byte) bool {
 	return true
 }
 
-// reply queues the answer to a request, which must not be empty. It waits until what
-// was answered before has been written, or enough of it; one alone may be larger than the limit.
-func (o *outbox) reply(msg []byte) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for o.replies.bytes > 0 && o.replies.bytes+len(msg) > o.limit && !o.dead && o.code == 0 {
-		o.room.Wait()
-	}
-	if o.dead || o.code != 0 {
-		return
-	}
-	o.replies.add(msg)
-	o.queue = append(o.queue, msg)
-	o.rouse()
-}
-
 func (o *outbox) rouse() {
 	select {
 	case o.wake <- struct{}{}:
 	default:
 	}
-}
-
-// put queues msg; false means that it does not fit. After a close it is dropped.
-func (o *outbox) put(msg []byte) bool {
-	// region: what fits, and what does not
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.dead || o.code != 0 {
-		return true
-	}
-	if o.bytes+len(msg) > o.limit {
-		return false
-	}
-	o.bytes += len(msg)
-	o.queue = append(o.queue, msg)
-	o.rouse()
-	return true
-	// endregion
 }
 
 // take returns the messages for the next frame. They count until wrote.

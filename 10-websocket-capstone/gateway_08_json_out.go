@@ -3,17 +3,17 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
-	"sync/atomic"
 
 	"github.com/gorilla/websocket"
 
 	"byor/pkg/resp"
 )
 
-// byor.json.v1, the half that hears the engine: replies go to the operation at
+// Station 8, byor.json.v1, the half that hears the engine: replies go to the operation at
 // the head of the list, pushes to the browser as they come.
 
 var errOutOfStep = errors.New("a reply that nobody awaits")
@@ -40,28 +40,6 @@ func (t *jsonTalk) listen() error {
 			return err
 		}
 	}
-}
-
-// head is the operation whose turn it is, nil if none is awaited.
-func (t *jsonTalk) head() *operation {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.awaited) == 0 {
-		return nil
-	}
-	return t.awaited[0]
-}
-
-// done takes the head off the list.
-func (t *jsonTalk) done() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.awaited[0] = nil
-	t.awaited = t.awaited[1:]
-	if len(t.awaited) == 0 {
-		t.awaited = nil
-	}
-	t.room.Signal()
 }
 
 func (t *jsonTalk) reply(v resp.Value) error {
@@ -95,6 +73,28 @@ func (t *jsonTalk) reply(v resp.Value) error {
 	t.done()
 	return nil
 	// endregion
+}
+
+// head is the operation whose turn it is, nil if none is awaited.
+func (t *jsonTalk) head() *operation {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.awaited) == 0 {
+		return nil
+	}
+	return t.awaited[0]
+}
+
+// done takes the head off the list.
+func (t *jsonTalk) done() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.awaited[0] = nil
+	t.awaited = t.awaited[1:]
+	if len(t.awaited) == 0 {
+		t.awaited = nil
+	}
+	t.room.Signal()
 }
 
 // welcome handles the reply to HELLO.
@@ -247,74 +247,18 @@ func (t *jsonTalk) confirm(o *operation) {
 	})
 }
 
-// pushCache remembers the last message as JSON. A message goes to all its
-// subscribers one right after the other, so nearly all of them find it here: it
-// is encoded once instead of a thousand times. Safe for concurrent use.
-type pushCache struct {
-	last atomic.Pointer[encodedPush]
+func (t *jsonTalk) answer(id json.RawMessage, result func([]byte) []byte) {
+	t.s.reply(append(result(append(appendID(nil, id), `,"result":`...)), '}'))
 }
 
-type encodedPush struct {
-	parts [][]byte // kind, pattern, channel, payload as the engine sent them
-	raw   []byte   // as it stands in the stream
-	json  []byte
+func (t *jsonTalk) fail(id json.RawMessage, code, message string) {
+	t.s.g.metrics.errors.Add(1)
+	t.s.reply(append(appendErrorParts(append(appendID(nil, id), `,"error":`...), code, message), '}'))
 }
 
-// next takes the next message from the stream if it is, byte for byte, the last
-// one that anybody got, and returns its JSON. Then nothing needs to be parsed.
-func (c *pushCache) next(in *bufio.Reader) []byte {
-	if _, err := in.Peek(1); err != nil {
-		return nil // whoever reads gets the error
+func appendID(dst []byte, id json.RawMessage) []byte {
+	if len(id) == 0 {
+		id = json.RawMessage("null")
 	}
-	e := c.last.Load()
-	if e == nil || in.Buffered() < len(e.raw) {
-		return nil
-	}
-	if b, err := in.Peek(len(e.raw)); err != nil || !bytes.Equal(b, e.raw) {
-		return nil
-	}
-	_, _ = in.Discard(len(e.raw))
-	return e.json
-}
-
-// encode returns a message, pmessage or smessage as JSON; it is shared and must
-// not be changed.
-func (c *pushCache) encode(elems []resp.Value) []byte {
-	// region: once for all
-	if e := c.last.Load(); e != nil && e.same(elems) {
-		return e.json
-	}
-	names := []string{"push", "channel", "data"}
-	if len(elems) == 4 {
-		names = []string{"push", "pattern", "channel", "data"}
-	}
-	e := &encodedPush{raw: fmt.Appendf(nil, ">%d\r\n", len(elems))}
-	for i, v := range elems {
-		e.raw = append(fmt.Appendf(e.raw, "$%d\r\n", len(v.Str)), v.Str...)
-		e.raw = append(e.raw, '\r', '\n')
-		e.parts = append(e.parts, v.Str)
-		if i == 0 {
-			e.json = append(e.json, '{')
-		} else {
-			e.json = append(e.json, ',')
-		}
-		e.json = append(appendString(e.json, names[i]), ':')
-		e.json = appendText(e.json, v.Str)
-	}
-	e.json = append(e.json, '}')
-	c.last.Store(e)
-	return e.json
-	// endregion
-}
-
-func (e *encodedPush) same(elems []resp.Value) bool {
-	if len(e.parts) != len(elems) {
-		return false
-	}
-	for i := range elems {
-		if !bytes.Equal(e.parts[i], elems[i].Str) {
-			return false
-		}
-	}
-	return true
+	return append(append(dst, `{"id":`...), bytes.TrimSpace(id)...)
 }

@@ -2,19 +2,38 @@ package main
 
 import (
 	"bytes"
-	"net"
-	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 	"time"
 )
 
-// The guard: who may speak to the gateway, what they may say, and how often.
+// Station 6, the guard: how often a peer may speak, and what it may say. (Who may come in at all is
+// decided before: by hostAllowed and originAllowed.)
 
-// presencePrefix opens the channels on which the gateway announces who is where.
-// Nobody else may publish there, or presence could be forged.
-const presencePrefix = "__presence__:"
+// bucket is a token bucket: rate tokens a second, burst at most. Not safe for
+// concurrent use.
+type bucket struct {
+	rate, burst float64
+	tokens      float64
+	last        time.Time
+}
+
+func newBucket(rate, burst float64, now time.Time) bucket {
+	return bucket{rate: rate, burst: max(burst, 1), tokens: max(burst, 1), last: now}
+}
+
+// take takes a token. If there is none it returns how long it takes to get one.
+func (b *bucket) take(now time.Time) (wait time.Duration) {
+	if b.rate <= 0 {
+		return 0
+	}
+	b.tokens = min(b.burst, b.tokens+now.Sub(b.last).Seconds()*b.rate)
+	b.last = now
+	if b.tokens >= 1 {
+		b.tokens--
+		return 0
+	}
+	return time.Duration((1 - b.tokens) / b.rate * float64(time.Second))
+}
 
 // administrative are the commands that rule the server rather than use it. A
 // page must not be able to do that only because it can reach the port.
@@ -103,65 +122,3 @@ func refusal(name []byte, why string) [][]byte {
 // refusedMark opens the name of a command that does not exist. Our own engine answers with what stands behind
 // it (see addressedConn), any other with its error for unknown commands.
 const refusedMark = "refused: "
-
-// hostAllowed checks the Host header. A page of evil.example whose name was
-// pointed at 127.0.0.1 (DNS rebinding) is same-origin to the browser, but it
-// has to ask for its own name. Plain addresses cannot be rebound.
-func (o *gatewayOptions) hostAllowed(r *http.Request) bool {
-	// region: the Host header
-	host := hostOnly(r.Host)
-	return host == "localhost" || net.ParseIP(host) != nil || slices.Contains(o.Hosts, host) || slices.Contains(o.Hosts, "*")
-	// endregion
-}
-
-func hostOnly(hostport string) string {
-	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
-	}
-	return strings.ToLower(strings.Trim(host, "[]"))
-}
-
-// originAllowed checks the Origin header. WebSockets know no same-origin
-// policy: every page may open one to anywhere, with the user's reach, and only
-// the server can say no. Programs that are no browsers send none.
-func (o *gatewayOptions) originAllowed(r *http.Request) bool {
-	// region: the Origin header
-	origin := r.Header["Origin"]
-	if len(origin) == 0 {
-		return true
-	}
-	u, err := url.Parse(origin[0])
-	if err != nil || u.Host == "" {
-		return false
-	}
-	return strings.EqualFold(u.Host, r.Host) || slices.Contains(o.Origins, "*") ||
-		slices.Contains(o.Origins, strings.ToLower(u.Host)) || slices.Contains(o.Origins, strings.ToLower(origin[0]))
-	// endregion
-}
-
-// bucket is a token bucket: rate tokens a second, burst at most. Not safe for
-// concurrent use.
-type bucket struct {
-	rate, burst float64
-	tokens      float64
-	last        time.Time
-}
-
-func newBucket(rate, burst float64, now time.Time) bucket {
-	return bucket{rate: rate, burst: max(burst, 1), tokens: max(burst, 1), last: now}
-}
-
-// take takes a token. If there is none it returns how long it takes to get one.
-func (b *bucket) take(now time.Time) (wait time.Duration) {
-	if b.rate <= 0 {
-		return 0
-	}
-	b.tokens = min(b.burst, b.tokens+now.Sub(b.last).Seconds()*b.rate)
-	b.last = now
-	if b.tokens >= 1 {
-		b.tokens--
-		return 0
-	}
-	return time.Duration((1 - b.tokens) / b.rate * float64(time.Second))
-}

@@ -2,12 +2,86 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"slices"
 	"strconv"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"byor/pkg/resp"
 )
 
-// In byor.resp.v1, too, a peer that asks may be answered at length, and one that is told things unasked may not
-// fall behind its queue. Which is which stands at the beginning of each value of the stream. So the gateway
-// follows the stream from value to value, without keeping any.
+// Station 8, byor.resp.v1: the session's bytes are passed on as they are. But a peer that asks may be answered
+// at length, and one that is told things unasked may not fall behind its queue. Which is which stands at the
+// beginning of each value of the stream. So the gateway follows the stream from value to value, without
+// keeping any.
+
+// listen passes on what the session says. Until the login it looks at the
+// replies: only a successful one stops the clock.
+func (t *respTalk) listen() error {
+	if !t.s.authed.Load() {
+		if err := t.listenForLogin(); err != nil {
+			return t.end(err)
+		}
+	}
+	buf := make([]byte, 4<<10)
+	for {
+		n, err := t.s.session.Read(buf)
+		if n > 0 {
+			t.pass(buf[:n])
+		}
+		if err != nil {
+			return t.end(err)
+		}
+	}
+}
+
+func (t *respTalk) listenForLogin() error {
+	var seen bytes.Buffer
+	r := resp.NewReader(io.TeeReader(t.s.session, &seen))
+	for {
+		v, err := r.ReadValue()
+		t.pass(seen.Bytes())
+		seen.Reset()
+		if err != nil {
+			return err
+		}
+		t.mu.Lock()
+		login := len(t.login) > 0 && t.login[0]
+		if len(t.login) > 0 {
+			t.login = t.login[1:]
+		}
+		t.mu.Unlock()
+		if login && !v.IsError() && string(v.Str) != "QUEUED" {
+			t.s.loggedIn()
+			return nil // what the reader has read ahead was passed on too
+		}
+	}
+}
+
+// pass queues bytes of the session: answers, for which the peer may take its time, and messages, for which not.
+func (t *respTalk) pass(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	t.mu.Lock()
+	t.heard = time.Now()
+	t.mu.Unlock()
+	for b = slices.Concat(t.held, b); len(b) > 0; {
+		n, push := t.cut.next(b)
+		if n == 0 {
+			break
+		}
+		if push && t.subscribed.Load() {
+			t.s.send(b[:n])
+		} else {
+			t.s.reply(b[:n])
+		}
+		b = b[n:]
+	}
+	t.held = b
+}
 
 // respCutter cuts a stream of replies and messages into pieces that are of one kind.
 type respCutter struct {
@@ -104,4 +178,25 @@ func (c *respCutter) header(line []byte) {
 	default:
 		c.lost = true
 	}
+}
+
+func (t *respTalk) end(err error) error {
+	t.mu.Lock()
+	quit := t.quit
+	t.mu.Unlock()
+	if quit {
+		t.s.close(websocket.CloseNormalClosure, "", true)
+	}
+	return err
+}
+
+// respIdle is how long a session must be silent to count as having answered.
+const respIdle = 50 * time.Millisecond
+
+// idle reports whether the session has been silent for a moment after the last
+// command: the stream does not tell when the last reply has come.
+func (t *respTalk) idle() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Since(t.heard) > respIdle
 }

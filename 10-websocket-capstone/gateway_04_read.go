@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// Station 4: what the peer says, message by message, until it hangs up, falls silent or breaks a rule.
+
+// read passes on what the peer says until it hangs up or breaks a rule.
+func (s *socket) read() {
+	defer s.teardown()
+	// region: what the peer says
+	for {
+		_ = s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
+		kind, data, err := s.readMessage()
+		if err != nil {
+			if errors.Is(err, websocket.ErrReadLimit) { // the peer has been sent 1009
+				s.g.metrics.countClose(websocket.CloseMessageTooBig)
+				s.linger()
+			}
+			return
+		}
+		s.g.metrics.received.Add(1)
+		s.g.metrics.receivedBytes.Add(int64(len(data)))
+		if s.draining.Load() {
+			continue // only the peer's close is of interest now
+		}
+		if s.proto == protoRESP {
+			err = s.resp.message(kind, data)
+		} else {
+			err = s.json.message(kind, data)
+		}
+		var refusal *closeError
+		if errors.As(err, &refusal) {
+			s.close(refusal.code, refusal.reason, true)
+			s.draining.Store(true)
+		} else if err != nil { // the session does not hear us: say so, and wait for the peer's close
+			s.sessionEnded(err)
+			s.draining.Store(true)
+		}
+	}
+	// endregion
+}
+
+// readMessage reads a whole message. From its first byte on, it has ReadTimeout.
+func (s *socket) readMessage() (kind int, data []byte, err error) {
+	kind, r, err := s.ws.NextReader()
+	if err != nil {
+		return 0, nil, err
+	}
+	s.inMessage.Store(true)
+	_ = s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
+	data, err = io.ReadAll(io.LimitReader(r, int64(s.g.opts.MaxMessage)+1)) // gorilla's limit is on what comes in, compressed
+	s.inMessage.Store(false)
+	if err == nil && len(data) > s.g.opts.MaxMessage {
+		_ = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseMessageTooBig, ""), s.deadline())
+		err = websocket.ErrReadLimit
+	}
+	return kind, data, err
+}
+
+// closeError is a rule that the peer has broken.
+type closeError struct {
+	code   int
+	reason string
+}
+
+func (e *closeError) Error() string { return e.reason }
+
+// linger reads and forgets what the peer is still sending. Closing a connection
+// with unread bytes resets it, and the peer might never see the close frame.
+func (s *socket) linger() {
+	conn := s.ws.NetConn()
+	if u, ok := conn.(*unsentConn); ok {
+		conn = u.Conn
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite()
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(min(time.Second, s.g.opts.CloseTimeout)))
+	_, _ = io.Copy(io.Discard, io.LimitReader(conn, 16<<20))
+}
+
+// pong answers to our own last ping prolong the life of an idle connection.
+// Others do not, or a peer could hold one for ever by sending pongs; and
+// none does in the middle of a message, or a peer could hold the memory of a
+// message for ever by sending its fragments slowly.
+func (s *socket) pong(data string) error {
+	// region: our own ping only
+	if n := s.lastPing.Load(); n > 0 && data == strconv.FormatInt(n, 10) && !s.inMessage.Load() {
+		return s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
+	}
+	return nil
+	// endregion
+}
+
+// answerPing gives a pong as long as anything else; gorilla would give it a second. What becomes of
+// it the writer sees.
+func (s *socket) answerPing(data string) error {
+	if s.unsent.err() == nil {
+		_ = s.ws.WriteControl(websocket.PongMessage, []byte(data), s.deadline())
+	}
+	return nil
+}

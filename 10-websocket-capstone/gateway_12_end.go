@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"byor/pkg/server"
+)
+
+// Station 12, the end: of a socket, for one of many reasons, and of all of them, when the server ends.
+
+// Close codes of our own (4000 to 4999 are free to use); the others are RFC 6455's.
+const (
+	closeHelloTimeout = 4001
+	closeSlow         = 4008
+	closeRate         = 4029
+)
+
+// close begins the end: the peer gets what is queued (if flush), then a
+// close frame, and some time to answer it. Only the first call counts.
+func (s *socket) close(code int, reason string, flush bool) {
+	if s.out.closeWith(code, reason, flush) {
+		s.g.metrics.countClose(code)
+	}
+}
+
+// sessionEnded tells the peer that its session is over: with the server, or by itself.
+func (s *socket) sessionEnded(err error) {
+	if s.g.opts.Stopping != nil && s.g.opts.Stopping() { // somebody said SHUTDOWN
+		s.goodbye()
+		return
+	}
+	s.g.opts.Logf("gateway: the session of %s has ended: %v", s.ws.RemoteAddr(), err)
+	code, reason := s.whyEnded()
+	s.close(code, reason, true)
+}
+
+// whyEnded is how the close frame says why the engine has ended the session.
+func (s *socket) whyEnded() (code int, reason string) {
+	session, ok := s.session.(*sessionConn)
+	if !ok {
+		return websocket.CloseInternalServerErr, "the session has ended"
+	}
+	switch why, _ := session.ended.Load().(server.EndReason); why {
+	case server.EndKilled:
+		return websocket.ClosePolicyViolation, "the session was killed"
+	case server.EndSlow:
+		return closeSlow, "too slow: the engine's output buffer is full"
+	case server.EndIdle:
+		return websocket.CloseNormalClosure, "idle for too long"
+	}
+	return websocket.CloseInternalServerErr, "the session has ended"
+}
+
+// teardown ends everything at once. It may be called more than once and by anyone.
+func (s *socket) teardown() {
+	s.once.Do(func() {
+		close(s.done)
+		if s.helloTimer != nil {
+			s.helloTimer.Stop()
+		}
+		_ = s.ws.Close()
+		_ = s.session.Close()
+		s.out.shut()
+		if s.json != nil {
+			s.json.end()
+		}
+		s.g.forget(s)
+		s.g.metrics.closed.Add(1)
+	})
+}
+
+// drainSpread is over how long the closes of a drain are spread, so that the
+// clients do not all come back in the same moment.
+const drainSpread = 500 * time.Millisecond
+
+// Drain ends the gateway in an orderly way: nothing new is let in, commands in
+// flight are answered, every client is told "goodbye" and closed with 1001, and
+// Drain waits for them to hang up. http.Server.Shutdown would not do any of
+// that: it does not touch connections that became WebSockets. Call it
+// before the engine stops. When ctx ends, what is still open is cut.
+func (g *gateway) Drain(ctx context.Context) error {
+	// region: let nothing in, say goodbye, wait, cut
+	g.mu.Lock()
+	first := !g.draining.Swap(true)
+	server := g.server
+	g.mu.Unlock()
+	if first {
+		for _, s := range g.open() {
+			go s.drain(ctx, time.Duration(rand.Int64N(int64(drainSpread))))
+		}
+	}
+	ended := waitUntil(ctx, func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return len(g.sockets)+g.upgrading == 0
+	})
+	for _, s := range g.open() {
+		s.teardown()
+	}
+	g.presence.close()
+	g.engine.close()
+	if server != nil {
+		if err := server.Shutdown(ctx); err != nil {
+			_ = server.Close()
+			return fmt.Errorf("draining the gateway: %w", err)
+		}
+	}
+	if !ended {
+		return fmt.Errorf("draining the gateway: %w", ctx.Err())
+	}
+	return nil
+	// endregion
+}
+
+// drain lets the commands in flight finish and then says goodbye.
+func (s *socket) drain(ctx context.Context, delay time.Duration) {
+	s.draining.Store(true)
+	idle := func() bool {
+		select {
+		case <-s.done:
+			return true
+		default:
+		}
+		if s.json != nil {
+			return s.json.idle()
+		}
+		return s.resp.idle()
+	}
+	waitUntil(ctx, idle)
+	select {
+	case <-ctx.Done():
+	case <-s.done:
+	case <-time.After(delay):
+	}
+	s.goodbye()
+}
+
+// goodbye is the last word of a server that ends.
+func (s *socket) goodbye() {
+	s.draining.Store(true)
+	if s.json != nil {
+		s.send([]byte(`{"push":"goodbye","code":1001,"reason":"shutdown","reconnectMs":[500,5000]}`))
+	}
+	s.close(websocket.CloseGoingAway, "shutdown", true)
+}
+
+// waitUntil polls cond until it is true or ctx ends.
+func waitUntil(ctx context.Context, cond func() bool) bool {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
+}
+
+// reopen takes a Drain back, for a server that could not end. Call it when Drain
+// has returned.
+func (g *gateway) reopen() error {
+	g.mu.Lock()
+	served := g.server != nil
+	g.mu.Unlock()
+	g.draining.Store(false)
+	g.presence.reopen()
+	if !served {
+		return nil
+	}
+	l, err := g.Listen()
+	if err == nil {
+		go g.serveAndLog(l)
+	}
+	return err
+}
