@@ -1,23 +1,17 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"math"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
-
-	"byor/pkg/resp"
 )
+
+// byor.json.v1: operations and their answers.
 
 func TestJSONCommands(t *testing.T) {
 	g := startGateway(t, nil)
@@ -58,6 +52,54 @@ func TestJSONTransactions(t *testing.T) {
 	p.expect(`{"id":9,"op":"cmd","args":["EXISTS","never"]}`, `{"id":9,"result":0}`)
 }
 
+// What MULTI would turn into QUEUED is understood or refused: nothing is believed done that was not.
+func TestOperationsInsideMulti(t *testing.T) {
+	g := startGateway(t, nil)
+	p := g.dial(protoJSON)
+	multi := func(id int, ops ...string) {
+		p.expect(fmt.Sprintf(`{"id":%d,"op":"cmd","args":["MULTI"]}`, id), fmt.Sprintf(`{"id":%d,"result":"OK"}`, id))
+		for i := 0; i < len(ops); i += 2 {
+			p.expect(ops[i], ops[i+1])
+		}
+	}
+	refused := func(id int, op string) string {
+		return fmt.Sprintf(`{"id":%d,"error":{"code":"NOPERM","message":"%s is for outside of MULTI","retry":false}}`, id, op)
+	}
+	const aborted = `{"id":9,"error":{"code":"EXECABORT","message":"Transaction discarded because of previous errors.","retry":false}}`
+	for _, op := range []string{"sub", "unsub"} {
+		multi(1, `{"id":2,"op":"`+op+`","channels":["c"]}`, refused(2, op))
+		p.expect(`{"id":9,"op":"cmd","args":["EXEC"]}`, aborted)
+	}
+	multi(1, `{"id":2,"op":"hello","auth":{"user":"somebody","pass":"wrong"}}`, refused(2, "hello"))
+	p.expect(`{"id":9,"op":"cmd","args":["EXEC"]}`, aborted)
+	multi(1, `{"id":2,"op":"ping"}`, `{"id":2,"result":"QUEUED"}`, `{"id":3,"op":"pub","channel":"c","data":"x"}`, `{"id":3,"result":"QUEUED"}`)
+	p.expect(`{"id":9,"op":"cmd","args":["EXEC"]}`, `{"id":9,"result":["PONG",0]}`)
+	p.say(`{"id":1,"op":"sub","channels":["c"],"presence":true}`)
+	require.Contains(t, p.hear(), `"members":["guest-`)
+	for msg := p.hear(); ; msg = p.hear() { // who it is has not changed
+		require.NotContains(t, msg, "somebody")
+		if strings.Contains(msg, `"presence"`) {
+			break
+		}
+	}
+}
+
+// A transaction that the gateway does not know of has no room for its operations either: here EXEC was refused.
+func TestUnknownTransaction(t *testing.T) {
+	withOwnEngine(t)
+	g := startGateway(t, nil, "--rename-command", "EXEC", "execute")
+	p := g.dial(protoJSON)
+	p.expect(`{"id":1,"op":"cmd","args":["MULTI"]}`, `{"id":1,"result":"OK"}`)
+	p.say(`{"id":2,"op":"cmd","args":["EXEC"]}`)
+	require.Contains(t, p.hear(), "unknown command")
+	for _, op := range []string{`"hello","auth":{"user":"somebody","pass":"wrong"}`, `"sub","channels":["a"],"patterns":["b"]`, `"unsub","channels":["a"]`, `"unsub"`} {
+		p.say(`{"id":3,"op":` + op + `}`)
+		require.Contains(t, p.hear(), `is for outside of MULTI`, op)
+	}
+	p.expect(`{"id":4,"op":"cmd","args":["DISCARD"]}`, `{"id":4,"result":"OK"}`)
+	p.expect(`{"id":5,"op":"sub","channels":["a"]}`, `{"id":5,"result":{"subscribed":["a"]}}`)
+}
+
 // What is wrong is answered, and the connection lives.
 func TestJSONMistakesAreAnswered(t *testing.T) {
 	p := startGateway(t, nil).dial(protoJSON)
@@ -96,102 +138,20 @@ func TestJSONLines(t *testing.T) {
 	}
 }
 
-func TestJSONPubSub(t *testing.T) {
-	g := startGateway(t, nil)
-	p, q := g.dial(protoJSON), g.dial(protoJSON)
-	p.expect(`{"id":1,"op":"sub","channels":["room:1","room:1"],"patterns":["log.*"]}`, `{"id":1,"result":{"subscribed":["room:1","log.*"]}}`)
-	q.expect(`{"id":1,"op":"pub","channel":"room:1","data":"hi"}`, `{"id":1,"result":1}`)
-	p.expect("", `{"push":"message","channel":"room:1","data":"hi"}`)
-	// A push names its channel, and the pattern that matched.
-	q.expect(`{"id":2,"op":"pub","channel":"log.a","data":{"b64":"/wA="}}`, `{"id":2,"result":1}`)
-	p.expect("", `{"push":"pmessage","pattern":"log.*","channel":"log.a","data":{"b64":"/wA="}}`)
-	// From outside too, and commands stay legal while subscribed.
-	require.Equal(t, int64(1), g.engineDo("PUBLISH", "room:1", "from redis-cli").Int)
-	p.expect("", `{"push":"message","channel":"room:1","data":"from redis-cli"}`)
-	p.expect(`{"id":2,"op":"cmd","args":["SET","k","v"]}`, `{"id":2,"result":"OK"}`)
-
-	p.expect(`{"id":3,"op":"unsub","channels":["room:1"]}`, `{"id":3,"result":{"unsubscribed":["room:1"]}}`)
-	q.expect(`{"id":3,"op":"pub","channel":"room:1","data":"x"}`, `{"id":3,"result":0}`)
-	p.expect(`{"id":4,"op":"unsub"}`, `{"id":4,"result":{"unsubscribed":["log.*"]}}`)
-	p.expect(`{"id":5,"op":"unsub"}`, `{"id":5,"result":{"unsubscribed":[]}}`)
-	require.Equal(t, int64(0), g.engineDo("PUBSUB", "NUMPAT").Int)
-}
-
-// The browser's publish reaches a Redis client.
-func TestJSONPublishReachesRedisClients(t *testing.T) {
-	g := startGateway(t, nil)
-	conn, err := g.opts.Dial(nil)
-	require.NoError(t, err)
-	defer func() { _ = conn.Close() }()
-	_, err = conn.Write([]byte(command("SUBSCRIBE", "c")))
-	require.NoError(t, err)
-	r := resp.NewReader(conn)
-	_, err = r.ReadValue()
-	require.NoError(t, err)
-	g.dial(protoJSON).expect(`{"id":1,"op":"pub","channel":"c","data":"from the page"}`, `{"id":1,"result":1}`)
-	v, err := r.ReadValue()
-	require.NoError(t, err)
-	require.Equal(t, "from the page", string(v.Elems[2].Str))
-}
-
-// The answer to sub comes before the first message, even when messages fall
-// between the confirmations of its two commands.
-func TestJSONSubscriptionIsAnsweredFirst(t *testing.T) {
-	g := startGateway(t, nil)
-	stop := make(chan struct{})
-	published := make(chan struct{})
+// A browser that fires off more operations than may be on their way has to
+// wait, and all are answered.
+func TestManyOperationsAtOnce(t *testing.T) {
+	p := startGateway(t, nil).dial(protoJSON)
+	line := `{"op":"ping"}` + "\n"
+	const each, messages = 4000, 3
 	go func() {
-		defer close(published)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				_, _ = g.engine.do("PUBLISH", "c", "x")
-			}
+		for range messages {
+			_ = p.WriteMessage(websocket.TextMessage, []byte(strings.Repeat(line, each)))
 		}
 	}()
-	for range 30 {
-		p := g.dial(protoJSON)
-		p.say(`{"id":1,"op":"sub","channels":["c"],"patterns":["d*"]}`)
-		require.JSONEq(t, `{"id":1,"result":{"subscribed":["c","d*"]}}`, p.hear())
-		require.JSONEq(t, `{"push":"message","channel":"c","data":"x"}`, p.hear())
-		_ = p.Close()
+	for range each * messages {
+		require.JSONEq(t, `{"id":null,"result":"PONG"}`, p.hear())
 	}
-	close(stop)
-	<-published
-}
-
-// The same with an engine that says things in the worst order.
-func TestJSONSubscriptionHoldsMessagesBack(t *testing.T) {
-	worst := dialInMemory(func(c net.Conn) {
-		r := resp.NewCommandReader(c)
-		for range 3 { // HELLO, SUBSCRIBE, PSUBSCRIBE
-			args, err := r.ReadCommand()
-			if err != nil {
-				return
-			}
-			_, _ = io.WriteString(c, map[string]string{
-				"HELLO":      "%1\r\n+id\r\n:7\r\n",
-				"SUBSCRIBE":  ">3\r\n+subscribe\r\n+c\r\n:1\r\n>3\r\n+message\r\n+c\r\n+early\r\n",
-				"PSUBSCRIBE": ">3\r\n+psubscribe\r\n+d*\r\n:2\r\n>3\r\n+message\r\n+c\r\n+late\r\n",
-			}[string(args[0])])
-		}
-		_, _ = r.ReadCommand()
-	})
-	g := startGateway(t, func(o *gatewayOptions) { o.Dial = worst })
-	g.dial(protoJSON).expect(`{"id":1,"op":"sub","channels":["c"],"patterns":["d*"]}`,
-		`{"id":1,"result":{"subscribed":["c","d*"]}}`,
-		`{"push":"message","channel":"c","data":"early"}`, `{"push":"message","channel":"c","data":"late"}`)
-}
-
-func TestJSONSubscriptionLimit(t *testing.T) {
-	p := startGateway(t, func(o *gatewayOptions) { o.MaxSubscriptions = 2 }).dial(protoJSON)
-	p.expect(`{"id":1,"op":"sub","channels":["a"],"patterns":["b"]}`, `{"id":1,"result":{"subscribed":["a","b"]}}`)
-	p.expect(`{"id":2,"op":"sub","channels":["c"]}`, `{"id":2,"error":{"code":"LIMIT","message":"too many subscriptions","retry":false}}`)
-	p.expect(`{"id":3,"op":"sub","channels":["a"]}`, `{"id":3,"result":{"subscribed":["a"]}}`)
-	p.expect(`{"id":4,"op":"unsub","channels":["a"]}`, `{"id":4,"result":{"unsubscribed":["a"]}}`)
-	p.expect(`{"id":5,"op":"sub","channels":["c"]}`, `{"id":5,"result":{"subscribed":["c"]}}`)
 }
 
 func TestJSONHello(t *testing.T) {
@@ -262,201 +222,6 @@ func TestHelloTimeout(t *testing.T) {
 	okRESP.hearRaw("+PONG\r\n")
 }
 
-func TestPresence(t *testing.T) {
-	g := startGateway(t, nil)
-	enter := func(name string) *peer {
-		p := g.dial(protoJSON)
-		p.say(`{"id":0,"op":"hello","name":"` + name + `"}`)
-		p.hear()
-		return p
-	}
-	watcher := g.dial(protoJSON)
-	watcher.expect(`{"id":1,"op":"sub","patterns":["__presence__:*"]}`, `{"id":1,"result":{"subscribed":["__presence__:*"]}}`)
-
-	ann := enter("ann")
-	ann.expect(`{"id":1,"op":"sub","channels":["room"],"presence":true}`,
-		`{"id":1,"result":{"subscribed":["room"],"presence":{"room":{"users":1,"members":["ann"]}}}}`,
-		`{"push":"presence","channel":"room","users":1,"join":["ann"],"leave":[]}`)
-	bob := enter("bob")
-	bob.expect(`{"id":1,"op":"sub","channels":["room"],"presence":true}`,
-		`{"id":1,"result":{"subscribed":["room"],"presence":{"room":{"users":2,"members":["ann","bob"]}}}}`)
-	ann.expect("", `{"push":"presence","channel":"room","users":2,"join":["bob"],"leave":[]}`)
-	// A second tab is no second user, and closing it is no leaving.
-	bob2 := enter("bob")
-	bob2.expect(`{"id":1,"op":"sub","channels":["room"],"presence":true}`,
-		`{"id":1,"result":{"subscribed":["room"],"presence":{"room":{"users":2,"members":["ann","bob"]}}}}`)
-	_ = bob2.Close()
-	g.eventually(func() bool { return len(g.open()) == 3 }, "the tab is gone")
-	bob.expect(`{"id":2,"op":"unsub","channels":["room"]}`,
-		`{"push":"presence","channel":"room","users":2,"join":["bob"],"leave":[]}`, `{"id":2,"result":{"unsubscribed":["room"]}}`)
-	ann.expect("", `{"push":"presence","channel":"room","users":1,"join":[],"leave":["bob"]}`)
-	ann.expect(`{"id":3,"op":"presence","channels":["room","empty"]}`,
-		`{"id":3,"result":{"room":{"users":1,"members":["ann"]},"empty":{"users":0,"members":[]}}}`)
-	// Any Redis client can watch it too.
-	watcher.say(`{"id":2,"op":"ping"}`)
-	require.Contains(t, watcher.hear(), `"push":"pmessage","pattern":"__presence__:*","channel":"__presence__:room"`)
-	_ = ann.Close()
-	g.eventually(func() bool {
-		g.presence.mu.Lock()
-		defer g.presence.mu.Unlock()
-		return len(g.presence.rooms) == 0
-	}, "an empty room is forgotten")
-}
-
-func TestPresenceOfManyIsANumber(t *testing.T) {
-	p := newPresence(time.Hour, func(string, []byte) {})
-	defer p.close()
-	for i := range presenceMembers {
-		p.join("c", fmt.Sprint(i), &socket{done: make(chan struct{})})
-	}
-	require.Contains(t, string(p.appendSnapshots(nil, []string{"c"})), `"members"`)
-	p.join("c", "one more", &socket{done: make(chan struct{})})
-	require.JSONEq(t, `{"c":{"users":101}}`, string(p.appendSnapshots(nil, []string{"c"})))
-	gone := make(chan struct{})
-	close(gone)
-	p.join("c", "ghost", &socket{done: gone})
-	require.JSONEq(t, `{"c":{"users":101}}`, string(p.appendSnapshots(nil, []string{"c"})), "who has left cannot join")
-}
-
-func TestPresenceCannotBeForged(t *testing.T) {
-	g := startGateway(t, nil)
-	p := g.dial(protoJSON)
-	p.expect(`{"id":1,"op":"pub","channel":"__presence__:room","data":"x"}`, denied(1, "presence is announced by the server only"))
-	p.expect(`{"id":2,"op":"cmd","args":["PUBLISH","__presence__:room","x"]}`, denied(2, "presence is announced by the server only"))
-	q := g.dial(protoRESP)
-	q.raw(command("publish", "__presence__:room", "x"))
-	q.hearRaw(refusedRaw("PUBLISH", "presence is announced by the server only"))
-	if !own {
-		return
-	}
-	// Nor by any other client of the engine, in whatever way; what the gateway announces arrives.
-	conn, err := g.opts.Dial(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1})
-	require.NoError(t, err)
-	defer conn.Close()
-	r := resp.NewReader(conn)
-	const forbidden = "NOPERM channels that begin with '__presence__:' are the server's own"
-	for _, name := range []string{"PUBLISH", "SPUBLISH"} {
-		for _, in := range []struct{ line, want string }{{name, forbidden}, {"MULTI", "OK"}, {name, "QUEUED"}} {
-			args := []string{in.line}
-			if in.line == name {
-				args = append(args, "__presence__:room", "x")
-			}
-			_, err = conn.Write(resp.AppendCommandStrings(nil, args...))
-			require.NoError(t, err)
-			v, err := r.ReadValue()
-			require.NoError(t, err)
-			require.Equal(t, in.want, string(v.Str))
-		}
-		_, err = conn.Write(resp.AppendCommandStrings(nil, "EXEC"))
-		require.NoError(t, err)
-		v, err := r.ReadValue()
-		require.NoError(t, err)
-		require.Equal(t, forbidden, string(v.Elems[0].Str))
-	}
-	p.expect(`{"id":3,"op":"sub","channels":["__presence__:room"]}`, `{"id":3,"result":{"subscribed":["__presence__:room"]}}`)
-	g.presence.publish("room", []byte("genuine"))
-	require.Contains(t, p.hear(), "genuine")
-}
-
-func TestValuesAsJSON(t *testing.T) {
-	for in, want := range map[string]string{
-		"+OK\r\n": `"OK"`, "$3\r\na\"\x01\r\n": `"a\"\u0001"`, "$2\r\n\xff\x00\r\n": `{"b64":"/wA="}`, "$-1\r\n": `null`, "*-1\r\n": `null`,
-		"_\r\n": `null`, ":9007199254740991\r\n": `9007199254740991`, ":9007199254740992\r\n": `{"int":"9007199254740992"}`,
-		":-9007199254740992\r\n": `{"int":"-9007199254740992"}`, "#t\r\n": `true`, "#f\r\n": `false`, ",1.5\r\n": `1.5`, ",inf\r\n": `{"double":"inf"}`,
-		",-inf\r\n": `{"double":"-inf"}`, ",nan\r\n": `{"double":"nan"}`, "(12345678901234567890\r\n": `{"int":"12345678901234567890"}`,
-		"=7\r\ntxt:abc\r\n": `"abc"`, "*2\r\n:1\r\n*0\r\n": `[1,[]]`, "~2\r\n:1\r\n:2\r\n": `{"set":[1,2]}`,
-		"%2\r\n:1\r\n+a\r\n*1\r\n:2\r\n_\r\n": `{"map":[[1,"a"],[[2],null]]}`,
-		"*1\r\n-WRONGTYPE no\r\n":             `[{"err":{"code":"WRONGTYPE","message":"no","retry":false}}]`,
-		"*1\r\n!11\r\nLOADING now\r\n":        `[{"err":{"code":"LOADING","message":"now","retry":true}}]`,
-		"-no code\r\n":                        `{"err":{"code":"ERR","message":"no code","retry":false}}`,
-		"$6\r\n\xe2\x82\xac\t\r\n\r\n":        `"€\t\r\n"`,
-	} {
-		v, err := resp.NewReader(strings.NewReader(in)).ReadValue()
-		require.NoError(t, err, "%q", in)
-		got := appendValue(nil, v)
-		require.True(t, json.Valid(got), "%q: %s", in, got)
-		require.Equal(t, want, string(got), "%q", in)
-	}
-}
-
-// Bytes that go in as an argument come back as they were.
-func FuzzArgument(f *testing.F) {
-	f.Add([]byte("plain"))
-	f.Add([]byte("\xff\x00\"\\\n\u2028"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		raw := appendText(nil, text)
-		require.True(t, json.Valid(raw))
-		back, err := argument(raw)
-		require.NoError(t, err)
-		require.True(t, bytes.Equal(text, back))
-		_, _ = argument(json.RawMessage(text)) // must not panic
-	})
-}
-
-func TestPushCache(t *testing.T) {
-	var c pushCache
-	push := func(parts ...string) []resp.Value {
-		var vs []resp.Value
-		for _, p := range parts {
-			vs = append(vs, resp.Value{Kind: resp.BulkString, Str: []byte(p)})
-		}
-		return vs
-	}
-	a := c.encode(push("message", "c", "x"))
-	require.JSONEq(t, `{"push":"message","channel":"c","data":"x"}`, string(a))
-	b := c.encode(push("message", "c", "x"))
-	require.Same(t, &a[0], &b[0], "encoded once")
-	require.JSONEq(t, `{"push":"pmessage","pattern":"p","channel":"c","data":"x"}`, string(c.encode(push("pmessage", "p", "c", "x"))))
-	require.JSONEq(t, `{"push":"message","channel":"c","data":"y"}`, string(c.encode(push("message", "c", "y"))))
-}
-
-// The last message, byte for byte, is known without being parsed; anything else is left in the stream.
-func TestPushCacheNext(t *testing.T) {
-	var c pushCache
-	a, b := ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi\r\n", ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nho\r\n"
-	in := bufio.NewReader(strings.NewReader(a + a + b + "+OK\r\n" + a[:9]))
-	r := resp.NewReaderSize(in, in.Size())
-	require.Nil(t, c.next(in), "nothing is known yet")
-	v, err := r.ReadValue()
-	require.NoError(t, err)
-	known := c.encode(v.Elems)
-	require.Equal(t, string(known), string(c.next(in)))
-	require.Nil(t, c.next(in), "another message")
-	v, err = r.ReadValue()
-	require.NoError(t, err)
-	require.Equal(t, "ho", string(v.Elems[2].Str))
-	require.Nil(t, c.next(in), "a reply")
-	v, err = r.ReadValue()
-	require.NoError(t, err)
-	require.Equal(t, "OK", string(v.Str))
-	require.Nil(t, c.next(in), "half a message")
-	_, err = r.ReadValue()
-	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
-	require.Nil(t, c.next(in), "the end")
-}
-
-func TestBucket(t *testing.T) {
-	now := time.Unix(0, 0)
-	b := newBucket(10, 3, now)
-	for range 3 {
-		require.Zero(t, b.take(now))
-	}
-	require.Equal(t, 100*time.Millisecond, b.take(now).Round(time.Microsecond))
-	now = now.Add(100 * time.Millisecond)
-	require.Zero(t, b.take(now))
-	require.NotZero(t, b.take(now))
-	now = now.Add(time.Hour)
-	for range 3 {
-		require.Zero(t, b.take(now))
-	}
-	require.NotZero(t, b.take(now), "it never holds more than the burst")
-	unlimited := newBucket(0, 0, now)
-	for range 100 {
-		require.Zero(t, unlimited.take(now))
-	}
-	require.False(t, math.Signbit(b.tokens))
-}
-
 // The same again with our own engine instead of the real one: what the page
 // sees must not depend on which it is.
 func TestWithOurOwnEngine(t *testing.T) {
@@ -484,24 +249,4 @@ func TestBrowsersAreClientsLikeAnyOther(t *testing.T) {
 	require.Contains(t, string(g.engineDo("CLIENT", "LIST").Str), "addr="+p.NetConn().LocalAddr().String()+" ")
 	require.Equal(t, int64(1), g.engineDo("CLIENT", "KILL", "ADDR", p.NetConn().LocalAddr().String()).Int)
 	p.expectClose(websocket.ClosePolicyViolation)
-}
-
-// Who is being let in while Drain begins is sent away like the others, and not cut off at its end.
-func TestDrainFindsWhoIsBeingLetIn(t *testing.T) {
-	var g *testGateway
-	drained := make(chan error, 1)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	g = startGateway(t, func(o *gatewayOptions) {
-		dial := o.Dial
-		o.Dial = func(remote net.Addr) (net.Conn, error) { // a place is taken, and there is no socket yet
-			go func() { drained <- g.Drain(ctx) }()
-			g.eventually(g.draining.Load, "draining")
-			return dial(remote)
-		}
-	})
-	p := g.dial(protoJSON)
-	p.expect("", `{"push":"goodbye","code":1001,"reason":"shutdown","reconnectMs":[500,5000]}`)
-	p.expectClose(websocket.CloseGoingAway)
-	require.NoError(t, <-drained)
 }

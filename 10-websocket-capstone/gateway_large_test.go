@@ -1,11 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"compress/flate"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +11,8 @@ import (
 
 	"byor/pkg/resp"
 )
+
+// Answers of any size, to a peer that takes its time.
 
 // The queue is there for those who do not read. Who reads as fast as it can gets what it asked for, however
 // large, and messages besides.
@@ -119,76 +117,31 @@ func TestAsksAndNeverReads(t *testing.T) {
 	}
 }
 
-// What comes out of a compressed message counts, not what goes in.
-func TestCompressedMessagesHaveALimit(t *testing.T) {
-	g := startGateway(t, func(o *gatewayOptions) { o.Compression, o.MaxMessage = true, 64<<10 })
-	d := websocket.Dialer{EnableCompression: true}
-	c, res, err := d.Dial(g.url(), nil)
-	require.NoError(t, err)
-	defer c.Close()
-	require.Contains(t, res.Header.Get("Sec-WebSocket-Extensions"), "permessage-deflate")
-	c.EnableWriteCompression(true)
-	require.NoError(t, c.WriteMessage(websocket.TextMessage, []byte(`{"id":1,"op":"ping"}`+strings.Repeat(" ", 60<<10))))
-	_, b, err := c.ReadMessage()
-	require.NoError(t, err)
-	require.Contains(t, string(b), "PONG")
-	var packed bytes.Buffer
-	w, err := flate.NewWriter(&packed, 9)
-	require.NoError(t, err)
-	_, err = io.WriteString(w, `{"id":1,"op":"ping"}`+strings.Repeat(" ", 40<<20))
-	require.NoError(t, err)
-	require.NoError(t, w.Flush())
-	require.Less(t, packed.Len(), 64<<10, "as a frame it is within the limit")
-	frame := append([]byte{0xc1, 0xfe}, binary.BigEndian.AppendUint16(nil, uint16(packed.Len()-4))...) // RSV1, masked by zeros
-	frame = append(append(frame, 0, 0, 0, 0), packed.Bytes()[:packed.Len()-4]...)
-	_, err = c.NetConn().Write(frame)
-	require.NoError(t, err)
-	_, _, err = c.ReadMessage()
-	require.True(t, websocket.IsCloseError(err, websocket.CloseMessageTooBig), "%v", err)
-}
-
-// ws-subscriptions holds in byor.resp.v1, too: over several commands, for each kind, and inside MULTI.
-func TestRawSubscriptionsHaveALimit(t *testing.T) {
-	g := startGateway(t, func(o *gatewayOptions) { o.MaxSubscriptions = 3 })
+// A subscriber in RESP3 that reads gets large replies, and messages between them.
+func TestRawSubscriberWithLargeReplies(t *testing.T) {
+	g := startGateway(t, func(o *gatewayOptions) { o.MaxQueue = 256 << 10 })
+	g.engineDo("SET", "big", strings.Repeat("b", 2<<20))
 	p := g.dial(protoRESP)
-	p.raw(command("SUBSCRIBE", "a", "b") + command("PSUBSCRIBE", "x*") + command("SUBSCRIBE", "a") + command("SSUBSCRIBE", "s"))
-	p.hearRaw("*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n" +
-		"*3\r\n$10\r\npsubscribe\r\n$2\r\nx*\r\n:3\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:3\r\n" + refusedRaw("SSUBSCRIBE", "too many subscriptions"))
-	p.raw(command("UNSUBSCRIBE", "b") + command("SSUBSCRIBE", "s"))
-	p.hearRaw("*3\r\n$11\r\nunsubscribe\r\n$1\r\nb\r\n:2\r\n*3\r\n$10\r\nssubscribe\r\n$1\r\ns\r\n:1\r\n")
-	q := g.dial(protoRESP)
-	q.raw(command("MULTI") + command("SUBSCRIBE", "1", "2", "3", "4") + command("EXEC"))
-	q.hearRaw("+OK\r\n" + refusedRaw("SUBSCRIBE", "subscriptions change outside of MULTI only") + "-EXECABORT Transaction discarded because of previous errors.\r\n")
-}
-
-// What MULTI would turn into QUEUED is understood or refused: nothing is believed done that was not.
-func TestOperationsInsideMulti(t *testing.T) {
-	g := startGateway(t, nil)
-	p := g.dial(protoJSON)
-	multi := func(id int, ops ...string) {
-		p.expect(fmt.Sprintf(`{"id":%d,"op":"cmd","args":["MULTI"]}`, id), fmt.Sprintf(`{"id":%d,"result":"OK"}`, id))
-		for i := 0; i < len(ops); i += 2 {
-			p.expect(ops[i], ops[i+1])
+	r := resp.NewReader(&frames{p: p})
+	p.raw(command("HELLO", "3") + command("SUBSCRIBE", "c"))
+	for range 2 {
+		_, err := r.ReadValue()
+		require.NoError(t, err)
+	}
+	for range 5 {
+		p.raw(command("GET", "big"))
+		g.engineDo("PUBLISH", "c", "m")
+		replies, pushes := 0, 0
+		for replies+pushes < 2 {
+			v, err := r.ReadValue()
+			require.NoError(t, err)
+			if v.Kind == resp.Push {
+				pushes++
+			} else if replies++; len(v.Str) != 2<<20 {
+				require.Fail(t, "no reply", "%.40s", v.Str)
+			}
 		}
+		require.Equal(t, 1, pushes)
 	}
-	refused := func(id int, op string) string {
-		return fmt.Sprintf(`{"id":%d,"error":{"code":"NOPERM","message":"%s is for outside of MULTI","retry":false}}`, id, op)
-	}
-	const aborted = `{"id":9,"error":{"code":"EXECABORT","message":"Transaction discarded because of previous errors.","retry":false}}`
-	for _, op := range []string{"sub", "unsub"} {
-		multi(1, `{"id":2,"op":"`+op+`","channels":["c"]}`, refused(2, op))
-		p.expect(`{"id":9,"op":"cmd","args":["EXEC"]}`, aborted)
-	}
-	multi(1, `{"id":2,"op":"hello","auth":{"user":"somebody","pass":"wrong"}}`, refused(2, "hello"))
-	p.expect(`{"id":9,"op":"cmd","args":["EXEC"]}`, aborted)
-	multi(1, `{"id":2,"op":"ping"}`, `{"id":2,"result":"QUEUED"}`, `{"id":3,"op":"pub","channel":"c","data":"x"}`, `{"id":3,"result":"QUEUED"}`)
-	p.expect(`{"id":9,"op":"cmd","args":["EXEC"]}`, `{"id":9,"result":["PONG",0]}`)
-	p.say(`{"id":1,"op":"sub","channels":["c"],"presence":true}`)
-	require.Contains(t, p.hear(), `"members":["guest-`)
-	for msg := p.hear(); ; msg = p.hear() { // who it is has not changed
-		require.NotContains(t, msg, "somebody")
-		if strings.Contains(msg, `"presence"`) {
-			break
-		}
-	}
+	require.Zero(t, g.metrics.closesOf(closeSlow))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -14,6 +15,125 @@ import (
 
 	"byor/pkg/resp"
 )
+
+// Peers that take nothing, or too little: nobody waits for them, and they are told.
+
+// Replies, pushes, pings, presence and the close all come from different
+// goroutines; the race detector and gorilla's own check watch the writer.
+func TestOneWriter(t *testing.T) {
+	g := startGateway(t, func(o *gatewayOptions) {
+		o.Ping, o.PresenceDelay = time.Millisecond, time.Millisecond
+		o.MaxQueue = 1 << 30 // being slow is not the point here
+	})
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _ = g.engine.do("PUBLISH", "c", strings.Repeat("x", 500))
+			}
+		}
+	})
+	var peers sync.WaitGroup
+	for i := range 4 {
+		peers.Go(func() {
+			p := g.dial(protoJSON)
+			p.say(`{"id":0,"op":"sub","channels":["c"],"presence":true}`)
+			for k := range 100 {
+				p.say(fmt.Sprintf(`{"id":%d,"op":"ping"}`, k+1))
+				for !strings.Contains(p.hear(), `"PONG"`) {
+				}
+			}
+			if i%2 == 0 {
+				_ = p.Close()
+			}
+		})
+	}
+	peers.Wait()
+	close(stop)
+	wg.Wait()
+}
+
+// A slow consumer is cut off with 4008 and nobody waits for it.
+func TestSlowConsumer(t *testing.T) {
+	g := startGateway(t, func(o *gatewayOptions) { o.MaxQueue = 256 << 10 })
+	slow, good := g.dial(protoJSON), g.dial(protoJSON)
+	slow.expect(`{"id":1,"op":"sub","channels":["c"]}`, `{"id":1,"result":{"subscribed":["c"]}}`)
+	good.expect(`{"id":1,"op":"sub","channels":["c"]}`, `{"id":1,"result":{"subscribed":["c"]}}`)
+	payload := strings.Repeat("x", 60<<10)
+	sent := 0
+	for ; g.metrics.closesOf(closeSlow) == 0; sent++ {
+		require.Less(t, sent, 10000, "it is never cut off")
+		require.Positive(t, g.engineDo("PUBLISH", "c", payload).Int)
+		require.Contains(t, good.hear(), payload, "the other one gets everything")
+	}
+	// It wakes up: what it reads is in order and has no holes, and then it is told.
+	for {
+		_, data, err := slow.ReadMessage()
+		if err != nil {
+			require.True(t, websocket.IsCloseError(err, closeSlow), "%v", err)
+			break
+		}
+		for _, line := range strings.Split(string(data), "\n") {
+			require.Contains(t, line, payload)
+		}
+	}
+	g.eventually(func() bool { return g.engineDo("PUBLISH", "c", "x").Int == 1 }, "it is no subscriber any more")
+}
+
+// In byor.resp.v1, too, messages count against the queue, in both versions of the protocol, and replies do not.
+func TestSlowRawSubscriber(t *testing.T) {
+	for _, hello := range []string{"2", "3"} {
+		g := startGateway(t, func(o *gatewayOptions) { o.MaxQueue, o.WriteTimeout = 256<<10, patience })
+		p := g.dial(protoRESP)
+		r := resp.NewReader(&frames{p: p})
+		p.raw(command("HELLO", hello) + command("SUBSCRIBE", "c") + command("PSUBSCRIBE", "d*"))
+		for range 3 {
+			_, err := r.ReadValue()
+			require.NoError(t, err)
+		}
+		payload := strings.Repeat("x", 20<<10)
+		g.eventually(func() bool {
+			g.engineDo("PUBLISH", "c", payload)
+			g.engineDo("PUBLISH", "d", payload)
+			for _, s := range g.open() {
+				require.LessOrEqual(t, s.out.waiting(), 256<<10+64<<10)
+			}
+			return g.metrics.closesOf(closeSlow) == 1
+		}, "it is cut off")
+		g.eventually(func() bool { return g.engineDo("PUBLISH", "c", "x").Int == 0 }, "it is no subscriber any more")
+		code, _ := p.readToTheEnd()
+		require.Equal(t, closeSlow, code)
+	}
+}
+
+// After a write has timed out, the connection is of no more use and must go. If the peer reads on soon after all,
+// it gets whole frames to the last, and then why it was cut off.
+func TestPeerThatDoesNotReadIsDropped(t *testing.T) {
+	g := startGateway(t, func(o *gatewayOptions) {
+		o.WriteTimeout, o.MaxQueue, o.CloseTimeout = 100*time.Millisecond, 64<<20, time.Minute
+	})
+	p := g.dial(protoJSON)
+	p.expect(`{"id":1,"op":"sub","channels":["c"]}`, `{"id":1,"result":{"subscribed":["c"]}}`)
+	payload := strings.Repeat("x", 60<<10)
+	g.eventually(func() bool {
+		for range 20 {
+			g.engineDo("PUBLISH", "c", payload)
+		}
+		return g.metrics.closesOf(closeSlow) == 1 // by the write deadline: the queue is not full
+	}, "it must be dropped")
+	for {
+		_, _, err := p.ReadMessage()
+		if err != nil {
+			require.True(t, websocket.IsCloseError(err, closeSlow), "%v", err)
+			break
+		}
+	}
+	g.eventually(func() bool { return len(g.open()) == 0 }, "it is gone")
+}
 
 // readToTheEnd reads whatever is there, in whole messages, until the close frame, and returns its code.
 func (p *peer) readToTheEnd() (code int, messages []string) {
@@ -38,37 +158,41 @@ func noise(t *testing.T, n int) string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
+// stalled lets a peer in with little room on its way and a short write deadline, and makes it stall by until.
+func stalled(t *testing.T, compression bool, until func(g *testGateway, p *peer)) (g *testGateway, p *peer) {
+	g = startGateway(t, func(o *gatewayOptions) {
+		o.WriteTimeout, o.CloseTimeout, o.MaxQueue, o.Compression = 100*time.Millisecond, time.Minute, 64<<20, compression
+	})
+	d := websocket.Dialer{EnableCompression: compression}
+	c, _, err := d.Dial(g.url(), nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	p = &peer{Conn: c, t: t}
+	g.eventually(func() bool { return len(g.open()) == 1 }, "it is in")
+	require.NoError(t, g.open()[0].unsent.Conn.(*net.TCPConn).SetWriteBuffer(16<<10)) // little is soon full
+	until(g, p)
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
+	return g, p
+}
+
+// flooded subscribes a peer and publishes messages of size until it is cut off.
+func flooded(t *testing.T, size int) func(g *testGateway, p *peer) {
+	return func(g *testGateway, p *peer) {
+		p.expect(`{"id":1,"op":"sub","channels":["c"]}`, `{"id":1,"result":{"subscribed":["c"]}}`)
+		payload := noise(t, size)
+		g.eventually(func() bool {
+			g.engineDo("PUBLISH", "c", payload)
+			return g.metrics.closesOf(closeSlow) == 1
+		}, "it is cut off")
+	}
+}
+
 // A peer that stalls beyond the write deadline hears why it was cut off, whatever was being written: compressed
 // messages, large ones, or pongs.
 func TestStalledPeersAreTold(t *testing.T) {
-	stall := func(t *testing.T, compression bool, until func(g *testGateway, p *peer)) (g *testGateway, p *peer) {
-		g = startGateway(t, func(o *gatewayOptions) {
-			o.WriteTimeout, o.CloseTimeout, o.MaxQueue, o.Compression = 100*time.Millisecond, time.Minute, 64<<20, compression
-		})
-		d := websocket.Dialer{EnableCompression: compression}
-		c, _, err := d.Dial(g.url(), nil)
-		require.NoError(t, err)
-		t.Cleanup(func() { _ = c.Close() })
-		p = &peer{Conn: c, t: t}
-		g.eventually(func() bool { return len(g.open()) == 1 }, "it is in")
-		require.NoError(t, g.open()[0].unsent.Conn.(*net.TCPConn).SetWriteBuffer(16<<10)) // little is soon full
-		until(g, p)
-		require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
-		return g, p
-	}
-	flood := func(size int) func(g *testGateway, p *peer) {
-		return func(g *testGateway, p *peer) {
-			p.expect(`{"id":1,"op":"sub","channels":["c"]}`, `{"id":1,"result":{"subscribed":["c"]}}`)
-			payload := noise(t, size)
-			g.eventually(func() bool {
-				g.engineDo("PUBLISH", "c", payload)
-				return g.metrics.closesOf(closeSlow) == 1
-			}, "it is cut off")
-		}
-	}
 	for name, size := range map[string]int{"small": 3 << 10, "a part": 60 << 10, "several parts": 300 << 10} {
 		for _, compression := range []bool{false, true} {
-			g, p := stall(t, compression, flood(size))
+			g, p := stalled(t, compression, flooded(t, size))
 			code, messages := p.readToTheEnd()
 			require.Equal(t, closeSlow, code, name)
 			for _, m := range messages {
@@ -80,7 +204,7 @@ func TestStalledPeersAreTold(t *testing.T) {
 			require.Equal(t, int64(1), g.metrics.closesOf(closeSlow), "counted once")
 		}
 	}
-	g, p := stall(t, false, func(g *testGateway, p *peer) { // it asks for pongs and does not read them
+	g, p := stalled(t, false, func(g *testGateway, p *peer) { // it asks for pongs and does not read them
 		go func() {
 			text := []byte(strings.Repeat("p", 125))
 			for p.WriteControl(websocket.PingMessage, text, time.Now().Add(patience)) == nil {
@@ -186,116 +310,4 @@ func TestDeadlinesGoOnWithAMessage(t *testing.T) {
 	require.NoError(t, writeFragment(p.NetConn(), 1, `{"id":2`))
 	g.eventually(s.inMessage.Load, "the message has begun")
 	require.Zero(t, renewed(many...))
-}
-
-// In byor.resp.v1, too, messages count against the queue, in both versions of the protocol, and replies do not.
-func TestSlowRawSubscriber(t *testing.T) {
-	for _, hello := range []string{"2", "3"} {
-		g := startGateway(t, func(o *gatewayOptions) { o.MaxQueue, o.WriteTimeout = 256<<10, patience })
-		p := g.dial(protoRESP)
-		r := resp.NewReader(&frames{p: p})
-		p.raw(command("HELLO", hello) + command("SUBSCRIBE", "c") + command("PSUBSCRIBE", "d*"))
-		for range 3 {
-			_, err := r.ReadValue()
-			require.NoError(t, err)
-		}
-		payload := strings.Repeat("x", 20<<10)
-		g.eventually(func() bool {
-			g.engineDo("PUBLISH", "c", payload)
-			g.engineDo("PUBLISH", "d", payload)
-			for _, s := range g.open() {
-				require.LessOrEqual(t, s.out.waiting(), 256<<10+64<<10)
-			}
-			return g.metrics.closesOf(closeSlow) == 1
-		}, "it is cut off")
-		g.eventually(func() bool { return g.engineDo("PUBLISH", "c", "x").Int == 0 }, "it is no subscriber any more")
-		code, _ := p.readToTheEnd()
-		require.Equal(t, closeSlow, code)
-	}
-}
-
-// A subscriber in RESP3 that reads gets large replies, and messages between them.
-func TestRawSubscriberWithLargeReplies(t *testing.T) {
-	g := startGateway(t, func(o *gatewayOptions) { o.MaxQueue = 256 << 10 })
-	g.engineDo("SET", "big", strings.Repeat("b", 2<<20))
-	p := g.dial(protoRESP)
-	r := resp.NewReader(&frames{p: p})
-	p.raw(command("HELLO", "3") + command("SUBSCRIBE", "c"))
-	for range 2 {
-		_, err := r.ReadValue()
-		require.NoError(t, err)
-	}
-	for range 5 {
-		p.raw(command("GET", "big"))
-		g.engineDo("PUBLISH", "c", "m")
-		replies, pushes := 0, 0
-		for replies+pushes < 2 {
-			v, err := r.ReadValue()
-			require.NoError(t, err)
-			if v.Kind == resp.Push {
-				pushes++
-			} else if replies++; len(v.Str) != 2<<20 {
-				require.Fail(t, "no reply", "%.40s", v.Str)
-			}
-		}
-		require.Equal(t, 1, pushes)
-	}
-	require.Zero(t, g.metrics.closesOf(closeSlow))
-}
-
-// The stream is cut at the same places however it arrives, and nothing of it is lost.
-func TestStreamsAreCutByKind(t *testing.T) {
-	const message = "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$4\r\n*3\r\n\r\n"
-	const replies = "+OK\r\n*3\r\n$7\r\nmessagf\r\n$-1\r\n*1\r\n:1\r\n%1\r\n+a\r\n$0\r\n\r\n*-1\r\n|1\r\n+k\r\n+v\r\n*0\r\n,1.5\r\n#t\r\n_\r\n(1\r\n=5\r\ntxt:x\r\n!1\r\nx\r\n~1\r\n:1\r\n-ERR " +
-		"a line that is longer than what of it is looked at\r\n*4\r\n$8\r\npmessagx\r\n:1\r\n:2\r\n:3\r\n"
-	const push = ">2\r\n+invalidate\r\n*1\r\n$3\r\n>>>\r\n"
-	stream := replies + message + push + replies + push + "*4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$1\r\nc\r\n$1\r\nx\r\n" + replies
-	for size := 1; size <= len(stream); size++ {
-		var c respCutter
-		var of [2]strings.Builder
-		var all strings.Builder
-		var held []byte
-		for rest := []byte(stream); len(rest) > 0; {
-			b := append(held, rest[:min(size, len(rest))]...)
-			rest = rest[min(size, len(rest)):]
-			for len(b) > 0 {
-				n, push := c.next(b)
-				if n == 0 {
-					break
-				}
-				i := 0
-				if push {
-					i = 1
-				}
-				of[i].Write(b[:n])
-				all.Write(b[:n])
-				b = b[n:]
-			}
-			held = b
-		}
-		require.Empty(t, held)
-		require.False(t, c.lost)
-		require.Equal(t, stream, all.String())
-		require.Equal(t, replies+replies+replies, of[0].String(), "in pieces of %d", size)
-	}
-	var c respCutter
-	n, push2 := c.next([]byte("\x00\xff\n>1\r\n"))
-	require.Equal(t, 7, n)
-	require.False(t, push2, "what is no stream of values is passed on")
-}
-
-// A transaction that the gateway does not know of has no room for its operations either: here EXEC was refused.
-func TestUnknownTransaction(t *testing.T) {
-	withOwnEngine(t)
-	g := startGateway(t, nil, "--rename-command", "EXEC", "execute")
-	p := g.dial(protoJSON)
-	p.expect(`{"id":1,"op":"cmd","args":["MULTI"]}`, `{"id":1,"result":"OK"}`)
-	p.say(`{"id":2,"op":"cmd","args":["EXEC"]}`)
-	require.Contains(t, p.hear(), "unknown command")
-	for _, op := range []string{`"hello","auth":{"user":"somebody","pass":"wrong"}`, `"sub","channels":["a"],"patterns":["b"]`, `"unsub","channels":["a"]`, `"unsub"`} {
-		p.say(`{"id":3,"op":` + op + `}`)
-		require.Contains(t, p.hear(), `is for outside of MULTI`, op)
-	}
-	p.expect(`{"id":4,"op":"cmd","args":["DISCARD"]}`, `{"id":4,"result":"OK"}`)
-	p.expect(`{"id":5,"op":"sub","channels":["a"]}`, `{"id":5,"result":{"subscribed":["a"]}}`)
 }

@@ -50,6 +50,11 @@ func run(args []string) int {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	page = at
+	return serve(srv, gw, signals)
+}
+
+// serve runs the server until it ends, by a signal, by SHUTDOWN or by a failure, and returns the exit code.
+func serve(srv *server.Server, gw *gateway, signals chan os.Signal) int {
 	failed, goesOn := make(chan error, 1), make(chan error)
 	go func() { failed <- srv.Run(context.Background()) }()
 	asked := signals // nil while the first signal is being obeyed: stop listens to the second
@@ -73,7 +78,7 @@ func run(args []string) int {
 		case <-goesOn: // the data could not be saved: an exit that loses data is worse than none
 			asked = signals
 			if err := gw.reopen(); err != nil {
-				opts.Logf("gateway: %v", err)
+				gw.opts.Logf("gateway: %v", err)
 			}
 		}
 	}

@@ -82,6 +82,12 @@ func (c *replyCounter) header(line []byte) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%w: %q", errNoReply, line)
 	}
+	return c.length(kind, n), nil
+}
+
+// length takes what follows a header with a length, a string's or an aggregate's, and returns 1 if that is nothing
+// and completes a reply.
+func (c *replyCounter) length(kind byte, n int) int {
 	switch kind {
 	case '$', '=', '!':
 		if n >= 0 {
@@ -89,9 +95,9 @@ func (c *replyCounter) header(line []byte) (int, error) {
 			if kind == '!' {
 				c.sawError([]byte("a bulk error"))
 			}
-			return 0, nil
+			return 0
 		}
-		return c.element(), nil
+		return c.element()
 	case '%':
 		n *= 2
 	case '|':
@@ -100,20 +106,20 @@ func (c *replyCounter) header(line []byte) (int, error) {
 			c.lacking = 1
 		}
 		c.lacking += 2 * max(n, 0)
-		return 0, nil
+		return 0
 	case '>':
 		if c.lacking == 0 {
 			c.silent = true
 		}
 	}
 	if n <= 0 {
-		return c.element(), nil
+		return c.element()
 	}
 	if c.lacking > 0 {
 		c.lacking--
 	}
 	c.lacking += n
-	return 0, nil
+	return 0
 }
 
 // element notes that a value without elements of its own is whole.

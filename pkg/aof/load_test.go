@@ -60,45 +60,50 @@ func TestCutAtEveryByte(t *testing.T) {
 	counts := []int{1, 1, 2, 1, 1, 1}
 	whole := bytes.Join(units, nil)
 	for cut := 0; cut <= len(whole); cut++ {
-		for _, refuse := range []bool{false, true} {
-			wantLen, wantCmds := 0, 0
-			for i, u := range units {
-				if wantLen+len(u) > cut {
-					break
-				}
-				wantLen += len(u)
-				wantCmds += counts[i]
+		wantLen, wantCmds := 0, 0
+		for i, u := range units {
+			if wantLen+len(u) > cut {
+				break
 			}
-			// A whole annotation is worth keeping only with what follows it.
-			clean := cut == wantLen || whole[wantLen] == '#' && cut == wantLen+len("#TS:1700000000\r\n")
-			d := newDir(t)
-			d.write(incr1, whole[:cut])
-			d.manifest(incr1Line)
-			var log logLines
-			lines, res, err := replay(Options{Dir: d.dir, FS: newFaultFS(), RefuseTruncated: refuse, Warnf: log.f})
-			require.Len(t, lines, wantCmds, "cut at %d", cut)
-			if clean {
-				require.NoError(t, err, "cut at %d", cut)
-				require.Empty(t, res.CutFile)
-				require.Equal(t, string(whole[:cut]), d.read(incr1))
-				continue
-			}
-			if refuse {
-				require.ErrorIs(t, err, ErrTruncated, "cut at %d", cut)
-				require.ErrorContains(t, err, "Unexpected end of file reading the append only file appendonly.aof.1.incr.aof. You can: 1) Make")
-				require.Equal(t, string(whole[:cut]), d.read(incr1))
-				continue
-			}
-			require.NoError(t, err, "cut at %d", cut)
-			require.Equal(t, string(whole[:wantLen]), d.read(incr1), "cut at %d", cut)
-			require.Equal(t, incr1, res.CutFile)
-			require.EqualValues(t, cut-wantLen, res.CutBytes)
-			require.Contains(t, log.text(), fmt.Sprintf("!!! Truncating the AOF %s at offset %d !!!", incr1, wantLen))
-			again, res, err := replay(Options{Dir: d.dir, FS: newFaultFS(), RefuseTruncated: true})
-			require.NoError(t, err)
-			require.Equal(t, lines, again)
-			require.Empty(t, res.CutFile)
+			wantLen += len(u)
+			wantCmds += counts[i]
 		}
+		for _, refuse := range []bool{false, true} {
+			checkCut(t, whole, cut, wantLen, wantCmds, refuse)
+		}
+	}
+}
+
+// checkCut loads the first cut bytes of whole, of which wantLen are whole units with wantCmds commands.
+func checkCut(t *testing.T, whole []byte, cut, wantLen, wantCmds int, refuse bool) {
+	t.Helper()
+	// A whole annotation is worth keeping only with what follows it.
+	clean := cut == wantLen || whole[wantLen] == '#' && cut == wantLen+len("#TS:1700000000\r\n")
+	d := newDir(t)
+	d.write(incr1, whole[:cut])
+	d.manifest(incr1Line)
+	var log logLines
+	lines, res, err := replay(Options{Dir: d.dir, FS: newFaultFS(), RefuseTruncated: refuse, Warnf: log.f})
+	require.Len(t, lines, wantCmds, "cut at %d", cut)
+	switch {
+	case clean:
+		require.NoError(t, err, "cut at %d", cut)
+		require.Empty(t, res.CutFile)
+		require.Equal(t, string(whole[:cut]), d.read(incr1))
+	case refuse:
+		require.ErrorIs(t, err, ErrTruncated, "cut at %d", cut)
+		require.ErrorContains(t, err, "Unexpected end of file reading the append only file appendonly.aof.1.incr.aof. You can: 1) Make")
+		require.Equal(t, string(whole[:cut]), d.read(incr1))
+	default:
+		require.NoError(t, err, "cut at %d", cut)
+		require.Equal(t, string(whole[:wantLen]), d.read(incr1), "cut at %d", cut)
+		require.Equal(t, incr1, res.CutFile)
+		require.EqualValues(t, cut-wantLen, res.CutBytes)
+		require.Contains(t, log.text(), fmt.Sprintf("!!! Truncating the AOF %s at offset %d !!!", incr1, wantLen))
+		again, res, err := replay(Options{Dir: d.dir, FS: newFaultFS(), RefuseTruncated: true})
+		require.NoError(t, err)
+		require.Equal(t, lines, again)
+		require.Empty(t, res.CutFile)
 	}
 }
 

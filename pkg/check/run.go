@@ -193,26 +193,7 @@ func (r *Runner) one(ctx context.Context, shared *sharedServer, c Check) Result 
 	}
 	t := &T{ctx: ctx, target: shared.target, shared: shared.s, limit: limit, log: &traffic{on: r.Traffic, plain: c.Step == 1},
 		hint: c.Hint, guide: c.Guide}
-	ended := make(chan any, 1)
-	go func() {
-		defer func() { ended <- recover() }()
-		c.Run(t)
-	}()
-	var p any
-	select {
-	case p = <-ended:
-	case <-ctx.Done():
-		t.close() // wakes whatever waits on a socket
-		p = failure{Want: "the check ends", Got: "it was given up after " + time.Since(begin).Round(time.Second).String(),
-			Hint: c.Hint, Guide: c.Guide}
-		select {
-		case q := <-ended:
-			if f, ok := q.(failure); ok && f.Got != "" {
-				p = f
-			}
-		case <-time.After(time.Second):
-		}
-	}
+	p := inTime(ctx, t, c)
 	if f, failed := p.(failure); failed {
 		f.Got += t.crash(f.Got)
 		p = f
@@ -223,6 +204,32 @@ func (r *Runner) one(ctx context.Context, shared *sharedServer, c Check) Result 
 		return unasked(res, interrupted) // by Ctrl-C, and not by a fault of the server
 	}
 	return verdict(res, t, c, p)
+}
+
+// inTime runs a check until it ends or ctx does, and returns what it panicked with: its failure, nil if it passes.
+func inTime(ctx context.Context, t *T, c Check) any {
+	begin := time.Now()
+	ended := make(chan any, 1)
+	go func() {
+		defer func() { ended <- recover() }()
+		c.Run(t)
+	}()
+	select {
+	case p := <-ended:
+		return p
+	case <-ctx.Done():
+	}
+	late := failure{Want: "the check ends", Got: "it was given up after " + time.Since(begin).Round(time.Second).String(),
+		Hint: c.Hint, Guide: c.Guide}
+	t.close() // wakes whatever waits on a socket
+	select {
+	case p := <-ended:
+		if f, ok := p.(failure); ok && f.Got != "" {
+			return f
+		}
+	case <-time.After(time.Second):
+	}
+	return late
 }
 
 // Why a check is skipped that another run would make.

@@ -141,68 +141,94 @@ func TestNamesAreCopied(t *testing.T) {
 	require.Equal(t, []string{"s: message abc m", "s: pmessage abc abc m"}, log)
 }
 
+// sub is a subscription of the model.
+type sub struct {
+	who  int
+	kind pubsub.Kind
+	name string
+}
+
+// hubModel is a hub as the list of its subscriptions, in order, beside the hub itself.
+type hubModel struct {
+	t       *testing.T
+	h       *pubsub.Hub
+	clients []*recorder
+	log     []string // what all clients have got
+	subs    []sub
+}
+
+// count is how many subscriptions a subscriber of that kind counts together.
+func (m *hubModel) count(who int, k pubsub.Kind) (n int) {
+	for _, s := range m.subs {
+		if s.who == who && (s.kind == pubsub.Sharded) == (k == pubsub.Sharded) {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *hubModel) subscribe(s sub) {
+	f := []func(pubsub.Subscriber, []byte) (int, bool){m.h.Subscribe, m.h.PSubscribe, m.h.SSubscribe}[s.kind]
+	n, isNew := f(m.clients[s.who], b(s.name))
+	require.Equal(m.t, !slices.Contains(m.subs, s), isNew)
+	if isNew {
+		m.subs = append(m.subs, s)
+	}
+	require.Equal(m.t, m.count(s.who, s.kind), n)
+}
+
+func (m *hubModel) unsubscribe(s sub) {
+	f := []func(pubsub.Subscriber, []byte) (int, bool){m.h.Unsubscribe, m.h.PUnsubscribe, m.h.SUnsubscribe}[s.kind]
+	n, was := f(m.clients[s.who], b(s.name))
+	at := slices.Index(m.subs, s)
+	require.Equal(m.t, at >= 0, was)
+	if was {
+		m.subs = slices.Delete(m.subs, at, at+1)
+	}
+	require.Equal(m.t, m.count(s.who, s.kind), n)
+}
+
+func (m *hubModel) unsubscribeAll(who int) {
+	before := len(m.subs)
+	m.subs = slices.DeleteFunc(m.subs, func(s sub) bool { return s.who == who })
+	require.Equal(m.t, before-len(m.subs), m.h.UnsubscribeAll(m.clients[who]))
+}
+
+func (m *hubModel) publish(channel string) {
+	m.log = nil
+	var exact, byPattern []string
+	for _, s := range m.subs {
+		switch {
+		case s.kind == pubsub.Channel && s.name == channel:
+			exact = append(exact, fmt.Sprintf("%d: message %s m", s.who, channel))
+		case s.kind == pubsub.Pattern && pubsub.Match(s.name, channel):
+			byPattern = append(byPattern, fmt.Sprintf("%d: pmessage %s %s m", s.who, s.name, channel))
+		}
+	}
+	require.Equal(m.t, len(exact)+len(byPattern), m.h.Publish(b(channel), b("m")))
+	require.Equal(m.t, append([]string{}, exact...), append([]string{}, m.log[:len(exact)]...))
+	require.ElementsMatch(m.t, byPattern, m.log[len(exact):])
+}
+
 // Random operations against a plain model.
 func TestAgainstModel(t *testing.T) {
-	type sub struct {
-		who  int
-		kind pubsub.Kind
-		name string
-	}
 	rng := rand.New(rand.NewPCG(1, 2))
-	h := pubsub.NewHub()
-	var log []string
-	clients := make([]*recorder, 40)
-	for i := range clients {
-		clients[i] = &recorder{fmt.Sprint(i), &log}
+	m := &hubModel{t: t, h: pubsub.NewHub(), clients: make([]*recorder, 40)}
+	for i := range m.clients {
+		m.clients[i] = &recorder{fmt.Sprint(i), &m.log}
 	}
-	var model []sub // in order of subscription
 	names := []string{"a", "b", "ab", "*", "a*", "?"}
-	count := func(who int, k pubsub.Kind) (n int) {
-		for _, s := range model {
-			if s.who == who && (s.kind == pubsub.Sharded) == (k == pubsub.Sharded) {
-				n++
-			}
-		}
-		return n
-	}
 	for range 20000 {
-		s := sub{rng.IntN(len(clients)), pubsub.Kind(rng.IntN(3)), names[rng.IntN(len(names))]}
-		c, at := clients[s.who], slices.Index(model, s)
+		s := sub{rng.IntN(len(m.clients)), pubsub.Kind(rng.IntN(3)), names[rng.IntN(len(names))]}
 		switch op := rng.IntN(20); {
 		case op < 9:
-			f := []func(pubsub.Subscriber, []byte) (int, bool){h.Subscribe, h.PSubscribe, h.SSubscribe}[s.kind]
-			n, isNew := f(c, b(s.name))
-			require.Equal(t, at < 0, isNew)
-			if isNew {
-				model = append(model, s)
-			}
-			require.Equal(t, count(s.who, s.kind), n)
+			m.subscribe(s)
 		case op < 17:
-			f := []func(pubsub.Subscriber, []byte) (int, bool){h.Unsubscribe, h.PUnsubscribe, h.SUnsubscribe}[s.kind]
-			n, was := f(c, b(s.name))
-			require.Equal(t, at >= 0, was)
-			if was {
-				model = slices.Delete(model, at, at+1)
-			}
-			require.Equal(t, count(s.who, s.kind), n)
+			m.unsubscribe(s)
 		case op < 18:
-			before := len(model)
-			model = slices.DeleteFunc(model, func(m sub) bool { return m.who == s.who })
-			require.Equal(t, before-len(model), h.UnsubscribeAll(c))
+			m.unsubscribeAll(s.who)
 		default:
-			log = nil
-			var exact, byPattern []string
-			for _, m := range model {
-				switch {
-				case m.kind == pubsub.Channel && m.name == s.name:
-					exact = append(exact, fmt.Sprintf("%d: message %s m", m.who, s.name))
-				case m.kind == pubsub.Pattern && pubsub.Match(m.name, s.name):
-					byPattern = append(byPattern, fmt.Sprintf("%d: pmessage %s %s m", m.who, m.name, s.name))
-				}
-			}
-			require.Equal(t, len(exact)+len(byPattern), h.Publish(b(s.name), b("m")))
-			require.Equal(t, append([]string{}, exact...), append([]string{}, log[:len(exact)]...))
-			require.ElementsMatch(t, byPattern, log[len(exact):])
+			m.publish(s.name)
 		}
 	}
 }

@@ -120,19 +120,27 @@ func legacyStream() (v1, v2, v3 string) {
 	return nodes + meta1 + group("", ""), nodes + meta2 + group(unknown, ""), nodes + meta2 + group(unknown, seen)
 }
 
+// refusedValue is a value's type, its bytes, and what is said of them.
+type refusedValue struct {
+	t     valueType
+	value string
+	msg   string
+}
+
+func refuseAll(t *testing.T, cases map[string]refusedValue) {
+	t.Helper()
+	for name, c := range cases {
+		err := NewReader(bytes.NewReader(file("0012", pair(c.t, "k", c.value)))).Read(Handler{})
+		require.ErrorContains(t, err, c.msg, name)
+		require.ErrorContains(t, err, `key "k"`, name)
+		var fe *FormatError
+		require.ErrorAs(t, err, &fe, name)
+	}
+}
+
 // What is refused, and in which words.
 func TestValuesRefused(t *testing.T) {
-	v1, v2, _ := legacyStream()
-	swap := func(s, from, to string) string {
-		require.Equal(t, 1, strings.Count(s, from), "%q in %q", from, s)
-		return strings.Replace(s, from, to, 1)
-	}
-	bob := str("bob")
-	for name, c := range map[string]struct {
-		t     valueType
-		value string
-		msg   string
-	}{
+	refuseAll(t, map[string]refusedValue{
 		"list node":         {typeQuicklist2, "\x01\x03" + str(lp("a")), "expected a list node's container, plain (1) or packed (2), found 3"},
 		"plain empty":       {typeQuicklist2, "\x01\x01\x00", "expected a list element in a node of its own, found nothing"},
 		"listpack":          {typeQuicklist2, "\x01\x02" + str("\x08\x00\x00\x00\x01\x00\x01\xff"), "a list node: the listpack is malformed"},
@@ -157,6 +165,19 @@ func TestValuesRefused(t *testing.T) {
 		"hash ziplist":      {typeHashZiplist, str(string(ziplist("a", "1", "b"))), "expected different fields with a value each"},
 		"zipmap twice":      {typeHashZipmap, str(string(zipmap("a", "1", "a", "2"))), `hash field "a" comes twice`},
 		"zipmap empty":      {typeHashZipmap, str("\x00\xff"), "zipmap is empty"},
+		"hash field ttl":    {typeHashTTL, "\x01", "hash with field expiry times"},
+		"hash field ttl lp": {typeHashTTLPack, "\x01", "hash with field expiry times (listpack)"},
+	})
+}
+
+func TestStreamsRefused(t *testing.T) {
+	v1, v2, _ := legacyStream()
+	swap := func(s, from, to string) string {
+		require.Equal(t, 1, strings.Count(s, from), "%q in %q", from, s)
+		return strings.Replace(s, from, to, 1)
+	}
+	bob := str("bob")
+	refuseAll(t, map[string]refusedValue{
 		"stream key":        {typeStream2, "\x01" + str("short") + str(lp("1")), "expected the ID of a stream node, 16 bytes, found 5"},
 		"stream node":       {typeStream2, swap(v2, "\x02\x01\x01\x01\x01\x01\x81f", "\x03\x01\x01\x01\x01\x01\x81f"), "stream node 5-1 is malformed"},
 		"stream length":     {typeStream, "\x00\x05\x00\x00\x00", "the stream has no entries, but says it has 5"},
@@ -165,15 +186,7 @@ func TestValuesRefused(t *testing.T) {
 		"consumer twice":    {typeStream, "\x00\x00\x00\x00\x01" + str("g") + "\x00\x00\x00\x02" + strings.Repeat(bob+strings.Repeat("\x00", 9), 2), `consumer "bob" comes twice`},
 		"pending, no owner": {typeStream, v1[:strings.Index(v1, "\x01"+bob)] + "\x00", "1 pending entries have no consumer"},
 		"pending, not":      {typeStream, v1[:len(v1)-1] + "\x02", `entry 5-2 of consumer "bob" is not pending, or another's`},
-		"hash field ttl":    {typeHashTTL, "\x01", "hash with field expiry times"},
-		"hash field ttl lp": {typeHashTTLPack, "\x01", "hash with field expiry times (listpack)"},
-	} {
-		err := NewReader(bytes.NewReader(file("0012", pair(c.t, "k", c.value)))).Read(Handler{})
-		require.ErrorContains(t, err, c.msg, name)
-		require.ErrorContains(t, err, `key "k"`, name)
-		var fe *FormatError
-		require.ErrorAs(t, err, &fe, name)
-	}
+	})
 }
 
 // Empty collections are left out, as Redis does.

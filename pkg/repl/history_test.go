@@ -89,7 +89,18 @@ func TestNamesOfAHistory(t *testing.T) {
 	require.False(t, h.CanContinue(b, 14))
 	require.False(t, h.CanContinue("", 1))
 	require.False(t, h.CanContinue(noID, 1))
+}
 
+// A history that takes another's name keeps one former name, until it is disowned or begun anew.
+func TestNamesGivenToAHistory(t *testing.T) {
+	h := NewHistory()
+	h.Keep(100)
+	a := h.ID()
+	h.Append([]byte("0123456789"))
+	h.Promote()
+	b := h.ID()
+	h.Append([]byte("xy"))
+	require.True(t, h.CanContinue(a, 1))
 	h.Rename("c")
 	require.True(t, h.CanContinue("c", 13))
 	require.True(t, h.CanContinue(b, 13))

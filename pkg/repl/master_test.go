@@ -141,16 +141,15 @@ func TestPartialSync(t *testing.T) {
 	}
 }
 
-// A replica that waits is one already, and who comes while a file is written gets it and the same stream. Whose
-// stream has begun takes nobody with it.
-func TestJoin(t *testing.T) {
+// Nobody can join a replica that has no place in the stream yet, and while there is none, nothing is counted.
+func TestJoinNeedsAPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewMaster(MasterOptions{PingEvery: 5 * time.Second})
-		first, there := pipe(t, m)
+		first, _ := pipe(t, m)
 		conf(first, "listening-port 7777")
 		m.Expect(first)
 		require.Equal(t, []ReplicaInfo{{"", 7777, WaitBgsave, 0, 0}}, m.Replicas())
-		late, lateThere := pipe(t, m)
+		late, _ := pipe(t, m)
 		require.False(t, m.Join(late, first, false), "it has no place yet")
 		time.Sleep(20 * time.Second)
 		m.Tick(true)
@@ -159,6 +158,21 @@ func TestJoin(t *testing.T) {
 		require.True(t, m.PSync(first, "?", -1))
 		m.Tick(true)
 		require.Equal(t, int64(0), m.Offset(), "the first ping is due a period from now")
+		require.True(t, m.Join(late, first, false))
+		m.EndAll()
+	})
+}
+
+// A replica that waits is one already, and who comes while a file is written gets it and the same stream. Whose
+// stream has begun takes nobody with it.
+func TestJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMaster(MasterOptions{PingEvery: 5 * time.Second})
+		first, there := pipe(t, m)
+		m.Expect(first)
+		late, lateThere := pipe(t, m)
+		m.Feed([]byte("before"))
+		require.True(t, m.PSync(first, "?", -1))
 		m.Feed([]byte("between"))
 		require.True(t, m.Join(late, first, false))
 		old, oldThere := pipe(t, m)

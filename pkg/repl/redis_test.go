@@ -144,6 +144,43 @@ func TestRedisFollows(t *testing.T) {
 	}
 }
 
+// counter is a data set of one number, n, that a follower loads and counts up.
+type counter struct {
+	mu                  sync.Mutex
+	n, loads, continued int
+	size                int64 // of the snapshot, as it was announced
+}
+
+func (c *counter) load(r io.Reader, size int64, _ string, _ int64) error {
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := bytes.Index(b, []byte("\x00\x01n\xc0")) // the counter as an integer of one byte
+	c.loads, c.n, c.size = c.loads+1, int(b[i+4]), size
+	return nil
+}
+
+func (c *counter) apply(u repl.Unit) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, args := range u.Commands {
+		if strings.EqualFold(string(args[0]), "incr") {
+			c.n++
+		}
+	}
+	return nil
+}
+
+func (c *counter) goOn(string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.continued++
+	return nil
+}
+
 func TestFollowsRedis(t *testing.T) {
 	for _, c := range []struct {
 		diskless string
@@ -154,32 +191,9 @@ func TestFollowsRedis(t *testing.T) {
 			for range 10 {
 				master.Do("INCR n")
 			}
-			var mu sync.Mutex
-			n, loads, continued, size := 0, 0, 0, int64(0)
+			var data counter
 			f := repl.NewFollower(repl.FollowOptions{Addr: master.addr, ListenPort: 7777, NeedSize: c.needSize,
-				Load: func(r io.Reader, sz int64, _ string, _ int64) error {
-					b, err := io.ReadAll(r)
-					if err != nil {
-						return err
-					}
-					mu.Lock()
-					defer mu.Unlock()
-					i := bytes.Index(b, []byte("\x00\x01n\xc0")) // the counter as an integer of one byte
-					loads, n, size = loads+1, int(b[i+4]), sz
-					return nil
-				},
-				Apply: func(u repl.Unit) error {
-					mu.Lock()
-					defer mu.Unlock()
-					for _, args := range u.Commands {
-						if strings.EqualFold(string(args[0]), "incr") {
-							n++
-						}
-					}
-					return nil
-				},
-				Continue: func(string) error { mu.Lock(); continued++; mu.Unlock(); return nil },
-			})
+				Load: data.load, Apply: data.apply, Continue: data.goOn})
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error)
 			go func() { done <- f.Run(ctx) }()
@@ -199,13 +213,13 @@ func TestFollowsRedis(t *testing.T) {
 				_, offset := f.Position()
 				return master.info("replication", "master_repl_offset") == strconv.FormatInt(offset, 10)
 			}, time.Minute, time.Millisecond)
-			mu.Lock()
-			defer mu.Unlock()
-			require.Equal(t, 70, n)
-			require.Equal(t, 1, loads)
-			require.Equal(t, c.diskless == "yes" && !c.needSize, size == -1)
-			require.Equal(t, strconv.Itoa(continued), master.info("stats", "sync_partial_ok"))
-			require.Positive(t, continued)
+			data.mu.Lock()
+			defer data.mu.Unlock()
+			require.Equal(t, 70, data.n)
+			require.Equal(t, 1, data.loads)
+			require.Equal(t, c.diskless == "yes" && !c.needSize, data.size == -1)
+			require.Equal(t, strconv.Itoa(data.continued), master.info("stats", "sync_partial_ok"))
+			require.Positive(t, data.continued)
 			id, _ := f.Position()
 			require.Equal(t, master.info("replication", "master_replid"), id)
 		})

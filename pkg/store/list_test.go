@@ -111,13 +111,7 @@ func listStep(t *testing.T, r *rand.Rand, l *List, model *[][]byte, longest int)
 		require.Equal(t, m[len(m)-1], l.PopTail())
 		m = m[:len(m)-1]
 	case op < 10:
-		pivot := m[i]
-		at := slices.IndexFunc(m, func(b []byte) bool { return bytes.Equal(b, pivot) })
-		require.True(t, l.Insert(pivot, v, op == 8))
-		if op == 8 {
-			at++
-		}
-		m = slices.Insert(m, at, v)
+		m = checkInsert(t, l, m, m[i], v, op == 8)
 	case op == 10:
 		require.True(t, l.Set(i, v))
 		m[i] = v
@@ -140,6 +134,15 @@ func listStep(t *testing.T, r *rand.Rand, l *List, model *[][]byte, longest int)
 		require.Equal(t, m[i], got)
 	}
 	*model = m
+}
+
+func checkInsert(t *testing.T, l *List, m [][]byte, pivot, v []byte, after bool) [][]byte {
+	at := slices.IndexFunc(m, func(b []byte) bool { return bytes.Equal(b, pivot) })
+	require.True(t, l.Insert(pivot, v, after))
+	if after {
+		at++
+	}
+	return slices.Insert(m, at, v)
 }
 
 func checkRemove(t *testing.T, l *List, m [][]byte, v []byte, count int) [][]byte {

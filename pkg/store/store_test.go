@@ -126,47 +126,17 @@ func (w *world) change(v Value) {
 func (w *world) step() {
 	r, id := w.r, w.r.IntN(3)
 	db, key := w.s.DB(id), fmt.Sprint("k", r.IntN(w.keys))
-	m := w.model[id]
 	had, alive := w.alive(id, key)
 	switch op := r.IntN(100); {
-	case op < 15:
-		v := w.randomValue()
-		text := render(v)
-		db.Set([]byte(key), v)
-		m[key] = held{text, -1}
-	case op < 20:
-		v := w.randomValue()
-		text := render(v)
-		e := db.SetKeepTTL([]byte(key), v)
-		require.Equal(w.t, key, e.Key())
-		if !alive {
-			had.at = -1
-		}
-		m[key] = held{text, had.at}
 	case op < 30:
-		b, keep := randomElement(r, 100), r.IntN(2) == 0
-		db.SetString([]byte(key), b, keep)
-		if !alive || !keep {
-			had.at = -1
-		}
-		m[key] = held{"string " + string(b), had.at}
+		w.set(op, db, key, had, alive)
 	case op < 45:
 		w.editString(db, key, had, alive)
 	case op < 55:
 		require.Equal(w.t, alive, db.Delete([]byte(key)))
-		delete(m, key)
-	case op < 67:
-		if e := db.Lookup([]byte(key)); e != nil {
-			at := w.now - 5 + int64(r.IntN(400))
-			db.SetExpire(e, at)
-			require.Equal(w.t, at, db.ExpireAt(e))
-			m[key] = held{had.value, at}
-		}
+		delete(w.model[id], key)
 	case op < 72:
-		if e := db.Lookup([]byte(key)); e != nil {
-			require.Equal(w.t, had.at >= 0, db.Persist(e))
-			m[key] = held{had.value, -1}
-		}
+		w.setExpiry(op < 67, db, key, had)
 	case op < 80:
 		w.now += int64(r.IntN(20))
 		w.s.SetNow(w.now)
@@ -176,6 +146,51 @@ func (w *world) step() {
 		w.look(db, key, had, alive)
 	}
 	w.rarely()
+}
+
+// set sets a key in one of the three ways: with its expiry gone, kept, or either for a string.
+func (w *world) set(op int, db *DB, key string, had held, alive bool) {
+	at := had.at
+	if !alive {
+		at = -1
+	}
+	switch {
+	case op < 15:
+		v := w.randomValue()
+		text := render(v)
+		db.Set([]byte(key), v)
+		w.model[db.ID()][key] = held{text, -1}
+	case op < 20:
+		v := w.randomValue()
+		text := render(v)
+		e := db.SetKeepTTL([]byte(key), v)
+		require.Equal(w.t, key, e.Key())
+		w.model[db.ID()][key] = held{text, at}
+	default:
+		b, keep := randomElement(w.r, 100), w.r.IntN(2) == 0
+		db.SetString([]byte(key), b, keep)
+		if !keep {
+			at = -1
+		}
+		w.model[db.ID()][key] = held{"string " + string(b), at}
+	}
+}
+
+// setExpiry gives a key an expiry, or takes it away.
+func (w *world) setExpiry(give bool, db *DB, key string, had held) {
+	e := db.Lookup([]byte(key))
+	if e == nil {
+		return
+	}
+	if !give {
+		require.Equal(w.t, had.at >= 0, db.Persist(e))
+		w.model[db.ID()][key] = held{had.value, -1}
+		return
+	}
+	at := w.now - 5 + int64(w.r.IntN(400))
+	db.SetExpire(e, at)
+	require.Equal(w.t, at, db.ExpireAt(e))
+	w.model[db.ID()][key] = held{had.value, at}
 }
 
 func (w *world) editString(db *DB, key string, had held, alive bool) {

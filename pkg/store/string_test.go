@@ -64,21 +64,27 @@ func TestStringAgainstBytes(t *testing.T) {
 			require.Equal(t, s.Encoding() == "int", c.Encoding() == "int")
 			c.AppendBytes([]byte("not shared"))
 		case 5:
-			delta := int64(r.Uint64()) >> r.IntN(64)
-			was, err := strconv.ParseInt(model, 10, 64)
-			isNumber := err == nil && strconv.FormatInt(was, 10) == model
-			sum, isInt, ok := s.AddInt(delta)
-			require.Equal(t, isNumber, isInt, model)
-			fits := isNumber && !(delta > 0 && was > math.MaxInt64-delta) && !(delta < 0 && was < math.MinInt64-delta)
-			require.Equal(t, fits, ok)
-			if ok {
-				require.Equal(t, was+delta, sum)
-				model = strconv.FormatInt(sum, 10)
-			}
+			model = checkAdd(t, s, model, int64(r.Uint64())>>r.IntN(64))
 		}
 		require.Equal(t, model, string(s.View()))
 		require.Equal(t, len(model), s.Len())
 	}
+}
+
+// checkAdd adds delta to what may be a number, and returns what it is then.
+func checkAdd(t *testing.T, s *String, model string, delta int64) string {
+	t.Helper()
+	was, err := strconv.ParseInt(model, 10, 64)
+	isNumber := err == nil && strconv.FormatInt(was, 10) == model
+	sum, isInt, ok := s.AddInt(delta)
+	require.Equal(t, isNumber, isInt, model)
+	fits := isNumber && !(delta > 0 && was > math.MaxInt64-delta) && !(delta < 0 && was < math.MinInt64-delta)
+	require.Equal(t, fits, ok)
+	if !ok {
+		return model
+	}
+	require.Equal(t, was+delta, sum)
+	return strconv.FormatInt(sum, 10)
 }
 
 func TestStringDoesNotHoldOnToLargeMemory(t *testing.T) {
