@@ -1,0 +1,170 @@
+package check
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"byor/pkg/resp"
+)
+
+// Step 08: a replica asks its master, loads what it gets, follows the stream and says how far it is.
+
+func followerHandshake(t *T) {
+	m := t.fakeMaster()
+	m.wary = true
+	s := t.startFollower(m)
+	l := m.accept(0, emptyRDB, "")
+	names := ""
+	for _, c := range l.all {
+		names += strings.ToUpper(c[0]) + " "
+	}
+	t.Require(strings.HasPrefix(names, "PING REPLCONF ") && strings.HasSuffix(names, "PSYNC "), "PING, REPLCONF …, PSYNC", "%q", l.all)
+	last := l.all[len(l.all)-1]
+	t.Require(len(last) == 3 && last[1] == "?" && last[2] == "-1", "PSYNC ? -1", "%q", last)
+	port := false
+	for _, c := range l.all {
+		port = port || len(c) > 2 && strings.EqualFold(c[1], "listening-port") && c[2] == strconv.Itoa(s.Port)
+	}
+	t.Require(port, fmt.Sprintf("REPLCONF listening-port %d", s.Port), "%q", l.all)
+}
+
+// startFollower starts a server that follows m.
+func (t *T) startFollower(m *fakeMaster) *Server { return t.Start(Options{ReplicaOf: m.Addr}) }
+
+// cmds encodes commands, each given as words in one string.
+func cmds(lines ...string) string {
+	var b []byte
+	for _, l := range lines {
+		b = resp.AppendCommandStrings(b, strings.Fields(l)...)
+	}
+	return string(b)
+}
+
+// eventually expects the reply want within the check's limit.
+func (c *Conn) eventually(want string, args ...string) {
+	c.t.Until(2*c.t.limit, fmt.Sprintf("%q answers %s", args, want), func() (bool, string) {
+		v := str(c.Do(args...))
+		return v == want, v
+	})
+}
+
+func streamInOneRead(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	l := m.accept(0, rdbWith("snap", "shot"), cmds("SELECT 0", "SET streamed 1", "INCR streamed"))
+	c := t.DialTo(s)
+	c.Hint("the snapshot behind $<length> must be loaded").eventually("shot", "GET", "snap")
+	l.send(cmds("SET later 1"))
+	c.Hint("the commands of the stream must be executed").eventually("1", "GET", "later")
+	c.Hint("a new bufio.Reader after the handshake loses what the old one had read ahead: one reader for the link's whole life").
+		Ask(Bulk("2"), "GET", "streamed")
+}
+
+func linkInPieces(t *T) {
+	m := t.fakeMaster()
+	m.slow = true
+	s := t.startFollower(m)
+	l := m.accept(0, rdbWith("snap", "shot"), "")
+	l.send(cmds("SELECT 0", "SET streamed 1", "INCR streamed"))
+	c := t.DialTo(s)
+	c.eventually("shot", "GET", "snap")
+	t.Hint("if stream-in-one-read is not green, mend that first; else: one Read is not one command: a command is whole when its last byte has come")
+	c.eventually("2", "GET", "streamed")
+}
+
+func silentReplica(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	l := m.accept(0, emptyRDB, cmds("SELECT 0", "SET a 1", "INCR a", "PING", "DEL b", "SET c d"))
+	c := t.DialTo(s)
+	c.Hint("the commands of the stream must be executed").eventually("d", "GET", "c")
+	c.Hint("replying to propagated writes: a command from the master gets no answer; only REPLCONF ACK goes back")
+	l.send(cmds("REPLCONF GETACK *"))
+	off := strconv.Itoa(len(cmds("SELECT 0", "SET a 1", "INCR a", "PING", "DEL b", "SET c d")))
+	if got := l.ack(off); got != off {
+		t.Fail("REPLCONF ACK "+off+" and nothing else", got)
+	}
+}
+
+func getAck(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	l := m.accept(1000, emptyRDB, "")
+	t.DialTo(s).Ask("+PONG\r\n", "PING")
+	first := cmds("SELECT 0", "SET a 1")
+	ask := cmds("REPLCONF GETACK *")
+	l.send(first + ask)
+	t.Hint("the offset is that of +FULLRESYNC, and behind each command of the stream its length in bytes is added; counting the current GETACK " +
+		"is too much: answer, then add its 37")
+	t.ackIs(l, 1000+len(first))
+	t.Hint("a GETACK is a part of the stream as well: its 37 bytes are added when it has been answered, and PING counts, too")
+	l.send(ask)
+	t.ackIs(l, 1000+len(first)+len(ask))
+	l.send(cmds("PING") + ask)
+	t.ackIs(l, 1000+len(first)+2*len(ask)+len(cmds("PING")))
+}
+
+// ackIs expects want as the offset acknowledged at once, before an unasked ACK (they come once a
+// second) can have counted the GETACK itself.
+func (t *T) ackIs(l *link, want int) {
+	if got := l.ack(strconv.Itoa(want)); got != strconv.Itoa(want) {
+		t.Fail(fmt.Sprintf("REPLCONF ACK %d: the bytes before this GETACK, plus the offset of +FULLRESYNC", want), "REPLCONF ACK "+got)
+	}
+}
+
+func masterExpires(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	at := strconv.FormatInt(time.Now().Add(200*time.Millisecond).UnixMilli(), 10)
+	later := strconv.FormatInt(time.Now().Add(time.Hour).UnixMilli(), 10)
+	l := m.accept(0, emptyRDB, cmds("SELECT 0", "SET short 41 PXAT "+at, "SET there 1"))
+	c := t.DialTo(s)
+	c.Hint("the commands of the stream must be executed").eventually("1", "GET", "there")
+	t.Sleep(500 * time.Millisecond)
+	c.Hint("a replica hides what has expired").Ask("$-1\r\n", "GET", "short")
+	t.Hint("a replica that expires by itself changes data its master did not change: the master's clock decides, and here it gave the key more time")
+	l.send(cmds("PEXPIREAT short " + later))
+	c.eventually("41", "GET", "short")
+	l.send(cmds("DEL short"))
+	c.eventually("(nil)", "GET", "short")
+}
+
+func oldDataGoes(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	l := m.accept(0, rdbWith("old", "data"), "")
+	c := t.DialTo(s)
+	c.Hint("the snapshot behind $<length> must be loaded").eventually("data", "GET", "old")
+	l.c.Close()
+	m.accept(0, rdbWith("new", "data"), "")
+	c.eventually("data", "GET", "new")
+	c.Hint("the snapshot is the whole truth: drop the old keyspace before you load it").Ask("$-1\r\n", "GET", "old")
+}
+
+func reconnects(t *T) {
+	m, open := t.lateMaster()
+	s := t.startFollower(m)
+	t.Sleep(100 * time.Millisecond)
+	open()
+	for i := range 3 {
+		l := m.accept(0, rdbWith("round", strconv.Itoa(i)), "")
+		t.DialTo(s).Hint("the snapshot behind $<length> must be loaded").eventually(strconv.Itoa(i), "GET", "round")
+		l.c.Close()
+	}
+}
+
+func readOnly(t *T) {
+	m := t.fakeMaster()
+	s := t.startFollower(m)
+	m.accept(0, rdbWith("k", "v"), "")
+	c := t.DialTo(s)
+	c.Hint("the snapshot behind $<length> must be loaded").eventually("v", "GET", "k")
+	t.Hint("-READONLY You can't write against a read only replica. The master's own writes come by the link and are not asked")
+	for _, cmd := range []string{"SET k w", "DEL k", "INCR n", "EXPIRE k 100", "PERSIST k", "FLUSHALL"} {
+		c.Ask(Err("READONLY You can't write against a read only replica."), strings.Fields(cmd)...)
+	}
+	c.Ask(Bulk("v"), "GET", "k")
+	t.Hint("a replica is read by many: only changes are refused").DialTo(s).Ask("+PONG\r\n", "PING").Ask(":1\r\n", "DBSIZE").Ask(":-1\r\n", "TTL", "k")
+}
