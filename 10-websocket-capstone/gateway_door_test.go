@@ -24,7 +24,7 @@ func TestPage(t *testing.T) {
 	require.Equal(t, 200, r.StatusCode)
 	require.Contains(t, r.Header.Get("Content-Security-Policy"), "default-src 'self'")
 	require.Contains(t, page, `src="app.js"`)
-	for _, file := range []string{"app.js", "link.js", "resp.js", "console.js", "lab.js", "keys.js", "server.js", "slow.js", "style.css"} {
+	for _, file := range []string{"app.js", "dom.js", "link.js", "resp.js", "console.js", "lab.js", "keys.js", "server.js", "slow.js", "style.css"} {
 		r, text := g.get("/" + file)
 		require.Equal(t, 200, r.StatusCode, file)
 		page += text

@@ -1,7 +1,7 @@
 // The console speaks RESP itself, over a socket of its own: what it shows under
 // each command are the very bytes that went over the wire.
 
-import { $, el } from "./app.js";
+import { $, el } from "./dom.js";
 import { socketURL } from "./link.js";
 import { splitArgs, encodeCommand, bytesOf, parse, concat, show } from "./resp.js";
 

@@ -1,6 +1,6 @@
 // The key browser: SCAN, page by page, and a look at a value by its type.
 
-import { $, el, text } from "./app.js";
+import { $, el, text } from "./dom.js";
 
 export function startKeys(link) {
   let cursor = "0";

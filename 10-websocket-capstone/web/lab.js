@@ -1,7 +1,7 @@
 // The pub/sub lab: subscriptions with presence, a feed, publishing, and the
 // slow consumer.
 
-import { $, el, text } from "./app.js";
+import { $, el, text } from "./dom.js";
 import { socketURL } from "./link.js";
 
 const isPattern = (topic) => /[*?[]/.test(topic);

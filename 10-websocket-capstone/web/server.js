@@ -1,6 +1,6 @@
 // The server's panel and the charts: INFO and a PING, once a second.
 
-import { $, el, text } from "./app.js";
+import { $, el, text } from "./dom.js";
 
 const bytes = (text) => {
   let n = Number(text);
