@@ -24,6 +24,19 @@
 // The package knows the framing of commands and nothing of their meaning, and
 // it neither reads nor writes RDB: the base is a function given by the caller.
 //
+// # What it promises
+//
+// When Commit returns nil, the bytes survive the death of the process and, under
+// Always, a power cut, too (unless HoldSync suspends that). The order in the file
+// is the order of the Append calls. A Log is safe for concurrent use.
+//
+// After an error of the disk the bytes are kept and tried again (WriteError).
+// Under Always the server must exit (FatalError): what it has executed it can
+// neither acknowledge nor take back.
+// What waits to be written has no bound of its own; a server has one, because
+// each client waits in Commit. A directory belongs to one process, and nothing
+// here keeps a second one out of it.
+//
 // # Where it differs from Redis 7.0
 //
 // The files are the same, byte for byte. On purpose different is that Load

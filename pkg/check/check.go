@@ -1,10 +1,12 @@
 // Package check judges a server from outside: it opens sockets, sends bytes, looks at what comes
-// back, and says in words what is wrong. It never looks into the server's process, so it judges
-// a step of the course, a learner's own server in any language and a real redis-server alike.
+// back, and says in words what is wrong. It knows nothing of the server's inside (where only its
+// system calls can tell, strace shows them), so it judges a step of the course, a learner's own
+// server in any language and a real redis-server alike.
 //
 // A check is a function over a *T, which gives it connections, servers to start, kill and restart,
 // and ways to fail. checkNN.go holds the checks of step NN, exNN.go those of its exercises. A check
-// that fails names the likely cause (a hint) and the section of the guide that explains it.
+// that fails names the likely cause (a hint) and the section of the guide that explains it. No
+// answer is waited for longer than Runner's Limit, and what was started is ended in any case.
 //
 // The checks are themselves checked: a real redis-server passes them, the step before
 // fails the new ones, and a patch for each mistake that people make (testdata/mutants) fails with

@@ -10,6 +10,10 @@
 // at that moment. Nothing is kept for those who come later, and a publisher
 // never waits for a subscriber: one that cannot keep up loses its connection,
 // not some of its messages.
+//
+// A [Hub] and a Queue may be used by many goroutines at once. A message belongs to its publisher
+// until Deliver returns; whoever keeps it copies it, as a Queue does. The bound on what waits
+// is the Queue's; the number of subscriptions has none.
 package pubsub
 
 import (

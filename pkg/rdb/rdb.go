@@ -13,6 +13,12 @@
 // (listpack, intset). Such a blob is checked and then taken as it is instead of being built anew
 // element by element; that is most of what makes loading fast.
 //
+// A Reader believes nothing: what is malformed ends it with a *FormatError that says where, and no
+// memory is taken for a length before the bytes have come. Values of modules, and hashes whose
+// fields expire (Redis 7.4), are refused with ErrUnsupported. Reader, Writer and Batch are for one
+// goroutine at a time. Writer does not sync, rename or delete: a file that must survive a crash is
+// its caller's business.
+//
 // The format is that of Redis's rdb.c and rdb.h; https://rdb.fnordig.de/file_format.html
 // describes the versions before 10.
 package rdb

@@ -1,5 +1,7 @@
 // Package redistest is what the tests of all packages share: a real redis-server to compare with, and
-// a client that asks and answers in words. It is for tests only.
+// a client that asks and answers in words. It is for tests only: whatever goes wrong ends the test,
+// and what a test has started ends with it. Where a program is missing, the test is skipped; in CI it
+// fails.
 package redistest
 
 import (

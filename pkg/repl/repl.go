@@ -17,6 +17,11 @@
 // Snapshots and commands are opaque here: the functions that write, load and apply them are given by
 // the caller, so the package knows neither the RDB format nor what a command means.
 //
+// A Master and a Follower are safe for concurrent use, and neither waits for the network in a call
+// from the engine: a replica that is further behind than MaxBehind, or silent for Timeout, is ended.
+// What a replica has acknowledged it has received, as in Redis; whether it is on its disk nobody says.
+// Nothing is kept on disk here either: whoever wants to go on after a restart keeps ID and offset.
+//
 // The protocol is that of replication.c of Redis 7.0. Different on purpose: a replica that lost its
 // link inside a transaction asks for it again from its MULTI on, and transactions are handed to the
 // caller whole.

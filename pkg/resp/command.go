@@ -2,13 +2,20 @@
 //
 // There are two readers because the two ends of a connection read different things. A server
 // reads commands (CommandReader): arrays of bulk strings, or a line typed by a person ("inline
-// commands"). A client reads replies (Reader): any RESP value. Both ends write with Writer.
+// commands"). A client reads replies (Reader): any RESP value. A server writes its replies with
+// Writer, which keeps them until Flush; a client's commands are made by AppendCommand.
 //
 // The command reader is a state machine over one buffer instead of a chain of blocking reads. It
 // can therefore stop in the middle of a command and go on when more bytes have come, which lets
 // the same code serve a goroutine that blocks (ReadCommand) and an event loop that must not
 // (Fill once, then Next until ErrIncomplete). What it trades away: arguments point into the
-// buffer, so they are valid only until the next Fill, and who keeps one must copy it.
+// buffer, so they are valid only until the next Fill, and who keeps one must copy it. Values of
+// Reader own their memory.
+//
+// A reader or a writer is for one goroutine at a time; one of each may share a connection. What a
+// peer claims costs nothing before its bytes have come: lengths and nesting have bounds (Limits), and
+// memory grows with what was received. How long to wait for a peer is not decided here: set
+// deadlines on the connection.
 //
 // Source of the format: https://redis.io/docs/latest/develop/reference/protocol-spec/, limits and
 // error texts as in Redis 7.0's networking.c.

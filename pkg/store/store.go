@@ -13,6 +13,10 @@
 // slices, and a write to an entry that was not handed out yet hands it over first (Edit, Delete,
 // SetExpire do it). That is what fork and copy-on-write do for Redis, at the size of an entry
 // instead of a page, or at that of an element where a collection is handed out in pieces (InPieces).
+//
+// What goes in is copied, unless a method says that it takes it. Bytes that come out may point into
+// a value: they are to be looked at, and are valid until that value changes. Nothing here has a
+// bound but those of the formats; MemBytes says how much there is, and whoever uses the package evicts.
 package store
 
 // Store is a set of databases. It is not safe for concurrent use.

@@ -2,6 +2,8 @@
 // uses the flag package's own flags only imports it:
 //
 //	import _ "byor/pkg/version"
+//
+// What a program says of itself comes from its build; nobody writes a version down.
 package version
 
 import (
