@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"byor/pkg/config"
-	"byor/pkg/server"
 )
 
 // Who comes in: the page, the addresses beside it, and what a request must say to become a WebSocket.
