@@ -30,12 +30,12 @@ import (
 // it is called at the end of the test if it was not before.
 func start(t *testing.T, dir string, useLog bool, master string) (s *server, addr string, end func() error) {
 	t.Helper()
-	s, err := newServer(dir, useLog, "everysec", master, false)
+	s, err := newServer(&basics.Options{Dir: dir, UseLog: useLog, Policy: "everysec"}, master)
 	require.NoError(t, err)
 	s.ln, err = net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
-	go s.expireInBackground(ctx)
+	go basics.Sweep(ctx, &s.mu, s.data, func() bool { return s.stopping })
 	if master != "" {
 		go s.follow(ctx, "7777")
 	}
@@ -43,9 +43,7 @@ func start(t *testing.T, dir string, useLog bool, master string) (s *server, add
 	go func() {
 		s.serve(s.ln)
 		s.drain()
-		if s.log != nil {
-			s.log.Close()
-		}
+		s.disk.Close()
 		close(done)
 	}()
 	end = func() error {
@@ -127,11 +125,11 @@ func TestABgsaveIsGivenUp(t *testing.T) {
 	c := redistest.Dial(t, addr)
 	c.Do("SET a old")
 	s.mu.Lock()
-	d := s.beginDump()
+	d := s.disk.Begin()
 	s.mu.Unlock()
 	c.Do("SET a new")
 	require.NoError(t, end())
-	require.ErrorIs(t, s.save(d, &s.mu), basics.ErrEnded)
+	require.ErrorIs(t, d.Save(dir, &s.mu), basics.ErrEnded)
 	names, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Len(t, names, 1, "and leaves no temporary file")

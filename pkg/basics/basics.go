@@ -1,12 +1,17 @@
-// Package basics holds once what earlier steps built by hand and the later ones only carry along: the
-// commands of 03 to 05 on strings, counters and deadlines, over pkg/store (basics.go, commands.go);
-// from 05 and 06 what ties pkg/aof and pkg/rdb to such a store (disk.go); and, for steps 08 and 09, the
-// subscriber's end of step 07 (subscriber.go).
+// Package basics holds once what earlier steps built by hand and the later ones only carry along:
 //
-// A handler knows its database, the reply and its arguments, and nothing of connections, logs or
-// replicas; so each step can put it into its own dispatch table, beside what is new there. It is not
-// safe for concurrent use: the caller holds the lock that protects the store, has set the store's clock
-// (SetNow), and has looked at the number of arguments.
+//   - the commands of 03 to 05 on strings, counters and deadlines, over pkg/store (commands.go);
+//   - a client, the table of commands that a step extends, and the loop around them (client.go);
+//   - from 05 and 06 what ties pkg/aof and pkg/rdb to such a store (log.go, dump.go), and for steps 07 to
+//     09 both together, with SAVE and BGSAVE (disk.go);
+//   - for steps 08 and 09 the subscriber's end of step 07 (subscriber.go);
+//   - for step 09 the master's end of step 08, over pkg/repl (replicas.go);
+//   - the flags that steps 06 to 09 share (flags.go).
+//
+// A handler of commands.go knows its database, the reply and its arguments, and nothing of connections,
+// logs or replicas; so each step can have it in its own dispatch table, beside what is new there. It is
+// not safe for concurrent use: the caller holds the lock that protects the store, has set the store's
+// clock (SetNow), and has looked at the number of arguments.
 package basics
 
 import (
@@ -29,12 +34,13 @@ import (
 // effect shares their bytes, so it must be used or copied before they change.
 type Handler func(db *store.DB, w *resp.Writer, args [][]byte) (effect [][]byte, err error)
 
-// Errors of arguments, as Redis words them.
+// Errors as Redis words them.
 var (
 	ErrNotInteger = errors.New("ERR value is not an integer or out of range")
 	ErrOverflow   = errors.New("ERR increment or decrement would overflow")
 	ErrSyntax     = errors.New("ERR syntax error")
 	ErrDBIndex    = errors.New("ERR DB index is out of range")
+	ErrReadOnly   = errors.New("READONLY You can't write against a read only replica.")
 )
 
 // WrongArity is the error for a command, named in lower case, with too few or too many arguments.

@@ -1,186 +1,135 @@
 package basics
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"sync"
+	"time"
 
 	"byor/pkg/aof"
-	"byor/pkg/rdb"
 	"byor/pkg/resp"
 	"byor/pkg/store"
 )
 
-// DumpFile is the name of the snapshot, as in Redis.
-const DumpFile = "dump.rdb"
+// A Disk is what steps 05 and 06 were about: the log, where it is switched on, and the snapshots of a
+// server's data.
+type Disk struct {
+	Dir  string
+	Mu   sync.Locker // the server's lock; it protects the data and what follows here
+	Data *store.Store
 
-// ErrEnded is what a Dump returns that was closed before it was written.
-var ErrEnded = errors.New("the snapshot was given up")
+	Log      *aof.Log // nil without -appendonly, and while loading
+	Dump     *Dump    // a snapshot that is under way, or nil
+	LastSave int64    // Unix seconds
 
-// LoadDump loads the snapshot in dir into data. That there is none is no error.
-func LoadDump(dir string, data *store.Store) error {
-	f, err := os.Open(filepath.Join(dir, DumpFile))
-	if errors.Is(err, os.ErrNotExist) {
+	saves sync.WaitGroup // BGSAVEs under way
+}
+
+// NewDisk returns the disk of a server with the flags o, whose data mu protects.
+func NewDisk(o *Options, mu sync.Locker, data *store.Store) *Disk {
+	return &Disk{Dir: o.Dir, Mu: mu, Data: data, LastSave: time.Now().Unix()}
+}
+
+// Load brings the data back: from the log where o switches it on, else from the snapshot. w and
+// execute are those of OpenLog.
+func (d *Disk) Load(o *Options, w *resp.Writer, execute func(args [][]byte)) (err error) {
+	d.Data.SetNow(time.Now().UnixMilli())
+	if !o.UseLog {
+		return LoadDump(d.Dir, d.Data)
+	}
+	d.Log, err = OpenLog(d.Dir, o.Policy, d.Data, rdbBase(d.Data), w, execute)
+	return err
+}
+
+// Append hands an encoded effect to the log. The caller holds the lock.
+func (d *Disk) Append(b []byte) {
+	if d.Log != nil {
+		d.Log.Append(b)
+	}
+}
+
+// Commit waits for the log: see the function Commit.
+func (d *Disk) Commit() { Commit(d.Log) }
+
+// Close closes the log. Nobody may use it any more.
+func (d *Disk) Close() error {
+	if d.Log == nil {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := LoadRDB(rdb.NewReader(f), data); err != nil {
-		return fmt.Errorf("%s: %w", f.Name(), err)
-	}
-	return nil
+	return d.Log.Close()
 }
 
-// LoadRDB loads a snapshot into data. pkg/rdb knows all types of Redis, the handlers of this package
-// only strings; so it refuses a key of another type by name.
-func LoadRDB(in *rdb.Reader, data *store.Store) error {
-	h := rdb.Into(data, new(rdb.Loaded))
-	add := h.Entry
-	h.Entry = func(e *rdb.Entry) error {
-		if t := e.Value.Type(); t != store.TypeString {
-			return fmt.Errorf("key %q is of type %s: this step only knows strings", e.Key, t)
-		}
-		return add(e)
-	}
-	return in.Read(h)
+// Begin begins a snapshot beside which the server goes on: one at a time. The caller holds the lock.
+func (d *Disk) Begin() *Dump {
+	d.Dump = BeginDump(d.Data)
+	return d.Dump
 }
 
-// OpenLog replays the log in dir, as step 05 did, and opens it for appending; policy is one of always,
-// everysec and no. execute is called for each command of the log and appends the reply to w, which
-// nobody gets; an error in it ends the loading. Meanwhile data keeps keys whose time is over, since
-// the log itself says DEL when it was time; afterwards data.Expiry is as it was.
-func OpenLog(dir, policy string, data *store.Store, w *resp.Writer, execute func(args [][]byte)) (*aof.Log, error) {
-	o := aof.Options{Dir: dir, Logf: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
-	var err error
-	if o.Policy, err = aof.ParsePolicy(policy); err != nil {
-		return nil, err
+// End ends it. The caller does not hold the lock.
+func (d *Disk) End(dump *Dump) {
+	d.Mu.Lock()
+	defer d.Mu.Unlock()
+	dump.Close()
+	if d.Dump == dump {
+		d.Dump = nil
 	}
-	defer func(before store.ExpiryMode) { data.Expiry = before }(data.Expiry)
-	data.Expiry = store.KeepExpired
-	_, err = aof.Load(o, aof.Handlers{
-		LoadBase: func(r *bufio.Reader, _ int64) error { return loadBase(r, data) },
-		Apply: func(args [][]byte) error {
-			w.Buf = w.Buf[:0]
-			if execute(args); len(w.Buf) > 0 && w.Buf[0] == '-' {
-				return errors.New(string(w.Buf[1 : len(w.Buf)-2]))
-			}
-			return nil
-		},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return aof.Open(o, func(w io.Writer) error { return rdb.Save(w, data) })
 }
 
-// loadBase loads the snapshot that a log begins with.
-func loadBase(r *bufio.Reader, data *store.Store) error {
-	in := rdb.NewReader(r)
-	if err := LoadRDB(in, data); err != nil {
-		return err
-	}
-	// The reader has read ahead. A log of Redis 6 goes on with commands in the same file, and they
-	// would be lost: better to say so. Redis 7 rewrites such a log when it starts on it.
-	if n, _ := io.CopyN(io.Discard, in.Rest(), 1); n > 0 {
-		return errors.New("commands follow the snapshot in the same file")
-	}
-	return nil
+// Wait waits until no BGSAVE is under way, and none may begin meanwhile.
+func (d *Disk) Wait() { d.saves.Wait() }
+
+// SaveNow writes the snapshot. The caller holds the lock, so nothing else happens meanwhile.
+func (d *Disk) SaveNow() error {
+	dump := BeginDump(d.Data)
+	defer dump.Close()
+	return d.save(dump, NoLock{})
 }
 
-// A Dump is a picture of the data at one moment on its way to a file, as in step 06: it is encoded in
-// small pieces under the lock that protects the store, and written outside of it.
-type Dump struct {
-	snap  *store.Snapshot
-	batch rdb.Batch // encoded and not yet written, protected by the store's lock like the walk
-	ended bool      // closed, perhaps before the walk was over
-}
-
-// BeginDump draws the line: what happens to data from now on is not in the picture. The caller holds
-// the lock, and calls Close in the end.
-func BeginDump(data *store.Store) *Dump {
-	d := &Dump{}
-	d.snap = data.BeginSnapshot(func(e store.SnapshotEntry) {
-		d.batch.SelectDB(e.DB)
-		d.batch.Entry(e.Key, e.Value, e.ExpireMs)
-	})
-	return d
-}
-
-// Close ends the walk. A Write or Save that is still under way returns ErrEnded. The caller holds the
-// lock; closing twice does no harm.
-func (d *Dump) Close() {
-	d.ended = true
-	d.snap.Close()
-}
-
-// Save writes the picture to DumpFile in dir: temporary file, fsync, rename. Until the very end the
-// old file stays whole. mu is the store's lock, or NoLock for a caller who holds it already.
-func (d *Dump) Save(dir string, mu sync.Locker) error {
-	f, err := os.CreateTemp(dir, "temp-*.rdb")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	if err := d.Write(f, mu); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := d.rename(f.Name(), filepath.Join(dir, DumpFile), mu); err != nil {
-		return err
-	}
-	if dir, err := os.Open(dir); err == nil { // the new name, too, has to reach the disk
-		dir.Sync()
-		dir.Close()
-	}
-	return nil
-}
-
-// rename makes the file the snapshot, unless the picture was given up meanwhile: then a newer one may
-// be there already.
-func (d *Dump) rename(from, to string, mu sync.Locker) error {
+// save writes dump to its file and remembers when.
+func (d *Disk) save(dump *Dump, mu sync.Locker) error {
+	err := dump.Save(d.Dir, mu)
 	mu.Lock()
 	defer mu.Unlock()
-	if d.ended {
-		return ErrEnded
+	if err == nil {
+		d.LastSave = time.Now().Unix()
 	}
-	return os.Rename(from, to)
+	return err
 }
 
-// Write encodes under mu and writes to w outside of it.
-func (d *Dump) Write(w io.Writer, mu sync.Locker) error {
-	out := rdb.NewWriter(w)
-	var batch rdb.Batch
-	for more := true; more; {
-		batch.Reset()
-		mu.Lock()
-		if d.ended {
-			mu.Unlock()
-			return ErrEnded
-		}
-		more = d.snap.Next(500)
-		batch, d.batch = d.batch, batch
-		mu.Unlock()
-		if err := out.Write(&batch); err != nil {
-			return err
-		}
+// OnDisk are the commands of step 06.
+var OnDisk = Table[*Client]{"save": {1, "", save}, "bgsave": {1, "", bgsave}, "lastsave": {1, "", lastSave}}
+
+var errSaving = errors.New("ERR Background save already in progress")
+
+func save(c *Client, _ [][]byte) ([][]byte, error) {
+	if c.Disk.Dump != nil {
+		return nil, errSaving
 	}
-	return out.Close()
+	if err := c.Disk.SaveNow(); err != nil {
+		return nil, fmt.Errorf("ERR %w", err)
+	}
+	c.W.OK()
+	return nil, nil
 }
 
-// NoLock is the lock of those who hold the real one already.
-type NoLock struct{}
+func bgsave(c *Client, _ [][]byte) ([][]byte, error) {
+	d := c.Disk
+	if d.Dump != nil {
+		return nil, errSaving
+	}
+	dump := d.Begin()
+	d.saves.Go(func() {
+		defer d.End(dump)
+		if err := d.save(dump, d.Mu); err != nil {
+			fmt.Fprintln(os.Stderr, "BGSAVE failed, the old dump.rdb is still there:", err)
+		}
+	})
+	c.W.SimpleString("Background saving started")
+	return nil, nil
+}
 
-// Lock does nothing.
-func (NoLock) Lock() {}
-
-// Unlock does nothing.
-func (NoLock) Unlock() {}
+func lastSave(c *Client, _ [][]byte) ([][]byte, error) {
+	c.W.Int(c.Disk.LastSave)
+	return nil, nil
+}

@@ -103,7 +103,7 @@ func TestOpenLog(t *testing.T) {
 		data := store.New(16)
 		data.SetNow(nowMs)
 		w := resp.NewWriter(nil)
-		log, err := OpenLog(dir, policy, data, w, func(args [][]byte) {
+		log, err := OpenLog(dir, policy, data, rdbBase(data), w, func(args [][]byte) {
 			h, ok := handlers[string(bytes.ToLower(args[0]))]
 			if !ok {
 				w.Error(UnknownCommand(args).Error())

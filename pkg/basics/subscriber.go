@@ -1,6 +1,7 @@
 package basics
 
 import (
+	"errors"
 	"net"
 	"time"
 
@@ -103,6 +104,23 @@ func confirm(w *resp.Writer, verb string, name []byte, n int) {
 		w.Bulk(name)
 	}
 	w.Int(int64(n))
+}
+
+// OnChannels are the commands of step 07, but for PUBLISH: a message also goes to the replicas.
+var OnChannels = Table[*Client]{
+	"subscribe": {-2, "s", onSub((*Subscriber).Subscribe)}, "unsubscribe": {-1, "s", onSub((*Subscriber).Unsubscribe)},
+	"psubscribe": {-2, "s", onSub((*Subscriber).PSubscribe)}, "punsubscribe": {-1, "s", onSub((*Subscriber).PUnsubscribe)},
+}
+
+// onSub makes a command of a method that knows only the subscriber. Who listens is not data: no effect.
+func onSub(h func(s *Subscriber, w *resp.Writer, args [][]byte)) func(*Client, [][]byte) ([][]byte, error) {
+	return func(c *Client, args [][]byte) ([][]byte, error) {
+		if c.Sub == nil { // nobody is there to listen
+			return nil, errors.New("ERR only a client can subscribe")
+		}
+		h(c.Sub, c.W, args)
+		return nil, nil
+	}
 }
 
 // start gives the client a queue, and a goroutine that from now on writes all it is sent.
