@@ -36,7 +36,7 @@ func (s *server) followOnce(port string) error {
 		return err
 	}
 	defer conn.Close()
-	if s.trace {
+	if s.opts.Trace {
 		conn = resp.Trace(conn, os.Stdout, "master")
 	}
 	// One reader for the whole life of the link. It reads ahead, and what it has read of the
@@ -119,16 +119,8 @@ func (s *server) replaceData(fresh *store.Store) {
 	defer s.mu.Unlock()
 	s.data.Adopt(fresh)
 	s.propagate(0, [][]byte{[]byte("FLUSHALL")})
-	for i := range s.data.Len() {
-		db := s.data.DB(i)
-		db.Each(func(e *store.Entry) bool {
-			effect := [][]byte{[]byte("SET"), []byte(e.Key()), e.Value().(*store.String).View()}
-			if e.HasExpiry() {
-				effect = append(effect, []byte("PXAT"), strconv.AppendInt(nil, db.ExpireAt(e), 10))
-			}
-			s.propagate(i, effect)
-			return true
-		})
+	for db, effect := range basics.Effects(s.data) {
+		s.propagate(db, effect)
 	}
 }
 
@@ -147,7 +139,8 @@ func (s *server) applyStream(conn net.Conn, r *resp.CommandReader, start int64) 
 			time.Sleep(time.Second)
 		}
 	}()
-	c := &client{srv: s, db: s.data.DB(0), w: resp.NewWriter(nil), isMaster: true}
+	c := s.newClient(nil)
+	c.isMaster = true
 	for {
 		args, err := r.ReadCommand()
 		if err != nil {
@@ -160,10 +153,10 @@ func (s *server) applyStream(conn net.Conn, r *resp.CommandReader, start int64) 
 			ack()
 		case "multi", "exec": // a transaction: nothing can come between its commands anyway
 		default:
-			c.w.Buf = c.w.Buf[:0]
+			c.W.Buf = c.W.Buf[:0]
 			c.execute(args)
-			if c.w.Len() > 0 && c.w.Buf[0] == '-' {
-				fmt.Fprintf(os.Stderr, "CRITICAL: the master's %q cannot be applied, from now on the data differ: %s", args, c.w.Buf)
+			if c.W.Len() > 0 && c.W.Buf[0] == '-' {
+				fmt.Fprintf(os.Stderr, "CRITICAL: the master's %q cannot be applied, from now on the data differ: %s", args, c.W.Buf)
 			}
 		}
 		offset.Add(size)

@@ -9,67 +9,46 @@
 // later, or never, if the master dies in between. That is what "asynchronous" costs.
 //
 // Both ends speak the protocol of Redis, so a real redis-server can be either of them. master.go is
-// the one end, follow.go the other; this file is the server that both are part of.
+// the one end, follow.go the other; this file is the server that both are part of. What the steps before
+// have built, the known commands, log, snapshots and subscribers, comes from pkg/basics.
 package main
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"os"
-	"os/signal"
-	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"byor/pkg/aof"
 	"byor/pkg/basics"
 	"byor/pkg/pubsub"
 	"byor/pkg/resp"
 	"byor/pkg/store"
 )
 
-// maxReplies is how many bytes of replies may pile up before they are sent, as in step 03.
-const maxReplies = 64 << 10
-
-// commands is the dispatch table. w: changes data, s: allowed to a subscriber.
-var commands = map[string]struct {
-	arity int
-	run   handler
-	flags string
-}{
-	"ping": {-1, ping, "s"}, "echo": {2, echo, ""}, "quit": {-1, quit, "s"}, "command": {-1, commandDocs, ""},
-	"select": {2, selectDB, ""}, "dbsize": {1, dbsize, ""}, "flushall": {-1, flushAll, "w"},
-	"get": {2, get, ""}, "set": {-3, set, "w"}, "del": {-2, del, "w"}, "exists": {-2, exists, ""}, "incr": {2, incr, "w"},
-	"expire": {-3, expire, "w"}, "pexpire": {-3, expire, "w"}, "expireat": {-3, expire, "w"}, "pexpireat": {-3, expire, "w"},
-	"ttl": {2, ttl, ""}, "pttl": {2, ttl, ""}, "persist": {2, persist, "w"},
-	"save": {1, save, ""}, "bgsave": {1, bgsave, ""}, "lastsave": {1, lastSave, ""},
-	"subscribe": {-2, subscribe, "s"}, "unsubscribe": {-1, unsubscribe, "s"},
-	"psubscribe": {-2, psubscribe, "s"}, "punsubscribe": {-1, punsubscribe, "s"}, "publish": {3, publish, ""},
+// commands is the dispatch table: what is new, and what the steps before have built. Flags, w: changes
+// data, r: allowed to a replica.
+var commands = basics.Extend(basics.Table[*client]{
+	"publish": {Arity: 3, Run: publish},
 	// region: the new commands
-	"replconf": {-1, replconf, ""}, "psync": {3, psync, ""},
+	"replconf": {Arity: -1, Run: replconf, Flags: "r"}, "psync": {Arity: 3, Run: psync},
 	// endregion
-}
+}, basics.OnData, basics.OnDisk, basics.OnChannels)
 
 // server is what all connections share. It is safe for concurrent use.
 type server struct {
-	trace  bool          // print every byte
-	lastID atomic.Uint64 // number of the newest connection
-	dir    string        // where dump.rdb is
+	opts   *basics.Options
+	disk   *basics.Disk // log and snapshots
 	hub    *pubsub.Hub
 	master string // host:port of the server that we follow, or ""
 
-	mu       sync.Mutex // protects what follows, and the order of log and stream
-	data     *store.Store
-	log      *aof.Log     // nil with -appendonly no, and while loading
-	dump     *basics.Dump // a snapshot that is under way, or nil
-	lastSave int64        // Unix seconds
+	mu   sync.Mutex // protects what follows, the disk, and the order of log and stream
+	data *store.Store
 
 	replID   string // names this history of changes; an offset means nothing without it
 	offset   int64  // bytes of the stream so far
@@ -79,61 +58,27 @@ type server struct {
 
 // client is one connection, or the link to the master. Only its own goroutine uses it.
 type client struct {
-	srv     *server
-	conn    net.Conn
-	db      *store.DB          // what SELECT chose
-	w       *resp.Writer       // replies are appended here and leave when the batch is done
-	closing bool               // set by QUIT
-	sub     *basics.Subscriber // its subscriptions, as in step 07; nil for the link to the master
+	basics.Client
+	srv  *server
+	conn net.Conn
 
-	isMaster bool     // its commands are our master's: obeyed, and never answered
+	isMaster bool     // its commands are our master's, or those of the log: obeyed, and never answered
 	replica  *replica // set by PSYNC: from then on this is the link to a replica
 }
 
-// execute runs one command under the lock. What a subscriber is answered goes into its queue before
-// the lock is released, so that replies and messages keep the order in which things happened: who
-// publishes next must not overtake the "you are subscribed".
-func (c *client) execute(args [][]byte) {
-	c.srv.mu.Lock()
-	defer c.srv.mu.Unlock()
-	c.run(args)
-	if c.sub.Active() {
-		c.sub.Reply(c.w)
-	}
+// propagate hands a change on to the log and to the replicas. The caller holds s.mu.
+func (s *server) propagate(db int, effect [][]byte) {
+	b := basics.Encode(&s.streamDB, db, effect)
+	s.disk.Append(b)
+	s.feed(b)
 }
 
-func (c *client) run(args [][]byte) {
-	name := strings.ToLower(string(args[0]))
-	cmd, ok := commands[name]
-	s := c.srv
-	switch n := len(args); {
-	case !ok:
-		c.w.Error(unknownCommand(args).Error())
-		return
-	case n != cmd.arity && (cmd.arity >= 0 || n < -cmd.arity):
-		c.w.Error(wrongArity(name).Error())
-		return
-	case c.sub.Count() > 0 && !strings.Contains(cmd.flags, "s"):
-		c.w.Error("ERR Can't execute '" + name + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
-		return
-	case s.master != "" && !c.isMaster && strings.Contains(cmd.flags, "w"):
-		// A change that the master does not know of would never go away again.
-		c.w.Error("READONLY You can't write against a read only replica.")
-		return
-	}
-	if c.replica != nil && name != "replconf" {
-		c.closing = true // a reply would stand in the middle of the stream
-		return
-	}
-	s.data.SetNow(time.Now().UnixMilli())
-	s.data.Expiry = c.expiry()
-	effect, err := cmd.run(c, args)
-	if err != nil {
-		c.w.Error(err.Error())
-	}
-	if effect != nil {
-		s.propagate(c.db.ID(), effect)
-	}
+// publish answers PUBLISH. Messages are no data, so they are not in the log; but they travel to the
+// replicas, whose subscribers get them too.
+func publish(c *client, args [][]byte) ([][]byte, error) {
+	c.W.Int(int64(c.srv.hub.Publish(args[1], args[2])))
+	c.srv.feed(resp.AppendCommand(nil, args...))
+	return nil, nil
 }
 
 // expiry says what happens to a key whose time is over. A replica does not delete it: its clock is
@@ -149,58 +94,55 @@ func (c *client) expiry() store.ExpiryMode {
 	return store.DeleteExpired
 }
 
-// propagate hands a change on to the log and to the replicas. The caller holds s.mu.
-func (s *server) propagate(db int, effect [][]byte) {
-	var b []byte
-	if db != s.streamDB {
-		s.streamDB = db
-		b = resp.AppendCommandStrings(b, "SELECT", strconv.Itoa(db))
+// execute runs one command under the lock. What a subscriber is answered goes into its queue before
+// the lock is released, so that replies and messages keep the order in which things happened: who
+// publishes next must not overtake the "you are subscribed".
+func (c *client) execute(args [][]byte) {
+	c.srv.mu.Lock()
+	defer c.srv.mu.Unlock()
+	c.run(args)
+	if c.Sub.Active() {
+		c.Sub.Reply(c.W)
 	}
-	b = resp.AppendCommand(b, effect...)
-	if s.log != nil {
-		s.log.Append(b)
+}
+
+func (c *client) run(args [][]byte) {
+	s := c.srv
+	cmd, err := commands.Find(c, args)
+	if err == nil && s.master != "" && !c.isMaster && cmd.Has('w') {
+		// A change that the master does not know of would never go away again.
+		err = basics.ErrReadOnly
 	}
-	s.feed(b)
+	if err != nil {
+		c.W.Error(err.Error())
+		return
+	}
+	if c.replica != nil && !cmd.Has('r') {
+		c.Closing = true // a reply would stand in the middle of the stream
+		return
+	}
+	s.data.SetNow(time.Now().UnixMilli())
+	s.data.Expiry = c.expiry()
+	effect, err := cmd.Run(c, args)
+	if err != nil {
+		c.W.Error(err.Error())
+	}
+	if effect != nil {
+		s.propagate(c.DB.ID(), effect)
+	}
 }
 
 // handle serves one client, as in step 03.
 func (s *server) handle(conn net.Conn) {
-	if s.trace {
-		conn = resp.Trace(conn, os.Stdout, fmt.Sprintf("#%d", s.lastID.Add(1)))
+	conn = s.opts.Traced(conn)
+	c := s.newClient(conn)
+	c.conn, c.Sub = conn, basics.NewSubscriber(s.hub, conn, s.disk.Commit)
+	c.Serve(conn, c.execute, c.Reply)
+	c.Sub.Leave()
+	if c.replica != nil {
+		c.replica.queue.Close() // wakes serveReplica
 	}
-	c := &client{srv: s, conn: conn, db: s.data.DB(0), w: resp.NewWriter(conn), sub: basics.NewSubscriber(s.hub, conn, s.commit)}
-	defer c.leave()
-	r := resp.NewCommandReader(conn)
-	for !c.closing {
-		args, err := r.Next()
-		if err == resp.ErrIncomplete {
-			if c.reply() != nil || r.Fill() != nil {
-				return
-			}
-			continue
-		}
-		if err != nil {
-			c.w.Error("ERR " + err.Error()) // a protocol error: say it, and close
-			break
-		}
-		c.execute(args)
-		if c.w.Len() > maxReplies && c.reply() != nil {
-			return
-		}
-	}
-	c.reply()
-}
-
-// reply sends the replies gathered so far, once the log has all that they promise.
-func (c *client) reply() error {
-	if c.sub.Active() {
-		c.srv.mu.Lock()
-		defer c.srv.mu.Unlock()
-		c.sub.Reply(c.w)
-		return nil
-	}
-	c.srv.commit()
-	return c.w.Flush()
+	conn.Close()
 }
 
 // serve accepts connections until ln is closed, as in step 01.
@@ -218,51 +160,41 @@ func (s *server) serve(ln net.Listener) {
 	}
 }
 
-// newServer loads what is in dir.
-func newServer(dir string, useLog bool, policy, master string, trace bool) (*server, error) {
-	s := &server{data: store.New(16), dir: dir, trace: trace, lastSave: time.Now().Unix(), hub: pubsub.NewHub(),
-		master: master, streamDB: -1, replicas: map[*replica]bool{}}
+// newClient returns a client whose replies go to w, nil for nowhere.
+func (s *server) newClient(w io.Writer) *client {
+	return &client{srv: s, Client: basics.Client{DB: s.data.DB(0), W: resp.NewWriter(w), Disk: s.disk}}
+}
+
+// newServer loads what is on the disk.
+func newServer(o *basics.Options, master string) (*server, error) {
+	s := &server{opts: o, data: store.New(16), hub: pubsub.NewHub(), master: master, streamDB: -1, replicas: map[*replica]bool{}}
+	s.disk = basics.NewDisk(o, &s.mu, s.data)
 	id := make([]byte, 20)
 	rand.Read(id)
 	s.replID = hex.EncodeToString(id)
-	if err := s.load(useLog, policy); err != nil {
+	c := s.newClient(nil)
+	c.isMaster = true // a log is obeyed like a master
+	if err := s.disk.Load(o, c.W, c.execute); err != nil {
 		return nil, err
 	}
-	s.data.Expiry = (&client{srv: s}).expiry()
+	s.data.Expiry = s.newClient(nil).expiry()
 	s.data.OnExpire = func(db int, key string) {
 		s.propagate(db, [][]byte{[]byte("DEL"), []byte(key)})
 	}
 	return s, nil
 }
 
-func main() {
-	addr := flag.String("addr", "127.0.0.1:6380", "TCP `address` to listen on")
-	trace := flag.Bool("trace", false, "print every byte that comes in and goes out, and what it means")
-	dir := flag.String("dir", ".", "`directory` of dump.rdb and appendonlydir")
-	useLog := flag.String("appendonly", "no", "`yes` to keep the log of step 05")
-	policy := flag.String("appendfsync", "everysec", "when to force the log to the disk: `always, everysec or no`")
-	master := flag.String("replicaof", "", "follow the server at `host:port`")
-	flag.Parse()
-	if err := run(*addr, *dir, basics.Yes("appendonly", *useLog), *policy, *master, *trace); err != nil {
-		fmt.Fprintln(os.Stderr, "08-replication:", err)
-		os.Exit(1)
-	}
-}
-
 // run listens and serves until Ctrl-C.
-func run(addr, dir string, useLog bool, policy, master string, trace bool) error {
-	s, err := newServer(dir, useLog, policy, master, trace)
+func run(o *basics.Options, master string) error {
+	s, err := newServer(o, master)
 	if err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", addr)
+	ln, ctx, err := o.Listen()
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	context.AfterFunc(ctx, func() { ln.Close() })
-	go s.expireInBackground(ctx)
+	go basics.Sweep(ctx, &s.mu, s.data, nil)
 	go s.pingReplicas(ctx)
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	if master != "" {
@@ -274,8 +206,13 @@ func run(addr, dir string, useLog bool, policy, master string, trace bool) error
 			ln.Addr(), ln.Addr(), port)
 	}
 	s.serve(ln)
-	if s.log != nil {
-		return s.log.Close()
+	return s.disk.Close()
+}
+
+func main() {
+	master := flag.String("replicaof", "", "follow the server at `host:port`")
+	if err := run(basics.ParseFlags(), *master); err != nil {
+		fmt.Fprintln(os.Stderr, "08-replication:", err)
+		os.Exit(1)
 	}
-	return nil
 }

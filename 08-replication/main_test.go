@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/basics"
 	"byor/pkg/pubsub"
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
@@ -26,12 +27,12 @@ import (
 // start serves dir on a free port until the test ends, or until stop is called. master may be "".
 func start(t *testing.T, dir string, useLog bool, master string) (s *server, addr string, stop func()) {
 	t.Helper()
-	s, err := newServer(dir, useLog, "always", master, false)
+	s, err := newServer(&basics.Options{Dir: dir, UseLog: useLog, Policy: "always"}, master)
 	require.NoError(t, err)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
-	go s.expireInBackground(ctx)
+	go basics.Sweep(ctx, &s.mu, s.data, nil)
 	if master != "" {
 		go s.follow(ctx, "7777")
 	}
@@ -41,9 +42,7 @@ func start(t *testing.T, dir string, useLog bool, master string) (s *server, add
 		cancel()
 		ln.Close()
 		<-done
-		if s.log != nil {
-			require.NoError(t, s.log.Close())
-		}
+		require.NoError(t, s.disk.Close())
 	})
 	t.Cleanup(stop)
 	return s, ln.Addr().String(), stop
@@ -230,7 +229,7 @@ func TestPsyncMustWaitForItsAnswers(t *testing.T) {
 }
 
 func TestAReplicaTooFarBehindIsEnded(t *testing.T) {
-	s, err := newServer(t.TempDir(), false, "", "", false)
+	s, err := newServer(&basics.Options{Dir: t.TempDir()}, "")
 	require.NoError(t, err)
 	r := &replica{queue: pubsub.NewQueue(1000, 100)}
 	ended := false

@@ -29,35 +29,10 @@ type replica struct {
 	acked int64         // the offset that it has confirmed
 }
 
-// feed appends bytes to the stream. Every byte counts, whether anybody listens or not. The caller
-// holds s.mu.
-func (s *server) feed(b []byte) {
-	// region: count and hand out
-	s.offset += int64(len(b))
-	for r := range s.replicas {
-		r.queue.Deliver(pubsub.Message{Payload: b}) // copies, and never waits
-	}
-	// endregion
-}
-
-// replconf answers REPLCONF name value ...: OK to what a replica tells of itself, nothing to ACK.
-func replconf(c *client, args [][]byte) ([][]byte, error) {
-	// region: ACK
-	if len(args) == 3 && strings.EqualFold(string(args[1]), "ack") {
-		if offset, ok := resp.ParseInt(args[2]); ok && c.replica != nil {
-			c.replica.acked = offset
-		}
-		return nil, nil // an answer would be taken for a part of the stream
-	}
-	// endregion
-	c.w.OK()
-	return nil, nil
-}
-
 // psync answers PSYNC replid offset. The replica says what it has, "?" and -1 for nothing, and may
 // hope to get only what it missed; we keep no past, so it gets everything.
 func psync(c *client, _ [][]byte) ([][]byte, error) {
-	if c.w.Len() > 0 || c.sub.Active() {
+	if c.W.Len() > 0 || c.Sub.Active() {
 		// It must have read all answers first: the snapshot is no RESP, so both sides have to
 		// agree on the byte at which it begins.
 		return nil, errors.New("ERR SYNC and PSYNC are invalid with pending output")
@@ -90,12 +65,36 @@ func (s *server) serveReplica(r *replica) error {
 	return r.sendStream()
 }
 
+// beginSync takes the picture and adds the replica to those who get the stream.
+func (s *server) beginSync(r *replica) (d *basics.Dump, header string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.disk.Dump != nil { // one picture at a time
+		s.mu.Unlock()
+		time.Sleep(100 * time.Millisecond)
+		_, err := io.WriteString(r.conn, "\n") // an empty line says: still there, be patient
+		s.mu.Lock()
+		if err != nil {
+			return nil, "", err
+		}
+	}
+	// region: no gap
+	// Under one lock: what was executed before is in the picture, what is executed afterwards is in
+	// the queue, and nothing is in both or in neither.
+	d = s.disk.Begin()
+	s.replicas[r] = true
+	s.streamDB = -1 // a new listener does not know which database we mean
+	header = fmt.Sprintf("+FULLRESYNC %s %d\r\n", s.replID, s.offset)
+	// endregion
+	return d, header, nil
+}
+
 // sendSnapshot sends header, the answer to PSYNC, and behind it the picture.
 func (s *server) sendSnapshot(r *replica, d *basics.Dump, header string) (err error) {
 	// region: snapshot, then stream
 	// "$length", then so many bytes, and no line end behind them: it looks like a bulk string, and
 	// is none. The next byte belongs to the stream.
-	file, err := s.snapshotFile(d)
+	file, err := s.disk.TempFile(d)
 	if err != nil {
 		return err
 	}
@@ -133,43 +132,29 @@ func (r *replica) sendStream() error {
 	}
 }
 
-// beginSync takes the picture and adds the replica to those who get the stream.
-func (s *server) beginSync(r *replica) (d *basics.Dump, header string, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for s.dump != nil { // one picture at a time
-		s.mu.Unlock()
-		time.Sleep(100 * time.Millisecond)
-		_, err := io.WriteString(r.conn, "\n") // an empty line says: still there, be patient
-		s.mu.Lock()
-		if err != nil {
-			return nil, "", err
-		}
+// feed appends bytes to the stream. Every byte counts, whether anybody listens or not. The caller
+// holds s.mu.
+func (s *server) feed(b []byte) {
+	// region: count and hand out
+	s.offset += int64(len(b))
+	for r := range s.replicas {
+		r.queue.Deliver(pubsub.Message{Payload: b}) // copies, and never waits
 	}
-	// region: no gap
-	// Under one lock: what was executed before is in the picture, what is executed afterwards is in
-	// the queue, and nothing is in both or in neither.
-	d = s.beginDump()
-	s.replicas[r] = true
-	s.streamDB = -1 // a new listener does not know which database we mean
-	header = fmt.Sprintf("+FULLRESYNC %s %d\r\n", s.replID, s.offset)
 	// endregion
-	return d, header, nil
 }
 
-// snapshotFile writes the picture to a temporary file, since its length must be known first.
-func (s *server) snapshotFile(d *basics.Dump) (*os.File, error) {
-	defer s.endDump(d)
-	f, err := os.CreateTemp(s.dir, "temp-repl-*.rdb")
-	if err != nil {
-		return nil, err
+// replconf answers REPLCONF name value ...: OK to what a replica tells of itself, nothing to ACK.
+func replconf(c *client, args [][]byte) ([][]byte, error) {
+	// region: ACK
+	if len(args) == 3 && strings.EqualFold(string(args[1]), "ack") {
+		if offset, ok := resp.ParseInt(args[2]); ok && c.replica != nil {
+			c.replica.acked = offset
+		}
+		return nil, nil // an answer would be taken for a part of the stream
 	}
-	if err := d.Write(f, &s.mu); err != nil {
-		f.Close()
-		os.Remove(f.Name())
-		return nil, err
-	}
-	return f, nil
+	// endregion
+	c.W.OK()
+	return nil, nil
 }
 
 // pingReplicas lets the replicas know every ten seconds that we are there, though nothing changes: a

@@ -1,10 +1,12 @@
 package basics
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"sync/atomic"
 
 	"byor/pkg/resp"
@@ -34,6 +36,19 @@ func ParseFlags() *Options {
 	version.FlagsOnly()
 	o.UseLog = Yes("appendonly", *useLog)
 	return o
+}
+
+// Listen listens on Addr until Ctrl-C, which closes the listener and ends ctx.
+func (o *Options) Listen() (ln net.Listener, ctx context.Context, err error) {
+	if ln, err = net.Listen("tcp", o.Addr); err != nil {
+		return nil, nil, err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	context.AfterFunc(ctx, func() {
+		stop() // a second Ctrl-C ends the program on the spot
+		ln.Close()
+	})
+	return ln, ctx, nil
 }
 
 // Traced returns conn, which with -trace prints every byte that passes through it.
