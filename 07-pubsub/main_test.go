@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/basics"
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
 )
@@ -24,12 +25,12 @@ import (
 // start serves dir on a free port until the test ends, or until stop is called.
 func start(t *testing.T, dir string, useLog bool) (s *server, addr string, stop func()) {
 	t.Helper()
-	s, err := newServer(dir, useLog, "always", false)
+	s, err := newServer(&basics.Options{Dir: dir, UseLog: useLog, Policy: "always"})
 	require.NoError(t, err)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
-	go s.expireInBackground(ctx)
+	go basics.Sweep(ctx, &s.mu, s.data, nil)
 	done := make(chan struct{})
 	go func() { s.serve(ln); close(done) }()
 	stop = sync.OnceFunc(func() {
@@ -39,11 +40,9 @@ func start(t *testing.T, dir string, useLog bool) (s *server, addr string, stop 
 		require.Eventually(t, func() bool {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return s.dump == nil
+			return s.disk.Dump == nil
 		}, time.Minute, time.Millisecond)
-		if s.log != nil {
-			require.NoError(t, s.log.Close())
-		}
+		require.NoError(t, s.disk.Close())
 	})
 	t.Cleanup(stop)
 	return s, ln.Addr().String(), stop
@@ -285,7 +284,7 @@ func TestDataSurvives(t *testing.T) {
 	require.Equal(t, "12345", redistest.Dial(t, addr).Do("GET a"))
 	r.Do("RPUSH mylist x")
 	require.Equal(t, "OK", r.Do("SAVE"))
-	_, err := newServer(dir, false, "", false)
+	_, err := newServer(&basics.Options{Dir: dir})
 	require.ErrorContains(t, err, `key "mylist" is of type list: this step only knows strings`)
 }
 
