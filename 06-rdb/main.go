@@ -7,25 +7,20 @@
 // pages; Go cannot fork. So we walk the keyspace in small bites, and whoever is about to change a
 // key that the walk has not reached hands its old value over first (that part is store.Snapshot).
 //
-// This file is the server and how it takes the picture, rdb.go is the format. The log of step 05 is
-// now imported from pkg/aof, in log.go; -appendonly yes switches it on.
+// This file is the server and how it takes the picture, rdb.go is the format. The known commands and
+// the log of step 05, which -appendonly yes switches on, come from pkg/basics.
 package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/binary"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"byor/pkg/aof"
@@ -34,29 +29,16 @@ import (
 	"byor/pkg/store"
 )
 
-// maxReplies is how many bytes of replies may pile up before they are sent, as in step 03.
-const maxReplies = 64 << 10
-
-// commands is the dispatch table, as in step 05.
-var commands = map[string]struct {
-	arity int
-	run   handler
-}{
-	"ping": {-1, ping}, "echo": {2, echo}, "quit": {-1, quit}, "command": {-1, commandDocs},
-	"select": {2, selectDB}, "dbsize": {1, dbsize}, "flushall": {-1, flushAll},
-	"get": {2, get}, "set": {-3, set}, "del": {-2, del}, "exists": {-2, exists}, "incr": {2, incr},
-	"expire": {-3, expire}, "pexpire": {-3, expire}, "expireat": {-3, expire}, "pexpireat": {-3, expire},
-	"ttl": {2, ttl}, "pttl": {2, ttl}, "persist": {2, persist},
+// commands is the dispatch table: what is new, and what the steps before have built.
+var commands = basics.Extend(basics.Table[*client]{
 	// region: the new commands
-	"save": {1, save}, "bgsave": {1, bgsave}, "lastsave": {1, lastSave},
+	"save": {Arity: 1, Run: save}, "bgsave": {Arity: 1, Run: bgsave}, "lastsave": {Arity: 1, Run: lastSave},
 	// endregion
-}
+}, basics.OnData)
 
 // server is what all connections share. It is safe for concurrent use.
 type server struct {
-	trace  bool          // print every byte
-	lastID atomic.Uint64 // number of the newest connection
-	dir    string        // where dump.rdb is
+	opts *basics.Options
 
 	mu       sync.Mutex // protects what follows, and the order of what is in the log
 	data     *store.Store
@@ -68,82 +50,9 @@ type server struct {
 
 // client is one connection. Only its own goroutine uses it.
 type client struct {
-	srv     *server
-	db      *store.DB    // what SELECT chose
-	w       *resp.Writer // replies are appended here and leave when the batch is done
-	closing bool         // set by QUIT
+	basics.Client
+	srv *server
 }
-
-// execute runs one command, as in step 05.
-func (c *client) execute(args [][]byte) {
-	name := strings.ToLower(string(args[0]))
-	cmd, ok := commands[name]
-	if !ok {
-		c.w.Error(unknownCommand(args).Error())
-		return
-	}
-	if n := len(args); n != cmd.arity && (cmd.arity >= 0 || n < -cmd.arity) {
-		c.w.Error(wrongArity(name).Error())
-		return
-	}
-	s := c.srv
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.data.SetNow(time.Now().UnixMilli())
-	effect, err := cmd.run(c, args)
-	if err != nil {
-		c.w.Error(err.Error())
-	}
-	if effect != nil {
-		s.propagate(c.db.ID(), effect)
-	}
-}
-
-// save answers SAVE: it saves while nobody else can do anything. Good for tests and for goodbyes.
-func save(c *client, _ [][]byte) ([][]byte, error) {
-	if c.srv.saving {
-		return nil, errSaving
-	}
-	// execute holds the lock for us, so the walk must not take it.
-	if err := c.srv.beginDump().save(noLock{}); err != nil {
-		return nil, fmt.Errorf("ERR %w", err)
-	}
-	c.w.OK()
-	return nil, nil
-}
-
-// bgsave answers BGSAVE: the picture is of this moment, the work is done beside the clients'.
-func bgsave(c *client, _ [][]byte) ([][]byte, error) {
-	s := c.srv
-	if s.saving {
-		return nil, errSaving
-	}
-	s.saving = true
-	d := s.beginDump()
-	go func() {
-		err := d.save(&s.mu)
-		s.mu.Lock()
-		s.saving = false
-		s.mu.Unlock()
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "BGSAVE failed, the old dump.rdb is still there:", err)
-		}
-	}()
-	c.w.SimpleString("Background saving started")
-	return nil, nil
-}
-
-func lastSave(c *client, _ [][]byte) ([][]byte, error) {
-	c.w.Int(c.srv.lastSave)
-	return nil, nil
-}
-
-var errSaving = errors.New("ERR Background save already in progress")
-
-type noLock struct{}
-
-func (noLock) Lock()   {}
-func (noLock) Unlock() {}
 
 // dump is a picture of the data on its way to the disk.
 type dump struct {
@@ -178,40 +87,6 @@ func (d *dump) close(mu sync.Locker) {
 	d.snap.Close()
 }
 
-// save writes the picture to dump.rdb.
-func (d *dump) save(mu sync.Locker) error {
-	defer d.close(mu)
-	// region: temporary file, fsync, rename
-	// Never into dump.rdb itself, or a crash half-way would leave neither the old picture nor a
-	// new one. A rename happens wholly or not at all. The fsync goes first: else the kernel may
-	// put the new name on the disk before the bytes, and after a power cut the good name would
-	// stand for an empty file. And the name itself is only safe when its directory is synced.
-	f, err := os.CreateTemp(d.s.dir, "temp-*.rdb")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // when something fails; after the rename there is nothing to remove
-	defer f.Close()
-	if err := d.write(f, mu); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), filepath.Join(d.s.dir, "dump.rdb")); err != nil {
-		return err
-	}
-	if dir, err := os.Open(d.s.dir); err == nil {
-		dir.Sync() // its error is ignored: some systems cannot sync a directory
-		dir.Close()
-	}
-	// endregion
-	mu.Lock()
-	defer mu.Unlock()
-	d.s.lastSave = time.Now().Unix()
-	return nil
-}
-
 // write writes header, entries, end mark and checksum, and holds mu only while it encodes.
 func (d *dump) write(w io.Writer, mu sync.Locker) error {
 	// region: encode under the lock, write outside of it
@@ -235,15 +110,92 @@ func (d *dump) write(w io.Writer, mu sync.Locker) error {
 	// endregion
 }
 
+// save writes the picture to dump.rdb.
+func (d *dump) save(mu sync.Locker) error {
+	defer d.close(mu)
+	// region: temporary file, fsync, rename
+	// Never into dump.rdb itself, or a crash half-way would leave neither the old picture nor a
+	// new one. A rename happens wholly or not at all. The fsync goes first: else the kernel may
+	// put the new name on the disk before the bytes, and after a power cut the good name would
+	// stand for an empty file. And the name itself is only safe when its directory is synced.
+	f, err := os.CreateTemp(d.s.opts.Dir, "temp-*.rdb")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // when something fails; after the rename there is nothing to remove
+	defer f.Close()
+	if err := d.write(f, mu); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), filepath.Join(d.s.opts.Dir, "dump.rdb")); err != nil {
+		return err
+	}
+	if dir, err := os.Open(d.s.opts.Dir); err == nil {
+		dir.Sync() // its error is ignored: some systems cannot sync a directory
+		dir.Close()
+	}
+	// endregion
+	mu.Lock()
+	defer mu.Unlock()
+	d.s.lastSave = time.Now().Unix()
+	return nil
+}
+
+// save answers SAVE: it saves while nobody else can do anything. Good for tests and for goodbyes.
+func save(c *client, _ [][]byte) ([][]byte, error) {
+	if c.srv.saving {
+		return nil, errSaving
+	}
+	// execute holds the lock for us, so the walk must not take it.
+	if err := c.srv.beginDump().save(basics.NoLock{}); err != nil {
+		return nil, fmt.Errorf("ERR %w", err)
+	}
+	c.W.OK()
+	return nil, nil
+}
+
+// bgsave answers BGSAVE: the picture is of this moment, the work is done beside the clients'.
+func bgsave(c *client, _ [][]byte) ([][]byte, error) {
+	s := c.srv
+	if s.saving {
+		return nil, errSaving
+	}
+	s.saving = true
+	d := s.beginDump()
+	go func() {
+		err := d.save(&s.mu)
+		s.mu.Lock()
+		s.saving = false
+		s.mu.Unlock()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "BGSAVE failed, the old dump.rdb is still there:", err)
+		}
+	}()
+	c.W.SimpleString("Background saving started")
+	return nil, nil
+}
+
+func lastSave(c *client, _ [][]byte) ([][]byte, error) {
+	c.W.Int(c.srv.lastSave)
+	return nil, nil
+}
+
+var errSaving = errors.New("ERR Background save already in progress")
+
 // load brings the data back. As in Redis, the log is the truth where it is switched on, and dump.rdb
 // is not even looked at then.
-func (s *server) load(useLog bool, policy string) error {
+func (s *server) load() (err error) {
 	s.data.SetNow(time.Now().UnixMilli())
-	if useLog {
-		return s.openLog(policy)
+	if s.opts.UseLog {
+		c := s.newClient(nil)
+		s.log, err = basics.OpenLog(s.opts.Dir, s.opts.Policy, s.data, basics.Base{Load: s.readRDB, Save: s.writeRDB}, c.W, c.execute)
+		return err
 	}
 	// region: load dump.rdb
-	f, err := os.Open(filepath.Join(s.dir, "dump.rdb"))
+	f, err := os.Open(filepath.Join(s.opts.Dir, "dump.rdb"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // a new server
 	}
@@ -258,32 +210,54 @@ func (s *server) load(useLog bool, policy string) error {
 	// endregion
 }
 
-// handle serves one client, as in step 03: whole commands first, and when there are no more, the
-// replies to all of them.
+// writeRDB writes the snapshot that a log begins with. Nobody else is there yet.
+func (s *server) writeRDB(w io.Writer) error {
+	d := s.beginDump()
+	defer d.close(basics.NoLock{})
+	return d.write(w, basics.NoLock{})
+}
+
+// execute runs one command, as in step 05.
+func (c *client) execute(args [][]byte) {
+	cmd, err := commands.Find(c, args)
+	if err != nil {
+		c.W.Error(err.Error())
+		return
+	}
+	s := c.srv
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.data.SetNow(time.Now().UnixMilli())
+	effect, err := cmd.Run(c, args)
+	if err != nil {
+		c.W.Error(err.Error())
+	}
+	if effect != nil {
+		s.propagate(c.DB.ID(), effect)
+	}
+}
+
+// propagate hands a change on to the log. The caller holds s.mu.
+func (s *server) propagate(db int, effect [][]byte) {
+	if s.log != nil {
+		s.log.Append(basics.Encode(&s.logDB, db, effect))
+	}
+}
+
+// reply sends the replies gathered so far, once the log has all that they promise.
+func (c *client) reply() error {
+	if c.W.Len() > 0 {
+		basics.Commit(c.srv.log)
+	}
+	return c.W.Flush()
+}
+
+// handle serves one client, as in step 03.
 func (s *server) handle(conn net.Conn) {
 	defer conn.Close()
-	if s.trace {
-		conn = resp.Trace(conn, os.Stdout, fmt.Sprintf("#%d", s.lastID.Add(1)))
-	}
-	r, c := resp.NewCommandReader(conn), &client{srv: s, db: s.data.DB(0), w: resp.NewWriter(conn)}
-	for !c.closing {
-		args, err := r.Next()
-		if err == resp.ErrIncomplete {
-			if c.reply() != nil || r.Fill() != nil {
-				return
-			}
-			continue
-		}
-		if err != nil {
-			c.w.Error("ERR " + err.Error()) // a protocol error: say it, and close below
-			break
-		}
-		c.execute(args)
-		if c.w.Len() > maxReplies && c.reply() != nil {
-			return
-		}
-	}
-	c.reply()
+	conn = s.opts.Traced(conn)
+	c := s.newClient(conn)
+	c.Serve(conn, c.execute, c.reply)
 }
 
 // serve accepts connections until ln is closed, as in step 01.
@@ -301,10 +275,15 @@ func (s *server) serve(ln net.Listener) {
 	}
 }
 
-// newServer loads what is in dir.
-func newServer(dir string, useLog bool, policy string, trace bool) (*server, error) {
-	s := &server{data: store.New(16), dir: dir, trace: trace, lastSave: time.Now().Unix()}
-	if err := s.load(useLog, policy); err != nil {
+// newClient returns a client whose replies go to w, nil for nowhere.
+func (s *server) newClient(w io.Writer) *client {
+	return &client{srv: s, Client: basics.Client{DB: s.data.DB(0), W: resp.NewWriter(w)}}
+}
+
+// newServer loads what is on the disk.
+func newServer(o *basics.Options) (*server, error) {
+	s := &server{opts: o, data: store.New(16), logDB: -1, lastSave: time.Now().Unix()}
+	if err := s.load(); err != nil {
 		return nil, err
 	}
 	s.data.OnExpire = func(db int, key string) {
@@ -313,39 +292,30 @@ func newServer(dir string, useLog bool, policy string, trace bool) (*server, err
 	return s, nil
 }
 
-func main() {
-	addr := flag.String("addr", "127.0.0.1:6380", "TCP `address` to listen on")
-	trace := flag.Bool("trace", false, "print every byte that comes in and goes out, and what it means")
-	dir := flag.String("dir", ".", "`directory` of dump.rdb and appendonlydir")
-	useLog := flag.String("appendonly", "no", "`yes` to keep the log of step 05 too")
-	policy := flag.String("appendfsync", "everysec", "when to force the log to the disk: `always, everysec or no`")
-	flag.Parse()
-	if err := run(*addr, *dir, basics.Yes("appendonly", *useLog), *policy, *trace); err != nil {
-		fmt.Fprintln(os.Stderr, "06-rdb:", err)
-		os.Exit(1)
-	}
-}
-
 // run listens and serves until Ctrl-C.
-func run(addr, dir string, useLog bool, policy string, trace bool) error {
-	s, err := newServer(dir, useLog, policy, trace)
+func run(o *basics.Options) error {
+	s, err := newServer(o)
 	if err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", addr)
+	ln, ctx, err := o.Listen()
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	context.AfterFunc(ctx, func() { ln.Close() })
-	go s.expireInBackground(ctx)
+	go basics.Sweep(ctx, &s.mu, s.data, nil)
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	fmt.Printf("06-rdb listens on %s. In another terminal: redis-cli -p %s SET city Paris, then redis-cli -p %s BGSAVE, then xxd %s. Ctrl-C ends it.\n",
-		ln.Addr(), port, port, filepath.Join(dir, "dump.rdb"))
+		ln.Addr(), port, port, filepath.Join(o.Dir, "dump.rdb"))
 	s.serve(ln)
 	if s.log != nil {
 		return s.log.Close()
 	}
 	return nil
+}
+
+func main() {
+	if err := run(basics.ParseFlags()); err != nil {
+		fmt.Fprintln(os.Stderr, "06-rdb:", err)
+		os.Exit(1)
+	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/basics"
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
 	"byor/pkg/store"
@@ -26,12 +27,12 @@ import (
 // start serves dir on a free port until the test ends, or until stop is called.
 func start(t *testing.T, dir string, useLog bool) (addr string, stop func()) {
 	t.Helper()
-	s, err := newServer(dir, useLog, "always", false)
+	s, err := newServer(&basics.Options{Dir: dir, UseLog: useLog, Policy: "always"})
 	require.NoError(t, err)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
-	go s.expireInBackground(ctx)
+	go basics.Sweep(ctx, &s.mu, s.data, nil)
 	done := make(chan struct{})
 	go func() { s.serve(ln); close(done) }()
 	stop = sync.OnceFunc(func() {
@@ -152,13 +153,13 @@ func TestErrorsOfSave(t *testing.T) {
 }
 
 func TestOneSaveAtATime(t *testing.T) {
-	s, err := newServer(t.TempDir(), false, "", false)
+	s, err := newServer(&basics.Options{Dir: t.TempDir()})
 	require.NoError(t, err)
 	s.saving = true
-	c := &client{srv: s, db: s.data.DB(0), w: resp.NewWriter(nil)}
+	c := s.newClient(nil)
 	c.execute([][]byte{[]byte("SAVE")})
 	c.execute([][]byte{[]byte("bgsave")})
-	require.Equal(t, strings.Repeat("-ERR Background save already in progress\r\n", 2), string(c.w.Buf))
+	require.Equal(t, strings.Repeat("-ERR Background save already in progress\r\n", 2), string(c.W.Buf))
 }
 
 // gate lets a test stop a picture in the middle of its walk: the lock is asked for before each bite.
@@ -169,17 +170,17 @@ func (g gate) Unlock() {}
 
 // While the picture is written, everything changes: it must show what was there at its beginning.
 func TestPictureOfOneMoment(t *testing.T) {
-	s, err := newServer(t.TempDir(), false, "", false)
+	s, err := newServer(&basics.Options{Dir: t.TempDir()})
 	require.NoError(t, err)
-	c := &client{srv: s, db: s.data.DB(0), w: resp.NewWriter(nil)}
+	c := s.newClient(nil)
 	do := func(words ...string) {
-		c.w.Buf = c.w.Buf[:0]
+		c.W.Buf = c.W.Buf[:0]
 		args := [][]byte{}
 		for _, w := range words {
 			args = append(args, []byte(w))
 		}
 		c.execute(args)
-		require.NotEqual(t, byte('-'), c.w.Buf[0], "%s", c.w.Buf)
+		require.NotEqual(t, byte('-'), c.W.Buf[0], "%s", c.W.Buf)
 	}
 	const keys = 5000
 	for i := range keys {
@@ -228,7 +229,7 @@ func TestDamage(t *testing.T) {
 	good = binary.LittleEndian.AppendUint64(good, checksum(0, good))
 	load := func(b []byte) error {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "dump.rdb"), b, 0o644))
-		_, err := newServer(dir, false, "", false)
+		_, err := newServer(&basics.Options{Dir: dir})
 		return err
 	}
 	require.NoError(t, load(good))
@@ -303,7 +304,7 @@ func TestWeLoadThoseOfRedis(t *testing.T) {
 	require.Equal(t, "x", c.Do("GET ttl"))
 	r.Do("RPUSH mylist x")
 	require.Equal(t, "OK", r.Do("SAVE"))
-	_, err := newServer(dir, false, "", false)
+	_, err := newServer(&basics.Options{Dir: dir})
 	require.ErrorContains(t, err, `key "mylist" is of type 18, a list`)
 }
 

@@ -44,21 +44,6 @@ func checksum(crc uint64, p []byte) uint64 { return ^crc64.Update(^crc, jones, p
 
 var jones = crc64.MakeTable(0x95ac9329ac4bc9b5)
 
-// appendEntry encodes a key with its value and deadline.
-func appendEntry(out []byte, e store.SnapshotEntry) []byte {
-	// region: encode an entry
-	if e.ExpireMs >= 0 {
-		// Numbers of fixed size are little endian in this format, lengths are big endian. There
-		// is no reason; both are what the first version happened to do.
-		out = binary.LittleEndian.AppendUint64(append(out, opExpireMs), uint64(e.ExpireMs))
-	}
-	out = append(out, typeString)
-	out = append(appendLength(out, uint64(len(e.Key))), e.Key...)
-	value := e.Value.(*store.String).View()
-	return append(appendLength(out, uint64(len(value))), value...)
-	// endregion
-}
-
 // appendLength encodes a length in as few bytes as will do. The two highest bits of the first byte
 // say how it goes on.
 func appendLength(out []byte, n uint64) []byte {
@@ -73,6 +58,21 @@ func appendLength(out []byte, n uint64) []byte {
 	default: // 10000001 and eight bytes
 		return binary.BigEndian.AppendUint64(append(out, 0x81), n)
 	}
+	// endregion
+}
+
+// appendEntry encodes a key with its value and deadline.
+func appendEntry(out []byte, e store.SnapshotEntry) []byte {
+	// region: encode an entry
+	if e.ExpireMs >= 0 {
+		// Numbers of fixed size are little endian in this format, lengths are big endian. There
+		// is no reason; both are what the first version happened to do.
+		out = binary.LittleEndian.AppendUint64(append(out, opExpireMs), uint64(e.ExpireMs))
+	}
+	out = append(out, typeString)
+	out = append(appendLength(out, uint64(len(e.Key))), e.Key...)
+	value := e.Value.(*store.String).View()
+	return append(appendLength(out, uint64(len(value))), value...)
 	// endregion
 }
 
