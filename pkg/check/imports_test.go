@@ -19,7 +19,7 @@ var mayImport = map[string]string{
 	"introspect": "engine store resp pubsub rdb",
 	"config":     "engine store resp pubsub",
 	"server":     "config introspect commands engine aof rdb repl store resp pubsub",
-	"basics":     "aof rdb pubsub resp store version",
+	"basics":     "aof rdb pubsub repl resp store version",
 }
 
 // TestImportsRunOneWay asks go list for all that each package depends on.
