@@ -26,38 +26,6 @@ import (
 // afford; step 02 has to refuse.
 const maxLine = 4 * 1024
 
-func main() {
-	addr := flag.String("addr", "127.0.0.1:6380", "TCP `address` to listen on")
-	trace := flag.Bool("trace", false, "print every byte that comes in and goes out")
-	flag.Parse()
-	if err := run(*addr, *trace); err != nil {
-		fmt.Fprintln(os.Stderr, "01-tcp-echo:", err)
-		os.Exit(1)
-	}
-}
-
-// run listens on addr and serves until Ctrl-C.
-func run(addr string, trace bool) error {
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err // most often "address already in use": another step is still running
-	}
-	// Ctrl-C closes the listener. That makes the Accept in serve return, which ends run, which
-	// ends main, and with main all goroutines end. Step 09 is about doing this politely.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	context.AfterFunc(ctx, func() { ln.Close() })
-
-	host, port, _ := net.SplitHostPort(ln.Addr().String())
-	fmt.Printf("01-tcp-echo listens on %s. In another terminal: nc %s %s, then type a line. Ctrl-C ends it.\n",
-		ln.Addr(), host, port)
-	srv := &server{}
-	if trace {
-		srv.trace = os.Stdout
-	}
-	return srv.serve(ln)
-}
-
 // server is what all connections share. It is safe for concurrent use.
 type server struct {
 	trace  io.Writer     // where -trace prints; nil for silence
@@ -170,5 +138,37 @@ func (t *tracer) print(direction string, p []byte) {
 	if len(p) > 0 {
 		fmt.Fprintf(t.out, "#%d %s  %q  (%d bytes, %d line ends)\n",
 			t.id, direction, p, len(p), bytes.Count(p, []byte("\n")))
+	}
+}
+
+// run listens on addr and serves until Ctrl-C.
+func run(addr string, trace bool) error {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err // most often "address already in use": another step is still running
+	}
+	// Ctrl-C closes the listener. That makes the Accept in serve return, which ends run, which
+	// ends main, and with main all goroutines end. Step 09 is about doing this politely.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	context.AfterFunc(ctx, func() { ln.Close() })
+
+	host, port, _ := net.SplitHostPort(ln.Addr().String())
+	fmt.Printf("01-tcp-echo listens on %s. In another terminal: nc %s %s, then type a line. Ctrl-C ends it.\n",
+		ln.Addr(), host, port)
+	srv := &server{}
+	if trace {
+		srv.trace = os.Stdout
+	}
+	return srv.serve(ln)
+}
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:6380", "TCP `address` to listen on")
+	trace := flag.Bool("trace", false, "print every byte that comes in and goes out")
+	flag.Parse()
+	if err := run(*addr, *trace); err != nil {
+		fmt.Fprintln(os.Stderr, "01-tcp-echo:", err)
+		os.Exit(1)
 	}
 }

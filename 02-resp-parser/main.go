@@ -57,32 +57,31 @@ type parser struct {
 	saw func(token []byte, meaning string) // told what each consumed piece means; for -trace
 }
 
-// next returns the next whole command, errIncomplete if more bytes are needed, or a
-// protocolError. The arguments belong to the caller.
-func (p *parser) next() (args [][]byte, err error) {
-	err = errIncomplete // until proved otherwise
-	// region: one command out of the buffer
-	for p.left == 0 { // between two commands
-		if len(p.buf) == 0 {
-			return nil, err
-		}
-		if p.buf[0] != '*' {
-			// An empty line is not an error: it is how a person checks that somebody is there.
-			if args, err := p.inline(); err != nil || len(args) > 0 {
-				return args, err
-			}
-		} else if err := p.arrayHeader(); err != nil {
-			return nil, err
-		}
+// server is what all connections share. It is safe for concurrent use.
+type server struct {
+	out    io.Writer     // where it shows how it parsed
+	trace  bool          // show every byte too
+	lastID atomic.Uint64 // number of the newest connection
+}
+
+// line returns the bytes before the next end without consuming them. A line without an end after
+// 64 KB is refused, for it could grow for ever. The result points into the buffer.
+func (p *parser) line(end, tooBig string) ([]byte, error) {
+	i := bytes.Index(p.buf, []byte(end))
+	if i < 0 && len(p.buf) > maxLine {
+		return nil, protocolError(tooBig)
 	}
-	for p.left > 0 {
-		if err := p.bulkString(); err != nil {
-			return nil, err // if incomplete, p.left and p.size say where to go on
-		}
+	if i < 0 {
+		return nil, errIncomplete
 	}
-	args, p.args, err = p.args, nil, nil
-	// endregion
-	return args, err
+	return p.buf[:i], nil
+}
+
+// parseLength accepts exactly what a machine would print: no "+5", no "05", no spaces. Two ways
+// to write the same length are two ways to disagree about where a command ends.
+func parseLength(b []byte) (int, bool) {
+	n, err := strconv.Atoi(string(b))
+	return n, err == nil && strconv.Itoa(n) == string(b)
 }
 
 // arrayHeader parses "*2\r\n": two arguments follow.
@@ -134,19 +133,6 @@ func (p *parser) bulkString() error {
 	return nil
 }
 
-// line returns the bytes before the next end without consuming them. A line without an end after
-// 64 KB is refused, for it could grow for ever. The result points into the buffer.
-func (p *parser) line(end, tooBig string) ([]byte, error) {
-	i := bytes.Index(p.buf, []byte(end))
-	if i < 0 && len(p.buf) > maxLine {
-		return nil, protocolError(tooBig)
-	}
-	if i < 0 {
-		return nil, errIncomplete
-	}
-	return p.buf[:i], nil
-}
-
 // consume drops n bytes from the front of the buffer. Nothing is moved: the slice just begins
 // later, and when append next needs room it copies what is left to a new place.
 func (p *parser) consume(n int, meaning string) {
@@ -156,11 +142,32 @@ func (p *parser) consume(n int, meaning string) {
 	p.buf = p.buf[n:]
 }
 
-// parseLength accepts exactly what a machine would print: no "+5", no "05", no spaces. Two ways
-// to write the same length are two ways to disagree about where a command ends.
-func parseLength(b []byte) (int, bool) {
-	n, err := strconv.Atoi(string(b))
-	return n, err == nil && strconv.Itoa(n) == string(b)
+// next returns the next whole command, errIncomplete if more bytes are needed, or a
+// protocolError. The arguments belong to the caller.
+func (p *parser) next() (args [][]byte, err error) {
+	err = errIncomplete // until proved otherwise
+	// region: one command out of the buffer
+	for p.left == 0 { // between two commands
+		if len(p.buf) == 0 {
+			return nil, err
+		}
+		if p.buf[0] != '*' {
+			// An empty line is not an error: it is how a person checks that somebody is there.
+			if args, err := p.inline(); err != nil || len(args) > 0 {
+				return args, err
+			}
+		} else if err := p.arrayHeader(); err != nil {
+			return nil, err
+		}
+	}
+	for p.left > 0 {
+		if err := p.bulkString(); err != nil {
+			return nil, err // if incomplete, p.left and p.size say where to go on
+		}
+	}
+	args, p.args, err = p.args, nil, nil
+	// endregion
+	return args, err
 }
 
 // inline parses a line of words as a person types it. Unlike a "*" command it ends at "\n" with
@@ -275,13 +282,6 @@ func appendBulk(dst, value []byte) []byte {
 func appendError(dst []byte, text string) []byte {
 	text = strings.NewReplacer("\r", " ", "\n", " ").Replace(text)
 	return append(dst, "-"+text+"\r\n"...)
-}
-
-// server is what all connections share. It is safe for concurrent use.
-type server struct {
-	out    io.Writer     // where it shows how it parsed
-	trace  bool          // show every byte too
-	lastID atomic.Uint64 // number of the newest connection
 }
 
 // handle serves one client: read, feed, and answer each command that has become whole.

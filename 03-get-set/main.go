@@ -103,39 +103,6 @@ func (c *client) wrongArity(name string) {
 	c.w.Error("ERR wrong number of arguments for '" + name + "' command")
 }
 
-// unknownCommand words the error as in step 02.
-func unknownCommand(args [][]byte) string {
-	cut := func(b []byte, n int) []byte { return b[:min(n, len(b))] } // bytes, where %.128s counts letters
-	list := ""
-	for i := 1; i < len(args) && len(list) < 128; i++ {
-		list += fmt.Sprintf("'%s' ", cut(args[i], 128-len(list)))
-	}
-	return fmt.Sprintf("ERR unknown command '%s', with args beginning with: %s", cut(args[0], 128), list)
-}
-
-// ping answers PING [message].
-func ping(c *client, args [][]byte) {
-	switch len(args) {
-	case 1:
-		c.w.SimpleString("PONG")
-	case 2: // a client that pipelines can tell its pings apart
-		c.w.Bulk(args[1])
-	default: // the table knows a minimum but no maximum, so this one checks for itself
-		c.wrongArity("ping")
-	}
-}
-
-func echo(c *client, args [][]byte) { c.w.Bulk(args[1]) }
-
-func quit(c *client, _ [][]byte) {
-	// Only a mark: the replies to the commands before this one still have to leave.
-	c.w.OK()
-	c.closing = true
-}
-
-// commandDocs answers COMMAND DOCS, which redis-cli asks when it starts, with an empty list.
-func commandDocs(c *client, _ [][]byte) { c.w.Array(0) }
-
 // get answers GET key: the value, or null where there is none.
 func get(c *client, args [][]byte) {
 	// region: GET
@@ -246,6 +213,39 @@ func (s *server) handle(conn net.Conn) {
 	}
 	c.w.Flush()
 }
+
+// unknownCommand words the error as in step 02.
+func unknownCommand(args [][]byte) string {
+	cut := func(b []byte, n int) []byte { return b[:min(n, len(b))] } // bytes, where %.128s counts letters
+	list := ""
+	for i := 1; i < len(args) && len(list) < 128; i++ {
+		list += fmt.Sprintf("'%s' ", cut(args[i], 128-len(list)))
+	}
+	return fmt.Sprintf("ERR unknown command '%s', with args beginning with: %s", cut(args[0], 128), list)
+}
+
+// ping answers PING [message].
+func ping(c *client, args [][]byte) {
+	switch len(args) {
+	case 1:
+		c.w.SimpleString("PONG")
+	case 2: // a client that pipelines can tell its pings apart
+		c.w.Bulk(args[1])
+	default: // the table knows a minimum but no maximum, so this one checks for itself
+		c.wrongArity("ping")
+	}
+}
+
+func echo(c *client, args [][]byte) { c.w.Bulk(args[1]) }
+
+func quit(c *client, _ [][]byte) {
+	// Only a mark: the replies to the commands before this one still have to leave.
+	c.w.OK()
+	c.closing = true
+}
+
+// commandDocs answers COMMAND DOCS, which redis-cli asks when it starts, with an empty list.
+func commandDocs(c *client, _ [][]byte) { c.w.Array(0) }
 
 // serve accepts connections until ln is closed, as in step 01.
 func (s *server) serve(ln net.Listener) {

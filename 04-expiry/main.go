@@ -69,85 +69,12 @@ type keyspace struct {
 	walk func() (key string, more bool) // the sweeper's way through deadlines; nil at the start
 }
 
-func newKeyspace(clock func() int64) *keyspace {
-	return &keyspace{data: map[string]string{}, deadlines: map[string]int64{}, clock: clock}
-}
-
-// expired reports whether key is past its deadline. Like Redis it lets the key live through the
-// millisecond that the deadline names.
-func (k *keyspace) expired(key string) bool {
-	deadline, ok := k.deadlines[key]
-	return ok && k.now > deadline
-}
-
-// lookup returns the value of key. Every command finds keys through it and none touches data
-// itself, so that a dead key is dead for all of them: EXISTS, DEL and INCR as much as GET.
-func (k *keyspace) lookup(key string) (value string, ok bool) {
-	// region: lazy deletion
-	// Deleting is a write, also when it is GET that does it. Under a read lock it would crash
-	// the process; our caller holds the one lock there is.
-	if k.expired(key) {
-		k.remove(key)
-	}
-	// endregion
-	value, ok = k.data[key]
-	return value, ok
-}
-
-// remove deletes a key and its deadline. One without the other would be a leak, or worse: a
-// deadline waiting for a new key of the same name.
-func (k *keyspace) remove(key string) {
-	delete(k.data, key)
-	delete(k.deadlines, key)
-}
-
-// sweepOnce looks at a few keys that have a deadline, deletes those past it, and reports whether
-// there were so many that it is worth looking again at once.
-func (k *keyspace) sweepOnce() (again bool) {
-	// region: active deletion
-	k.now = k.clock()
-	looked, dead := 0, 0
-	for ; looked < sweepSample; looked++ {
-		if k.walk == nil {
-			// iter.Pull turns "for key := range" into a function that returns one key a call, so
-			// that the walk goes on where the last sample ended. Go allows a map to change
-			// meanwhile, and visits in random order, which makes each stretch a fair sample.
-			k.walk, _ = iter.Pull(maps.Keys(k.deadlines))
-		}
-		key, more := k.walk()
-		if !more {
-			k.walk = nil // once around
-			break
-		}
-		if k.expired(key) {
-			k.remove(key)
-			dead++
-		}
-	}
-	// If few of the sample were dead, few of all are: a statistic instead of a full scan.
-	again = dead*10 > looked
-	// endregion
-	return again
-}
-
 // server is what all connections share. It is safe for concurrent use.
 type server struct {
 	trace  io.Writer     // where -trace prints; nil for silence
 	lastID atomic.Uint64 // number of the newest connection
 	mu     sync.Mutex    // protects keys, for the length of one command or one sample
 	keys   *keyspace
-}
-
-// sweep runs until tick is closed. It lets go of the lock after each sample, so that no client
-// waits for more than twenty deletions, however many keys die at once.
-func (s *server) sweep(tick <-chan time.Time) {
-	for range tick {
-		for round, again := 0, true; again && round < sweepRounds; round++ {
-			s.mu.Lock()
-			again = s.keys.sweepOnce()
-			s.mu.Unlock()
-		}
-	}
 }
 
 // client is one connection. Only its own goroutine uses it.
@@ -180,49 +107,36 @@ func (c *client) execute(args [][]byte) {
 	cmd.run(c, args)
 }
 
-func (c *client) wrongArity(name string) {
-	c.w.Error("ERR wrong number of arguments for '" + name + "' command")
+func newKeyspace(clock func() int64) *keyspace {
+	return &keyspace{data: map[string]string{}, deadlines: map[string]int64{}, clock: clock}
 }
 
-// unknownCommand words the error as in step 02.
-func unknownCommand(args [][]byte) string {
-	cut := func(b []byte, n int) []byte { return b[:min(n, len(b))] } // bytes, where %.128s counts letters
-	list := ""
-	for i := 1; i < len(args) && len(list) < 128; i++ {
-		list += fmt.Sprintf("'%s' ", cut(args[i], 128-len(list)))
+// expired reports whether key is past its deadline. Like Redis it lets the key live through the
+// millisecond that the deadline names.
+func (k *keyspace) expired(key string) bool {
+	deadline, ok := k.deadlines[key]
+	return ok && k.now > deadline
+}
+
+// lookup returns the value of key. Every command finds keys through it and none touches data
+// itself, so that a dead key is dead for all of them: EXISTS, DEL and INCR as much as GET.
+func (k *keyspace) lookup(key string) (value string, ok bool) {
+	// region: lazy deletion
+	// Deleting is a write, also when it is GET that does it. Under a read lock it would crash
+	// the process; our caller holds the one lock there is.
+	if k.expired(key) {
+		k.remove(key)
 	}
-	return fmt.Sprintf("ERR unknown command '%s', with args beginning with: %s", cut(args[0], 128), list)
+	// endregion
+	value, ok = k.data[key]
+	return value, ok
 }
 
-// ping answers PING [message].
-func ping(c *client, args [][]byte) {
-	switch len(args) {
-	case 1:
-		c.w.SimpleString("PONG")
-	case 2:
-		c.w.Bulk(args[1])
-	default:
-		c.wrongArity("ping")
-	}
-}
-
-func echo(c *client, args [][]byte) { c.w.Bulk(args[1]) }
-
-func quit(c *client, _ [][]byte) {
-	c.w.OK()
-	c.closing = true
-}
-
-// commandDocs answers COMMAND DOCS, which redis-cli asks when it starts, with an empty list.
-func commandDocs(c *client, _ [][]byte) { c.w.Array(0) }
-
-// get answers GET key. Not a word about time in it: lookup has seen to that.
-func get(c *client, args [][]byte) {
-	if value, ok := c.srv.keys.lookup(string(args[1])); ok {
-		c.w.BulkString(value)
-	} else {
-		c.w.Null()
-	}
+// remove deletes a key and its deadline. One without the other would be a leak, or worse: a
+// deadline waiting for a new key of the same name.
+func (k *keyspace) remove(key string) {
+	delete(k.data, key)
+	delete(k.deadlines, key)
 }
 
 // set answers SET key value [EX seconds | PX milliseconds].
@@ -267,49 +181,6 @@ func (k *keyspace) deadlineIn(n, unitMs int64) (deadline int64, ok bool) {
 		return 0, false
 	}
 	return k.now + n*unitMs, true
-}
-
-// del answers DEL key [key ...] with how many of them were there, which the dead were not.
-func del(c *client, args [][]byte) {
-	var n int64
-	for _, key := range args[1:] {
-		if _, ok := c.srv.keys.lookup(string(key)); ok {
-			c.srv.keys.remove(string(key))
-			n++
-		}
-	}
-	c.w.Int(n)
-}
-
-// exists answers EXISTS key [key ...], counting arguments and not keys.
-func exists(c *client, args [][]byte) {
-	var n int64
-	for _, key := range args[1:] {
-		if _, ok := c.srv.keys.lookup(string(key)); ok {
-			n++
-		}
-	}
-	c.w.Int(n)
-}
-
-// incr answers INCR key. It changes the value and leaves the deadline: that is what makes
-// "at most 100 requests a minute" a matter of INCR and EXPIRE.
-func incr(c *client, args [][]byte) {
-	key, n := string(args[1]), int64(0)
-	if value, found := c.srv.keys.lookup(key); found {
-		var ok bool
-		// Dead counters are not found, so they begin at 0 again.
-		if n, ok = resp.ParseInt([]byte(value)); !ok {
-			c.w.Error("ERR value is not an integer or out of range")
-			return
-		}
-	}
-	if n == math.MaxInt64 {
-		c.w.Error("ERR increment or decrement would overflow")
-		return
-	}
-	c.srv.keys.data[key] = strconv.FormatInt(n+1, 10)
-	c.w.Int(n + 1)
 }
 
 // expire returns the handler of EXPIRE key seconds (unitMs 1000) and PEXPIRE key milliseconds (1):
@@ -382,6 +253,135 @@ func persist(c *client, args [][]byte) {
 		c.w.Int(0)
 	}
 	// endregion
+}
+
+// sweepOnce looks at a few keys that have a deadline, deletes those past it, and reports whether
+// there were so many that it is worth looking again at once.
+func (k *keyspace) sweepOnce() (again bool) {
+	// region: active deletion
+	k.now = k.clock()
+	looked, dead := 0, 0
+	for ; looked < sweepSample; looked++ {
+		if k.walk == nil {
+			// iter.Pull turns "for key := range" into a function that returns one key a call, so
+			// that the walk goes on where the last sample ended. Go allows a map to change
+			// meanwhile, and visits in random order, which makes each stretch a fair sample.
+			k.walk, _ = iter.Pull(maps.Keys(k.deadlines))
+		}
+		key, more := k.walk()
+		if !more {
+			k.walk = nil // once around
+			break
+		}
+		if k.expired(key) {
+			k.remove(key)
+			dead++
+		}
+	}
+	// If few of the sample were dead, few of all are: a statistic instead of a full scan.
+	again = dead*10 > looked
+	// endregion
+	return again
+}
+
+// sweep runs until tick is closed. It lets go of the lock after each sample, so that no client
+// waits for more than twenty deletions, however many keys die at once.
+func (s *server) sweep(tick <-chan time.Time) {
+	for range tick {
+		for round, again := 0, true; again && round < sweepRounds; round++ {
+			s.mu.Lock()
+			again = s.keys.sweepOnce()
+			s.mu.Unlock()
+		}
+	}
+}
+
+func (c *client) wrongArity(name string) {
+	c.w.Error("ERR wrong number of arguments for '" + name + "' command")
+}
+
+// unknownCommand words the error as in step 02.
+func unknownCommand(args [][]byte) string {
+	cut := func(b []byte, n int) []byte { return b[:min(n, len(b))] } // bytes, where %.128s counts letters
+	list := ""
+	for i := 1; i < len(args) && len(list) < 128; i++ {
+		list += fmt.Sprintf("'%s' ", cut(args[i], 128-len(list)))
+	}
+	return fmt.Sprintf("ERR unknown command '%s', with args beginning with: %s", cut(args[0], 128), list)
+}
+
+// ping answers PING [message].
+func ping(c *client, args [][]byte) {
+	switch len(args) {
+	case 1:
+		c.w.SimpleString("PONG")
+	case 2:
+		c.w.Bulk(args[1])
+	default:
+		c.wrongArity("ping")
+	}
+}
+
+func echo(c *client, args [][]byte) { c.w.Bulk(args[1]) }
+
+func quit(c *client, _ [][]byte) {
+	c.w.OK()
+	c.closing = true
+}
+
+// commandDocs answers COMMAND DOCS, which redis-cli asks when it starts, with an empty list.
+func commandDocs(c *client, _ [][]byte) { c.w.Array(0) }
+
+// get answers GET key. Not a word about time in it: lookup has seen to that.
+func get(c *client, args [][]byte) {
+	if value, ok := c.srv.keys.lookup(string(args[1])); ok {
+		c.w.BulkString(value)
+	} else {
+		c.w.Null()
+	}
+}
+
+// del answers DEL key [key ...] with how many of them were there, which the dead were not.
+func del(c *client, args [][]byte) {
+	var n int64
+	for _, key := range args[1:] {
+		if _, ok := c.srv.keys.lookup(string(key)); ok {
+			c.srv.keys.remove(string(key))
+			n++
+		}
+	}
+	c.w.Int(n)
+}
+
+// exists answers EXISTS key [key ...], counting arguments and not keys.
+func exists(c *client, args [][]byte) {
+	var n int64
+	for _, key := range args[1:] {
+		if _, ok := c.srv.keys.lookup(string(key)); ok {
+			n++
+		}
+	}
+	c.w.Int(n)
+}
+
+// incr answers INCR key. It changes the value and leaves the deadline: that is what makes
+// "at most 100 requests a minute" a matter of INCR and EXPIRE.
+func incr(c *client, args [][]byte) {
+	key, n := string(args[1]), int64(0)
+	if value, found := c.srv.keys.lookup(key); found {
+		var ok bool
+		// Dead counters are not found, so they begin at 0 again.
+		if n, ok = resp.ParseInt([]byte(value)); !ok {
+			c.w.Error("ERR value is not an integer or out of range")
+			return
+		}
+	}
+	if n == math.MaxInt64 {
+		c.w.Error("ERR increment or decrement would overflow")
+		return
+	}
+	c.srv.keys.data[key] = strconv.FormatInt(n+1, 10)
+	c.w.Int(n + 1)
 }
 
 // dbsize answers DBSIZE: the keys in memory. It does not look at deadlines, so between a key's

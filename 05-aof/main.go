@@ -34,6 +34,14 @@ import (
 // maxReplies is how many bytes of replies may pile up before they are sent, as in step 03.
 const maxReplies = 64 << 10
 
+// The log lies where Redis 7 keeps its own, so that both can take turns on one directory: a file
+// of increments, and a manifest that lists the files that count. We only ever have this one.
+const (
+	logName      = "appendonly.aof.1.incr.aof"
+	manifestName = "appendonly.aof.manifest"
+	manifest     = "file " + logName + " seq 1 type i\n"
+)
+
 // commands is the dispatch table. The number counts the arguments with the name; a negative one is
 // a minimum.
 var commands = map[string]struct {
@@ -63,6 +71,17 @@ type client struct {
 	db      *store.DB    // what SELECT chose
 	w       *resp.Writer // replies are appended here and leave when the batch is done
 	closing bool         // set by QUIT
+}
+
+// appendLog is the append-only file, open for appending.
+type appendLog struct {
+	f      *os.File
+	policy string
+	db     int    // the database that the file has selected at its end, -1 when nobody knows
+	buf    []byte // reused
+
+	syncing sync.Mutex  // held during an fsync
+	dirty   atomic.Bool // something was written since the last fsync began
 }
 
 // execute runs one command. Every change of the data, whoever asks for it, passes through here.
@@ -110,50 +129,6 @@ func (s *server) propagate(db int, effect [][]byte) {
 	}
 }
 
-// The log lies where Redis 7 keeps its own, so that both can take turns on one directory: a file
-// of increments, and a manifest that lists the files that count. We only ever have this one.
-const (
-	logName      = "appendonly.aof.1.incr.aof"
-	manifestName = "appendonly.aof.manifest"
-	manifest     = "file " + logName + " seq 1 type i\n"
-)
-
-// appendLog is the append-only file, open for appending.
-type appendLog struct {
-	f      *os.File
-	policy string
-	db     int    // the database that the file has selected at its end, -1 when nobody knows
-	buf    []byte // reused
-
-	syncing sync.Mutex  // held during an fsync
-	dirty   atomic.Bool // something was written since the last fsync began
-}
-
-// openLog opens the log in dir, and creates it when there is none.
-func openLog(dir, policy string) (*appendLog, error) {
-	if policy != "always" && policy != "everysec" && policy != "no" {
-		return nil, fmt.Errorf("-appendfsync must be always, everysec or no, not %q", policy)
-	}
-	dir = filepath.Join(dir, "appendonlydir")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	// O_APPEND makes every Write go to the end, wherever the reading at start has moved to.
-	f, err := os.OpenFile(filepath.Join(dir, logName), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	name := filepath.Join(dir, manifestName)
-	found, err := os.ReadFile(name)
-	if errors.Is(err, os.ErrNotExist) {
-		found, err = []byte(manifest), os.WriteFile(name, []byte(manifest), 0o644)
-	}
-	if err == nil && string(found) != manifest {
-		err = fmt.Errorf("%s lists files that this step cannot read (a base, or a rewritten log); try step 06", name)
-	}
-	return &appendLog{f: f, policy: policy, db: -1}, err
-}
-
 // append writes one effect at the end of the file and returns the bytes written. Once Write has
 // returned, the bytes are with the operating system: if this process is killed, they stay. Only
 // when the machine itself stops can they be lost, and that is what sync is for.
@@ -170,37 +145,6 @@ func (l *appendLog) append(db int, effect [][]byte) ([]byte, error) {
 	_, err := l.f.Write(l.buf)
 	l.dirty.Store(true)
 	return l.buf, err
-}
-
-// sync returns when everything written before the call is on the disk.
-func (l *appendLog) sync() error {
-	// region: one fsync for many
-	// Fifty clients that wait here need one fsync, not fifty. The first does it for all who wrote
-	// before it began; the others queue at the lock, and find nothing left to do.
-	l.syncing.Lock()
-	defer l.syncing.Unlock()
-	if !l.dirty.Swap(false) {
-		return nil
-	}
-	return l.f.Sync()
-	// endregion
-}
-
-// syncEverySecond is the policy in the middle: nobody waits, and a power cut costs a second or two.
-func (l *appendLog) syncEverySecond(ctx context.Context) {
-	for l.policy == "everysec" && ctx.Err() == nil {
-		time.Sleep(time.Second)
-		if err := l.sync(); err != nil {
-			l.die(err)
-		}
-	}
-}
-
-// die ends the server. After a failed write or fsync nobody knows what the file holds (Linux may
-// even have thrown the bytes away), so the next OK could be a lie. Better none.
-func (l *appendLog) die(err error) {
-	fmt.Fprintln(os.Stderr, "05-aof: the log cannot be written, so nothing can be promised:", err)
-	os.Exit(1)
 }
 
 // replay executes the log. If its last command is incomplete, as a crash during a write leaves it,
@@ -247,6 +191,76 @@ func cutTail(f *os.File, good int64) error {
 	// endregion
 }
 
+// reply sends the replies gathered so far.
+func (c *client) reply() error {
+	// region: first the disk, then the answer
+	// Under "always" no client may see an OK, or a value, that a power cut could take back. The
+	// replies of a whole pipeline leave together, so a hundred SETs wait for the disk once.
+	if log := c.srv.log; log.policy == "always" && c.w.Len() > 0 {
+		if err := log.sync(); err != nil {
+			log.die(err)
+		}
+	}
+	// endregion
+	return c.w.Flush()
+}
+
+// sync returns when everything written before the call is on the disk.
+func (l *appendLog) sync() error {
+	// region: one fsync for many
+	// Fifty clients that wait here need one fsync, not fifty. The first does it for all who wrote
+	// before it began; the others queue at the lock, and find nothing left to do.
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
+	if !l.dirty.Swap(false) {
+		return nil
+	}
+	return l.f.Sync()
+	// endregion
+}
+
+// syncEverySecond is the policy in the middle: nobody waits, and a power cut costs a second or two.
+func (l *appendLog) syncEverySecond(ctx context.Context) {
+	for l.policy == "everysec" && ctx.Err() == nil {
+		time.Sleep(time.Second)
+		if err := l.sync(); err != nil {
+			l.die(err)
+		}
+	}
+}
+
+// die ends the server. After a failed write or fsync nobody knows what the file holds (Linux may
+// even have thrown the bytes away), so the next OK could be a lie. Better none.
+func (l *appendLog) die(err error) {
+	fmt.Fprintln(os.Stderr, "05-aof: the log cannot be written, so nothing can be promised:", err)
+	os.Exit(1)
+}
+
+// openLog opens the log in dir, and creates it when there is none.
+func openLog(dir, policy string) (*appendLog, error) {
+	if policy != "always" && policy != "everysec" && policy != "no" {
+		return nil, fmt.Errorf("-appendfsync must be always, everysec or no, not %q", policy)
+	}
+	dir = filepath.Join(dir, "appendonlydir")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	// O_APPEND makes every Write go to the end, wherever the reading at start has moved to.
+	f, err := os.OpenFile(filepath.Join(dir, logName), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Join(dir, manifestName)
+	found, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		found, err = []byte(manifest), os.WriteFile(name, []byte(manifest), 0o644)
+	}
+	if err == nil && string(found) != manifest {
+		err = fmt.Errorf("%s lists files that this step cannot read (a base, or a rewritten log); try step 06", name)
+	}
+	return &appendLog{f: f, policy: policy, db: -1}, err
+}
+
 // handle serves one client, as in step 03: whole commands first, and when there are no more, the
 // replies to all of them.
 func (s *server) handle(conn net.Conn) {
@@ -273,20 +287,6 @@ func (s *server) handle(conn net.Conn) {
 		}
 	}
 	c.reply()
-}
-
-// reply sends the replies gathered so far.
-func (c *client) reply() error {
-	// region: first the disk, then the answer
-	// Under "always" no client may see an OK, or a value, that a power cut could take back. The
-	// replies of a whole pipeline leave together, so a hundred SETs wait for the disk once.
-	if log := c.srv.log; log.policy == "always" && c.w.Len() > 0 {
-		if err := log.sync(); err != nil {
-			log.die(err)
-		}
-	}
-	// endregion
-	return c.w.Flush()
 }
 
 // serve accepts connections until ln is closed, as in step 01.
@@ -324,18 +324,6 @@ func newServer(dir, policy string, trace bool) (*server, error) {
 	return s, nil
 }
 
-func main() {
-	addr := flag.String("addr", "127.0.0.1:6380", "TCP `address` to listen on")
-	trace := flag.Bool("trace", false, "print every byte that comes in, goes out or goes to the log")
-	dir := flag.String("dir", ".", "`directory` in which to keep appendonlydir")
-	policy := flag.String("appendfsync", "everysec", "when to force the log to the disk: `always, everysec or no`")
-	flag.Parse()
-	if err := run(*addr, *dir, *policy, *trace); err != nil {
-		fmt.Fprintln(os.Stderr, "05-aof:", err)
-		os.Exit(1)
-	}
-}
-
 // run listens and serves until Ctrl-C.
 func run(addr, dir, policy string, trace bool) error {
 	s, err := newServer(dir, policy, trace)
@@ -356,4 +344,16 @@ func run(addr, dir, policy string, trace bool) error {
 		ln.Addr(), port, s.log.f.Name())
 	s.serve(ln)
 	return s.log.sync() // whatever the policy: a polite end loses nothing
+}
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:6380", "TCP `address` to listen on")
+	trace := flag.Bool("trace", false, "print every byte that comes in, goes out or goes to the log")
+	dir := flag.String("dir", ".", "`directory` in which to keep appendonlydir")
+	policy := flag.String("appendfsync", "everysec", "when to force the log to the disk: `always, everysec or no`")
+	flag.Parse()
+	if err := run(*addr, *dir, *policy, *trace); err != nil {
+		fmt.Fprintln(os.Stderr, "05-aof:", err)
+		os.Exit(1)
+	}
 }
