@@ -19,6 +19,8 @@ import (
 	"os/signal"
 	"sync/atomic"
 	"time"
+
+	"byor/pkg/version"
 )
 
 // maxLine is the size of a connection's buffer in bytes. A server must bound what one client can
@@ -167,6 +169,7 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:6380", "TCP `address` to listen on")
 	trace := flag.Bool("trace", false, "print every byte that comes in and goes out")
 	flag.Parse()
+	version.FlagsOnly()
 	if err := run(*addr, *trace); err != nil {
 		fmt.Fprintln(os.Stderr, "01-tcp-echo:", err)
 		os.Exit(1)

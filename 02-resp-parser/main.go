@@ -27,6 +27,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"byor/pkg/version"
 )
 
 // What a client may ask for at most, as in Redis. A length is only a claim: it may be refused,
@@ -358,6 +360,7 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:6380", "TCP `address` to listen on")
 	trace := flag.Bool("trace", false, "print every byte that comes in and goes out, and what it means")
 	flag.Parse()
+	version.FlagsOnly()
 	ln, err := net.Listen("tcp", *addr)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "02-resp-parser:", err)

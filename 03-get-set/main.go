@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"byor/pkg/resp"
+	"byor/pkg/version"
 )
 
 // maxReplies is how many bytes of replies may pile up before they are sent. Without a bound, a
@@ -267,6 +268,7 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:6380", "TCP `address` to listen on")
 	trace := flag.Bool("trace", false, "print every byte that comes in and goes out, and what it means")
 	flag.Parse()
+	version.FlagsOnly()
 	ln, err := net.Listen("tcp", *addr)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "03-get-set:", err)

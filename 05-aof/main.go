@@ -29,6 +29,7 @@ import (
 
 	"byor/pkg/resp"
 	"byor/pkg/store"
+	"byor/pkg/version"
 )
 
 // maxReplies is how many bytes of replies may pile up before they are sent, as in step 03.
@@ -352,6 +353,7 @@ func main() {
 	dir := flag.String("dir", ".", "`directory` in which to keep appendonlydir")
 	policy := flag.String("appendfsync", "everysec", "when to force the log to the disk: `always, everysec or no`")
 	flag.Parse()
+	version.FlagsOnly()
 	if err := run(*addr, *dir, *policy, *trace); err != nil {
 		fmt.Fprintln(os.Stderr, "05-aof:", err)
 		os.Exit(1)

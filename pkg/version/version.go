@@ -1,9 +1,5 @@
 // Package version gives a program the flags -v and -version, and a help text that ends with them. A program that
-// uses the flag package's own flags only imports it:
-//
-//	import _ "byor/pkg/version"
-//
-// What a program says of itself comes from its build; nobody writes a version down.
+// uses the flag package only imports it, and calls FlagsOnly after flag.Parse if it takes nothing but flags. What a program says of itself comes from its build; nobody writes a version down.
 package version
 
 import (

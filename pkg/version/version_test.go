@@ -51,6 +51,12 @@ func TestEveryProgram(t *testing.T) {
 			require.NotZero(t, code)
 			require.Contains(t, out, "nosuchflag")
 			require.Regexp(t, `-help`, out)
+			if strings.HasPrefix(pkg, "0") { // which take flags only
+				out, code := run("-addr", "127.0.0.1:1", "stray")
+				require.Equal(t, 2, code)
+				require.Contains(t, out, `"stray"`)
+				require.Regexp(t, `-help`, out)
+			}
 			for wrong, names := range wrongValues[path.Base(pkg)] {
 				out, code := run(strings.Fields(wrong)...)
 				require.NotZero(t, code, wrong)

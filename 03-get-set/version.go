@@ -1,3 +1,0 @@
-package main
-
-import _ "byor/pkg/version" // the flags -v and -version
