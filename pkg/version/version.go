@@ -1,5 +1,6 @@
 // Package version gives a program the flags -v and -version, and a help text that ends with them. A program that
-// uses the flag package only imports it, and calls FlagsOnly after flag.Parse if it takes nothing but flags. What a program says of itself comes from its build; nobody writes a version down.
+// uses the flag package only has to import it; if it takes nothing but flags, it calls FlagsOnly after flag.Parse.
+// What a program says of itself comes from its build; nobody writes a version down.
 package version
 
 import (
