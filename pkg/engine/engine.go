@@ -123,9 +123,9 @@ type World interface {
 	MemoryLimited() bool
 	// OwnsExpiry reports whether keys expire by the engine's decision, not by that of a master.
 	OwnsExpiry() bool
-	// WritesAnyway reports whether the command deletes the expired keys that it meets, although otherwise
-	// they are for somebody else to delete.
-	WritesAnyway(c *Session, cmd *Command) bool
+	// ExpiryFor returns how the command meets expired keys while they are for somebody else to delete: mostly
+	// they are hidden from it.
+	ExpiryFor(c *Session, cmd *Command) store.ExpiryMode
 	// Offset returns how long the stream of effects is.
 	Offset() int64
 	// SnapshotChanged is told that a snapshot has begun or ended.
@@ -246,13 +246,13 @@ func (e *Engine) swapDBs(a, b *store.DB) {
 // nothing is a world without files, replicas and limits.
 type nothing struct{}
 
-func (nothing) Refuses(*Session, *Command, Flag) string { return "" }
-func (nothing) Protects(*Session, *Command) string      { return "" }
-func (nothing) CountedMemory() int64                    { return 0 }
-func (nothing) MemoryLimited() bool                     { return false }
-func (nothing) OwnsExpiry() bool                        { return true }
-func (nothing) WritesAnyway(*Session, *Command) bool    { return false }
-func (nothing) Offset() int64                           { return 0 }
-func (nothing) SnapshotChanged()                        {}
-func (nothing) Flushed()                                {}
-func (nothing) Warn(format string, args ...any)         {}
+func (nothing) Refuses(*Session, *Command, Flag) string       { return "" }
+func (nothing) Protects(*Session, *Command) string            { return "" }
+func (nothing) CountedMemory() int64                          { return 0 }
+func (nothing) MemoryLimited() bool                           { return false }
+func (nothing) OwnsExpiry() bool                              { return true }
+func (nothing) ExpiryFor(*Session, *Command) store.ExpiryMode { return store.HideExpired }
+func (nothing) Offset() int64                                 { return 0 }
+func (nothing) SnapshotChanged()                              {}
+func (nothing) Flushed()                                      {}
+func (nothing) Warn(format string, args ...any)               {}

@@ -193,16 +193,16 @@ func (e *Engine) Run(c *Session, cmd *Command, args [][]byte, start time.Duratio
 	c.failed, c.rewritten = false, false
 	changes, db := e.Changes, c.DB.ID()
 	c.secrets = c.secrets[:0]
-	forced := e.Store.Expiry == store.HideExpired && e.world.WritesAnyway(c, cmd)
-	if forced {
-		e.Store.Expiry = store.DeleteExpired
+	hiding := e.Store.Expiry == store.HideExpired
+	if hiding {
+		e.Store.Expiry = e.world.ExpiryFor(c, cmd)
 	}
 	if c.Exempt {
 		c.runUntouched(cmd)
 	} else {
 		cmd.Handler(&c.Call)
 	}
-	if forced {
+	if hiding {
 		e.ChooseExpiry()
 	}
 	if e.Observe != nil && cmd.Flags&(SkipMonitor|Admin) == 0 && !e.Loading {

@@ -309,10 +309,26 @@ func (s *Server) expireOwn(max int) {
 	}
 }
 
-// forceExpiry lets a client's write on a writable replica delete the expired keys that it meets, instead
-// of waiting for a DEL of the master's: the write makes the replica's data its own.
-func (s *Server) forceExpiry(c *engine.Session, cmd *engine.Command) bool {
-	return s.following != nil && cmd.Flags&engine.Write != 0 && !c.Trusted() && !s.eng.PausesWrites()
+// expiryFor lets a client's write on a writable replica delete the expired keys that it meets, instead
+// of waiting for a DEL of the master's: the write makes the replica's data its own. What deletes keys anyway
+// does not ask whether their time is over, and counts them; what only reads the keys that it meets leaves them
+// there. Both as in Redis.
+func (s *Server) expiryFor(c *engine.Session, cmd *engine.Command) store.ExpiryMode {
+	switch {
+	case s.following == nil || cmd.Flags&engine.Write == 0 || c.Trusted() || s.eng.PausesWrites():
+		return store.HideExpired
+	case readsWhatItMeets[cmd.Name]:
+		return store.HideExpired
+	case cmd.Name == "del" || cmd.Name == "unlink":
+		return store.KeepExpired
+	}
+	return store.DeleteExpired
+}
+
+// readsWhatItMeets are the commands that write, but only read the keys that they may find expired.
+var readsWhatItMeets = map[string]bool{
+	"copy": true, "sort": true, "getex": true, "bitop": true, "pfmerge": true, "sdiffstore": true, "sinterstore": true, "sunionstore": true,
+	"zdiffstore": true, "zinterstore": true, "zunionstore": true, "zrangestore": true, "geosearchstore": true, "georadius": true, "georadiusbymember": true,
 }
 
 // infoLink writes INFO's fields about the link to the master.

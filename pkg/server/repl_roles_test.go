@@ -259,3 +259,50 @@ func TestWritableReplicaExpiresItsOwnKeys(t *testing.T) {
 		eventually(t, c, "DBSIZE", ":2")
 	}
 }
+
+// A command of a client's on a writable replica meets keys of the master's whose time is over: what it answers, and
+// what is left, is the same as on a real one. DEL and UNLINK find them, and only they do.
+func TestWritableReplicaMeetsExpiredKeys(t *testing.T) {
+	t.Parallel()
+	masterAddr := startRedis(t, "--repl-diskless-sync-delay", "0")
+	m := dial(t, masterAddr)
+	m.want("DEBUG SET-ACTIVE-EXPIRE 0", "+OK")
+	_, ours := startServer(t, "--replica-read-only", "no", "--enable-debug-command", "yes")
+	var replicas []*testConn
+	for _, addr := range []string{startRedis(t, "--replica-read-only", "no"), ours} {
+		c := dial(t, addr)
+		c.want("REPLICAOF "+hostPort(masterAddr), "+OK")
+		eventually(t, c, "INFO replication", "master_link_status:up")
+		replicas = append(replicas, c)
+	}
+	for _, line := range []string{
+		"DEL s", "DEL s l h", "UNLINK s l", "DEL s s", "GETDEL s", "GET s", "EXPIRE s 100", "PERSIST s", "SET s x NX", "SET s x XX", "SET s x GET", "SET s x KEEPTTL",
+		"GETSET s x", "APPEND s x", "INCR s", "SETRANGE s 1 x", "RENAME s t", "RENAMENX s t", "COPY s t", "EXISTS s", "TTL s", "TYPE s", "STRLEN s", "SETNX s x",
+		"LPUSHX l x", "RPUSH l x", "LPOP l", "LLEN l", "LMOVE l t LEFT LEFT", "LTRIM l 0 0", "SORT l STORE t", "HSET h f v", "HDEL h f", "HINCRBY h f 1", "HGETALL h",
+		"SDIFFSTORE t u", "SADD u x", "SPOP u", "ZADD z 1 x", "ZUNIONSTORE t 1 z", "ZPOPMIN z", "BITOP NOT t s", "PFADD s x", "TOUCH s", "MSETNX s x n y", "GETEX s EX 100",
+		"MOVE s 1", "DUMP s", "OBJECT ENCODING s", "MGET s s", "XADD x * f v", "RESTORE s 0 x", "SMOVE u t x", "PFMERGE t s", "ZRANGESTORE t z 0 -1", "SINTERSTORE t u", "SUNIONSTORE t u", "ZINTERSTORE t 1 z",
+		"ZDIFFSTORE t 1 z", "GEOSEARCHSTORE t z FROMLONLAT 0 0 BYRADIUS 1 m", "GEORADIUS z 0 0 1 m STORE t", "COPY n s REPLACE", "COPY n s", "PFCOUNT s",
+	} {
+		m.want("FLUSHALL", "+OK")
+		for _, make := range []string{"SET s 1", "RPUSH l 1 2", "HSET h f 1", "SADD u 1", "ZADD z 1 a", "XADD x 1-1 f v"} {
+			m.do(make)
+			m.do("PEXPIRE " + strings.Fields(make)[1] + " 1")
+		}
+		m.want("WAIT 2 0", ":2")
+		var got [2]string
+		for i, c := range replicas {
+			for _, key := range strings.Split("slhuzx", "") {
+				eventually(t, c, "TTL "+key, ":-2")
+			}
+			reply := show(c.do(line))
+			if strings.HasPrefix(line, "XADD") {
+				reply = "an ID"
+			}
+			got[i] = reply + ", left " + show(c.do("DBSIZE"))
+			c.do("SELECT 1")
+			got[i] += show(c.do("DBSIZE"))
+			c.do("SELECT 0")
+		}
+		require.Equal(t, got[0], got[1], line)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"byor/pkg/engine"
+	"byor/pkg/store"
 )
 
 // world is what the engine has to know of files, replicas and the configuration.
@@ -49,8 +50,8 @@ func (w world) MemoryLimited() bool { return !(w.s.isReplica() && w.s.cfg.Replic
 
 func (w world) OwnsExpiry() bool { return !w.s.isReplica() }
 
-func (w world) WritesAnyway(c *engine.Session, cmd *engine.Command) bool {
-	return w.s.forceExpiry(c, cmd)
+func (w world) ExpiryFor(c *engine.Session, cmd *engine.Command) store.ExpiryMode {
+	return w.s.expiryFor(c, cmd)
 }
 
 func (w world) Offset() int64 { return w.s.master.Offset() }
