@@ -37,7 +37,7 @@ func NewHashFromListpack(lp Listpack) (*Hash, error) {
 func (lp *Listpack) distinctPairs() bool {
 	var small [512]uint32 // positions of first entries, at the hash of their bytes or soon after; 0 is none
 	seen := small[:]
-	n := lp.Len()
+	n := lp.len()
 	if n%2 != 0 {
 		return false
 	}
@@ -100,7 +100,7 @@ func (h *Hash) MemBytes() int64 {
 // Len returns the number of fields.
 func (h *Hash) Len() int {
 	if h.d == nil {
-		return h.lp.Len() / 2
+		return h.lp.len() / 2
 	}
 	return h.d.Len()
 }
@@ -108,7 +108,7 @@ func (h *Hash) Len() int {
 // Clone returns a copy that shares nothing that can change.
 func (h *Hash) Clone() Value {
 	if h.d == nil {
-		return &Hash{lp: h.lp.Clone()}
+		return &Hash{lp: h.lp.clone()}
 	}
 	c := &Hash{d: new(Dict[string]), mem: h.mem}
 	c.d.Reserve(h.d.Len())
@@ -135,7 +135,7 @@ func (h *Hash) Get(field []byte) ([]byte, bool) {
 		}
 		return nil, false
 	}
-	p := h.lp.Find(h.lp.First(), field, 1)
+	p := h.lp.find(h.lp.First(), field, 1)
 	if p < 0 {
 		return nil, false
 	}
@@ -147,7 +147,7 @@ func (h *Hash) Set(field, value []byte) (isNew bool) {
 	if h.d == nil {
 		max := Encodings.HashMaxListpackValue.Load()
 		if int64(len(field)) > max || int64(len(value)) > max ||
-			h.lp.Size()+len(field)+len(value) > lpSafetyLimit {
+			h.lp.size()+len(field)+len(value) > lpSafetyLimit {
 			h.convert(h.Len() + 1)
 		}
 	}
@@ -162,8 +162,8 @@ func (h *Hash) Set(field, value []byte) (isNew bool) {
 		n.Val = string(value)
 		return isNew
 	}
-	if p := h.lp.Find(h.lp.First(), field, 1); p >= 0 {
-		h.lp.Replace(h.lp.Next(p), value)
+	if p := h.lp.find(h.lp.First(), field, 1); p >= 0 {
+		h.lp.replace(h.lp.Next(p), value)
 		return false
 	}
 	h.lp.Append(field)
@@ -184,11 +184,11 @@ func (h *Hash) Delete(field []byte) bool {
 		h.mem -= hashPairBytes + int64(len(n.key)) + int64(len(n.Val))
 		return true
 	}
-	p := h.lp.Find(h.lp.First(), field, 1)
+	p := h.lp.find(h.lp.First(), field, 1)
 	if p < 0 {
 		return false
 	}
-	h.lp.Delete(p, 2)
+	h.lp.delete(p, 2)
 	return true
 }
 

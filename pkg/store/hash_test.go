@@ -67,7 +67,7 @@ func TestHashAgainstAMap(t *testing.T) {
 		c := h.Clone().(*Hash)
 		checkHash(t, c, model)
 		if lp, ok := h.Listpack(); ok {
-			again, err := NewHashFromListpack(lp.Clone())
+			again, err := NewHashFromListpack(lp.clone())
 			require.NoError(t, err)
 			checkHash(t, again, model)
 		}
@@ -118,7 +118,7 @@ func TestPairsFromAListpackAreChecked(t *testing.T) {
 		for _, e := range entries {
 			lp.Append([]byte(e))
 		}
-		_, err := NewHashFromListpack(lp.Clone())
+		_, err := NewHashFromListpack(lp.clone())
 		require.ErrorIs(t, err, ErrCorrupt, name)
 		_, err = NewZSetFromListpack(lp)
 		require.ErrorIs(t, err, ErrCorrupt, name)

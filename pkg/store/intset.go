@@ -22,7 +22,7 @@ func ParseIntset(b []byte) (Intset, error) {
 		return Intset{}, ErrCorrupt
 	}
 	for i := 1; i < s.Len(); i++ {
-		if s.At(i-1) >= s.At(i) {
+		if s.at(i-1) >= s.at(i) {
 			return Intset{}, ErrCorrupt
 		}
 	}
@@ -47,8 +47,8 @@ func (s *Intset) Len() int {
 
 func (s *Intset) width() int { return int(binary.LittleEndian.Uint32(s.b)) }
 
-// At returns integer i in ascending order.
-func (s *Intset) At(i int) int64 {
+// at returns integer i in ascending order.
+func (s *Intset) at(i int) int64 {
 	switch w := s.width(); w {
 	case 2:
 		return int64(int16(binary.LittleEndian.Uint16(s.b[intsetHeader+2*i:])))
@@ -74,23 +74,23 @@ func (s *Intset) search(n int64) (int, bool) {
 	lo, hi := 0, s.Len()
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
-		if s.At(mid) < n {
+		if s.at(mid) < n {
 			lo = mid + 1
 		} else {
 			hi = mid
 		}
 	}
-	return lo, lo < s.Len() && s.At(lo) == n
+	return lo, lo < s.Len() && s.at(lo) == n
 }
 
-// Contains reports whether n is in the set.
-func (s *Intset) Contains(n int64) bool {
+// contains reports whether n is in the set.
+func (s *Intset) contains(n int64) bool {
 	_, ok := s.search(n)
 	return ok
 }
 
-// Add adds n and reports whether it was new.
-func (s *Intset) Add(n int64) bool {
+// add adds n and reports whether it was new.
+func (s *Intset) add(n int64) bool {
 	i, ok := s.search(n)
 	if ok {
 		return false
@@ -105,8 +105,8 @@ func (s *Intset) Add(n int64) bool {
 	return true
 }
 
-// Remove removes n and reports whether it was there.
-func (s *Intset) Remove(n int64) bool {
+// remove removes n and reports whether it was there.
+func (s *Intset) remove(n int64) bool {
 	i, ok := s.search(n)
 	if !ok {
 		return false
@@ -135,7 +135,7 @@ func (s *Intset) widen(w int) {
 	binary.LittleEndian.PutUint32(s.b, uint32(w))
 	binary.LittleEndian.PutUint32(s.b[4:], uint32(n))
 	for i := range n {
-		s.put(i, old.At(i))
+		s.put(i, old.at(i))
 	}
 }
 

@@ -50,7 +50,7 @@ func (l *List) Len() int { return l.len }
 func (l *List) Clone() Value {
 	c := &List{fill: l.fill}
 	for n := l.head; n != nil; n = n.next {
-		c.link(c.tail, &listNode{lp: n.lp.Clone(), n: n.n, plain: n.plain})
+		c.link(c.tail, &listNode{lp: n.lp.clone(), n: n.n, plain: n.plain})
 		c.len += n.n
 	}
 	return c
@@ -59,7 +59,7 @@ func (l *List) Clone() Value {
 // PushHead adds b before the first element.
 func (l *List) PushHead(b []byte) {
 	if n := l.head; n != nil && l.allows(n, len(b)) {
-		l.edit(n, func() { n.lp.Prepend(b) })
+		l.edit(n, func() { n.lp.prepend(b) })
 		n.n++
 	} else {
 		l.link(nil, l.newNode(b, n != nil, true))
@@ -97,7 +97,7 @@ func (l *List) pop(n *listNode, end int) []byte {
 	}
 	p := n.lp.First()
 	if end < 0 {
-		p = n.lp.Last()
+		p = n.lp.last()
 	}
 	out := append([]byte{}, n.lp.At(p).Bytes()...)
 	l.deleteAt(n, p)
@@ -121,7 +121,7 @@ func (l *List) Set(i int, b []byte) bool {
 	}
 	p := n.pos(i)
 	if !n.plain && !isHuge(len(b)) {
-		l.edit(n, func() { n.lp.Replace(p, b) })
+		l.edit(n, func() { n.lp.replace(p, b) })
 		return true
 	}
 	l.replaceWhole(n, p, b)
@@ -194,7 +194,7 @@ func (l *List) Delete(start, n int) int {
 		} else {
 			k := min(node.n-at, n-done)
 			p := node.pos(at)
-			l.edit(node, func() { node.lp.Delete(p, k) })
+			l.edit(node, func() { node.lp.delete(p, k) })
 			node.n -= k
 			l.len -= k
 			done += k
@@ -315,7 +315,7 @@ func (l *List) Nodes() int {
 // AppendListpack adds a whole node at the tail. The list owns it from then on; an empty one is
 // left out.
 func (l *List) AppendListpack(lp Listpack) {
-	if n := lp.Len(); n > 0 {
+	if n := lp.len(); n > 0 {
 		l.link(l.tail, &listNode{lp: lp, n: n})
 		l.len += n
 	}

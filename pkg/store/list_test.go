@@ -39,7 +39,7 @@ func checkList(t *testing.T, l *List, model [][]byte) {
 		require.Same(t, prev, n.prev)
 		mem += n.memBytes()
 		if !n.plain {
-			require.Equal(t, n.n, n.lp.Len())
+			require.Equal(t, n.n, n.lp.len())
 			require.Positive(t, n.n)
 		}
 		prev = n

@@ -21,7 +21,7 @@ func (l *List) fits(size, n int) bool {
 // allows reports whether an element of size bytes may be added to the node.
 func (l *List) allows(n *listNode, size int) bool {
 	const overhead = 8 // of an entry, estimated
-	return !n.plain && !isHuge(size) && l.fits(n.lp.Size()+size+overhead, n.n+1)
+	return !n.plain && !isHuge(size) && l.fits(n.lp.size()+size+overhead, n.n+1)
 }
 
 // newNode returns a node that holds b. One that follows a full node is likely to be filled as
@@ -107,7 +107,7 @@ func (n *listNode) pos(i int) int {
 	if n.plain {
 		return 0
 	}
-	return n.lp.Index(i)
+	return n.lp.index(i)
 }
 
 func (n *listNode) at(i int) Elem { return n.elem(n.pos(i)) }
@@ -132,7 +132,7 @@ func (n *listNode) last() int {
 	if n.plain {
 		return 0
 	}
-	return n.lp.Last()
+	return n.lp.last()
 }
 
 func (n *listNode) after(p int) int {
@@ -146,7 +146,7 @@ func (n *listNode) before(p int) int {
 	if n.plain {
 		return -1
 	}
-	return n.lp.Prev(p)
+	return n.lp.prev(p)
 }
 
 // deleteAt deletes the element at p and returns the position of the next one in the node, or -1.
@@ -156,9 +156,9 @@ func (l *List) deleteAt(n *listNode, p int) int {
 		l.unlink(n)
 		return -1
 	}
-	l.edit(n, func() { n.lp.Delete(p, 1) })
+	l.edit(n, func() { n.lp.delete(p, 1) })
 	n.n--
-	if p == n.lp.Size()-1 {
+	if p == n.lp.size()-1 {
 		return -1
 	}
 	return p
@@ -172,14 +172,14 @@ func (l *List) insert(n *listNode, p int, b []byte, after bool) {
 	case l.allows(n, len(b)):
 		l.edit(n, func() {
 			if after {
-				n.lp.InsertAfter(p, b)
+				n.lp.insertAfter(p, b)
 			} else {
-				n.lp.InsertBefore(p, b)
+				n.lp.insertBefore(p, b)
 			}
 		})
 		n.n++
 	case atTail && after && n.next != nil && l.allows(n.next, len(b)):
-		l.edit(n.next, func() { n.next.lp.Prepend(b) })
+		l.edit(n.next, func() { n.next.lp.prepend(b) })
 		n.next.n++
 	case atHead && !after && n.prev != nil && l.allows(n.prev, len(b)):
 		l.edit(n.prev, func() { n.prev.lp.Append(b) })
@@ -194,7 +194,7 @@ func (l *List) insert(n *listNode, p int, b []byte, after bool) {
 		case isHuge(len(b)):
 			l.link(n, l.newNode(b, false, false))
 		case after:
-			l.edit(rest, func() { rest.lp.Prepend(b) })
+			l.edit(rest, func() { rest.lp.prepend(b) })
 			rest.n++
 			l.merge(n)
 		default:
@@ -222,14 +222,14 @@ func (l *List) split(n *listNode, p int, after bool) {
 	if after {
 		p = n.lp.Next(p)
 	}
-	rest := &listNode{lp: n.lp.Clone()}
+	rest := &listNode{lp: n.lp.clone()}
 	kept := 0
 	for q := n.lp.First(); q != p; q = n.lp.Next(q) {
 		kept++
 	}
-	rest.lp.Delete(lpHeader, kept)
+	rest.lp.delete(lpHeader, kept)
 	rest.n = n.n - kept
-	l.edit(n, func() { n.lp.Delete(p, rest.n) })
+	l.edit(n, func() { n.lp.delete(p, rest.n) })
 	n.n = kept
 	l.link(n, rest)
 }
@@ -253,7 +253,7 @@ func (l *List) merge(n *listNode) {
 // join appends the elements of b, the node behind a, to a when they fit.
 func (l *List) join(a, b *listNode) bool {
 	if a == nil || b == nil || a.plain || b.plain ||
-		!l.fits(a.lp.Size()+b.lp.Size()-lpHeader-1, a.n+b.n) {
+		!l.fits(a.lp.size()+b.lp.size()-lpHeader-1, a.n+b.n) {
 		return false
 	}
 	l.unlink(b)

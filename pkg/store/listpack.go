@@ -86,19 +86,19 @@ func (lp *Listpack) block() []byte { return lp.buf[lp.off:] }
 // Bytes returns the block, valid until the listpack changes. It must not be written to.
 func (lp *Listpack) Bytes() []byte { return lp.block() }
 
-// Size returns the length of the block in bytes.
-func (lp *Listpack) Size() int { return len(lp.buf) - lp.off }
+// size returns the length of the block in bytes.
+func (lp *Listpack) size() int { return len(lp.buf) - lp.off }
 
 // memBytes is the memory held, spare room included.
 func (lp *Listpack) memBytes() int64 { return int64(cap(lp.buf)) }
 
-// Clone returns a copy that shares nothing.
-func (lp *Listpack) Clone() Listpack {
+// clone returns a copy that shares nothing.
+func (lp *Listpack) clone() Listpack {
 	return Listpack{buf: append([]byte(nil), lp.block()...)}
 }
 
-// Len returns the number of entries. Beyond 65534 the header cannot tell: they are counted.
-func (lp *Listpack) Len() int {
+// len returns the number of entries. Beyond 65534 the header cannot tell: they are counted.
+func (lp *Listpack) len() int {
 	b := lp.block()
 	n := int(binary.LittleEndian.Uint16(b[4:]))
 	if n != lpCountMax {
@@ -122,8 +122,8 @@ func (lp *Listpack) First() int {
 	return lpHeader
 }
 
-// Last returns the position of the last entry.
-func (lp *Listpack) Last() int { return lp.Prev(lp.Size() - 1) }
+// last returns the position of the last entry.
+func (lp *Listpack) last() int { return lp.prev(lp.size() - 1) }
 
 // Next returns the position of the entry after the one at p.
 func (lp *Listpack) Next(p int) int {
@@ -134,8 +134,8 @@ func (lp *Listpack) Next(p int) int {
 	return p
 }
 
-// Prev returns the position of the entry before the one at p.
-func (lp *Listpack) Prev(p int) int {
+// prev returns the position of the entry before the one at p.
+func (lp *Listpack) prev(p int) int {
 	if p == lpHeader {
 		return -1
 	}
@@ -143,9 +143,9 @@ func (lp *Listpack) Prev(p int) int {
 	return p - size - back
 }
 
-// Index returns the position of entry i, counted from the end when it is negative.
-func (lp *Listpack) Index(i int) int {
-	n := lp.Len()
+// index returns the position of entry i, counted from the end when it is negative.
+func (lp *Listpack) index(i int) int {
+	n := lp.len()
 	if i < 0 {
 		i += n
 	}
@@ -159,16 +159,16 @@ func (lp *Listpack) Index(i int) int {
 		}
 		return p
 	}
-	p := lp.Size() - 1
+	p := lp.size() - 1
 	for ; i < n; i++ {
-		p = lp.Prev(p)
+		p = lp.prev(p)
 	}
 	return p
 }
 
-// Find returns the position of the first entry equal to v at or after position p, looking at one
+// find returns the position of the first entry equal to v at or after position p, looking at one
 // entry and then skipping skip others, or -1. p may be -1, too.
-func (lp *Listpack) Find(p int, v []byte, skip int) int {
+func (lp *Listpack) find(p int, v []byte, skip int) int {
 	if p < 0 {
 		return -1
 	}
@@ -185,32 +185,32 @@ func (lp *Listpack) Find(p int, v []byte, skip int) int {
 }
 
 // Append adds v at the end.
-func (lp *Listpack) Append(v []byte) { lp.put(lp.Size()-1, 0, newElem(v)) }
+func (lp *Listpack) Append(v []byte) { lp.put(lp.size()-1, 0, newElem(v)) }
 
-// AppendInt adds n at the end.
-func (lp *Listpack) AppendInt(n int64) { lp.put(lp.Size()-1, 0, Elem{n: n}) }
+// appendInt adds n at the end.
+func (lp *Listpack) appendInt(n int64) { lp.put(lp.size()-1, 0, Elem{n: n}) }
 
-// Prepend adds v at the beginning.
-func (lp *Listpack) Prepend(v []byte) { lp.put(lpHeader, 0, newElem(v)) }
+// prepend adds v at the beginning.
+func (lp *Listpack) prepend(v []byte) { lp.put(lpHeader, 0, newElem(v)) }
 
-// InsertBefore adds v before the entry at p, which is the position of the new entry then.
-func (lp *Listpack) InsertBefore(p int, v []byte) { lp.put(p, 0, newElem(v)) }
+// insertBefore adds v before the entry at p, which is the position of the new entry then.
+func (lp *Listpack) insertBefore(p int, v []byte) { lp.put(p, 0, newElem(v)) }
 
-// InsertAfter adds v after the entry at p and returns the position of the new entry.
-func (lp *Listpack) InsertAfter(p int, v []byte) int {
+// insertAfter adds v after the entry at p and returns the position of the new entry.
+func (lp *Listpack) insertAfter(p int, v []byte) int {
 	p = lpNext(lp.block(), p)
 	lp.put(p, 0, newElem(v))
 	return p
 }
 
-// Replace replaces the entry at p by v.
-func (lp *Listpack) Replace(p int, v []byte) {
+// replace replaces the entry at p by v.
+func (lp *Listpack) replace(p int, v []byte) {
 	lp.put(p, lpNext(lp.block(), p)-p, newElem(v))
 }
 
-// Delete removes n entries from position p on; the one behind them is at p then. It returns how
+// delete removes n entries from position p on; the one behind them is at p then. It returns how
 // many it removed.
-func (lp *Listpack) Delete(p, n int) int {
+func (lp *Listpack) delete(p, n int) int {
 	b := lp.block()
 	end, done := p, 0
 	for ; done < n && b[end] != lpEOF; done++ {
@@ -223,9 +223,9 @@ func (lp *Listpack) Delete(p, n int) int {
 
 // concat appends all entries of other.
 func (lp *Listpack) concat(other *Listpack) {
-	n, body := lp.Len()+other.Len(), other.block()
+	n, body := lp.len()+other.len(), other.block()
 	body = body[lpHeader : len(body)-1]
-	p := lp.Size() - 1
+	p := lp.size() - 1
 	b := lp.splice(p, 0, len(body))
 	copy(b[p:], body)
 	binary.LittleEndian.PutUint16(b[4:], uint16(min(n, lpCountMax)))
@@ -252,7 +252,7 @@ func (lp *Listpack) count(delta int) {
 
 // splice makes room for ins bytes in place of the del bytes at p, and returns the block.
 func (lp *Listpack) splice(p, del, ins int) []byte {
-	n, grow := lp.Size(), ins-del
+	n, grow := lp.size(), ins-del
 	nearHead := p < n-p-del
 	if grow > 0 {
 		lp.reserve(grow, nearHead)
@@ -282,7 +282,7 @@ func (lp *Listpack) splice(p, del, ins int) []byte {
 // reserve makes sure of n spare bytes before the block when nearHead, else behind it. It slides
 // the block within its memory only when that leaves room for the next changes too.
 func (lp *Listpack) reserve(n int, nearHead bool) {
-	size, back := lp.Size(), cap(lp.buf)-len(lp.buf)
+	size, back := lp.size(), cap(lp.buf)-len(lp.buf)
 	if nearHead && lp.off >= n || !nearHead && back >= n {
 		return
 	}
@@ -304,7 +304,7 @@ func (lp *Listpack) reserve(n int, nearHead bool) {
 func (lp *Listpack) rebase(capacity int, atEnd bool) {
 	mem := append([]byte(nil), make([]byte, capacity)...)
 	mem = mem[:cap(mem)]
-	size, to := lp.Size(), 0
+	size, to := lp.size(), 0
 	if atEnd {
 		to = len(mem) - size
 	}

@@ -40,7 +40,7 @@ func elements(lp *Listpack) [][]byte {
 
 func elementsBackwards(lp *Listpack) [][]byte {
 	var out [][]byte
-	for p := lp.Last(); p >= 0; p = lp.Prev(p) {
+	for p := lp.last(); p >= 0; p = lp.prev(p) {
 		out = append(out, lp.At(p).Bytes())
 	}
 	slices.Reverse(out)
@@ -74,7 +74,7 @@ func TestListpackAgainstASlice(t *testing.T) {
 		var model [][]byte
 		for range 400 {
 			listpackStep(r, &lp, &model, longest)
-			require.Equal(t, len(model), lp.Len())
+			require.Equal(t, len(model), lp.len())
 		}
 		require.True(t, slices.EqualFunc(model, elements(&lp), bytes.Equal))
 		require.True(t, slices.EqualFunc(model, elementsBackwards(&lp), bytes.Equal))
@@ -82,14 +82,14 @@ func TestListpackAgainstASlice(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, lp.Bytes(), parsed.Bytes())
 		for i, want := range model {
-			require.Equal(t, want, lp.At(lp.Index(i)).Bytes())
-			require.Equal(t, want, lp.At(lp.Index(i-len(model))).Bytes())
-			require.Equal(t, len(want), lp.At(lp.Index(i)).Len())
+			require.Equal(t, want, lp.At(lp.index(i)).Bytes())
+			require.Equal(t, want, lp.At(lp.index(i-len(model))).Bytes())
+			require.Equal(t, len(want), lp.At(lp.index(i)).Len())
 			first := slices.IndexFunc(model, func(b []byte) bool { return bytes.Equal(b, want) })
-			require.Equal(t, lp.Index(first), lp.Find(lp.First(), want, 0))
+			require.Equal(t, lp.index(first), lp.find(lp.First(), want, 0))
 		}
-		require.Equal(t, -1, lp.Index(len(model)))
-		require.Equal(t, -1, lp.Find(lp.First(), []byte("no such"), 0))
+		require.Equal(t, -1, lp.index(len(model)))
+		require.Equal(t, -1, lp.find(lp.First(), []byte("no such"), 0))
 	}
 }
 
@@ -104,19 +104,19 @@ func listpackStep(r *rand.Rand, lp *Listpack, model *[][]byte, longest int) {
 		lp.Append(v)
 		*model = append(*model, v)
 	case op < 4:
-		lp.Prepend(v)
+		lp.prepend(v)
 		*model = slices.Insert(*model, 0, v)
 	case op == 4:
-		lp.InsertBefore(lp.Index(i), v)
+		lp.insertBefore(lp.index(i), v)
 		*model = slices.Insert(*model, i, v)
 	case op == 5:
-		lp.InsertAfter(lp.Index(i), v)
+		lp.insertAfter(lp.index(i), v)
 		*model = slices.Insert(*model, i+1, v)
 	case op == 6:
-		lp.Replace(lp.Index(i), v)
+		lp.replace(lp.index(i), v)
 		(*model)[i] = v
 	default:
-		n := lp.Delete(lp.Index(i), 1+r.IntN(3))
+		n := lp.delete(lp.index(i), 1+r.IntN(3))
 		*model = slices.Delete(*model, i, i+n)
 	}
 }
@@ -124,11 +124,11 @@ func listpackStep(r *rand.Rand, lp *Listpack, model *[][]byte, longest int) {
 func TestListpackCountsWhatItsHeaderCannot(t *testing.T) {
 	lp := NewListpack()
 	for i := range 70000 {
-		lp.AppendInt(int64(i % 100))
+		lp.appendInt(int64(i % 100))
 	}
 	require.Equal(t, []byte{0xFF, 0xFF}, lp.Bytes()[4:6])
-	require.Equal(t, 70000, lp.Len())
-	_, err := ParseListpack(lp.Clone().buf)
+	require.Equal(t, 70000, lp.len())
+	_, err := ParseListpack(lp.clone().buf)
 	require.NoError(t, err)
 }
 
@@ -147,7 +147,7 @@ func TestParseListpackRefusesEveryDamage(t *testing.T) {
 			bad := bytes.Clone(good)
 			bad[i] ^= 1 << bit
 			if got, err := ParseListpack(bad); err == nil {
-				require.Equal(t, lp.Len(), len(elements(&got)), "byte %d", i) // the data changed, not the form
+				require.Equal(t, lp.len(), len(elements(&got)), "byte %d", i) // the data changed, not the form
 			}
 		}
 	}
@@ -161,8 +161,8 @@ func FuzzParseListpack(f *testing.F) {
 		if err != nil {
 			return
 		}
-		require.Len(t, elements(&lp), lp.Len())
-		require.Len(t, elementsBackwards(&lp), lp.Len())
+		require.Len(t, elements(&lp), lp.len())
+		require.Len(t, elementsBackwards(&lp), lp.len())
 	})
 }
 
@@ -184,19 +184,19 @@ func TestIntsetAgainstAMap(t *testing.T) {
 		for i := range 600 {
 			n := int64(r.Uint64()) >> (64 - min(64, 4+(i/10)))
 			if r.IntN(3) > 0 {
-				require.Equal(t, !model[n], s.Add(n))
+				require.Equal(t, !model[n], s.add(n))
 				model[n] = true
 			} else {
-				require.Equal(t, model[n], s.Remove(n))
+				require.Equal(t, model[n], s.remove(n))
 				delete(model, n)
 			}
-			require.Equal(t, model[n], s.Contains(n))
+			require.Equal(t, model[n], s.contains(n))
 			require.Equal(t, len(model), s.Len())
 		}
 		parsed, err := ParseIntset(bytes.Clone(s.Bytes()))
 		require.NoError(t, err)
 		for i := range parsed.Len() {
-			require.True(t, model[parsed.At(i)])
+			require.True(t, model[parsed.at(i)])
 		}
 	}
 }
@@ -204,7 +204,7 @@ func TestIntsetAgainstAMap(t *testing.T) {
 func TestIntsetBytesAreThoseOfRedis(t *testing.T) {
 	var s Intset
 	for _, n := range []int64{5, -1, 40000} {
-		s.Add(n)
+		s.add(n)
 	}
 	require.Equal(t, []byte{4, 0, 0, 0, 3, 0, 0, 0, 255, 255, 255, 255, 5, 0, 0, 0, 64, 156, 0, 0}, s.Bytes())
 	for name, bad := range map[string][]byte{

@@ -31,9 +31,9 @@ func sampleIndexes(n, k int) []int {
 
 // samplePairs calls fn for n different pairs drawn at random until it returns false.
 func (lp *Listpack) samplePairs(n int, fn func(a, b Elem) bool) {
-	pairs := lp.Len() / 2
+	pairs := lp.len() / 2
 	if n == 1 && pairs > 0 {
-		p := lp.Index(2 * rand.IntN(pairs))
+		p := lp.index(2 * rand.IntN(pairs))
 		fn(lp.At(p), lp.At(lp.Next(p)))
 		return
 	}

@@ -87,7 +87,7 @@ func (s *Set) Expect(n int) {
 func (s *Set) Add(m []byte) bool {
 	if s.d == nil {
 		if n, ok := canonicalInt(m); ok {
-			isNew := s.ints.Add(n)
+			isNew := s.ints.add(n)
 			if isNew && int64(s.ints.Len()) > min(Encodings.SetMaxIntsetEntries.Load(), 1<<30) {
 				s.convert(s.ints.Len())
 			}
@@ -112,7 +112,7 @@ func (s *Set) Remove(m []byte) bool {
 		return true
 	}
 	n, ok := canonicalInt(m)
-	return ok && s.ints.Remove(n)
+	return ok && s.ints.remove(n)
 }
 
 // Contains reports whether m is a member.
@@ -121,7 +121,7 @@ func (s *Set) Contains(m []byte) bool {
 		return s.d.Get(m) != nil
 	}
 	n, ok := canonicalInt(m)
-	return ok && s.ints.Contains(n)
+	return ok && s.ints.contains(n)
 }
 
 // convert goes over to a Dict with room for n members.
@@ -143,7 +143,7 @@ func (s *Set) Each(fn func(m []byte) bool) {
 		return
 	}
 	for i, n := 0, s.ints.Len(); i < n; i++ {
-		if !fn(decimal(s.ints.At(i))) {
+		if !fn(decimal(s.ints.at(i))) {
 			return
 		}
 	}
@@ -167,7 +167,7 @@ func (s *Set) Random() []byte {
 	case s.d != nil:
 		return view(s.d.Random().key)
 	}
-	return decimal(s.ints.At(rand.IntN(s.ints.Len())))
+	return decimal(s.ints.at(rand.IntN(s.ints.Len())))
 }
 
 // Sample calls fn for n different members drawn at random, or for all when there are fewer, until
@@ -178,7 +178,7 @@ func (s *Set) Sample(n int, fn func(m []byte) bool) {
 		return
 	}
 	for _, i := range sampleIndexes(s.ints.Len(), n) {
-		if !fn(decimal(s.ints.At(i))) {
+		if !fn(decimal(s.ints.at(i))) {
 			return
 		}
 	}

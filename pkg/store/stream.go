@@ -54,7 +54,7 @@ func (s *Stream) MemBytes() int64 {
 func (s *Stream) Clone() Value {
 	c := &Stream{meta: s.meta, nodes: make([]streamNode, len(s.nodes))}
 	for i := range s.nodes {
-		c.nodes[i] = streamNode{s.nodes[i].master, s.nodes[i].lp.Clone()}
+		c.nodes[i] = streamNode{s.nodes[i].master, s.nodes[i].lp.clone()}
 		c.mem += c.nodes[i].lp.memBytes()
 	}
 	for _, g := range s.groups {
@@ -89,7 +89,7 @@ func (s *Stream) Add(id StreamID, fields [][]byte) bool {
 		s.edit(i, func(n *streamNode) { n.add(id, fields) })
 	} else {
 		if i >= 0 { // give back the spare room of the one that is complete now
-			s.edit(i, func(n *streamNode) { n.lp = n.lp.Clone() })
+			s.edit(i, func(n *streamNode) { n.lp = n.lp.clone() })
 		}
 		n := streamNode{master: id, lp: NewListpack()}
 		n.begin(fields)

@@ -199,9 +199,9 @@ func (c *Consumer) Name() string { return c.name }
 // Pending returns the entries that this consumer has.
 func (c *Consumer) Pending() *PEL { return &c.pending }
 
-// HasTombstones reports whether the entries from from on may have been deleted one by one, so that
+// hasTombstones reports whether the entries from from on may have been deleted one by one, so that
 // counting IDs does not count entries.
-func (s *Stream) HasTombstones(from StreamID) bool {
+func (s *Stream) hasTombstones(from StreamID) bool {
 	m := &s.meta
 	return m.Length > 0 && !m.MaxDeleted.Less(m.First) && !m.MaxDeleted.Less(from)
 }
@@ -236,7 +236,7 @@ func (s *Stream) Lag(g *Group) (int64, bool) {
 		return 0, true
 	}
 	read := g.EntriesRead
-	if read == UnknownRead || s.HasTombstones(g.Last) {
+	if read == UnknownRead || s.hasTombstones(g.Last) {
 		read = s.ReadUpTo(g.Last)
 	}
 	return int64(s.meta.Added) - read, read != UnknownRead
@@ -244,7 +244,7 @@ func (s *Stream) Lag(g *Group) (int64, bool) {
 
 // HandedOut moves the group on to entry id, which a reader has been given.
 func (s *Stream) HandedOut(g *Group, id StreamID) {
-	if g.EntriesRead != UnknownRead && !s.HasTombstones(id) {
+	if g.EntriesRead != UnknownRead && !s.hasTombstones(id) {
 		g.EntriesRead++
 	} else if s.meta.Added > 0 {
 		g.EntriesRead = s.ReadUpTo(id)

@@ -13,8 +13,8 @@ type StreamID struct{ Ms, Seq uint64 }
 // MaxStreamID is the largest ID ("+" in commands). The smallest ("-") is the zero value.
 var MaxStreamID = StreamID{math.MaxUint64, math.MaxUint64}
 
-// Compare returns -1, 0 or 1 as id is before, at or after o.
-func (id StreamID) Compare(o StreamID) int {
+// compare returns -1, 0 or 1 as id is before, at or after o.
+func (id StreamID) compare(o StreamID) int {
 	switch {
 	case id == o:
 		return 0
@@ -25,7 +25,7 @@ func (id StreamID) Compare(o StreamID) int {
 }
 
 // Less reports whether id is before o.
-func (id StreamID) Less(o StreamID) bool { return id.Compare(o) < 0 }
+func (id StreamID) Less(o StreamID) bool { return id.compare(o) < 0 }
 
 // IsZero reports whether id is 0-0.
 func (id StreamID) IsZero() bool { return id == StreamID{} }

@@ -32,18 +32,18 @@ func (id StreamID) key() (k [16]byte) {
 
 // begin writes the master entry, with no entries yet and the names of fields.
 func (n *streamNode) begin(fields [][]byte) {
-	n.lp.AppendInt(0)
-	n.lp.AppendInt(0)
-	n.lp.AppendInt(int64(len(fields) / 2))
+	n.lp.appendInt(0)
+	n.lp.appendInt(0)
+	n.lp.appendInt(int64(len(fields) / 2))
 	for i := 0; i < len(fields); i += 2 {
 		n.lp.Append(fields[i])
 	}
-	n.lp.AppendInt(0)
+	n.lp.appendInt(0)
 }
 
 // full reports whether an entry of these fields no longer fits.
 func (n *streamNode) full(fields [][]byte) bool {
-	size := n.lp.Size()
+	size := n.lp.size()
 	for _, f := range fields {
 		size += len(f)
 	}
@@ -63,15 +63,15 @@ func (n *streamNode) add(id StreamID, fields [][]byte) {
 	n.recount(r.count+1, r.deleted)
 	size := k + 3
 	if same {
-		n.lp.AppendInt(entrySameFields)
+		n.lp.appendInt(entrySameFields)
 	} else {
-		n.lp.AppendInt(0)
+		n.lp.appendInt(0)
 		size += k + 1
 	}
-	n.lp.AppendInt(int64(id.Ms - n.master.Ms))
-	n.lp.AppendInt(int64(id.Seq - n.master.Seq))
+	n.lp.appendInt(int64(id.Ms - n.master.Ms))
+	n.lp.appendInt(int64(id.Seq - n.master.Seq))
 	if !same {
-		n.lp.AppendInt(k)
+		n.lp.appendInt(k)
 	}
 	for i := 0; i < len(fields); i += 2 {
 		if !same {
@@ -79,7 +79,7 @@ func (n *streamNode) add(id StreamID, fields [][]byte) {
 		}
 		n.lp.Append(fields[i+1])
 	}
-	n.lp.AppendInt(size)
+	n.lp.appendInt(size)
 }
 
 // recount sets the counts of the master entry.
@@ -101,9 +101,9 @@ func (n *streamNode) markDeleted(p int) {
 // last returns the ID of the last entry, deleted or not.
 func (n *streamNode) last() StreamID {
 	b := n.lp.block()
-	p := n.lp.Last()
+	p := n.lp.last()
 	for k := lpAt(b, p).n; k > 0; k-- {
-		p = n.lp.Prev(p)
+		p = n.lp.prev(p)
 	}
 	p = lpNext(b, p)
 	ms := lpAt(b, p).n

@@ -148,7 +148,7 @@ func (lp *Listpack) insertScored(m []byte, score float64) {
 
 // rangePairs calls fn for n pairs from the one with index start on, in either direction.
 func (lp *Listpack) rangePairs(start, n int, reverse bool, fn func(m []byte, score float64) bool) {
-	for p := lp.Index(2 * start); n > 0; n-- {
+	for p := lp.index(2 * start); n > 0; n-- {
 		q := lp.Next(p)
 		if !fn(lp.At(p).Bytes(), lp.At(q).score()) {
 			return
@@ -156,7 +156,7 @@ func (lp *Listpack) rangePairs(start, n int, reverse bool, fn func(m []byte, sco
 		if !reverse {
 			p = lp.Next(q)
 		} else if n > 1 {
-			p = lp.Prev(lp.Prev(p))
+			p = lp.prev(lp.prev(p))
 		}
 	}
 }

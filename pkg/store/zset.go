@@ -61,7 +61,7 @@ func (z *ZSet) MemBytes() int64 {
 // Len returns the number of members.
 func (z *ZSet) Len() int {
 	if z.skip == nil {
-		return z.lp.Len() / 2
+		return z.lp.len() / 2
 	}
 	return z.skip.len
 }
@@ -69,7 +69,7 @@ func (z *ZSet) Len() int {
 // Clone returns a copy that shares nothing that can change.
 func (z *ZSet) Clone() Value {
 	if z.skip == nil {
-		return &ZSet{lp: z.lp.Clone()}
+		return &ZSet{lp: z.lp.clone()}
 	}
 	c := new(ZSet)
 	c.empty(z.Len())
@@ -108,7 +108,7 @@ func (z *ZSet) Pack() {
 		}
 		var buf [32]byte
 		lp.Append(view(n.member))
-		lp.put(lp.Size()-1, 0, scoreElem(buf[:0], n.score))
+		lp.put(lp.size()-1, 0, scoreElem(buf[:0], n.score))
 	}
 	*z = ZSet{lp: lp}
 }
@@ -121,7 +121,7 @@ func (z *ZSet) Score(m []byte) (float64, bool) {
 		}
 		return 0, false
 	}
-	p := z.lp.Find(z.lp.First(), m, 1)
+	p := z.lp.find(z.lp.First(), m, 1)
 	if p < 0 {
 		return 0, false
 	}
@@ -137,17 +137,17 @@ func (z *ZSet) Add(m []byte, score float64) (isNew bool) {
 // Put sets the score of m and returns the one it had.
 func (z *ZSet) Put(m []byte, score float64) (old float64, had bool) {
 	if z.skip == nil {
-		if p := z.lp.Find(z.lp.First(), m, 1); p >= 0 {
+		if p := z.lp.find(z.lp.First(), m, 1); p >= 0 {
 			old = z.lp.At(z.lp.Next(p)).score()
 			if old != score {
-				z.lp.Delete(p, 2)
+				z.lp.delete(p, 2)
 				z.lp.insertScored(m, score)
 			}
 			return old, true
 		}
 		if int64(z.Len()) < Encodings.ZSetMaxListpackEntries.Load() &&
 			int64(len(m)) <= Encodings.ZSetMaxListpackValue.Load() &&
-			z.lp.Size()+len(m) < lpSafetyLimit {
+			z.lp.size()+len(m) < lpSafetyLimit {
 			z.lp.insertScored(m, score)
 			return 0, false
 		}
@@ -185,11 +185,11 @@ func (z *ZSet) Remove(m []byte) bool {
 		z.unlink(n.Val)
 		return true
 	}
-	p := z.lp.Find(z.lp.First(), m, 1)
+	p := z.lp.find(z.lp.First(), m, 1)
 	if p < 0 {
 		return false
 	}
-	z.lp.Delete(p, 2)
+	z.lp.delete(p, 2)
 	return true
 }
 
@@ -259,7 +259,7 @@ func (z *ZSet) DeleteRange(start, n int) int {
 		return 0
 	}
 	if z.skip == nil {
-		return z.lp.Delete(z.lp.Index(2*start), 2*n) / 2
+		return z.lp.delete(z.lp.index(2*start), 2*n) / 2
 	}
 	z.skip.deleteRange(start, n, z.unlink)
 	return n

@@ -130,7 +130,7 @@ func TestZSetAgainstASortedMap(t *testing.T) {
 		c := z.Clone().(*ZSet)
 		checkZSet(t, r, c, model)
 		if lp, ok := z.Listpack(); ok {
-			again, err := NewZSetFromListpack(lp.Clone())
+			again, err := NewZSetFromListpack(lp.clone())
 			require.NoError(t, err)
 			checkZSet(t, r, again, model)
 		}
