@@ -22,10 +22,10 @@ type Wait struct {
 	// Poll is tried by PollBlocked, for clients that wait for replicas or the disk, not for keys.
 	Poll func(c *Call) bool
 
-	Cmd    *Command // what blocked, see Block
-	Args   [][]byte
-	Paused bool // by CLIENT PAUSE: the command was not run yet
+	Args   [][]byte // of the command that blocked, see Block
+	Paused bool     // by CLIENT PAUSE: the command was not run yet
 
+	cmd  *Command
 	keys []Key
 	mute bool // CLIENT REPLY wants no reply
 	from time.Duration
@@ -42,7 +42,7 @@ func (c *Call) Block(b Wait, keys [][]byte) {
 		return
 	}
 	e := c.e
-	b.Cmd, b.Args, b.from = c.Cmd, CopyArgs(c.Args), e.Clock().Sub(e.Started)
+	b.cmd, b.Args, b.from = c.Cmd, CopyArgs(c.Args), e.Clock().Sub(e.Started)
 	for _, k := range keys {
 		wk := Key{c.DB.ID(), string(k)}
 		q := e.waiting[wk]
@@ -163,7 +163,7 @@ func (e *Engine) serveKey(wk Key) {
 // ended the wait.
 func (e *Engine) asClient(c *Session, b *Wait, fn func()) {
 	cmd, args, mark := c.Cmd, c.Args, len(c.Reply.Buf)
-	c.Cmd, c.Args, c.rewritten = b.Cmd, b.Args, false
+	c.Cmd, c.Args, c.rewritten = b.cmd, b.Args, false
 	fn()
 	c.Cmd, c.Args = cmd, args
 	if b.mute {

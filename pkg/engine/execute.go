@@ -156,8 +156,8 @@ var whileSubscribed = map[string]bool{
 // the commands refuses the transaction whole, though it allowed the command when that was queued.
 func (c *Session) transactionFlags(f Flag) Flag {
 	for _, q := range c.Queue {
-		f |= q.Cmd.Flags & (Write | DenyOOM | MayReplicate)
-		f &= q.Cmd.Flags | ^(Stale | Loading)
+		f |= q.cmd.Flags & (Write | DenyOOM | MayReplicate)
+		f &= q.cmd.Flags | ^(Stale | Loading)
 	}
 	return f
 }
@@ -261,7 +261,7 @@ func (e *Engine) account(c *Session, cmd *Command, args [][]byte, took time.Dura
 // already.
 func (e *Engine) AccountWait(c *Session, b *Wait, failed bool) {
 	took := e.Clock().Sub(e.Started) - b.from
-	st := &b.Cmd.Stats
+	st := &b.cmd.Stats
 	st.Ns += int64(took)
 	if failed {
 		st.Failed++
@@ -269,7 +269,7 @@ func (e *Engine) AccountWait(c *Session, b *Wait, failed bool) {
 	if e.Settings.LatencyTracking {
 		st.noteLatency(took)
 	}
-	if took >= e.Settings.SlowerThan && e.Settings.SlowerThan >= 0 && b.Cmd.Flags&SkipSlowlog == 0 {
+	if took >= e.Settings.SlowerThan && e.Settings.SlowerThan >= 0 && b.cmd.Flags&SkipSlowlog == 0 {
 		e.Slowlog.add(e, c, c.Shown(b.Args), took)
 	}
 }

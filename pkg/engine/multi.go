@@ -14,8 +14,8 @@ func init() {
 
 // Queued is a command between MULTI and EXEC; it owns its arguments.
 type Queued struct {
-	Cmd  *Command
 	Args [][]byte
+	cmd  *Command
 }
 
 // Key is a key of a database.
@@ -29,7 +29,7 @@ func (c *Session) enqueue(cmd *Command, args [][]byte) {
 		return
 	}
 	kept := c.KeepArgs(args)
-	c.Queue = append(c.Queue, Queued{cmd, kept})
+	c.Queue = append(c.Queue, Queued{kept, cmd})
 	c.QueueMem += ArgsMem(kept)
 }
 
@@ -95,7 +95,7 @@ func cmdExec(call *Call) {
 	mark := len(c.Reply.Buf)
 	c.Reply.Array(len(queue))
 	for i, q := range queue {
-		e.Run(c, q.Cmd, q.Args, e.Tick())
+		e.Run(c, q.cmd, q.Args, e.Tick())
 		queue[i].Args = nil // a large one may be a value by now, and gone before the next
 		c.replyGrows(mark)
 	}

@@ -40,14 +40,14 @@ func (e *Engine) pausedFor(c *Session, cmd *Command) bool {
 		waits = cmd.Flags&(Write|MayReplicate) != 0
 		if cmd.full == "exec" {
 			for _, q := range c.Queue {
-				waits = waits || q.Cmd.Flags&(Write|MayReplicate) != 0
+				waits = waits || q.cmd.Flags&(Write|MayReplicate) != 0
 			}
 		}
 	}
 	if !waits || cmd.Flags&NeverPaused != 0 {
 		return false
 	}
-	c.Blocked = &Wait{Cmd: cmd, Paused: true}
+	c.Blocked = &Wait{cmd: cmd, Paused: true}
 	e.Blocked[c] = struct{}{}
 	return true
 }
