@@ -128,3 +128,12 @@ func (r *CommandReader) Parsed() int {
 
 // Unparsed returns the bytes that have come and are not an argument yet.
 func (r *CommandReader) Unparsed() int { return len(r.buf) - r.pos + r.large.got }
+
+// Arrived is Unparsed, after a Fill and as if that had stopped at the end of a large argument: what is
+// behind it will be parsed as soon as the argument is.
+func (r *CommandReader) Arrived() int {
+	if r.large.n > 0 {
+		return min(r.Unparsed(), r.large.n+2)
+	}
+	return r.Unparsed()
+}

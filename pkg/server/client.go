@@ -51,6 +51,7 @@ type client struct {
 	batch [][][]byte // parsed and not yet executed from next on
 	next  int
 	kept  bool  // batch owns its arguments: reading on does no harm to them
+	stuck bool  // it was blocked when its latest turn ended
 	perr  error // the protocol error behind the batch
 
 	outgoing

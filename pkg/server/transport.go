@@ -69,6 +69,7 @@ func (c *client) run() {
 	if c.replica != nil {
 		c.replica.Heard()
 	}
+	before := c.next
 	for c.next < len(c.batch) && c.Blocked == nil && c.closing == staysOpen {
 		if !s.eng.Execute(&c.Session, c.batch[c.next]) {
 			break
@@ -83,7 +84,7 @@ func (c *client) run() {
 		s.logf(levelVerbose, "Protocol error (%s) from client: %s.", c.perr, c.describe())
 		c.closing = closeAfterReply
 	}
-	if c.next < len(c.batch) && c.Blocked != nil && !c.kept {
+	if c.next < len(c.batch) && c.Blocked != nil && (!c.kept || c.next != before) {
 		c.keepRest()
 	}
 	c.Args = nil // they stand in the buffer, which is about to be filled again
@@ -95,7 +96,7 @@ func (c *client) run() {
 			c.querySize = c.rd.Size()
 		}
 	}
-	c.queryLen, c.argvMem = c.rd.Unparsed()+c.batchLen, c.rd.Parsed()
+	c.countInput()
 	s.eng.Running = nil
 	c.handOver()
 	if d := int64(c.querySize) + c.keptMem + c.QueueMem - c.countedIn; d > measureStep || d < -measureStep {
@@ -107,17 +108,44 @@ func (c *client) run() {
 const keepQuery = 256 << 10
 
 // keepRest copies the commands that wait behind a blocked one, since reading on will overwrite
-// the buffer they point into.
+// the buffer they point into, and counts what they take.
 func (c *client) keepRest() {
 	rest := c.batch[c.next:]
-	kept := make([][][]byte, len(rest))
-	c.keptMem, c.batchLen = 0, 0
-	for i, args := range rest {
-		kept[i] = c.KeepArgs(args)
-		c.keptMem += engine.ArgsMem(kept[i])
+	if !c.kept {
+		kept := make([][][]byte, len(rest))
+		for i, args := range rest {
+			kept[i] = c.KeepArgs(args)
+		}
+		rest = kept
+	}
+	ran := c.next > 0 || c.Blocked.Paused
+	c.batch, c.next, c.kept, c.keptMem = rest, 0, true, 0
+	for _, args := range rest {
+		c.keptMem += engine.ArgsMem(args)
+	}
+	if !ran {
+		return // batchLen is of these commands only
+	}
+	c.batchLen = 0
+	if c.Blocked.Paused {
+		rest = rest[1:] // the one that waits has been taken out of the input
+	}
+	for _, args := range rest {
 		c.batchLen += wireLen(args)
 	}
-	c.batch, c.next, c.kept = kept, 0, true
+}
+
+// countInput notes for CLIENT LIST what has come. Behind a command that blocks Redis parses nothing: all
+// that has come since is input, the beginning of a command and its arguments too.
+func (c *client) countInput() {
+	if c.stuck = c.Blocked != nil; !c.stuck {
+		c.queryLen, c.argvMem = c.rd.Unparsed()+c.batchLen, c.rd.Parsed()
+		return
+	}
+	c.queryLen, c.argvMem = c.rd.Buffered()+c.batchLen, 0
+	if c.Blocked.Paused {
+		c.argvMem = argBytes(c.batch[c.next])
+	}
 }
 
 // wireLen returns how long a command is in the form in which clients send it.
@@ -193,7 +221,7 @@ func (s *Server) converse(c *client, g *goroutines, goOn bool) {
 		} else if err != nil {
 			return
 		}
-		goOn = c.serve() && !c.overfull()
+		goOn = !c.overfull() && c.serve()
 	}
 }
 
@@ -223,9 +251,14 @@ func (c *client) serve() bool {
 	}
 }
 
-// overfull reports whether the client has sent more than it may without completing a command.
+// overfull reports whether more has come than may wait. It is asked behind each Fill, before what has come
+// is parsed, as Redis does: arguments that were parsed do not wait, except behind a blocked command.
 func (c *client) overfull() bool {
-	if int64(c.rd.Buffered()) <= c.s.queryLimit.Load() {
+	n := c.rd.Arrived()
+	if c.stuck {
+		n = c.rd.Buffered() + c.batchLen
+	}
+	if int64(n) <= c.s.queryLimit.Load() {
 		return false
 	}
 	c.s.logf(levelWarning, "Closing client that reached max query buffer length: %s", c.Addr)

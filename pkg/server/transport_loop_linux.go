@@ -212,13 +212,12 @@ func (l *loop) readReady(n int) {
 			continue // nothing to read, or the buffer still holds commands: they come first
 		}
 		switch err := lc.c.rd.Fill(); {
-		case err == nil:
+		case err != nil:
+			lc.gone = !errors.Is(err, errAgain)
+		case lc.c.overfull():
+			lc.gone = true
+		default:
 			lc.c.parse()
-		case !errors.Is(err, errAgain):
-			lc.gone = true
-		}
-		if lc.c.overfull() {
-			lc.gone = true
 		}
 	}
 }
