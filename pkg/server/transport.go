@@ -135,8 +135,8 @@ func (c *client) keepRest() {
 	}
 }
 
-// countInput notes for CLIENT LIST what has come. Behind a command that blocks Redis parses nothing: all
-// that has come since is input, the beginning of a command and its arguments too.
+// countInput notes what has come, for CLIENT LIST and client-query-buffer-limit. Behind a command that blocks Redis
+// parses nothing: all that has come since is input, the beginning of a command and its arguments too.
 func (c *client) countInput() {
 	if c.stuck = c.Blocked != nil; !c.stuck {
 		c.queryLen, c.argvMem = c.rd.Unparsed()+c.batchLen, c.rd.Parsed()
@@ -145,6 +145,10 @@ func (c *client) countInput() {
 	c.queryLen, c.argvMem = c.rd.Buffered()+c.batchLen, 0
 	if c.Blocked.Paused {
 		c.argvMem = argBytes(c.batch[c.next])
+	}
+	if int64(c.queryLen) > c.s.cfg.QueryBufferLimit {
+		c.tooMuchInput()
+		c.closing = closeNow
 	}
 }
 
@@ -252,17 +256,18 @@ func (c *client) serve() bool {
 }
 
 // overfull reports whether more has come than may wait. It is asked behind each Fill, before what has come
-// is parsed, as Redis does: arguments that were parsed do not wait, except behind a blocked command.
+// is parsed, as Redis does: arguments that were parsed do not wait. A blocked client is none of its
+// business, since it may be blocked no longer: see countInput.
 func (c *client) overfull() bool {
-	n := c.rd.Arrived()
-	if c.stuck {
-		n = c.rd.Buffered() + c.batchLen
-	}
-	if int64(n) <= c.s.queryLimit.Load() {
+	if c.stuck || int64(c.rd.Arrived()) <= c.s.queryLimit.Load() {
 		return false
 	}
-	c.s.logf(levelWarning, "Closing client that reached max query buffer length: %s", c.Addr)
+	c.tooMuchInput()
 	return true
+}
+
+func (c *client) tooMuchInput() {
+	c.s.logf(levelWarning, "Closing client that reached max query buffer length: %s", c.Addr)
 }
 
 // writer writes what was handed over by others until the session is over.
