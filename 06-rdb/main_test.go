@@ -172,16 +172,7 @@ func (g gate) Unlock() {}
 func TestPictureOfOneMoment(t *testing.T) {
 	s, err := newServer(&basics.Options{Dir: t.TempDir()})
 	require.NoError(t, err)
-	c := s.newClient(nil)
-	do := func(words ...string) {
-		c.W.Buf = c.W.Buf[:0]
-		args := [][]byte{}
-		for _, w := range words {
-			args = append(args, []byte(w))
-		}
-		c.execute(args)
-		require.NotEqual(t, byte('-'), c.W.Buf[0], "%s", c.W.Buf)
-	}
+	do := commandsOf(t, s.newClient(nil))
 	const keys = 5000
 	for i := range keys {
 		do("SET", strconv.Itoa(i), "old")
@@ -354,4 +345,17 @@ func TestProgram(t *testing.T) {
 	}()
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
 	require.NoError(t, cmd.Wait(), "Ctrl-C ends it with exit code 0")
+}
+
+// commandsOf returns a function that executes a command which must not fail.
+func commandsOf(t *testing.T, c *client) func(words ...string) {
+	return func(words ...string) {
+		c.W.Buf = c.W.Buf[:0]
+		args := [][]byte{}
+		for _, w := range words {
+			args = append(args, []byte(w))
+		}
+		c.execute(args)
+		require.NotEqual(t, byte('-'), c.W.Buf[0], "%s", c.W.Buf)
+	}
 }

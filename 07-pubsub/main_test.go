@@ -162,22 +162,7 @@ func TestComeAndGo(t *testing.T) {
 	for i := range 4 {
 		subs.Go(func() {
 			for j := range 50 {
-				c, err := net.Dial("tcp", addr)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				fmt.Fprint(c, "SUBSCRIBE ch other\r\nPSUBSCRIBE c*\r\n")
-				c.Read(make([]byte, 10))
-				switch (i + j) % 4 {
-				case 0:
-					c.(*net.TCPConn).SetLinger(0) // a reset
-				case 1:
-					fmt.Fprint(c, "UNSUBSCRIBE\r\nPUNSUBSCRIBE\r\nPING\r\n")
-				case 2:
-					fmt.Fprint(c, "QUIT\r\n")
-				}
-				c.Close()
+				subscribeAndGo(t, addr, i+j)
 			}
 		})
 	}
@@ -308,4 +293,24 @@ func TestProgram(t *testing.T) {
 	}()
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
 	require.NoError(t, cmd.Wait(), "Ctrl-C ends it with exit code 0")
+}
+
+// subscribeAndGo subscribes, and leaves in one of four ways.
+func subscribeAndGo(t *testing.T, addr string, way int) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer c.Close()
+	fmt.Fprint(c, "SUBSCRIBE ch other\r\nPSUBSCRIBE c*\r\n")
+	c.Read(make([]byte, 10))
+	switch way % 4 {
+	case 0:
+		c.(*net.TCPConn).SetLinger(0) // a reset
+	case 1:
+		fmt.Fprint(c, "UNSUBSCRIBE\r\nPUNSUBSCRIBE\r\nPING\r\n")
+	case 2:
+		fmt.Fprint(c, "QUIT\r\n")
+	}
 }

@@ -35,79 +35,78 @@ func conf(text string, more ...string) map[string]string {
 
 func is(pairs ...string) map[string]string { return conf("", pairs...) }
 
-func startCases() []startCase {
-	fatal := func(line, text, reason string) string {
-		return "*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\nReading the configuration file, at line " + line + "\n>>> '" + text + "'\n" + reason
-	}
-	return []startCase{
-		{name: "one argument", args: []string{"--maxmemory 700mb"}, want: is("maxmemory", "734003200")},
-		{name: "one argument, quoted", args: []string{`--masterauth "a b"`, "--hz 12"}, want: is("masterauth", "a b", "hz", "12")},
-		{name: "one argument, two lines", args: []string{"--hz 11\ntimeout 7"}, want: is("hz", "11", "timeout", "7")},
-		{name: "one argument, unbalanced", args: []string{`--masterauth "a b`}, refuse: fatal("2", `masterauth "a b`, "Unbalanced quotes in configuration line")},
-		{name: "twice", args: []string{"--maxmemory", "1", "--maxmemory", "2"}, want: is("maxmemory", "2")},
-		{name: "any case", args: []string{"--MaxMemory", "1kb"}, want: is("maxmemory", "1024")},
-		{name: "value like an option", args: []string{"--masterauth", "--x"}, want: is("masterauth", "--x")},
-		{name: "value with everything", args: []string{"--masterauth", "x\"y\\z '\n\t\x01"}, want: is("masterauth", "x\"y\\z '\n\t\x01")},
-		{name: "name only", args: []string{"--masterauth"}, refuse: fatal("2", "masterauth", "wrong number of arguments")},
-		{name: "two values", args: []string{"--maxmemory", "1", "2"}, refuse: fatal("2", `maxmemory "1" "2"`, "wrong number of arguments")},
-		{name: "no value but an option", args: []string{"--hz", "--timeout", "5"}, refuse: fatal("2", `hz "--timeout" "5"`, "wrong number of arguments")},
-		{name: "unknown", args: []string{"--nosuch", "1"}, refuse: fatal("2", `nosuch "1"`, "Bad directive or wrong number of arguments")},
-		{name: "one dash", args: []string{"-x"}, refuse: fatal("2", `"-x"`, "Bad directive or wrong number of arguments")},
-		{name: "no number", args: []string{"--hz", "x"}, refuse: fatal("2", `hz "x"`, "argument couldn't be parsed into an integer")},
+func fatalAt(line, text, reason string) string {
+	return "*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\nReading the configuration file, at line " + line + "\n>>> '" + text + "'\n" + reason
+}
 
-		{name: "stdin", stdin: "maxmemory 5mb\nhz 12", args: []string{"-"}, want: is("maxmemory", "5242880", "hz", "12")},
-		{name: "stdin first, options win", stdin: "maxmemory 5mb\n", args: []string{"-", "--maxmemory", "7"}, want: is("maxmemory", "7")},
-		{name: "stdin last, options win", stdin: "maxmemory 5mb\n", args: []string{"--maxmemory", "7", "-"}, want: is("maxmemory", "7")},
-		{name: "stdin behind a file", files: conf("maxmemory 1mb\nhz 12\n"), stdin: "maxmemory 5mb\n", args: []string{"--timeout", "3", "-"}, want: is("maxmemory", "5242880", "hz", "12", "timeout", "3")},
-		{name: "stdin in the middle", files: conf("hz 12\n"), args: []string{"-", "--hz", "3"}, refuse: fatal("3", `"-"`, "Bad directive or wrong number of arguments")},
+var startCases = []startCase{
+	{name: "one argument", args: []string{"--maxmemory 700mb"}, want: is("maxmemory", "734003200")},
+	{name: "one argument, quoted", args: []string{`--masterauth "a b"`, "--hz 12"}, want: is("masterauth", "a b", "hz", "12")},
+	{name: "one argument, two lines", args: []string{"--hz 11\ntimeout 7"}, want: is("hz", "11", "timeout", "7")},
+	{name: "one argument, unbalanced", args: []string{`--masterauth "a b`}, refuse: fatalAt("2", `masterauth "a b`, "Unbalanced quotes in configuration line")},
+	{name: "twice", args: []string{"--maxmemory", "1", "--maxmemory", "2"}, want: is("maxmemory", "2")},
+	{name: "any case", args: []string{"--MaxMemory", "1kb"}, want: is("maxmemory", "1024")},
+	{name: "value like an option", args: []string{"--masterauth", "--x"}, want: is("masterauth", "--x")},
+	{name: "value with everything", args: []string{"--masterauth", "x\"y\\z '\n\t\x01"}, want: is("masterauth", "x\"y\\z '\n\t\x01")},
+	{name: "name only", args: []string{"--masterauth"}, refuse: fatalAt("2", "masterauth", "wrong number of arguments")},
+	{name: "two values", args: []string{"--maxmemory", "1", "2"}, refuse: fatalAt("2", `maxmemory "1" "2"`, "wrong number of arguments")},
+	{name: "no value but an option", args: []string{"--hz", "--timeout", "5"}, refuse: fatalAt("2", `hz "--timeout" "5"`, "wrong number of arguments")},
+	{name: "unknown", args: []string{"--nosuch", "1"}, refuse: fatalAt("2", `nosuch "1"`, "Bad directive or wrong number of arguments")},
+	{name: "one dash", args: []string{"-x"}, refuse: fatalAt("2", `"-x"`, "Bad directive or wrong number of arguments")},
+	{name: "no number", args: []string{"--hz", "x"}, refuse: fatalAt("2", `hz "x"`, "argument couldn't be parsed into an integer")},
 
-		{name: "save adds", files: conf("save 5 5\nsave 6 6 7 7\n"), args: []string{"--save", "60", "1", "--save", "300 10"}, want: is("save", "5 5 6 6 7 7 60 1 300 10")},
-		{name: "save begins anew", files: conf("save 5 5\nsave \"\"\nsave 6 6\n"), want: is("save", "6 6")},
-		{name: "save none, last", files: conf("save 5 5\n"), args: []string{"--save"}, want: is("save", "")},
-		{name: "save none, before another", files: conf("save 5 5\n"), args: []string{"--save", "--hz", "11"}, want: is("save", "", "hz", "11")},
-		{name: "save none, empty", files: conf("save 5 5\n"), args: []string{"--save", "", "--hz", "11"}, want: is("save", "", "hz", "11")},
-		{name: "save odd", args: []string{"--save", "1 2 3"}, refuse: fatal("2", `save "1 2 3"`, "Invalid save parameters")},
+	{name: "stdin", stdin: "maxmemory 5mb\nhz 12", args: []string{"-"}, want: is("maxmemory", "5242880", "hz", "12")},
+	{name: "stdin first, options win", stdin: "maxmemory 5mb\n", args: []string{"-", "--maxmemory", "7"}, want: is("maxmemory", "7")},
+	{name: "stdin last, options win", stdin: "maxmemory 5mb\n", args: []string{"--maxmemory", "7", "-"}, want: is("maxmemory", "7")},
+	{name: "stdin behind a file", files: conf("maxmemory 1mb\nhz 12\n"), stdin: "maxmemory 5mb\n", args: []string{"--timeout", "3", "-"}, want: is("maxmemory", "5242880", "hz", "12", "timeout", "3")},
+	{name: "stdin in the middle", files: conf("hz 12\n"), args: []string{"-", "--hz", "3"}, refuse: fatalAt("3", `"-"`, "Bad directive or wrong number of arguments")},
 
-		{name: "include", files: conf("maxmemory 1mb\ninclude a/1.conf\nhz 13\n", "a/1.conf", "maxmemory 2mb\nhz 20\n"), want: is("maxmemory", "2097152", "hz", "13")},
-		{name: "include many", files: conf("include a/*.conf\n", "a/1.conf", "hz 12\ntimeout 1\n", "a/2.conf", "hz 13\n"), want: is("hz", "13", "timeout", "1")},
-		{name: "include none", files: conf("include a/*.conf\nhz 11\n"), want: is("hz", "11")},
-		{name: "include, missing", files: conf("include a/1.conf\nhz 11\n"), refuse: "Fatal error, can't open config file '"},
-		{name: "include, wrong", files: conf("hz 11\n\ninclude x\n", "x", "\nbogus x\n"), refuse: fatal("2", "bogus x", "Bad directive or wrong number of arguments")},
-		{name: "include in dir", files: conf("dir sub\ninclude x\n", "sub/x", "hz 12\n"), want: is("hz", "12")},
-		{name: "include as option", files: conf("", "x", "hz 44\n"), args: []string{"--include", "[x]", "--timeout", "9"}, want: is("hz", "44", "timeout", "9")},
-		{name: "dir in dir", files: conf("dir a\ndir b\n", "a/b/x", ""), want: is("dir", "@/a/b")},
-		{name: "a pattern as file", files: map[string]string{"c?.conf": "", "c1.conf": "hz 12\n", "c2.conf": "hz 13\n"}, want: is("hz", "13")},
+	{name: "save adds", files: conf("save 5 5\nsave 6 6 7 7\n"), args: []string{"--save", "60", "1", "--save", "300 10"}, want: is("save", "5 5 6 6 7 7 60 1 300 10")},
+	{name: "save begins anew", files: conf("save 5 5\nsave \"\"\nsave 6 6\n"), want: is("save", "6 6")},
+	{name: "save none, last", files: conf("save 5 5\n"), args: []string{"--save"}, want: is("save", "")},
+	{name: "save none, before another", files: conf("save 5 5\n"), args: []string{"--save", "--hz", "11"}, want: is("save", "", "hz", "11")},
+	{name: "save none, empty", files: conf("save 5 5\n"), args: []string{"--save", "", "--hz", "11"}, want: is("save", "", "hz", "11")},
+	{name: "save odd", args: []string{"--save", "1 2 3"}, refuse: fatalAt("2", `save "1 2 3"`, "Invalid save parameters")},
 
-		{name: "file, wrong", files: conf("# x\n\n  maxmemory 2mb  x\n"), refuse: fatal("3", "maxmemory 2mb  x", "wrong number of arguments")},
-		{name: "option behind a file, wrong", files: conf("hz 11\n\n\n"), args: []string{"--bogus", "1"}, refuse: fatal("5", `bogus "1"`, "Bad directive or wrong number of arguments")},
-		{name: "outdated", files: conf("list-max-ziplist-entries 3\nlua-replicate-commands no\nlist-max-ziplist-value 2\nhz 11"), want: is("hz", "11")},
-		{name: "comments", files: conf("masterauth #x\n \t# hz 3\n"), want: is("masterauth", "#x", "hz", "10")},
-		{name: "CRLF", files: conf("hz 11\r\nmaxmemory 1kb\r\n"), want: is("hz", "11", "maxmemory", "1024")},
-		{name: "quotes", files: conf("masterauth \"a\\x41\\n\"\nmasteruser 'it\\'s \\n'\n"), want: is("masterauth", "aA\n", "masteruser", "it's \\n")},
-		{name: "sentinel's", files: conf("sentinel x\n"), refuse: fatal("1", "sentinel x", "sentinel directive while not in sentinel mode")},
-		{name: "log that cannot be", args: []string{"--logfile", "/nosuch/x"}, refuse: "*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\nCan't open the log file: No such file or directory"},
+	{name: "include", files: conf("maxmemory 1mb\ninclude a/1.conf\nhz 13\n", "a/1.conf", "maxmemory 2mb\nhz 20\n"), want: is("maxmemory", "2097152", "hz", "13")},
+	{name: "include many", files: conf("include a/*.conf\n", "a/1.conf", "hz 12\ntimeout 1\n", "a/2.conf", "hz 13\n"), want: is("hz", "13", "timeout", "1")},
+	{name: "include none", files: conf("include a/*.conf\nhz 11\n"), want: is("hz", "11")},
+	{name: "include, missing", files: conf("include a/1.conf\nhz 11\n"), refuse: "Fatal error, can't open config file '"},
+	{name: "include, wrong", files: conf("hz 11\n\ninclude x\n", "x", "\nbogus x\n"), refuse: fatalAt("2", "bogus x", "Bad directive or wrong number of arguments")},
+	{name: "include in dir", files: conf("dir sub\ninclude x\n", "sub/x", "hz 12\n"), want: is("hz", "12")},
+	{name: "include as option", files: conf("", "x", "hz 44\n"), args: []string{"--include", "[x]", "--timeout", "9"}, want: is("hz", "44", "timeout", "9")},
+	{name: "dir in dir", files: conf("dir a\ndir b\n", "a/b/x", ""), want: is("dir", "@/a/b")},
+	{name: "a pattern as file", files: map[string]string{"c?.conf": "", "c1.conf": "hz 12\n", "c2.conf": "hz 13\n"}, want: is("hz", "13")},
 
-		{name: "bind", args: []string{"--bind 127.0.0.1 -::1"}, want: is("bind", "127.0.0.1 -::1")},
-		{name: "bind nowhere", files: conf("bind\n"), want: is("bind", "")},
-		{name: "replicaof", args: []string{"--replicaof 127.0.0.1 1"}, want: is("replicaof", "127.0.0.1 1")},
-		{name: "slaveof", args: []string{"--slaveof", "127.0.0.1 1"}, want: is("replicaof", "127.0.0.1 1")},
-		{name: "replicaof no one", files: conf("replicaof 127.0.0.1 1\nreplicaof No One\n"), want: is("replicaof", "")},
-		{name: "replicaof nothing", args: []string{"--replicaof", ""}, refuse: fatal("2", `replicaof ""`, "wrong number of arguments")},
-		{name: "replicaof a host", args: []string{"--replicaof", "x"}, refuse: fatal("2", `replicaof "x"`, "wrong number of arguments")},
-		{name: "replicaof, wrong port", args: []string{"--replicaof", "x", "70000"}, refuse: fatal("2", `replicaof "x" "70000"`, "Invalid master port")},
-		{name: "user", files: conf("user default on nopass sanitize-payload ~* &* +@all\nhz 11\n"), want: is("hz", "11", "requirepass", "")},
+	{name: "file, wrong", files: conf("# x\n\n  maxmemory 2mb  x\n"), refuse: fatalAt("3", "maxmemory 2mb  x", "wrong number of arguments")},
+	{name: "option behind a file, wrong", files: conf("hz 11\n\n\n"), args: []string{"--bogus", "1"}, refuse: fatalAt("5", `bogus "1"`, "Bad directive or wrong number of arguments")},
+	{name: "outdated", files: conf("list-max-ziplist-entries 3\nlua-replicate-commands no\nlist-max-ziplist-value 2\nhz 11"), want: is("hz", "11")},
+	{name: "comments", files: conf("masterauth #x\n \t# hz 3\n"), want: is("masterauth", "#x", "hz", "10")},
+	{name: "CRLF", files: conf("hz 11\r\nmaxmemory 1kb\r\n"), want: is("hz", "11", "maxmemory", "1024")},
+	{name: "quotes", files: conf("masterauth \"a\\x41\\n\"\nmasteruser 'it\\'s \\n'\n"), want: is("masterauth", "aA\n", "masteruser", "it's \\n")},
+	{name: "sentinel's", files: conf("sentinel x\n"), refuse: fatalAt("1", "sentinel x", "sentinel directive while not in sentinel mode")},
+	{name: "log that cannot be", args: []string{"--logfile", "/nosuch/x"}, refuse: "*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\nCan't open the log file: No such file or directory"},
 
-		{name: "rename unknown", args: []string{"--rename-command", "nosuch", "x"}, refuse: fatal("2", `rename-command "nosuch" "x"`, "No such command in rename-command")},
-		{name: "rename to another", args: []string{"--rename-command", "get", "SET"}, refuse: fatal("2", `rename-command "get" "SET"`, "Target command name already exists")},
-		{name: "rename twice", files: conf("rename-command get a\nrename-command get b\n"), refuse: fatal("2", `rename-command get b`, "No such command in rename-command")},
-		{name: "rename to what is gone", files: conf("rename-command get a\nrename-command set get\nrename-command a set\nhz 11"), want: is("hz", "11")},
-		{name: "rename, no new name", args: []string{"--rename-command", "get"}, refuse: fatal("2", `rename-command "get"`, "Bad directive or wrong number of arguments")},
-	}
+	{name: "bind", args: []string{"--bind 127.0.0.1 -::1"}, want: is("bind", "127.0.0.1 -::1")},
+	{name: "bind nowhere", files: conf("bind\n"), want: is("bind", "")},
+	{name: "replicaof", args: []string{"--replicaof 127.0.0.1 1"}, want: is("replicaof", "127.0.0.1 1")},
+	{name: "slaveof", args: []string{"--slaveof", "127.0.0.1 1"}, want: is("replicaof", "127.0.0.1 1")},
+	{name: "replicaof no one", files: conf("replicaof 127.0.0.1 1\nreplicaof No One\n"), want: is("replicaof", "")},
+	{name: "replicaof nothing", args: []string{"--replicaof", ""}, refuse: fatalAt("2", `replicaof ""`, "wrong number of arguments")},
+	{name: "replicaof a host", args: []string{"--replicaof", "x"}, refuse: fatalAt("2", `replicaof "x"`, "wrong number of arguments")},
+	{name: "replicaof, wrong port", args: []string{"--replicaof", "x", "70000"}, refuse: fatalAt("2", `replicaof "x" "70000"`, "Invalid master port")},
+	{name: "user", files: conf("user default on nopass sanitize-payload ~* &* +@all\nhz 11\n"), want: is("hz", "11", "requirepass", "")},
+
+	{name: "rename unknown", args: []string{"--rename-command", "nosuch", "x"}, refuse: fatalAt("2", `rename-command "nosuch" "x"`, "No such command in rename-command")},
+	{name: "rename to another", args: []string{"--rename-command", "get", "SET"}, refuse: fatalAt("2", `rename-command "get" "SET"`, "Target command name already exists")},
+	{name: "rename twice", files: conf("rename-command get a\nrename-command get b\n"), refuse: fatalAt("2", `rename-command get b`, "No such command in rename-command")},
+	{name: "rename to what is gone", files: conf("rename-command get a\nrename-command set get\nrename-command a set\nhz 11"), want: is("hz", "11")},
+	{name: "rename, no new name", args: []string{"--rename-command", "get"}, refuse: fatalAt("2", `rename-command "get"`, "Bad directive or wrong number of arguments")},
 }
 
 // TestStartConfiguration gives command lines to us and to a real Redis.
 func TestStartConfiguration(t *testing.T) {
-	for _, tc := range startCases() {
+	for _, tc := range startCases {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			dir, args := t.TempDir(), tc.args

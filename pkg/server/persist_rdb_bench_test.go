@@ -22,33 +22,7 @@ func BenchmarkBgsavePause(b *testing.B) {
 	s.eng.Unlock()
 	for _, saving := range []bool{false, true} {
 		b.Run(fmt.Sprintf("saving=%v", saving), func(b *testing.B) {
-			stop := make(chan struct{})
-			var work sync.WaitGroup
-			var mu sync.Mutex
-			var took []time.Duration
-			for w := range 4 {
-				c := dial(b, addr)
-				work.Add(1)
-				go func() {
-					defer work.Done()
-					var mine []time.Duration
-					r := rand.New(rand.NewPCG(1, uint64(w)))
-					for {
-						select {
-						case <-stop:
-							mu.Lock()
-							took = append(took, mine...)
-							mu.Unlock()
-							return
-						default:
-						}
-						start := time.Now()
-						c.send("SET", fmt.Sprint("key:", r.IntN(1_000_000)), "another value")
-						c.read()
-						mine = append(mine, time.Since(start))
-					}
-				}()
-			}
+			stop := timedSets(b, addr)
 			var longest time.Duration
 			for b.Loop() {
 				if !saving {
@@ -62,9 +36,7 @@ func BenchmarkBgsavePause(b *testing.B) {
 				waitFor(b, dial(b, addr), "rdb_bgsave_in_progress", "0")
 				longest = max(longest, sn.Longest)
 			}
-			close(stop)
-			work.Wait()
-			slices.Sort(took)
+			took := stop()
 			us := func(p float64) float64 { return float64(took[int(p*float64(len(took)-1))].Microseconds()) }
 			b.ReportMetric(us(0.5), "p50-µs")
 			b.ReportMetric(us(0.999), "p99.9-µs")
@@ -72,5 +44,43 @@ func BenchmarkBgsavePause(b *testing.B) {
 			b.ReportMetric(float64(longest.Microseconds()), "slice-max-µs")
 			b.ReportMetric(float64(len(took))/b.Elapsed().Seconds(), "sets/s")
 		})
+	}
+}
+
+// timedSets lets four clients SET keys until stop is called, which returns how long each SET took, in order of
+// length.
+func timedSets(b *testing.B, addr string) (stop func() []time.Duration) {
+	over := make(chan struct{})
+	var work sync.WaitGroup
+	var mu sync.Mutex
+	var took []time.Duration
+	for w := range 4 {
+		c := dial(b, addr)
+		work.Go(func() {
+			var mine []time.Duration
+			defer func() {
+				mu.Lock()
+				took = append(took, mine...)
+				mu.Unlock()
+			}()
+			r := rand.New(rand.NewPCG(1, uint64(w)))
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				start := time.Now()
+				c.send("SET", fmt.Sprint("key:", r.IntN(1_000_000)), "another value")
+				c.read()
+				mine = append(mine, time.Since(start))
+			}
+		})
+	}
+	return func() []time.Duration {
+		close(over)
+		work.Wait()
+		slices.Sort(took)
+		return took
 	}
 }

@@ -25,12 +25,43 @@ func TestBgsaveIsOfOneMoment(t *testing.T) {
 	dir := t.TempDir()
 	s, addr := startServer(t, "--dir", dir)
 	c := dial(t, addr)
-	var keys []string
-	for i := range 20_000 {
-		keys = append(keys, fmt.Sprintf("key:%d", i))
+	keys, batch, replies := momentKeys()
+	for round := range 3 {
+		go func() { _, _ = c.conn.Write(batch) }()
+		for range replies {
+			if v := c.read(); v.IsError() {
+				t.Log(string(v.Str))
+			}
+		}
+		require.Equal(t, int64(len(keys)), c.do("DBSIZE").Int)
+		stop := disturbers(t, addr, keys, round)
+		s.eng.Lock()
+		now := s.eng.Store.Digest().String()
+		model := digests(s.eng.Store)
+		s.startBgsave()
+		s.eng.Unlock()
+		waitFor(t, c, "rdb_bgsave_in_progress", "0")
+		stop()
+		require.Equal(t, "ok", infoField(c, "rdb_last_bgsave_status"))
+		require.NotEqual(t, now, string(c.do("DEBUG DIGEST").Str), "the writers have written")
+
+		f, err := os.ReadFile(filepath.Join(dir, "dump.rdb"))
+		require.NoError(t, err)
+		st := store.New(16)
+		st.Expiry = store.KeepExpired
+		_, err = rdb.Load(bytes.NewReader(f), st)
+		require.NoError(t, err)
+		require.Equal(t, model, digests(st))
+		require.Equal(t, now, st.Digest().String())
 	}
-	batch := resp.AppendCommandStrings(nil, "FLUSHALL")
-	for i, k := range keys {
+}
+
+// momentKeys returns keys of all kinds, small and large, the commands that make them, and how many replies those get.
+func momentKeys() (keys []string, batch []byte, replies int) {
+	batch = resp.AppendCommandStrings(nil, "FLUSHALL")
+	for i := range 20_000 {
+		k := fmt.Sprintf("key:%d", i)
+		keys = append(keys, k)
 		switch i % 4 {
 		case 0:
 			batch = resp.AppendCommandStrings(batch, "SET", k, "value")
@@ -47,53 +78,30 @@ func TestBgsaveIsOfOneMoment(t *testing.T) {
 		batch = resp.AppendCommandStrings(batch, "SADD", bigKeys[1], "m"+itoa(i))
 		batch = resp.AppendCommandStrings(batch, "ZADD", bigKeys[2], itoa(i%100), itoa(i))
 	}
-	keys = append(keys, bigKeys...)
-	for round := range 3 {
-		go func() { _, _ = c.conn.Write(batch) }()
-		for range len(keys) - len(bigKeys) + 1 + 3*9000 {
-			if v := c.read(); v.IsError() {
-				t.Log(string(v.Str))
-			}
-		}
-		require.Equal(t, int64(len(keys)), c.do("DBSIZE").Int)
+	return append(keys, bigKeys...), batch, len(keys) + 1 + 3*9000
+}
 
-		stop := make(chan struct{})
-		var writers sync.WaitGroup
-		for w := range 4 {
-			wc := dial(t, addr)
-			writers.Add(1)
-			go func() {
-				defer writers.Done()
-				r := rand.New(rand.NewPCG(uint64(round), uint64(w)))
-				for n := 0; ; n++ {
-					select {
-					case <-stop:
-						return
-					default:
-					}
-					wc.disturb(r, keys, n)
+// disturbers lets four clients change the keys until stop is called.
+func disturbers(t *testing.T, addr string, keys []string, round int) (stop func()) {
+	over := make(chan struct{})
+	var writers sync.WaitGroup
+	for w := range 4 {
+		wc := dial(t, addr)
+		writers.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(round), uint64(w)))
+			for n := 0; ; n++ {
+				select {
+				case <-over:
+					return
+				default:
 				}
-			}()
-		}
-		s.eng.Lock()
-		now := s.eng.Store.Digest().String()
-		model := digests(s.eng.Store)
-		s.startBgsave()
-		s.eng.Unlock()
-		waitFor(t, c, "rdb_bgsave_in_progress", "0")
-		close(stop)
+				wc.disturb(r, keys, n)
+			}
+		})
+	}
+	return func() {
+		close(over)
 		writers.Wait()
-		require.Equal(t, "ok", infoField(c, "rdb_last_bgsave_status"))
-		require.NotEqual(t, now, string(c.do("DEBUG DIGEST").Str), "the writers have written")
-
-		f, err := os.ReadFile(filepath.Join(dir, "dump.rdb"))
-		require.NoError(t, err)
-		st := store.New(16)
-		st.Expiry = store.KeepExpired
-		_, err = rdb.Load(bytes.NewReader(f), st)
-		require.NoError(t, err)
-		require.Equal(t, model, digests(st))
-		require.Equal(t, now, st.Digest().String())
 	}
 }
 

@@ -49,15 +49,7 @@ func TestLinkIsAClient(t *testing.T) {
 		m.do("CONFIG SET repl-ping-replica-period 10")
 		require.Equal(t, "2", c.info("connected_clients"))
 		c.want("CLIENT LIST TYPE replica", "\"\"")
-		first := id(c)
-		for _, kill := range []string{"TYPE master", "ADDR " + master, "ID " + first} {
-			c.want("CLIENT KILL "+kill, ":1")
-			require.Equal(t, first, id(c), "it has gone on where it was")
-		}
-		c.want("CLIENT KILL "+master, "+OK")
-		eventually(t, c, "INFO replication", "master_link_status:up")
-		c.want("CLIENT KILL TYPE master SKIPME no", ":1")
-		eventually(t, c, "INFO replication", "master_link_status:up")
+		killLink(c, master, func() string { return id(c) })
 	}
 	m.want("DEBUG CHANGE-REPL-ID", "+OK")
 	for _, c := range replicas {
@@ -68,4 +60,17 @@ func TestLinkIsAClient(t *testing.T) {
 	for _, line := range shown {
 		require.Equal(t, shown[0], line)
 	}
+}
+
+// killLink ends the link in each way that CLIENT KILL knows. It goes on where it was.
+func killLink(c *testConn, master string, id func() string) {
+	first := id()
+	for _, kill := range []string{"TYPE master", "ADDR " + master, "ID " + first} {
+		c.want("CLIENT KILL "+kill, ":1")
+		require.Equal(c.t, first, id(), "it has gone on where it was")
+	}
+	c.want("CLIENT KILL "+master, "+OK")
+	eventually(c.t, c, "INFO replication", "master_link_status:up")
+	c.want("CLIENT KILL TYPE master SKIPME no", ":1")
+	eventually(c.t, c, "INFO replication", "master_link_status:up")
 }
