@@ -373,6 +373,7 @@ func cmdFlushall(c *engine.Call) {
 	c.FlushAll()
 	c.Replicate(c.Args...)
 	c.Reply.OK()
+	c.Flushed()
 }
 
 func cmdSwapdb(c *engine.Call) {

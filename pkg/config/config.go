@@ -18,7 +18,7 @@ import (
 )
 
 // Config holds the parameters of redis.conf that this server knows, with Redis's meaning, units
-// and defaults except where Default says otherwise. After New it is guarded by the engine's lock.
+// and defaults except where Default says otherwise. After server.New it is guarded by the engine's lock.
 type Config struct {
 	File string // where the configuration came from, for CONFIG REWRITE and INFO
 	// Others, set before ParseArgs or LoadFile, is asked about parameters that are not the server's:
@@ -151,7 +151,7 @@ func Default() *Config {
 	for i := range params {
 		if p := &params[i]; p.def != "" {
 			if err := p.Set(c, p.def); err != nil {
-				panic("server: default of " + p.Name + ": " + err.Error())
+				panic("config: default of " + p.Name + ": " + err.Error())
 			}
 		}
 	}

@@ -144,7 +144,7 @@ func (c *Session) KeepArgs(args [][]byte) [][]byte {
 		case len(a) < resp.LargeBulk:
 			small = append(small, a...)
 			kept[i] = small[len(small)-len(a) : len(small) : len(small)]
-		case c.peer != nil && c.peer.TakeArg(a):
+		case c.peer.TakeArg(a):
 			kept[i] = a
 		default:
 			kept[i] = append(make([]byte, 0, len(a)), a...)[:len(a):len(a)]

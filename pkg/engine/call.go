@@ -256,7 +256,7 @@ func (c *Call) Keeps(arg []byte) bool {
 	if c.c.Has(ModeExec) { // see KeepArgs
 		return cap(arg) == len(arg)
 	}
-	return c.c.peer != nil && c.c.peer.TakeArg(arg)
+	return c.c.peer.TakeArg(arg)
 }
 
 // Hide keeps arguments, such as passwords, out of MONITOR and the slow log.
@@ -294,8 +294,10 @@ func (c *Call) FlushAll() {
 	for i := range c.e.Store.Len() {
 		c.e.flushDB(c.e.Store.DB(i))
 	}
-	c.e.world.Flushed()
 }
+
+// Flushed lets the surroundings know of FlushAll, once all else is done.
+func (c *Call) Flushed() { c.e.world.Flushed() }
 
 // SwapDBs exchanges what two databases hold and tells of it.
 func (c *Call) SwapDBs(a, b *store.DB) { c.e.swapDBs(a, b) }

@@ -91,10 +91,11 @@ var commandTable = map[string]*Command{}
 // functions. A name that is in the table already is a fault of the program, so it panics.
 func Register(group string, cmds []Command) { Add(commandTable, group, cmds) }
 
-// Add adds a group's commands to a table. A name that is there already is a fault of the program, so it panics.
+// Add adds copies of a group's commands to a table. A name that is there already is a fault of the program, so it
+// panics.
 func Add(table map[string]*Command, group string, cmds []Command) {
-	for i := range cmds {
-		cmd := &cmds[i]
+	for _, cmd := range cmds {
+		cmd := cmd.clone()
 		if cmd.Group == "" {
 			cmd.Group = group
 		}
@@ -117,15 +118,19 @@ func Add(table map[string]*Command, group string, cmds []Command) {
 func Table() map[string]*Command {
 	table := make(map[string]*Command, len(commandTable))
 	for name, cmd := range commandTable {
-		own := *cmd
-		own.Sub = slices.Clone(cmd.Sub)
-		for i, sub := range cmd.Sub {
-			ownSub := *sub
-			own.Sub[i] = &ownSub
-		}
-		table[name] = &own
+		table[name] = cmd.clone()
 	}
 	return table
+}
+
+// clone returns a copy that counts for itself.
+func (cmd Command) clone() *Command {
+	cmd.Sub = slices.Clone(cmd.Sub)
+	for i, sub := range cmd.Sub {
+		own := *sub
+		cmd.Sub[i] = &own
+	}
+	return &cmd
 }
 
 // Renamed returns a table with other names: names says which command has which.

@@ -17,7 +17,7 @@
 // a buffer, and the peer writes when it likes.
 //
 // The engine guarantees that effects reach each listener in the order of execution, each unit whole; that time
-// stands still within a unit; and that a reply is never made by a command that was refused. It does not guarantee
+// stands still within a unit; and that a command that was refused has no effect. It does not guarantee
 // that anything is safe on a disk: that is for the listeners, and for those who wait for them before they write
 // replies.
 package engine
@@ -50,7 +50,8 @@ type Engine struct {
 	Changes int64
 	// Loading says that the data are being loaded: clients are told so, and effects are nobody's business.
 	Loading bool
-	// Calm says that World.Refuses would refuse nothing at all, and so need not be asked.
+	// Calm says that nothing around the session can refuse a command now: nothing is being loaded, there is no
+	// maxmemory, and World.Refuses would have nothing to say. It is for whoever knows all that; false is always right.
 	Calm bool
 	// NoActiveExpire keeps keys that have expired until somebody meets them.
 	NoActiveExpire bool
@@ -110,7 +111,8 @@ func (s *Settings) LFU() bool {
 }
 
 // World is what the engine has to know of what is around it: files, replicas, a configuration. Its
-// methods are called with the engine's lock held and must not block.
+// methods are called with the engine's lock held and must not block, but for Flushed, which may save: as in Redis,
+// nobody is served meanwhile.
 type World interface {
 	// Refuses returns why the command may not run now because of what is around, in Redis's words, or "".
 	// flags are the command's, or of EXEC those of all that is queued.
@@ -130,7 +132,7 @@ type World interface {
 	Offset() int64
 	// SnapshotChanged is told that a snapshot has begun or ended.
 	SnapshotChanged()
-	// Flushed is told that all databases were emptied by a client.
+	// Flushed is told that a command has emptied all databases.
 	Flushed()
 	// Warn writes a line of the log.
 	Warn(format string, args ...any)
@@ -143,7 +145,7 @@ func New(databases int, table map[string]*Command, clock func() time.Time, world
 		world = nothing{}
 	}
 	e := &Engine{
-		Store: store.New(databases), Hub: pubsub.NewHub(), Commands: table, Clock: clock, Calm: true,
+		Store: store.New(databases), Hub: pubsub.NewHub(), Commands: table, Clock: clock,
 		Settings: Settings{MaxBulk: 512 << 20, HLLSparseMaxBytes: 3000, MaxMemoryPolicy: "noeviction", SlowerThan: -1},
 		Blocked:  map[*Session]struct{}{}, watched: map[Key]map[*Session]struct{}{}, waiting: map[Key][]*Session{}, world: world,
 	}
@@ -179,7 +181,7 @@ func (e *Engine) PassOutput() {
 
 // Wake notes that the session has output that its own goroutine does not know of.
 func (e *Engine) Wake(c *Session) {
-	if !c.woken && c.peer != nil {
+	if !c.woken {
 		c.woken = true
 		e.woken = append(e.woken, c)
 	}

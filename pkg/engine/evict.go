@@ -65,7 +65,7 @@ func (e *Engine) makeRoom() bool {
 }
 
 // EvictCycle goes on with an eviction that took longer than a slice, letting commands in between. It takes
-// the lock itself.
+// the lock itself. over, which must not be nil, reports whether it is too late for that.
 func (e *Engine) EvictCycle(over func() bool) {
 	for again := true; again; {
 		e.Lock()

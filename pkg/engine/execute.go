@@ -73,11 +73,9 @@ func (e *Engine) commandOf(c *Session, args [][]byte) *Command {
 // unknownCommand replies to a name that is not in the table.
 func (e *Engine) unknownCommand(c *Session, args [][]byte) {
 	c.doomed = c.doomed || c.Has(ModeMulti)
-	if c.peer != nil {
-		if msg := c.peer.RefusesName(args[0]); msg != "" {
-			c.Fail(msg)
-			return
-		}
+	if msg := c.peer.RefusesName(args[0]); msg != "" {
+		c.Fail(msg)
+		return
 	}
 	if isHTTP(args[0]) { // a browser was tricked into talking to us: say nothing and hang up
 		e.world.Warn("Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis instance. Connection from %s aborted.", c.Addr)

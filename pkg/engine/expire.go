@@ -25,7 +25,7 @@ func deletion(lazy bool) []byte {
 }
 
 // ExpireCycle deletes expired keys in slices, for as long as budget, letting commands in between. It takes
-// the lock itself. In each round, also may delete up to max keys more.
+// the lock itself. In each round also, which must not be nil, may delete up to max keys more.
 func (e *Engine) ExpireCycle(budget time.Duration, also func(max int)) {
 	start := time.Now()
 	capped := e.expireAll(start, budget, also)

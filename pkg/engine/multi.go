@@ -43,13 +43,6 @@ func cmdMulti(call *Call) {
 	c.Reply.OK()
 }
 
-// replyGrows lets the peer look at a reply that grows.
-func (c *Session) replyGrows(mark int) {
-	if c.peer != nil {
-		c.peer.ReplyGrows(mark)
-	}
-}
-
 // Discard leaves the transaction and forgets what was watched.
 func (c *Session) Discard() {
 	c.Queue, c.QueueMem = nil, 0
@@ -97,7 +90,7 @@ func cmdExec(call *Call) {
 	for i, q := range queue {
 		e.Run(c, q.cmd, q.Args, e.Tick())
 		queue[i].Args = nil // a large one may be a value by now, and gone before the next
-		c.replyGrows(mark)
+		c.peer.ReplyGrows(mark)
 	}
 	e.frozen--
 	c.Mode &^= ModeExec

@@ -70,11 +70,14 @@ const (
 
 // Init makes c a session of the engine's. A nil peer is one that wants nothing to be said to it.
 func (e *Engine) Init(c *Session, peer Peer) {
+	c.MayWait = peer != nil
+	if peer == nil {
+		peer = nobody{}
+	}
 	c.e, c.c, c.peer = e, c, peer
 	c.DB = e.Store.DB(0)
 	c.Reply.Proto = 2
 	c.ActiveMs = e.NowMs
-	c.MayWait = peer != nil
 }
 
 // Drop takes the session out of all that the engine keeps of it.
@@ -115,3 +118,14 @@ func (c *Session) mute(mark int) {
 	c.Reply.Buf = append(c.Reply.Buf[:min(mark, len(c.Reply.Buf))], c.messages...)
 	c.messages = c.messages[:0]
 }
+
+// nobody is the peer of a session that has none.
+type nobody struct{}
+
+func (nobody) Output()                   {}
+func (nobody) Resume()                   {}
+func (nobody) HangUp()                   {}
+func (nobody) TakeArg([]byte) bool       { return false }
+func (nobody) RefusesName([]byte) string { return "" }
+func (nobody) ReplyGrows(int)            {}
+func (nobody) Describe() string          { return "nobody" }

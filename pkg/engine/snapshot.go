@@ -25,7 +25,7 @@ type Snapshot struct {
 	walk      *store.Snapshot
 	sink      Sink
 	cancelled bool
-	commands  int64         // executed by the server when the latest slice began
+	commands  int64         // executed by the engine when the latest slice began
 	latest    time.Duration // the latest slice, if commands were executed since the one before
 }
 
@@ -54,6 +54,10 @@ const (
 
 // ErrCancelled is what Run returns after Cancel.
 var ErrCancelled = errors.New("the snapshot was cancelled")
+
+// Snapshot returns the snapshot that is under way, for whatever purpose; nil: there is none. The engine's lock
+// must be held.
+func (e *Engine) Snapshot() *Snapshot { return e.snap }
 
 // Snapshotting reports whether a snapshot is under way: another has to wait. The engine's lock must
 // be held.

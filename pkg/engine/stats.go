@@ -50,7 +50,7 @@ func (h *Histogram) add(d time.Duration) {
 	h.Buckets[min(bits.Len64(uint64(max(d, 0))), len(h.Buckets)-1)]++
 }
 
-// Percentile returns the Upper bound, in microseconds, of the bucket in which the p-th percentile
+// Percentile returns the upper bound, in microseconds, of the bucket in which the p-th percentile
 // lies.
 func (h *Histogram) Percentile(p float64) float64 {
 	want := int64(p / 100 * float64(h.Count))

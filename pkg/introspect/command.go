@@ -82,7 +82,7 @@ type specPart struct {
 var loadFacts = sync.OnceValue(func() map[string]*Facts {
 	facts := map[string]*Facts{}
 	if err := json.Unmarshal(factsJSON, &facts); err != nil {
-		panic("server: commands.json: " + err.Error())
+		panic("introspect: commands.json: " + err.Error())
 	}
 	for line := range strings.Lines(summaryText) {
 		name, text, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -240,7 +240,7 @@ func cmdCommandDocs(c *engine.Call) {
 	}
 }
 
-// optionalMap writes the pairs that have something to say as a map.
+// pair is a name and what writes its value.
 type pair struct {
 	name  string
 	write func()

@@ -12,8 +12,8 @@ import (
 
 func init() {
 	engine.Register("connection", []engine.Command{
-		{Name: "ping", Arity: -1, Flags: engine.Fast, Handler: by(cmdPing)},
-		{Name: "echo", Arity: 2, Flags: engine.Fast | engine.Loading | engine.Stale, Handler: by(cmdEcho)},
+		{Name: "ping", Arity: -1, Flags: engine.Fast, Handler: cmdPing},
+		{Name: "echo", Arity: 2, Flags: engine.Fast | engine.Loading | engine.Stale, Handler: cmdEcho},
 		{Name: "select", Arity: 2, Flags: engine.Fast | engine.Loading | engine.Stale, Handler: by(cmdSelect)},
 		{Name: "auth", Arity: -2, Flags: engine.NoScript | engine.Loading | engine.Stale | engine.Fast | engine.NoAuth | engine.AllowBusy, Handler: by(cmdAuth)},
 		{Name: "hello", Arity: -1, Flags: engine.NoScript | engine.Loading | engine.Stale | engine.Fast | engine.NoAuth | engine.AllowBusy, Handler: by(cmdHello)},
@@ -22,12 +22,12 @@ func init() {
 	})
 }
 
-func cmdPing(c *client) {
+func cmdPing(c *engine.Call) {
 	if len(c.Args) > 2 {
 		c.FailArity()
 		return
 	}
-	if c.Subs.Count() > 0 && c.Reply.Proto == 2 {
+	if c.Session().Subs.Count() > 0 && c.Reply.Proto == 2 {
 		c.Reply.Array(2)
 		c.Reply.BulkString("pong")
 		if len(c.Args) == 2 {
@@ -44,7 +44,7 @@ func cmdPing(c *client) {
 	}
 }
 
-func cmdEcho(c *client) { c.Reply.Bulk(c.Args[1]) }
+func cmdEcho(c *engine.Call) { c.Reply.Bulk(c.Args[1]) }
 
 func cmdSelect(c *client) {
 	n, ok := c.Int32Arg(1)

@@ -10,8 +10,8 @@ import (
 	"byor/pkg/engine"
 )
 
-// The append-only file, as the engine sees it. Under the lock, endUnit appends the bytes of a unit
-// to a buffer of package aof (appendAOF). Outside of it, whoever is about to write replies waits
+// The append-only file, as the engine sees it. Under the lock, the engine's EndUnit hands over the
+// bytes of a unit, which go to a buffer of package aof (appendAOF). Outside of it, whoever is about to write replies waits
 // until the buffer is as safe as the policy demands (commitAOF). A reply waits for all that was
 // appended before it was made, not only for its own command's effect: else a client could read what
 // a power cut is about to take back.

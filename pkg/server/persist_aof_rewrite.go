@@ -19,7 +19,7 @@ type aofRewrite struct {
 	detached bool
 }
 
-// baseSink is a engine.Sink that writes the base of an append-only file.
+// baseSink is an engine.Sink that writes the base of an append-only file.
 type baseSink interface {
 	engine.Sink
 	open(w io.Writer)

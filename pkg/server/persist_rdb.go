@@ -25,8 +25,6 @@ func init() {
 
 // rdbState is what the server knows of its snapshot file. Guarded by the engine's lock.
 type rdbState struct {
-	snap *engine.Snapshot // under way, for whatever purpose
-
 	bgsave          *bgsave // under way
 	bgsaveScheduled bool
 	bgsaveFailed    bool  // the latest one did
@@ -371,14 +369,15 @@ func cmdLastsave(c *client) { c.Reply.Int(c.s.lastSaveSec) }
 // infoRDB writes INFO's fields about snapshots.
 func (s *Server) infoRDB(b *strings.Builder) {
 	keys, total, perc, bgsaveSec := 0, 0, 0.0, int64(-1)
-	if s.snap != nil {
-		keys, total = s.snap.Done, s.snap.Keys
+	snap := s.eng.Snapshot()
+	if snap != nil {
+		keys, total = snap.Done, snap.Keys
 		perc = 100 * float64(keys) / float64(max(total, 1))
 	}
 	if s.bgsave != nil {
 		bgsaveSec = s.eng.NowMs/1000 - s.bgsaveTrySec
-	} else if s.sending && s.snap != nil {
-		bgsaveSec = int64(s.eng.Clock().Sub(s.snap.Started).Seconds())
+	} else if s.sending && snap != nil {
+		bgsaveSec = int64(s.eng.Clock().Sub(snap.Started).Seconds())
 	}
 	fields(b, "current_cow_peak", 0, "current_cow_size", 0, "current_cow_size_age", 0,
 		"current_fork_perc", fmt.Sprintf("%.2f", perc),

@@ -31,7 +31,7 @@ func BenchmarkBgsavePause(b *testing.B) {
 				}
 				s.eng.Lock()
 				s.startBgsave()
-				sn := s.snap
+				sn := s.eng.Snapshot()
 				s.eng.Unlock()
 				waitFor(b, dial(b, addr), "rdb_bgsave_in_progress", "0")
 				longest = max(longest, sn.Longest)

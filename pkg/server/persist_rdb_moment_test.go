@@ -39,9 +39,16 @@ func TestBgsaveIsOfOneMoment(t *testing.T) {
 		now := s.eng.Store.Digest().String()
 		model := digests(s.eng.Store)
 		s.startBgsave()
+		var info strings.Builder
+		s.infoRDB(&info)
+		total := 0
+		for i := range s.eng.Store.Len() {
+			total += s.eng.Store.DB(i).Len()
+		}
 		s.eng.Unlock()
 		waitFor(t, c, "rdb_bgsave_in_progress", "0")
 		stop()
+		require.Contains(t, info.String(), fmt.Sprintf("current_save_keys_total:%d\r\n", total))
 		require.Equal(t, "ok", infoField(c, "rdb_last_bgsave_status"))
 		require.NotEqual(t, now, string(c.do("DEBUG DIGEST").Str), "the writers have written")
 

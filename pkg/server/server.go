@@ -44,10 +44,11 @@ type Options struct {
 	Wrap func(net.Conn) net.Conn
 
 	// ReservedChannels is how the channels begin on which only the process itself may publish (see
-	// peer.go); "" means that there are none.
+	// client_peer.go); "" means that there are none.
 	ReservedChannels string
 
 	// Commands are the program's own, beside those of Redis. They are written as Redis's are: see engine.Call.
+	// rename-command does not know them.
 	Commands []engine.Command
 
 	// Listening is called by Run once its sockets are open; nil means nobody is told.

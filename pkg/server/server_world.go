@@ -14,7 +14,7 @@ type world struct{ s *Server }
 func (w world) Refuses(_ *engine.Session, cmd *engine.Command, f engine.Flag) string {
 	s := w.s
 	replica, writes := s.isReplica(), f&engine.Write != 0
-	if (writes || cmd.Name == "ping") && !replica {
+	if (writes || cmd.FullName() == "ping") && !replica {
 		if msg := s.diskError(); msg != "" {
 			return msg
 		}

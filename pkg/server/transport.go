@@ -163,20 +163,6 @@ func wireLen(args [][]byte) int {
 
 func decimals(n int) int { return len(strconv.Itoa(n)) }
 
-func copyArgs(args [][]byte) [][]byte {
-	n := 0
-	for _, a := range args {
-		n += len(a)
-	}
-	all := make([]byte, 0, n)
-	cp := make([][]byte, len(args))
-	for i, a := range args {
-		all = append(all, a...)
-		cp[i] = all[len(all)-len(a) : len(all) : len(all)]
-	}
-	return cp
-}
-
 // goroutines is the transport of net.Conn: a goroutine that reads, executes and writes, and a
 // second one, started when it is first needed, that writes what others have for the client.
 type goroutines struct {
