@@ -2,6 +2,7 @@ package commands
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 
 	"byor/pkg/engine"
@@ -46,3 +47,17 @@ func btoi(b bool) int {
 
 // itoa prints an integer.
 func itoa[T int | int64](n T) string { return strconv.FormatInt(int64(n), 10) }
+
+// limitOption parses LIMIT n from argument i on: how many elements an intersection is counted up to, 0 for all.
+func limitOption(c *engine.Call, i int) (limit int, ok bool) {
+	for ; i < len(c.Args); i += 2 {
+		if i+1 >= len(c.Args) || !c.Is(i, "limit") {
+			c.Fail(engine.ErrSyntax)
+			return 0, false
+		}
+		if limit, ok = c.RangeArg(i+1, 0, math.MaxInt64, "ERR LIMIT can't be negative"); !ok {
+			return 0, false
+		}
+	}
+	return limit, true
+}

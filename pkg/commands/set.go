@@ -347,15 +347,9 @@ func cmdSintercard(c *engine.Call) {
 	if !ok {
 		return
 	}
-	limit := 0
-	for i := 2 + len(keys); i < len(c.Args); i += 2 {
-		if i+1 >= len(c.Args) || !c.Is(i, "limit") {
-			c.Fail(engine.ErrSyntax)
-			return
-		}
-		if limit, ok = c.RangeArg(i+1, 0, math.MaxInt64, "ERR LIMIT can't be negative"); !ok {
-			return
-		}
+	limit, ok := limitOption(c, 2+len(keys))
+	if !ok {
+		return
 	}
 	sets, ok := sets(c, keys)
 	if !ok {

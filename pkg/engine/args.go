@@ -80,6 +80,19 @@ func (c *Call) NumKeysArg(i int, tooMany string) ([][]byte, bool) {
 	return c.Args[i+1 : i+1+n], true
 }
 
+// MillisArg parses argument i as a timeout in milliseconds, which has no fraction.
+func (c *Call) MillisArg(i int) (ms int64, ok bool) {
+	ms, ok = resp.ParseInt(c.Args[i])
+	switch {
+	case !ok:
+		c.Fail("ERR timeout is not an integer or out of range")
+	case ms < 0:
+		c.Fail(ErrTimeoutNeg)
+		return 0, false
+	}
+	return ms, ok
+}
+
 // TimeoutArg parses argument i as a timeout in seconds, which may have a fraction, and returns the
 // deadline in Unix milliseconds, 0 for none.
 func (c *Call) TimeoutArg(i int) (deadlineMs int64, ok bool) {

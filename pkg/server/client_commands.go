@@ -360,13 +360,8 @@ func cmdClientPause(c *client) {
 		c.FailSubcommand()
 		return
 	}
-	ms, ok := resp.ParseInt(c.Args[2])
-	switch {
-	case !ok:
-		c.Fail("ERR timeout is not an integer or out of range")
-		return
-	case ms < 0:
-		c.Fail(engine.ErrTimeoutNeg)
+	ms, ok := c.MillisArg(2)
+	if !ok {
 		return
 	}
 	p := c.s.eng.PausedBy(engine.ByClient) // a pause under way is never shortened or weakened

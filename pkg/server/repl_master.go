@@ -6,7 +6,6 @@ import (
 	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/repl"
-	"byor/pkg/resp"
 )
 
 func init() {
@@ -157,13 +156,8 @@ func cmdWait(c *client) {
 	if !ok {
 		return
 	}
-	ms, ok := resp.ParseInt(c.Args[2])
-	switch {
-	case !ok:
-		c.Fail("ERR timeout is not an integer or out of range")
-		return
-	case ms < 0:
-		c.Fail(engine.ErrTimeoutNeg)
+	ms, ok := c.MillisArg(2)
+	if !ok {
 		return
 	}
 	offset := c.WrittenTo
