@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"byor/pkg/check/trace"
 	"byor/pkg/resp"
 )
 
@@ -42,7 +43,7 @@ func aofFile(dir string) (string, error) {
 		}
 	}
 	if last == "" {
-		return "", fmt.Errorf("the manifest names no incremental file: %s", Visible(manifest, 300))
+		return "", fmt.Errorf("the manifest names no incremental file: %s", trace.Visible(manifest, 300))
 	}
 	return filepath.Join(multi, last), nil
 }
@@ -70,7 +71,7 @@ func (t *T) aofCommands(dir string) [][]string {
 	b := t.aofBytes(dir)
 	cmds, err := parseAOF(b)
 	if err != nil {
-		t.Fail("a file of RESP commands", err.Error()+" in "+Visible(b, 300))
+		t.Fail("a file of RESP commands", err.Error()+" in "+trace.Visible(b, 300))
 	}
 	return cmds
 }

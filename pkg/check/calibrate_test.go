@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/check/course"
+	"byor/pkg/check/process"
 	"byor/pkg/redistest"
 )
 
@@ -24,7 +26,7 @@ const (
 )
 
 // runChecks runs checks against target and returns the results.
-func runChecks(t *testing.T, target *Target, limit time.Duration, checks []Check) []Result {
+func runChecks(t *testing.T, target *process.Target, limit time.Duration, checks []Check) []Result {
 	t.Helper()
 	r := Runner{Limit: limit, Workers: 4}
 	results, err := r.Run(context.Background(), target, checks)
@@ -48,10 +50,10 @@ func requirePassed(t *testing.T, results []Result) {
 // then a check that fails is right to do so.
 func TestCourseRealRedisPasses(t *testing.T) {
 	redistest.Need(t, "redis-server", "redis-cli", "redis-check-rdb", "redis-check-aof")
-	target, err := RedisTarget()
+	target, err := process.RedisTarget()
 	require.NoError(t, err)
-	for step := 2; step <= Last; step++ {
-		t.Run(Folders[step], func(t *testing.T) {
+	for step := 2; step <= course.Last; step++ {
+		t.Run(course.Folders[step], func(t *testing.T) {
 			t.Parallel()
 			var checks []Check
 			for _, ex := range append([]int{0}, Exercises(step)...) {
@@ -69,15 +71,15 @@ func TestCourseRealRedisPasses(t *testing.T) {
 // (b) Each step passes its own checks and all earlier ones that still apply. Outside of CI the slow
 // ones among the earlier are asked of the capstone alone.
 func TestCourseStepsPass(t *testing.T) {
-	for step := 1; step <= Last; step++ {
+	for step := 1; step <= course.Last; step++ {
 		if !hasStep(step) {
 			continue
 		}
-		t.Run(Folders[step], func(t *testing.T) {
+		t.Run(course.Folders[step], func(t *testing.T) {
 			t.Parallel()
 			checks := Applying(step)
 			checks = slices.DeleteFunc(checks, func(c Check) bool {
-				return step < Last && c.Step < step && c.Slow > 1 && os.Getenv("CI") == ""
+				return step < course.Last && c.Step < step && c.Slow > 1 && os.Getenv("CI") == ""
 			})
 			requirePassed(t, runChecks(t, built.target(t, step, ""), patient, checks))
 		})
@@ -86,11 +88,11 @@ func TestCourseStepsPass(t *testing.T) {
 
 // (c) The step before fails the new checks: each of them asks for something new.
 func TestCourseStepBeforeFails(t *testing.T) {
-	for step := 2; step <= Last; step++ {
+	for step := 2; step <= course.Last; step++ {
 		if !hasStep(step - 1) {
 			continue
 		}
-		t.Run(Folders[step], func(t *testing.T) {
+		t.Run(course.Folders[step], func(t *testing.T) {
 			t.Parallel()
 			var checks []Check
 			for _, c := range Of(step, 0) {
@@ -100,7 +102,7 @@ func TestCourseStepBeforeFails(t *testing.T) {
 			}
 			for _, r := range runChecks(t, built.target(t, step-1, ""), impatient, checks) {
 				if r.Status == Passed || r.Status == Skipped && os.Getenv("CI") != "" {
-					t.Errorf("%s: %s by %s, which has not learnt that yet", r.Name, r.Status, Folders[step-1])
+					t.Errorf("%s: %s by %s, which has not learnt that yet", r.Name, r.Status, course.Folders[step-1])
 				}
 			}
 		})
@@ -179,22 +181,22 @@ func TestMutantsPerStep(t *testing.T) {
 	for _, m := range mutants(t) {
 		count[m.step]++
 	}
-	for step := 1; step <= Last; step++ {
-		if _, err := os.Stat(filepath.Join(built.root, Folders[step], "GUIDE.md")); err == nil {
-			require.GreaterOrEqual(t, count[step], 4, "mutants of %s", Folders[step])
+	for step := 1; step <= course.Last; step++ {
+		if _, err := os.Stat(filepath.Join(built.root, course.Folders[step], "GUIDE.md")); err == nil {
+			require.GreaterOrEqual(t, count[step], 4, "mutants of %s", course.Folders[step])
 		}
 	}
 }
 
 // (e) Each exercise's check fails on the shipped code and passes with the solution applied.
 func TestCourseExercises(t *testing.T) {
-	for step := 1; step <= Last; step++ {
-		patches, err := filepath.Glob(filepath.Join(built.root, Folders[step], "solutions", "*.patch"))
+	for step := 1; step <= course.Last; step++ {
+		patches, err := filepath.Glob(filepath.Join(built.root, course.Folders[step], "solutions", "*.patch"))
 		require.NoError(t, err)
 		for _, patch := range patches {
 			ex, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(patch), ".patch"))
 			require.NoError(t, err, "%s must be called k.patch", patch)
-			t.Run(Folders[step]+"/"+strconv.Itoa(ex), func(t *testing.T) {
+			t.Run(course.Folders[step]+"/"+strconv.Itoa(ex), func(t *testing.T) {
 				t.Parallel()
 				checks := Of(step, ex)
 				require.NotEmpty(t, checks, "exercise %d of step %02d has a solution but no check", ex, step)

@@ -7,6 +7,8 @@
 // and ways to fail. checkNN.go holds the checks of step NN, exNN.go those of its exercises. A check
 // that fails names the likely cause (a hint) and the section of the guide that explains it. No
 // answer is waited for longer than Runner's Limit, and what was started is ended in any case.
+// Below this folder, process starts and ends servers, trace makes bytes readable, and course knows the
+// steps' folders and makes the skeletons.
 //
 // The checks are themselves checked: a real redis-server passes them, the step before
 // fails the new ones, and a patch for each mistake that people make (testdata/mutants) fails with
@@ -26,13 +28,6 @@ import (
 	"fmt"
 	"sort"
 )
-
-// Last is the number of the last step.
-const Last = 10
-
-// Folders holds each step's folder by its number; index 0 is not used.
-var Folders = [Last + 1]string{"", "01-tcp-echo", "02-resp-parser", "03-get-set", "04-expiry", "05-aof",
-	"06-rdb", "07-pubsub", "08-replication", "09-shutdown", "10-websocket-capstone"}
 
 // A Check is one question to a server.
 type Check struct {

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"byor/pkg/check/process"
 )
 
 // Step 02: RESP is length-prefixed, and a parser must be able to stop after any byte.
@@ -163,7 +165,7 @@ func longLine(t *T) {
 }
 
 func claimedLength(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	t.DialTo(s).Ask("+PONG\r\n", "PING")
 	before := addressSpace(s)
 	for range 6 {
@@ -180,16 +182,16 @@ func claimedLength(t *T) {
 
 // addressSpace returns the bytes of address space of the server's process, or 0 where the system
 // does not tell (elsewhere than Linux).
-func addressSpace(s *Server) int64 { return statm(s, 0) }
+func addressSpace(s *process.Server) int64 { return statm(s, 0) }
 
 // residentBytes is addressSpace for the memory that is really in use.
-func residentBytes(s *Server) int64 { return statm(s, 1) }
+func residentBytes(s *process.Server) int64 { return statm(s, 1) }
 
-func statm(s *Server, field int) int64 {
-	if runtime.GOOS != "linux" || s.cmd == nil {
+func statm(s *process.Server, field int) int64 {
+	if runtime.GOOS != "linux" || s.Cmd == nil {
 		return 0
 	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.Cmd.Process.Pid))
 	if err != nil {
 		return 0
 	}

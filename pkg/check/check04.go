@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/check/process"
 	"byor/pkg/resp"
 )
 
@@ -230,7 +231,7 @@ func expiredReaders(t *T) {
 // reclaimed asks with DBSIZE, which counts keys without looking at them.
 func reclaimed(t *T) {
 	const keys, batch = 100_000, 1000
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s).Ask("+OK\r\n", "SET", "stays", "v").Ask(":1\r\n", "DBSIZE")
 	for n := 0; n < keys; n += batch {
 		var in []byte

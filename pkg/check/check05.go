@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 	"byor/pkg/resp"
 )
 
@@ -71,7 +73,7 @@ func (t *T) nothingLogged(want, got string) {
 
 // onLog starts a server again that has ended, on a log that leaves it with keys in database 0. One that has written
 // nothing, or loads nothing, is told so, and not that something is wrong with a value.
-func (t *T) onLog(s *Server) *Conn {
+func (t *T) onLog(s *process.Server) *Conn {
 	n := len(t.aofBytes(s.Opt.Dir))
 	if n == 0 {
 		t.nothingLogged("a log with what was changed", "an empty log")
@@ -81,7 +83,7 @@ func (t *T) onLog(s *Server) *Conn {
 }
 
 // loaded connects to a server that has loaded a log of n bytes. A start may add the DEL of a key that has expired.
-func (t *T) loaded(s *Server, n int) *Conn {
+func (t *T) loaded(s *process.Server, n int) *Conn {
 	now, hint := len(t.aofBytes(s.Opt.Dir)), ""
 	switch {
 	case n > 0 && now == 0:
@@ -101,23 +103,23 @@ func (t *T) loaded(s *Server, n int) *Conn {
 }
 
 // reborn kills s and starts it on its log.
-func (t *T) reborn(s *Server) *Conn {
+func (t *T) reborn(s *process.Server) *Conn {
 	s.Kill()
 	return t.onLog(s)
 }
 
 // logged starts a server that keeps a log under policy always, in a fresh directory.
-func (t *T) logged() *Server { return t.Start(Options{Fsync: "always"}) }
+func (t *T) logged() *process.Server { return t.Start(process.Options{Fsync: "always"}) }
 
 // restart kills s as a power cut of the process would and starts it again.
-func (t *T) restart(s *Server) *Conn {
+func (t *T) restart(s *process.Server) *Conn {
 	s.Kill()
 	t.again(s)
 	return t.DialTo(s)
 }
 
 // again starts a server that has ended.
-func (t *T) again(s *Server) {
+func (t *T) again(s *process.Server) {
 	if err := s.Run(); err != nil {
 		t.Fail("the server starts again on its own files", err.Error())
 	}
@@ -125,7 +127,7 @@ func (t *T) again(s *Server) {
 }
 
 // awaitLoaded waits while a server answers -LOADING, as a real redis-server does at first.
-func (t *T) awaitLoaded(s *Server) {
+func (t *T) awaitLoaded(s *process.Server) {
 	c := t.DialTo(s)
 	t.Until(5*time.Second, "the server has loaded its data", func() (bool, string) {
 		v := str(c.Do("PING"))
@@ -148,9 +150,9 @@ func logFormat(t *T) {
 	want := "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nvalue\r\n"
 	got := t.aofBytes(s.Opt.Dir)
 	if len(got) == 0 {
-		t.nothingLogged(Visible([]byte(want), 0), "an empty log")
+		t.nothingLogged(trace.Visible([]byte(want), 0), "an empty log")
 	}
-	t.Require(strings.EqualFold(string(got), want), Visible([]byte(want), 0), "%s", Visible(got, 300))
+	t.Require(strings.EqualFold(string(got), want), trace.Visible([]byte(want), 0), "%s", trace.Visible(got, 300))
 }
 
 func onlyChanges(t *T) {
@@ -252,8 +254,8 @@ func replaySilent(t *T) {
 		t.reborn(s).Ask(Bulk("2"), "GET", "n")
 	}
 	after := t.aofBytes(s.Opt.Dir)
-	at := diffAt(before, after)
-	t.Require(at < 0, fmt.Sprintf("%s, %d bytes as before the restarts", Excerpt(before, at), len(before)), "%s, %d bytes", Excerpt(after, at), len(after))
+	at := trace.DiffAt(before, after)
+	t.Require(at < 0, fmt.Sprintf("%s, %d bytes as before the restarts", trace.Excerpt(before, at), len(before)), "%s, %d bytes", trace.Excerpt(after, at), len(after))
 }
 
 func delLogged(t *T) {
@@ -313,7 +315,7 @@ func aofIntoRedis(t *T) {
 	if err := os.CopyFS(dir, os.DirFS(s.Opt.Dir)); err != nil {
 		t.Skip(err.Error())
 	}
-	r := t.Redis(Options{Dir: dir, Fsync: "no"})
+	r := t.Redis(process.Options{Dir: dir, Fsync: "no"})
 	t.awaitLoaded(r)
 	rc := t.DialTo(r)
 	rc.Ask(Bulk("1"), "GET", "n").Ask("$-1\r\n", "GET", "k0").between(900_000, 1_000_000, "PTTL", "ttl")

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 	"byor/pkg/resp"
 )
 
@@ -22,7 +24,7 @@ func tornTail(t *T) {
 	path, b := t.aofPath(s.Opt.Dir), t.aofBytes(s.Opt.Dir)
 	last := strings.LastIndex(string(b), "*3\r\n")
 	if last < 0 {
-		t.nothingLogged("SET as the last command in the log", Visible(b, 160))
+		t.nothingLogged("SET as the last command in the log", trace.Visible(b, 160))
 	}
 	for n := last; n <= len(b); n += 1 + (len(b)-last)/12 {
 		t.cutFile(path, b, n)
@@ -44,7 +46,7 @@ func appendAfterTear(t *T) {
 	s.Kill()
 	b := t.aofBytes(s.Opt.Dir)
 	if len(b) < 4 {
-		t.nothingLogged("two SETs in the log", Visible(b, 0))
+		t.nothingLogged("two SETs in the log", trace.Visible(b, 0))
 	}
 	t.cutFile(t.aofPath(s.Opt.Dir), b, len(b)-4)
 	t.onLog(s).Ask("+OK\r\n", "SET", "new", "after the tear")
@@ -56,18 +58,18 @@ var aboutFile = regexp.MustCompile(`(?i)\b(file|log|offset|bytes?|checksum)\b|\.
 
 // refusesToStart starts s again and expects it to end by itself with an error code and a message about its file.
 // Redis listens before it loads, so that it has accepted a connection means nothing.
-func (t *T) refusesToStart(s *Server, what ...string) {
+func (t *T) refusesToStart(s *process.Server, what ...string) {
 	s.Run()
 	code, ended := s.Exit(t.limit)
 	if out := s.Output(); strings.Contains(out, "panic: ") || strings.Contains(out, "fatal error: ") {
-		t.fail(failure{Want: "the server says what is wrong with the file, and ends" + strings.Join(what, ""), Got: fmt.Sprintf("a crash, exit code %d%s", code, s.said()),
+		t.fail(failure{Want: "the server says what is wrong with the file, and ends" + strings.Join(what, ""), Got: fmt.Sprintf("a crash, exit code %d%s", code, s.Said()),
 			Hint: "a crash is no refusal: what stands in the file, or what a read returns after an error, is used without a look at it"})
 	}
 	// Ending by a signal (code -1), the words of every start or those of a taken port are no refusal of the file.
-	fresh := s.fresh()
+	fresh := s.Fresh()
 	refused := ended && code > 0 && aboutFile.MatchString(fresh) && !strings.Contains(fresh, "address already in use")
 	t.Require(refused, "the server ends at once, with an exit code other than 0 and a message that says what is wrong with its file",
-		"ended=%v, exit code %d%s", ended, code, s.said())
+		"ended=%v, exit code %d%s", ended, code, s.Said())
 }
 
 func garbageRefused(t *T) {
@@ -89,9 +91,9 @@ func garbageRefused(t *T) {
 		t.cutFile(path, []byte(damage.file), len(damage.file))
 		t.refusesToStart(s)
 		after, _ := os.ReadFile(path)
-		at := diffAt([]byte(damage.file), after)
+		at := trace.DiffAt([]byte(damage.file), after)
 		if at >= 0 {
-			t.fail(failure{Want: "the damaged log is left alone: " + Excerpt([]byte(damage.file), at), Got: Excerpt(after, at),
+			t.fail(failure{Want: "the damaged log is left alone: " + trace.Excerpt([]byte(damage.file), at), Got: trace.Excerpt(after, at),
 				Hint: "a damaged file is evidence: leave it as it is"})
 		}
 	}
@@ -100,7 +102,7 @@ func garbageRefused(t *T) {
 // logOrder lets many clients set the same keys in bursts. If execution and log took separate locks,
 // some key's last SET in the log is not the last that was executed.
 func logOrder(t *T) {
-	s := t.Start(Options{Fsync: "no"})
+	s := t.Start(process.Options{Fsync: "no"})
 	const clients, keys, rounds = 16, 20, 30
 	t.Parallel(clients, func(i int) {
 		c := t.DialTo(s)
@@ -128,7 +130,7 @@ func logOrder(t *T) {
 }
 
 // sameAsLog compares what the keys k0, k1, … have in memory with their last SETs in the log.
-func (t *T) sameAsLog(s *Server, values []string) {
+func (t *T) sameAsLog(s *process.Server, values []string) {
 	cmds := t.aofCommands(s.Opt.Dir)
 	if len(cmds) == 0 {
 		t.nothingLogged("the SETs of all clients in the log", "an empty log")
@@ -156,7 +158,7 @@ func killUnderLoad(t *T) {
 	for i := range conns {
 		conns[i] = t.DialTo(s)
 	}
-	killed := s.killAfter(400 * time.Millisecond)
+	killed := s.KillAfter(400 * time.Millisecond)
 	t.Parallel(clients, func(i int) {
 		c := conns[i]
 		for n := 1; ; n++ {
@@ -186,7 +188,7 @@ func killUnderLoad(t *T) {
 // fsyncBeforeReply watches the server's system calls. Only they can show it: after kill -9 the
 // system still writes what it was handed, so no test by restart can tell a Write from a Sync.
 func fsyncBeforeReply(t *T) {
-	s, calls := t.startTraced(Options{Fsync: "always"}, "write,writev,pwrite64,fsync,fdatasync,sendto,sendmsg")
+	s, calls := t.startTraced(process.Options{Fsync: "always"}, "write,writev,pwrite64,fsync,fdatasync,sendto,sendmsg")
 	c := t.DialTo(s).Ask("+PONG\r\n", "PING").Ask("+OK\r\n", "SET", "strace:key", "v").Ask("+OK\r\n", "SET", "strace:key", "w")
 	c.Close()
 	var lines []string
@@ -216,7 +218,7 @@ func fsyncBeforeReply(t *T) {
 
 // syncCovers slows the disk down and lets b write while the fsync for a runs: b needs one that begins later.
 func syncCovers(t *T) {
-	s, trace := t.startTracedRaw(Options{Fsync: "always"}, "write,writev,pwrite64,fsync,fdatasync,sendto,sendmsg", "fsync,fdatasync:delay_enter=300000")
+	s, trace := t.startTracedRaw(process.Options{Fsync: "always"}, "write,writev,pwrite64,fsync,fdatasync,sendto,sendmsg", "fsync,fdatasync:delay_enter=300000")
 	a, b := t.DialTo(s), t.DialTo(s)
 	a.Ask("+OK\r\n", "SET", "sync:a", "100").Ask("+OK\r\n", "SET", "sync:b", "200")
 	a.Cmd("INCR", "sync:a")

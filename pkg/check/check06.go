@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 	"byor/pkg/resp"
 )
 
@@ -61,10 +63,10 @@ func init() {
 
 const saveHint = "REDIS0010 at the start, FF and 8 bytes of CRC64 (little endian, over all bytes before it, FF too) at the end"
 
-func dump(s *Server) string { return filepath.Join(s.Opt.Dir, "dump.rdb") }
+func dump(s *process.Server) string { return filepath.Join(s.Opt.Dir, "dump.rdb") }
 
 // dumpBytes returns the contents of s's dump.rdb.
-func (t *T) dumpBytes(s *Server) []byte {
+func (t *T) dumpBytes(s *process.Server) []byte {
 	b, err := os.ReadFile(dump(s))
 	if err != nil {
 		t.fail(failure{Want: "a file dump.rdb in the data directory", Got: err.Error(), Hint: notSaved, Guide: "Build it"})
@@ -89,7 +91,7 @@ func (t *T) hinting(hint string, f func()) {
 }
 
 // saved waits for a dump.rdb.
-func (t *T) saved(s *Server, hint string) {
+func (t *T) saved(s *process.Server, hint string) {
 	t.hinting(hint, func() {
 		t.Until(8*time.Second, "dump.rdb appears", func() (bool, string) {
 			_, err := os.Stat(dump(s))
@@ -104,7 +106,7 @@ var jones = crc64.MakeTable(0x95ac9329ac4bc9b5)
 func rdbChecksum(b []byte) uint64 { return ^crc64.Update(^uint64(0), jones, b) }
 
 func saveFile(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	begin := time.Now().Unix()
 	t.DialTo(s).Ask("+OK\r\n", "SET", "key", "value").Ask("+OK\r\n", "SAVE").
 		Hint("LASTSAVE is the time of the last save that went well, in seconds since 1970").between(begin, begin+600, "LASTSAVE")
@@ -114,11 +116,11 @@ func saveFile(t *T) {
 	})
 	t.Hint("%s", saveHint)
 	b := t.dumpBytes(s)
-	t.Require(len(b) > 18 && string(b[:7]) == "REDIS00", `"REDIS00…" and more`, "%s", Visible(b, 200))
+	t.Require(len(b) > 18 && string(b[:7]) == "REDIS00", `"REDIS00…" and more`, "%s", trace.Visible(b, 200))
 	body, sum := b[:len(b)-8], binary.LittleEndian.Uint64(b[len(b)-8:])
-	t.Require(body[len(body)-1] == 0xff, "FF before the last 8 bytes", "%s", Visible(b, 200))
-	t.Require(sum == rdbChecksum(body) || sum == 0, fmt.Sprintf("checksum %016x", rdbChecksum(body)), "%016x at the end of %s", sum, Visible(b, 200))
-	t.Require(bytes.Contains(b, []byte("\x00\x03key\x05value")), `00 03 "key" 05 "value" in the file`, "%s", Visible(b, 200))
+	t.Require(body[len(body)-1] == 0xff, "FF before the last 8 bytes", "%s", trace.Visible(b, 200))
+	t.Require(sum == rdbChecksum(body) || sum == 0, fmt.Sprintf("checksum %016x", rdbChecksum(body)), "%016x at the end of %s", sum, trace.Visible(b, 200))
+	t.Require(bytes.Contains(b, []byte("\x00\x03key\x05value")), `00 03 "key" 05 "value" in the file`, "%s", trace.Visible(b, 200))
 	names, _ := filepath.Glob(filepath.Join(s.Opt.Dir, "*temp*"))
 	more, _ := filepath.Glob(filepath.Join(s.Opt.Dir, "*.tmp*"))
 	t.Hint("the temporary file is renamed, so nothing of it stays").
@@ -126,7 +128,7 @@ func saveFile(t *T) {
 }
 
 func rdbReload(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+OK\r\n", "SET", "b", "two\r\nwords").Ask("+OK\r\n", "SET", "", "").Ask("+OK\r\n", "SAVE")
 	t.dumpBytes(s)
 	var c *Conn
@@ -136,7 +138,7 @@ func rdbReload(t *T) {
 }
 
 func rdbLengths(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s)
 	sizes := []int{0, 1, 63, 64, 255, 256, 16383, 16384, 65536, 300_000}
 	text := func(n int) string {
@@ -160,7 +162,7 @@ var numberLike = []string{"0", "1", "-1", "127", "128", "-128", "-129", "255", "
 	"-2147483648", "-2147483649", "12345678901", "007", "-0", "+1", " 1", "1.0", "9223372036854775807"}
 
 func rdbNumbers(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s)
 	for _, v := range numberLike {
 		c.Ask("+OK\r\n", "SET", "k"+v, v).Ask("+OK\r\n", "SET", v, "v")
@@ -173,7 +175,7 @@ func rdbNumbers(t *T) {
 }
 
 func rdbExpiry(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s).Ask("+OK\r\n", "SET", "long", "v", "PX", "60000").Ask("+OK\r\n", "SET", "short", "v", "PX", "300")
 	for i := range 30 { // a walk has no order: some of them come behind long
 		c.Ask("+OK\r\n", "SET", fmt.Sprint("ever", i), "v")
@@ -188,7 +190,7 @@ func rdbExpiry(t *T) {
 
 // rdbDatabases saves keys in three databases, of which two have a key in common.
 func rdbDatabases(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s)
 	for _, db := range []string{"0", "3", "15"} {
 		c.Ask("+OK\r\n", "SELECT", db).Ask("+OK\r\n", "SET", "common", "of "+db).Ask("+OK\r\n", "SET", "only"+db, "v")
@@ -202,7 +204,7 @@ func rdbDatabases(t *T) {
 
 // reloaded restarts s on what it has saved. Whoever does not load yet is told so, and not that
 // something is wrong with a value.
-func (t *T) reloaded(s *Server) *Conn {
+func (t *T) reloaded(s *process.Server) *Conn {
 	t.dumpBytes(s)
 	return t.restart(s).notEmpty()
 }
@@ -217,7 +219,7 @@ func (c *Conn) notEmpty() *Conn {
 }
 
 func bgsave(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+Background saving started\r\n", "BGSAVE")
 	t.saved(s, "BGSAVE has written nothing: if save-file fails too, look there first; else the goroutine that it starts does not save")
 	c.Ask("+PONG\r\n", "PING")
@@ -230,7 +232,7 @@ const bgsaveFirst = "BGSAVE has written nothing: see bgsave first"
 // first few and n-1 in the rest; one that mixes moments holds something else. The zeroes in front make
 // each bite large, so that some key is handed over while it is being written.
 func pointInTime(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s)
 	const keys = 2000
 	round := func(n, from, to int) string {
@@ -287,7 +289,7 @@ func (t *T) oneMoment(c *Conn, keys int) {
 		v := c.Do("GET", key)
 		n, err := strconv.Atoi(str(v))
 		if err != nil {
-			t.fail(failure{Want: "a counter in every key", Got: Visible([]byte(str(v)), 100) + " in " + key, Hint: sharedBuffer})
+			t.fail(failure{Want: "a counter in every key", Got: trace.Visible([]byte(str(v)), 100) + " in " + key, Hint: sharedBuffer})
 		}
 		if k == 0 {
 			first = n
@@ -327,7 +329,7 @@ func everyOpcode(t *T) {
 		"\xfe\x00\x00\xc0\x07\xc3\x0b\x41\x12\x02abc\xe0\xff\x02\x40\x02\x21\x03")
 	dir := t.TempDir()
 	t.cutFile(filepath.Join(dir, "dump.rdb"), file, len(file))
-	s := t.Start(Options{Dir: dir})
+	s := t.Start(process.Options{Dir: dir})
 	t.awaitLoaded(s)
 	t.DialTo(s).notEmpty().Ask(Bulk("-128"), "GET", "idle").Ask(Bulk("-32768"), "GET", "freq").Ask(Bulk("-2147483648"), "GET", "four").
 		between(900_000, 1_000_000, "PTTL", "seconds").between(400_000, 500_000, "PTTL", "ms").
@@ -337,7 +339,7 @@ func everyOpcode(t *T) {
 }
 
 func rdbDamage(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "some value").Ask("+OK\r\n", "SET", "b", "another").Ask("+OK\r\n", "SAVE")
 	t.Hint(notReread).reloaded(s)
 	s.Kill()
@@ -372,12 +374,12 @@ func rdbDamage(t *T) {
 		s.Run()
 		code, ended := s.Exit(t.limit)
 		t.Hint("dump.rdb is there and cannot be opened: only one that does not exist means a new server, else the next save puts an empty picture in its place").
-			Require(ended && code > 0, "the server ends at once, with an exit code other than 0", "ended=%v, exit code %d%s", ended, code, s.said())
+			Require(ended && code > 0, "the server ends at once, with an exit code other than 0", "ended=%v, exit code %d%s", ended, code, s.Said())
 	}
 }
 
 func rdbIntoRedis(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s)
 	for _, v := range numberLike {
 		c.Ask("+OK\r\n", "SET", "k"+v, v)
@@ -391,7 +393,7 @@ func rdbIntoRedis(t *T) {
 	dir := t.TempDir()
 	b := t.dumpBytes(s)
 	t.cutFile(filepath.Join(dir, "dump.rdb"), b, len(b))
-	r := t.Redis(Options{Dir: dir})
+	r := t.Redis(process.Options{Dir: dir})
 	t.awaitLoaded(r)
 	rc := t.DialTo(r)
 	for _, v := range numberLike {
@@ -401,7 +403,7 @@ func rdbIntoRedis(t *T) {
 }
 
 func rdbFromRedis(t *T) {
-	r := t.Redis(Options{})
+	r := t.Redis(process.Options{})
 	rc := t.DialTo(r)
 	for _, v := range numberLike {
 		rc.Ask("+OK\r\n", "SET", "k"+v, v).Ask("+OK\r\n", "SET", v, "v")
@@ -416,7 +418,7 @@ func rdbFromRedis(t *T) {
 	t.cutFile(filepath.Join(dir, "dump.rdb"), b, len(b))
 	r.Kill()
 	t.Sleep(150 * time.Millisecond)
-	s := t.Start(Options{Dir: dir})
+	s := t.Start(process.Options{Dir: dir})
 	t.awaitLoaded(s)
 	c := t.DialTo(s).notEmpty()
 	for _, v := range numberLike {
@@ -430,7 +432,7 @@ func rdbFromRedis(t *T) {
 }
 
 func unknownType(t *T) {
-	r := t.Redis(Options{})
+	r := t.Redis(process.Options{})
 	rc := t.DialTo(r)
 	for i := range 20 { // a few of them stand in front of the list
 		rc.Ask("+OK\r\n", "SET", fmt.Sprint("a", i), "1")
@@ -439,7 +441,7 @@ func unknownType(t *T) {
 	dir := t.TempDir()
 	b := t.dumpBytes(r)
 	t.cutFile(filepath.Join(dir, "dump.rdb"), b, len(b))
-	s, err := t.TryStart(Options{Dir: dir})
+	s, err := t.TryStart(process.Options{Dir: dir})
 	if err == nil {
 		t.awaitLoaded(s)
 		c := t.DialTo(s)

@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 )
 
 // Step 06: what a save does to the disk, and a bad disk to a save.
@@ -19,7 +22,7 @@ import (
 // who holds the lock is slow each time.
 func diskIsSlow(t *T) {
 	const delay = 1500 * time.Millisecond
-	s, _ := t.startTraced(Options{}, "fsync,fdatasync", fmt.Sprintf("fsync,fdatasync:delay_enter=%d", delay.Microseconds()))
+	s, _ := t.startTraced(process.Options{}, "fsync,fdatasync", fmt.Sprintf("fsync,fdatasync:delay_enter=%d", delay.Microseconds()))
 	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+Background saving started\r\n", "BGSAVE")
 	slowest := t.slowestWhileSaving(s, c, delay)
 	for again := 0; again < 2 && slowest >= delay*2/3; again++ {
@@ -37,7 +40,7 @@ func diskIsSlow(t *T) {
 }
 
 // slowestWhileSaving returns the longest time that an answer took during a BGSAVE that has just begun.
-func (t *T) slowestWhileSaving(s *Server, c *Conn, delay time.Duration) (slowest time.Duration) {
+func (t *T) slowestWhileSaving(s *process.Server, c *Conn, delay time.Duration) (slowest time.Duration) {
 	begin := time.Now()
 	for i := range 20 {
 		at := time.Now()
@@ -53,7 +56,7 @@ func (t *T) slowestWhileSaving(s *Server, c *Conn, delay time.Duration) (slowest
 }
 
 func oldFileStays(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "old").Ask("+OK\r\n", "SAVE")
 	old := t.dumpBytes(s)
 	f, err := os.Open(dump(s))
@@ -63,13 +66,13 @@ func oldFileStays(t *T) {
 	defer f.Close()
 	c.Ask("+OK\r\n", "SET", "a", strings.Repeat("new and longer ", 50)).Ask("+OK\r\n", "SAVE")
 	still, _ := io.ReadAll(f)
-	t.Require(bytes.Equal(old, still), "the old file's bytes, under its old descriptor, as they were", "%s", Visible(still, 200))
+	t.Require(bytes.Equal(old, still), "the old file's bytes, under its old descriptor, as they were", "%s", trace.Visible(still, 200))
 	t.Hint("SAVE must put the new file in the old one's place").
 		Require(!bytes.Equal(old, t.dumpBytes(s)), "a new dump.rdb", "the old one")
 }
 
 func syncThenRename(t *T) {
-	s, calls := t.startTraced(Options{}, "fsync,fdatasync,rename,renameat,renameat2")
+	s, calls := t.startTraced(process.Options{}, "fsync,fdatasync,rename,renameat,renameat2")
 	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+OK\r\n", "SAVE")
 	t.dumpBytes(s)
 	lines := calls()
@@ -106,8 +109,8 @@ func renamedPaths(call, dir string) (from, to string) {
 
 // diskFails lets each sync fail.
 func diskFails(t *T) {
-	t.failingSave("new", func(dir string) (*Server, func() []string) {
-		return t.startTraced(Options{Dir: dir}, "fsync,fdatasync", "fsync,fdatasync:error=EIO")
+	t.failingSave("new", func(dir string) (*process.Server, func() []string) {
+		return t.startTraced(process.Options{Dir: dir}, "fsync,fdatasync", "fsync,fdatasync:error=EIO")
 	})
 }
 
@@ -121,10 +124,10 @@ func diskIsFull(t *T) {
 	for i := 0; big.Len() < 3<<20; i++ {
 		fmt.Fprintf(&big, "%x.", i*i*2654435761)
 	}
-	t.failingSave(big.String(), func(dir string) (*Server, func() []string) {
+	t.failingSave(big.String(), func(dir string) (*process.Server, func() []string) {
 		limited := *t.target
-		limited.prefix = []string{sh, "-c", `trap '' XFSZ; ulimit -f 512; exec "$@"`, "sh"}
-		s, err := t.startOf(&limited, Options{Dir: dir})
+		limited.Prefix = []string{sh, "-c", `trap '' XFSZ; ulimit -f 512; exec "$@"`, "sh"}
+		s, err := t.startOf(&limited, process.Options{Dir: dir})
 		if err != nil {
 			t.Fail("the server starts", err.Error())
 		}
@@ -133,10 +136,10 @@ func diskIsFull(t *T) {
 }
 
 // failingSave starts a server that has saved before and cannot do so again, sets a value and asks for a SAVE.
-func (t *T) failingSave(value string, start func(dir string) (*Server, func() []string)) {
+func (t *T) failingSave(value string, start func(dir string) (*process.Server, func() []string)) {
 	dir, old := t.TempDir(), sealed("\xfe\x00\x00\x01a\x03old")
 	t.cutFile(filepath.Join(dir, "dump.rdb"), old, len(old))
-	var s *Server
+	var s *process.Server
 	var calls func() []string
 	t.hinting("the server does not start on a dump.rdb that is in order: see reload first", func() { s, calls = start(dir) })
 	t.awaitLoaded(s)
@@ -161,7 +164,7 @@ func (t *T) failingSave(value string, start func(dir string) (*Server, func() []
 	t.Require(!strings.HasPrefix(str(v), "ERR unknown command"), "SAVE", "%s", str(v))
 	t.Require(v.IsError(), "an error for SAVE, as the disk refuses", "%s", str(v))
 	t.Hint("the save has failed, so the old picture has to stay: rename only what is whole and synced").
-		Require(bytes.Equal(old, t.dumpBytes(s)), "the old dump.rdb", "%s", Visible(t.dumpBytes(s), 200))
+		Require(bytes.Equal(old, t.dumpBytes(s)), "the old dump.rdb", "%s", trace.Visible(t.dumpBytes(s), 200))
 	t.Hint("remove the temporary file when something goes wrong, or a full disk gets fuller with each attempt").
 		Require(slices.Equal(before, after), fmt.Sprintf("the files %v as before", before), "%v", after)
 }

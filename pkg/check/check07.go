@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 	"byor/pkg/resp"
 )
 
@@ -280,7 +282,7 @@ func wholeFrames(t *T) {
 			case len(v.Elems) == 2 && str(v.Elems[0]) == "pong" && str(v.Elems[1]) == "p":
 				pongs++
 			default:
-				t.Fail("only messages and pongs, each whole", Visible([]byte(str(v)), 200))
+				t.Fail("only messages and pongs, each whole", trace.Visible([]byte(str(v)), 200))
 			}
 		}
 	})
@@ -290,7 +292,7 @@ func logBeforeReply(t *T) {
 	s := t.logged()
 	c := begin(t.DialTo(s), push("subscribe", "ch", 1), "SUBSCRIBE", "ch")
 	begin(c, push("unsubscribe", "ch", 0), "UNSUBSCRIBE").Ask("+OK\r\n", "SET", "k", "v")
-	if files, _ := os.ReadDir(s.Opt.Dir); t.target.kind == kindCmd && len(files) == 0 {
+	if files, _ := os.ReadDir(s.Opt.Dir); t.target.Kind == process.KindCmd && len(files) == 0 {
 		t.Skip("the server keeps no log: see APPENDONLY, APPENDFSYNC and DIR in its environment")
 	}
 	t.restart(s).Ask(Bulk("v"), "GET", "k")
@@ -336,7 +338,7 @@ func keepsUp(t *T) {
 
 func boundedQueue(t *T) {
 	const most = 250 // MB
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	p := t.DialTo(s)
 	stalled := begin(t.DialTo(s).SmallWindow(), push("subscribe", "ch", 1), "SUBSCRIBE", "ch")
 	heard(p, stalled, "ch") // and reads no more

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 	"byor/pkg/resp"
 )
 
@@ -67,7 +69,7 @@ type replica struct {
 }
 
 // attach makes the handshake with s and reads the snapshot.
-func (t *T) attach(s *Server) *replica {
+func (t *T) attach(s *process.Server) *replica {
 	c := t.DialTo(s).Ask("+PONG\r\n", "PING").Ask("+OK\r\n", "REPLCONF", "listening-port", "7878").
 		Ask("+OK\r\n", "REPLCONF", "capa", "psync2").Cmd("PSYNC", "?", "-1")
 	defer t.Hint("%s", t.hint)
@@ -125,7 +127,7 @@ func (r *replica) next() (cmd []string, size int) {
 			cmd = append(cmd, str(e))
 		}
 		if len(cmd) == 0 {
-			r.t.Fail("a command as an array", Visible([]byte(str(v)), 100))
+			r.t.Fail("a command as an array", trace.Visible([]byte(str(v)), 100))
 		}
 		if !strings.EqualFold(cmd[0], "PING") {
 			return cmd, size
@@ -169,7 +171,7 @@ func (c *Conn) streamValue(size *int) resp.Value {
 
 func handshake(t *T) {
 	r := t.attach(t.Server())
-	t.Require(bytes.HasPrefix(r.rdb, []byte("REDIS00")), `a snapshot that opens with "REDIS00"`, "%s", Visible(r.rdb, 100))
+	t.Require(bytes.HasPrefix(r.rdb, []byte("REDIS00")), `a snapshot that opens with "REDIS00"`, "%s", trace.Visible(r.rdb, 100))
 	t.Hint("whoever asks for another history, or for more of ours than we remember, gets +FULLRESYNC and everything")
 	c := t.Dial().Ask("+OK\r\n", "REPLCONF", "capa", "psync2").Cmd("PSYNC", fakeID, "1")
 	line := c.skipLine("+FULLRESYNC <40 hex digits> <offset>")
@@ -190,7 +192,7 @@ func snapshotFrame(t *T) {
 	for len(r.in) > 0 && r.in[0] == '\n' { // a keep-alive of a real master
 		r.in = r.in[1:]
 	}
-	t.Require(len(r.in) == 0 || r.in[0] == '*', "a command, from its * on, right behind the snapshot", "%s", Visible(r.in, 100))
+	t.Require(len(r.in) == 0 || r.in[0] == '*', "a command, from its * on, right behind the snapshot", "%s", trace.Visible(r.in, 100))
 }
 
 func streamCommands(t *T) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/check/process"
 	"byor/pkg/resp"
 )
 
@@ -31,7 +32,9 @@ func followerHandshake(t *T) {
 }
 
 // startFollower starts a server that follows m.
-func (t *T) startFollower(m *fakeMaster) *Server { return t.Start(Options{ReplicaOf: m.Addr}) }
+func (t *T) startFollower(m *fakeMaster) *process.Server {
+	return t.Start(process.Options{ReplicaOf: m.Addr})
+}
 
 // cmds encodes commands, each given as words in one string.
 func cmds(lines ...string) string {

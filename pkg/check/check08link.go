@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 	"byor/pkg/resp"
 )
 
@@ -42,8 +44,8 @@ func (r *replica) streamIs(want ...string) {
 }
 
 func ownID(t *T) {
-	s := t.Start(Options{})
-	a, b := t.attach(s), t.attach(t.Start(Options{}))
+	s := t.Start(process.Options{})
+	a, b := t.attach(s), t.attach(t.Start(process.Options{}))
 	t.Require(a.id != b.id, "two servers, two replication IDs", "%s from both", a.id)
 	t.Hint("the ID names one history of changes, and all replicas follow the same: make it when the server starts")
 	again := t.attach(s)
@@ -125,7 +127,7 @@ func slowReplica(t *T) {
 }
 
 // slowAttach asks s for a snapshot and reads no more of it than +FULLRESYNC.
-func (t *T) slowAttach(s *Server) {
+func (t *T) slowAttach(s *process.Server) {
 	defer t.Hint("%s", t.hint)
 	c := t.DialTo(s).SmallWindow().Send(cmds("REPLCONF capa psync2")).Expect("+OK\r\n").Send(cmds("PSYNC ? -1"))
 	t.Hint(noAnswerYet)
@@ -201,7 +203,7 @@ func chain(t *T) {
 	t.Hint("what the master sends changes our data, and so belongs into our own stream, too")
 	r := t.attach(s)
 	r.heard = true // what is missing here is missing for another reason
-	t.Require(r.rdbHas("k", "v"), "k in the snapshot for the replica's replica", "%s", Visible(r.rdb, 100))
+	t.Require(r.rdbHas("k", "v"), "k in the snapshot for the replica's replica", "%s", trace.Visible(r.rdb, 100))
 	l.send(cmds("SELECT 0", "SET a 1", "DEL k"))
 	t.DialTo(s).Hint("the commands of the stream must be executed").eventually("1", "GET", "a")
 	t.Hint("what the master sends changes our data, and so belongs into our own stream, too")

@@ -7,12 +7,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"byor/pkg/check/process"
 )
 
 // Step 08 beside a real redis-server, which is once the replica and once the master.
 
 // sameData waits until b answers for all keys of a's as a does.
-func (t *T) sameData(a, b *Server, keys int) {
+func (t *T) sameData(a, b *process.Server, keys int) {
 	ca, cb := t.DialTo(a), t.DialTo(b)
 	want := make([]string, keys)
 	for i := range keys {
@@ -29,7 +31,7 @@ func (t *T) sameData(a, b *Server, keys int) {
 }
 
 // writeWhile sets k0 … k(keys-1) again and again from several clients until f returns.
-func (t *T) writeWhile(s *Server, keys int, f func()) {
+func (t *T) writeWhile(s *process.Server, keys int, f func()) {
 	var stop atomic.Bool
 	var wg sync.WaitGroup
 	for w := range 3 {
@@ -56,7 +58,7 @@ func (t *T) writeWhile(s *Server, keys int, f func()) {
 	f()
 }
 
-func (t *T) linkUp(s *Server) {
+func (t *T) linkUp(s *process.Server) {
 	c := t.DialTo(s)
 	t.Until(3*t.limit, "redis-server's link to the step is up", func() (bool, string) {
 		info := str(c.Do("INFO", "replication"))
@@ -65,16 +67,16 @@ func (t *T) linkUp(s *Server) {
 }
 
 func redisFollows(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s)
 	for i := range 100 {
 		c.Ask("+OK\r\n", "SET", fmt.Sprint("k", i), "before")
 	}
 	t.attach(s).Close() // says it better, if nothing is there yet
 	hint := t.hint
-	var r *Server
+	var r *process.Server
 	t.writeWhile(s, 100, func() {
-		r = t.Redis(Options{ReplicaOf: s.Addr})
+		r = t.Redis(process.Options{ReplicaOf: s.Addr})
 		t.Hint("redis-server is a stricter reader than the checks above: +PONG, +OK, +OK, +FULLRESYNC, then $<length> and a snapshot that it can load")
 		t.linkUp(r)
 		t.Hint("redis-server takes all that comes behind the snapshot for the stream, and that is RESP arrays only: its REPLCONF ACK, too, must not be answered")
@@ -89,7 +91,7 @@ func redisFollows(t *T) {
 
 // masterLink returns the number that a real replica has given to the link to its master, and its
 // state: one that is to be closed lives for a second yet.
-func (t *T) masterLink(r *Server) string {
+func (t *T) masterLink(r *process.Server) string {
 	list := str(t.DialTo(r).Do("CLIENT", "LIST", "TYPE", "master"))
 	id, _, _ := strings.Cut(list, " ")
 	_, flags, _ := strings.Cut(list, " flags=")
@@ -98,14 +100,14 @@ func (t *T) masterLink(r *Server) string {
 }
 
 func followsRedis(t *T) {
-	m := t.Redis(Options{})
+	m := t.Redis(process.Options{})
 	c := t.DialTo(m)
 	for i := range 100 {
 		c.Ask("+OK\r\n", "SET", fmt.Sprint("k", i), "before")
 	}
-	var s *Server
+	var s *process.Server
 	t.writeWhile(m, 100, func() {
-		s = t.Start(Options{ReplicaOf: m.Addr})
+		s = t.Start(process.Options{ReplicaOf: m.Addr})
 		rc, hint := t.DialTo(s), t.hint
 		t.Until(4*t.limit, "the replica has its first keys", func() (bool, string) {
 			if t.Hint("%s", hint); strings.Contains(str(c.Do("INFO", "stats")), "sync_full:0\r") {

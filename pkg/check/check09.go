@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 	"byor/pkg/resp"
 )
 
@@ -22,9 +24,9 @@ const acceptHint = "Accept's error taken for a crash: once you have closed the l
 
 func init() {
 	register(9, 0,
-		Check{Name: "sigterm", What: "SIGTERM saves the data and exits with 0", Run: func(t *T) { signalSaves(t, sigTerm) }, Own: true, Guide: "Build it",
+		Check{Name: "sigterm", What: "SIGTERM saves the data and exits with 0", Run: func(t *T) { signalSaves(t, process.SigTerm) }, Own: true, Guide: "Build it",
 			Hint: "catch SIGTERM (signal.Notify): init systems and containers send it"},
-		Check{Name: "sigint", What: "Ctrl-C saves the data and exits with 0", Run: func(t *T) { signalSaves(t, sigInt) }, Own: true, Guide: "Build it",
+		Check{Name: "sigint", What: "Ctrl-C saves the data and exits with 0", Run: func(t *T) { signalSaves(t, process.SigInt) }, Own: true, Guide: "Build it",
 			Hint: "catch SIGINT (os.Interrupt) as SIGTERM: save, then exit with 0"},
 		Check{Name: "shutdown", What: "SHUTDOWN saves, closes without an answer, exits with 0", Run: shutdownSaves, Own: true, Guide: "Build it",
 			Hint: "SHUTDOWN takes the same way as a signal; it has no reply, the closed connection is the answer"},
@@ -56,19 +58,19 @@ func init() {
 }
 
 // exits expects s to end by itself with code 0.
-func (t *T) exits(s *Server, d time.Duration) {
+func (t *T) exits(s *process.Server, d time.Duration) {
 	code, ended := s.Exit(d)
 	t.endedWell(s, d, code, ended)
 }
 
-func (t *T) endedWell(s *Server, d time.Duration, code int, ended bool) {
-	t.Require(ended, fmt.Sprintf("the process ends within %v", d), "it still runs%s", s.said())
-	t.Require(code == 0, "exit code 0", "%s%s", s.state, s.said())
+func (t *T) endedWell(s *process.Server, d time.Duration, code int, ended bool) {
+	t.Require(ended, fmt.Sprintf("the process ends within %v", d), "it still runs%s", s.Said())
+	t.Require(code == 0, "exit code 0", "%s%s", s.State, s.Said())
 }
 
 // obeys sends s a signal and expects it to end by itself, with code 0. How it fails says which piece is
 // missing.
-func (t *T) obeys(s *Server, sig syscall.Signal) {
+func (t *T) obeys(s *process.Server, sig syscall.Signal) {
 	s.Signal(sig)
 	code, ended := s.Exit(t.limit)
 	switch {
@@ -84,7 +86,7 @@ func (t *T) obeys(s *Server, sig syscall.Signal) {
 // a client that says nothing. Where it does not, all that follows would fail after a long wait, with a
 // hint to something else.
 func (t *T) endsAtAll(idle bool) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s).Ask("+PONG\r\n", "PING")
 	hint := "SIGTERM does not end a server well that has one idle client: mend the checks sigterm and idle-clients first"
 	if !idle {
@@ -92,7 +94,7 @@ func (t *T) endsAtAll(idle bool) {
 		t.Sleep(300 * time.Millisecond) // until the server has noticed, or it is not without clients
 		hint = "SIGTERM alone does not end the server well, even when no client is there: mend the check sigterm first"
 	}
-	s.Signal(sigTerm)
+	s.Signal(process.SigTerm)
 	code, ended := s.Exit(t.limit)
 	if !ended || code != 0 {
 		t.Hint("%s", hint).Guide("Build it")
@@ -101,7 +103,7 @@ func (t *T) endsAtAll(idle bool) {
 }
 
 func signalSaves(t *T, sig syscall.Signal) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "kept").Ask("+OK\r\n", "SET", "ttl", "v", "EX", "1000").Close()
 	t.obeys(s, sig)
 	t.Hint("the data must be saved before the exit: what SAVE does, once no command runs any more").again(s)
@@ -109,7 +111,7 @@ func signalSaves(t *T, sig syscall.Signal) {
 }
 
 // endsAfterShutdown is exits for a client that has said SHUTDOWN and was seen off.
-func (t *T) endsAfterShutdown(s *Server) {
+func (t *T) endsAfterShutdown(s *process.Server) {
 	code, ended := s.Exit(t.limit)
 	if !ended {
 		t.Hint("the client was seen off, and the process goes on: mend the check sigterm; then look who waits for whom at the end (a lock that the drain holds, a reader that nobody wakes)")
@@ -118,7 +120,7 @@ func (t *T) endsAfterShutdown(s *Server) {
 }
 
 func shutdownSaves(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "kept").Cmd("SHUTDOWN")
 	c.ExpectClose()
 	t.endsAfterShutdown(s)
@@ -127,7 +129,7 @@ func shutdownSaves(t *T) {
 }
 
 func shutdownNosave(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "saved").Ask(Err("ERR syntax error"), "SHUTDOWN", "PERHAPS").Cmd("SHUTDOWN", "SAVE")
 	c.ExpectClose()
 	t.endsAfterShutdown(s)
@@ -140,7 +142,7 @@ func shutdownNosave(t *T) {
 
 func idleClients(t *T) {
 	t.endsAtAll(false)
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	conns := make([]*Conn, 20)
 	for i := range conns {
 		conns[i] = t.DialTo(s)
@@ -153,7 +155,7 @@ func idleClients(t *T) {
 			conns[i].Ask(push("subscribe", "ch", 1), "SUBSCRIBE", "ch")
 		}
 	}
-	s.Signal(sigTerm)
+	s.Signal(process.SigTerm)
 	t.exits(s, t.limit)
 	for _, c := range conns {
 		c.ExpectClose()
@@ -162,12 +164,12 @@ func idleClients(t *T) {
 
 func stalledClient(t *T) {
 	t.endsAtAll(true)
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s).SmallWindow()
 	c.Ask("+OK\r\n", "SET", "big", strings.Repeat("x", 1<<20))
 	c.Send(strings.Repeat(string(resp.AppendCommandStrings(nil, "GET", "big")), 30))
 	t.Sleep(200 * time.Millisecond)
-	s.Signal(sigTerm)
+	s.Signal(process.SigTerm)
 	t.exits(s, 15*time.Second)
 	t.Hint("the data are not there afterwards: mend the check sigterm first").again(s)
 	t.DialTo(s).Ask(":1\r\n", "EXISTS", "big")
@@ -176,20 +178,20 @@ func stalledClient(t *T) {
 func secondSignal(t *T) {
 	t.endsAtAll(true)
 	t.secondInSave()
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s).SmallWindow()
 	c.Ask("+OK\r\n", "SET", "big", strings.Repeat("x", 1<<20))
 	c.Send(strings.Repeat(string(resp.AppendCommandStrings(nil, "GET", "big")), 30)) // and reads nothing
 	t.Sleep(200 * time.Millisecond)
-	s.Signal(sigTerm)
+	s.Signal(process.SigTerm)
 	if code, ended := s.Exit(500 * time.Millisecond); ended { // it lets nobody hold it up
-		t.Require(code == 0, "exit code 0 after the first signal", "%s%s", s.state, s.said())
+		t.Require(code == 0, "exit code 0 after the first signal", "%s%s", s.State, s.Said())
 		return
 	}
-	s.Signal(sigInt)
+	s.Signal(process.SigInt)
 	code, ended := s.Exit(3 * time.Second)
-	t.Require(ended, "the process ends within 3s of the second signal", "it still runs%s", s.said())
-	t.Require(code == 1, "exit code 1 after the second signal: not all went well", "%s%s", s.state, s.said())
+	t.Require(ended, "the process ends within 3s of the second signal", "it still runs%s", s.Said())
+	t.Require(code == 1, "exit code 1 after the second signal: not all went well", "%s%s", s.State, s.Said())
 }
 
 // secondInSave sends both signals while the data are being saved. Who obeys the first where he waits for
@@ -198,14 +200,14 @@ func (t *T) secondInSave() {
 	const keys = 100_000
 	got := ""
 	for range 3 { // for a machine so busy that the save is over before the second signal leaves
-		s := t.Start(Options{})
+		s := t.Start(process.Options{})
 		filled(t.DialTo(s), keys).Close()
-		s.Signal(sigTerm)
+		s.Signal(process.SigTerm)
 		t.Sleep(2 * time.Millisecond)
-		s.Signal(sigInt)
+		s.Signal(process.SigInt)
 		code, ended := s.Exit(3 * time.Second)
-		t.Require(ended, "the process ends within 3s of the second signal", "it still runs%s", s.said())
-		said := fmt.Sprintf("%s%s", s.state, s.said())
+		t.Require(ended, "the process ends within 3s of the second signal", "it still runs%s", s.Said())
+		said := fmt.Sprintf("%s%s", s.State, s.Said())
 		t.again(s)
 		saved := t.DialTo(s).Do("DBSIZE").Int
 		if code == 1 && saved == 0 {
@@ -237,7 +239,7 @@ func vetted(t *T) {
 
 // load has clients send bursts of INCR, each to a key of its own, until the server closes. It
 // returns what each was told last.
-func (t *T) load(s *Server, clients int, running *atomic.Int64) []int64 {
+func (t *T) load(s *process.Server, clients int, running *atomic.Int64) []int64 {
 	acked, conns := make([]int64, clients), make([]*Conn, clients)
 	for i := range conns { // all are served before the first begins, or the end could come before them
 		conns[i] = t.DialTo(s).Ask("+PONG\r\n", "PING")
@@ -249,7 +251,7 @@ func (t *T) load(s *Server, clients int, running *atomic.Int64) []int64 {
 			for range 50 {
 				v, err := c.TryReply()
 				if err != nil {
-					t.Require(len(c.in) == 0, "whole replies, then a close", "half a reply: %s (%v)", Visible(c.in, 100), err)
+					t.Require(len(c.in) == 0, "whole replies, then a close", "half a reply: %s (%v)", trace.Visible(c.in, 100), err)
 					t.Require(!errors.Is(err, os.ErrDeadlineExceeded), "replies, or a close", "neither in %v", t.limit)
 					return
 				}
@@ -267,11 +269,11 @@ func (t *T) load(s *Server, clients int, running *atomic.Int64) []int64 {
 // the server has read it, and may not begin it when all has been saved.
 func lastReplies(t *T) {
 	t.endsAtAll(true)
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	big := strings.Repeat("x", 16<<20)
 	c := t.DialTo(s).Ask("+OK\r\n", "SET", "big", big).Send("GET big\r\nSET late 1\r\n")
 	t.Sleep(200 * time.Millisecond)
-	s.Signal(sigTerm)
+	s.Signal(process.SigTerm)
 	t.Sleep(300 * time.Millisecond)
 	rest := string(c.Expect(Bulk(big)).Rest())
 	t.exits(s, t.limit)
@@ -300,7 +302,7 @@ func filled(c *Conn, keys int) *Conn {
 // bgsaveUnderWay lets the end come microseconds after a BGSAVE has begun.
 func bgsaveUnderWay(t *T) {
 	t.endsAtAll(true)
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	const keys = 20000
 	c := filled(t.DialTo(s), keys)
 	c.Ask("+OK\r\n", "SET", "a", "old").Ask(Err("ERR syntax error"), "SHUTDOWN", "PERHAPS").Send("BGSAVE\r\nSET a new\r\nSHUTDOWN\r\n")
@@ -312,14 +314,14 @@ func bgsaveUnderWay(t *T) {
 func inFlight(t *T) {
 	t.endsAtAll(true)
 	for _, fsync := range []string{"", "everysec"} {
-		s := t.Start(Options{Fsync: fsync})
+		s := t.Start(process.Options{Fsync: fsync})
 		filled(t.DialTo(s), 50000) // who does not hold the lock while he saves loses what comes meanwhile
 		var running atomic.Int64
 		go func() {
 			for running.Load() < 2000 && t.ctx.Err() == nil {
 				time.Sleep(time.Millisecond)
 			}
-			s.Signal(sigTerm)
+			s.Signal(process.SigTerm)
 		}()
 		acked := t.load(s, 8, &running)
 		t.exits(s, 2*t.limit)
@@ -330,24 +332,24 @@ func inFlight(t *T) {
 		for i, n := range acked {
 			v := str(c.Do("GET", fmt.Sprint("n", i)))
 			got, _ := strconv.ParseInt(v, 10, 64)
-			t.Require(got >= n, fmt.Sprintf("client %d's counter at %d or more, as acknowledged (log %s)", i, n, yesNo(fsync != "")), "%s", v)
+			t.Require(got >= n, fmt.Sprintf("client %d's counter at %d or more, as acknowledged (log %s)", i, n, process.YesNo(fsync != "")), "%s", v)
 		}
 	}
 }
 
 func syncedLast(t *T) {
 	t.endsAtAll(true)
-	s, calls := t.startTraced(Options{Fsync: "everysec"}, "write,writev,pwrite64,fsync,fdatasync")
+	s, calls := t.startTraced(process.Options{Fsync: "everysec"}, "write,writev,pwrite64,fsync,fdatasync")
 	var running atomic.Int64
 	go func() {
 		for running.Load() < 500 && t.ctx.Err() == nil {
 			time.Sleep(time.Millisecond)
 		}
-		s.Signal(sigTerm)
+		s.Signal(process.SigTerm)
 	}()
 	t.load(s, 4, &running)
 	if _, ended := s.Exit(2 * t.limit); !ended {
-		t.Fail("the process ends", "it still runs"+s.said())
+		t.Fail("the process ends", "it still runs"+s.Said())
 	}
 	lines := calls()
 	written, synced, found := "", false, false
@@ -365,12 +367,12 @@ func syncedLast(t *T) {
 
 func everysecTail(t *T) {
 	t.endsAtAll(true)
-	s := t.Start(Options{Fsync: "everysec"})
+	s := t.Start(process.Options{Fsync: "everysec"})
 	c := t.DialTo(s)
 	for i := range 300 {
 		c.Ask("+OK\r\n", "SET", fmt.Sprint("k", i), "v")
 	}
-	s.Signal(sigTerm)
+	s.Signal(process.SigTerm)
 	t.exits(s, t.limit)
 	t.again(s)
 	c = t.DialTo(s)
@@ -381,7 +383,7 @@ func everysecTail(t *T) {
 
 func saveFails(t *T) {
 	t.endsAtAll(true)
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1")
 	if err := os.RemoveAll(s.Opt.Dir); err != nil {
 		t.Skip(err.Error())
@@ -400,9 +402,9 @@ func saveFails(t *T) {
 	t.DialTo(s).Ask(Bulk("1"), "GET", "a")
 	for range 2 {
 		t.Hint("a signal is no reason to lose the data either: go on when they cannot be saved, and take the next signal for a first one")
-		s.Signal(sigTerm)
+		s.Signal(process.SigTerm)
 		t.Sleep(500 * time.Millisecond)
-		t.Require(s.Alive(), "the server goes on after a SIGTERM that it cannot obey without losing data", "%v%s", s.state, s.said())
+		t.Require(s.Alive(), "the server goes on after a SIGTERM that it cannot obey without losing data", "%v%s", s.State, s.Said())
 		t.DialTo(s).Ask(Bulk("1"), "GET", "a")
 	}
 	t.Hint("NOSAVE is the way out when the data cannot be saved")

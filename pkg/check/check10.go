@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 	"byor/pkg/resp"
 )
 
@@ -85,7 +87,7 @@ func resp3(t *T) {
 }
 
 func databases(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s)
 	c.Ask("+OK\r\n", "SET", "k", "zero").Ask("+OK\r\n", "SELECT", "1").Ask("$-1\r\n", "GET", "k").Ask("+OK\r\n", "SET", "k", "one").
 		Ask(Err("ERR DB index is out of range"), "SELECT", "16").Ask("+OK\r\n", "SELECT", "0").Ask(Bulk("zero"), "GET", "k")
@@ -110,20 +112,20 @@ func httpOnTheWire(t *T) {
 		c := t.Dial()
 		c.TrySend(in)
 		rest := string(c.Rest())
-		t.Require(!strings.Contains(rest, "OK"), "nothing executed, the connection closed", "%s", Visible([]byte(rest), 200))
+		t.Require(!strings.Contains(rest, "OK"), "nothing executed, the connection closed", "%s", trace.Visible([]byte(rest), 200))
 	}
 	t.Dial().Ask("$-1\r\n", "GET", "hacked")
 }
 
 // withGateway starts a server with its gateway on and returns the gateway's address.
-func (t *T) withGateway(extra ...string) (*Server, string) {
+func (t *T) withGateway(extra ...string) (*process.Server, string) {
 	n := fmt.Sprint(t.Port())
-	s := t.Start(Options{Extra: append([]string{"-http-port", n}, extra...)})
+	s := t.Start(process.Options{Extra: append([]string{"-http-port", n}, extra...)})
 	addr := "127.0.0.1:" + n
 	t.Until(t.limit, "an HTTP server on "+addr, func() (bool, string) {
 		res, err := http.Get("http://" + addr + "/healthz")
 		if err != nil {
-			return false, plainErr(err) + s.obituary()
+			return false, plainErr(err) + s.Obituary()
 		}
 		res.Body.Close()
 		return true, ""
@@ -218,7 +220,7 @@ func rawRESP(t *T) {
 		for len(got) < n {
 			op, b, err := w.hearRaw()
 			if err != nil || op != wsBinary {
-				t.Fail(Visible([]byte(want), 0)+" in binary frames", fmt.Sprintf("%s, then type %d, %v", Visible([]byte(got), 0), op, err))
+				t.Fail(trace.Visible([]byte(want), 0)+" in binary frames", fmt.Sprintf("%s, then type %d, %v", trace.Visible([]byte(got), 0), op, err))
 			}
 			got += string(b)
 		}
@@ -226,13 +228,13 @@ func rawRESP(t *T) {
 	}
 	w.frame(true, wsBinary, []byte(stream))
 	got := collect(len(want))
-	t.Require(got == want, Visible([]byte(want), 0), "%s", Visible([]byte(got), 0))
+	t.Require(got == want, trace.Visible([]byte(want), 0), "%s", trace.Visible([]byte(got), 0))
 	for at := 1; at < len(stream)-1; at++ { // frames and fragments
 		w.frame(true, wsBinary, []byte(stream[:at]))
 		w.frame(false, wsBinary, []byte(stream[at:at+1]))
 		w.frame(true, 0, []byte(stream[at+1:]))
 		got := collect(len(want))
-		t.Require(got == want, Visible([]byte(want), 0), "%s", Visible([]byte(got), 0))
+		t.Require(got == want, trace.Visible([]byte(want), 0), "%s", trace.Visible([]byte(got), 0))
 	}
 	if _, status := t.tryWebSocket(addr, "no.such.protocol", nil); status != 400 {
 		t.Fail("400 for a subprotocol that does not exist", fmt.Sprint(status))
@@ -246,7 +248,7 @@ func rawLimits(t *T) {
 		for {
 			op, b, err := w.hearRaw()
 			if err != nil {
-				t.Fail(fmt.Sprintf("a close frame with code %d", code), fmt.Sprintf("%s, then %s", Visible([]byte(got), 200), plainErr(err)))
+				t.Fail(fmt.Sprintf("a close frame with code %d", code), fmt.Sprintf("%s, then %s", trace.Visible([]byte(got), 200), plainErr(err)))
 			}
 			if op == wsClose {
 				t.Hint("bytes that are no command end the stream with 1007, a command that is too large with 1009 (Build it, 9)").
@@ -256,7 +258,7 @@ func rawLimits(t *T) {
 			got += string(b)
 		}
 		t.Hint("what was right before the broken bytes is answered first, then comes the error, then the close (Build it, 9)").
-			Require(got == want, Visible([]byte(want), 0), "%s", Visible([]byte(got), 200))
+			Require(got == want, trace.Visible([]byte(want), 0), "%s", trace.Visible([]byte(got), 200))
 	}
 	w := t.webSocket(addr, "byor.resp.v1")
 	w.frame(true, wsBinary, []byte(cmds("PING")+"*2\r\n$4\r\nECHO\r\n$100000\r\n"))
@@ -265,7 +267,7 @@ func rawLimits(t *T) {
 	w = t.webSocket(addr, "byor.resp.v1")
 	w.frame(true, wsBinary, []byte(cmds("PING")))
 	op, b, err := w.hearRaw()
-	t.Require(err == nil && op == wsBinary && string(b) == "+PONG\r\n", "+PONG in a binary frame", "%s %v", Visible(b, 0), err)
+	t.Require(err == nil && op == wsBinary && string(b) == "+PONG\r\n", "+PONG in a binary frame", "%s %v", trace.Visible(b, 0), err)
 	w.frame(true, wsBinary, []byte("*1000\r\n"))
 	arg := Bulk(strings.Repeat("x", 30_000))
 	for range 8 {
@@ -394,7 +396,7 @@ func adminDenied(t *T) {
 	raw := t.webSocket(addr, "byor.resp.v1")
 	raw.frame(true, wsBinary, []byte(cmds("FLUSHALL")))
 	op, b, err := raw.hearRaw()
-	t.Require(err == nil && op == wsBinary && strings.HasPrefix(string(b), "-"), "an error for FLUSHALL in byor.resp.v1", "%s %v", Visible(b, 0), err)
+	t.Require(err == nil && op == wsBinary && strings.HasPrefix(string(b), "-"), "an error for FLUSHALL in byor.resp.v1", "%s %v", trace.Visible(b, 0), err)
 	c.Ask(Bulk("v"), "GET", "k")
 }
 
@@ -436,7 +438,7 @@ func goodbye(t *T) {
 	w := t.webSocket(addr, "")
 	w.result(1, `"op":"cmd","args":["SET","k","v"]`, `"OK"`)
 	begin := time.Now()
-	s.Signal(sigTerm)
+	s.Signal(process.SigTerm)
 	w.until("a push goodbye", func(m map[string]any) bool { return m["push"] == "goodbye" })
 	code := w.closed()
 	t.Require(code == 1001, "close code 1001", "%d", code)

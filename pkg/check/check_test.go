@@ -11,92 +11,42 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/check/course"
+	"byor/pkg/check/process"
 	"byor/pkg/redistest"
 )
 
-func TestVisible(t *testing.T) {
-	require.Equal(t, `"*1\r\n\"\\\x00\xff\tz"`, Visible([]byte("*1\r\n\"\\\x00\xff\tz"), 0))
-	require.Equal(t, `"abc" …21 bytes… "y"`, Visible([]byte("abcdefghijklmnopqrstuvwxy"), 4))
-	require.Equal(t, `"abcdefghi"`, Visible([]byte("abcdefghi"), 4)) // the note would be longer than what it stands for
-}
-
-func TestAnnotateCoversAllBytes(t *testing.T) {
-	for _, in := range []string{
-		"*2\r\n$4\r\nECHO\r\n$3\r\nhey\r\n", "PING\r\n+OK\r\n:5\r\n$-1\r\n*-1\r\n", "$10\r\nshort", "*2\r\n*1\r\n:1\r\n$0\r\n\r\n",
-		"%1\r\n+k\r\n,1.5\r\n>2\r\n_\r\n#t\r\n", "no end", "\r\n\r\n", "$\r\nx\r\n", "*9999999999\r\n",
-	} {
-		for _, client := range []bool{true, false} {
-			at := 0
-			for _, p := range Annotate([]byte(in), client) {
-				require.Equal(t, at, p.Offset, "%q", in)
-				require.Positive(t, p.Len)
-				at += p.Len
-			}
-			require.Equal(t, len(in), at, "%q", in)
-		}
-	}
-	parts := Annotate([]byte("*2\r\n*1\r\n:7\r\n$1\r\nx\r\n+z\r\n"), false)
-	depths := []int{}
-	for _, p := range parts {
-		depths = append(depths, p.Depth)
-	}
-	require.Equal(t, []int{0, 1, 2, 1, 0}, depths)
-	require.Equal(t, "bulk string, 1 bytes", parts[3].Note)
-}
-
-func TestFrameLen(t *testing.T) {
-	whole := "*2\r\n*1\r\n:7\r\n$1\r\nx\r\n"
-	for i := range len(whole) {
-		require.Zero(t, frameLen([]byte(whole[:i]), false), "%q", whole[:i])
-	}
-	require.Equal(t, len(whole), frameLen([]byte(whole+"+more\r\n"), false))
-	require.Equal(t, 4, frameLen([]byte("*0\r\n+x\r\n"), false))
-	require.Equal(t, 6, frameLen([]byte("PING\r\n"), true))
-}
-
-func TestHoles(t *testing.T) {
-	got, names, err := Holes("a\n\t// region: the piece\n\tb\n\t// endregion\nc\n")
-	require.NoError(t, err)
-	require.Equal(t, []string{"the piece"}, names)
-	require.Equal(t, "a\n\t// >>> write this: the piece (GUIDE.md, Build it)\nc\n", got)
-	for _, bad := range []string{"// region: a\n", "// endregion\n", "// region: a\n// region: b\n// endregion\n// endregion\n"} {
-		_, _, err := Holes(bad)
-		require.Error(t, err, "%q", bad)
-	}
-}
-
 // Every step's skeleton compiles, starts, and has not passed the step's checks yet.
 func TestCourseSkeletons(t *testing.T) {
-	for step := 1; step <= Last; step++ {
+	for step := 1; step <= course.Last; step++ {
 		if !hasStep(step) {
 			continue
 		}
-		t.Run(Folders[step], func(t *testing.T) {
+		t.Run(course.Folders[step], func(t *testing.T) {
 			t.Parallel()
 			dir := fmt.Sprintf("work/.test-%d-%02d", os.Getpid(), step)
 			t.Cleanup(func() {
 				os.RemoveAll(filepath.Join(built.root, dir))
 				os.Remove(filepath.Join(built.root, "work")) // only if this was all
 			})
-			names, err := Start(built.root, step, dir)
+			names, err := course.Start(built.root, step, dir)
 			require.NoError(t, err)
 			require.NotEmpty(t, names, "main.go has no regions")
-			_, err = Start(built.root, step, dir)
+			_, err = course.Start(built.root, step, dir)
 			require.ErrorContains(t, err, "is there already")
 			bin := filepath.Join(t.TempDir(), "skeleton")
-			require.NoError(t, Build(built.root, dir, bin, ""))
+			require.NoError(t, course.Build(built.root, dir, bin, ""))
 			checks := Of(step, 0)[:3]
-			if step == Last { // the engine is there, the gateway is to be written
+			if step == course.Last { // the engine is there, the gateway is to be written
 				checks = slices.DeleteFunc(Of(step, 0), func(c Check) bool { return c.NotRedis == "" })[:3]
 			}
 			failed := 0
-			for _, r := range runChecks(t, StepTarget(step, bin), 300*time.Millisecond, checks) {
+			for _, r := range runChecks(t, process.StepTarget(step, bin), 300*time.Millisecond, checks) {
 				if r.Status == Failed {
 					failed++
 				}
@@ -149,7 +99,7 @@ func TestServersOutOfOrder(t *testing.T) {
 			}()
 			r := Runner{Limit: 50 * time.Millisecond, Workers: 4}
 			checks := append(append(Of(1, 0), Asked(3, 0)...), append(Of(7, 0), Of(8, 0)...)...)
-			results, err := r.Run(context.Background(), AddrTarget(8, ln.Addr().String()), checks)
+			results, err := r.Run(context.Background(), process.AddrTarget(8, ln.Addr().String()), checks)
 			require.NoError(t, err)
 			for _, res := range results {
 				require.NotEqual(t, Passed, res.Status, res.Name)
@@ -174,7 +124,7 @@ func TestServerThatHangs(t *testing.T) {
 		}
 	}()
 	r := Runner{Limit: 50 * time.Millisecond, Workers: 8}
-	results, err := r.Run(context.Background(), AddrTarget(4, ln.Addr().String()), append(Of(3, 0), Of(4, 0)...))
+	results, err := r.Run(context.Background(), process.AddrTarget(4, ln.Addr().String()), append(Of(3, 0), Of(4, 0)...))
 	require.NoError(t, err)
 	for _, res := range results {
 		require.NotEqual(t, Passed, res.Status, res.Name)
@@ -182,7 +132,7 @@ func TestServerThatHangs(t *testing.T) {
 
 	// One check after the other, it says so three times and leaves the rest out.
 	r.Workers = 1
-	results, err = r.Run(context.Background(), AddrTarget(4, ln.Addr().String()), Of(4, 0))
+	results, err = r.Run(context.Background(), process.AddrTarget(4, ln.Addr().String()), Of(4, 0))
 	require.NoError(t, err)
 	var out strings.Builder
 	report := Report{W: &out}
@@ -216,7 +166,7 @@ while True:
 		return Check{Step: 3, Name: what, Hint: "its own", Run: func(t *T) { t.Dial().Send(what + "\r\n").Expect("+OK\r\n") }}
 	}
 	r := Runner{Limit: time.Second}
-	results, err := r.Run(context.Background(), CmdTarget(3, cmd), []Check{ask("go"), ask("stop"), ask("go")})
+	results, err := r.Run(context.Background(), process.CmdTarget(3, cmd), []Check{ask("go"), ask("stop"), ask("go")})
 	require.NoError(t, err)
 	require.Equal(t, Passed, results[0].Status)
 	require.Equal(t, Failed, results[1].Status)
@@ -230,9 +180,9 @@ func TestAnyLanguage(t *testing.T) {
 	redistest.Need(t, "python3")
 	file, err := filepath.Abs(filepath.Join("testdata", "any.py"))
 	require.NoError(t, err)
-	requirePassed(t, runChecks(t, CmdTarget(3, "exec python3 "+file), patient, Asked(3, 0)))
+	requirePassed(t, runChecks(t, process.CmdTarget(3, "exec python3 "+file), patient, Asked(3, 0)))
 	var failed []string
-	for _, r := range runChecks(t, CmdTarget(3, "MISTAKE=split exec python3 "+file), impatient, Asked(3, 0)) {
+	for _, r := range runChecks(t, process.CmdTarget(3, "MISTAKE=split exec python3 "+file), impatient, Asked(3, 0)) {
 		if r.Status == Failed {
 			failed = append(failed, r.Name)
 		}
@@ -242,7 +192,7 @@ func TestAnyLanguage(t *testing.T) {
 
 // Every step asks for what a hostile network does.
 func TestNetIsAskedOfAll(t *testing.T) {
-	for step := 3; step <= Last; step++ {
+	for step := 3; step <= course.Last; step++ {
 		var names []string
 		for _, c := range Asked(step, 0) {
 			names = append(names, c.Name)
@@ -255,7 +205,7 @@ func TestNetIsAskedOfAll(t *testing.T) {
 // Nobody at ADDR= is told once, and not as a list of mistakes.
 func TestNobodyThere(t *testing.T) {
 	r := Runner{Limit: 50 * time.Millisecond}
-	_, err := r.Run(context.Background(), AddrTarget(3, fmt.Sprintf("127.0.0.1:%d", redistest.Port(t))), Of(3, 0))
+	_, err := r.Run(context.Background(), process.AddrTarget(3, fmt.Sprintf("127.0.0.1:%d", redistest.Port(t))), Of(3, 0))
 	require.ErrorContains(t, err, "nobody accepts a connection")
 }
 
@@ -269,7 +219,7 @@ func TestServerThatEnds(t *testing.T) {
 s = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
 while not s.accept()[0].recv(100): pass'`
 	r := Runner{Limit: time.Second}
-	results, err := r.Run(context.Background(), CmdTarget(3, cmd), Of(3, 0)[:6])
+	results, err := r.Run(context.Background(), process.CmdTarget(3, cmd), Of(3, 0)[:6])
 	require.NoError(t, err)
 	for i, res := range results {
 		require.Equal(t, Failed, res.Status, "%d %s", i, res.Why)
@@ -277,7 +227,7 @@ while not s.accept()[0].recv(100): pass'`
 	require.LessOrEqual(t, strings.Count(results[3].Got, "the server has ended"), 1)
 	require.Contains(t, results[5].Hint, "ended during an earlier check")
 
-	results, err = r.Run(context.Background(), AddrTarget(5, answering(t, "+OK\r\n")), Of(5, 0)[:2])
+	results, err = r.Run(context.Background(), process.AddrTarget(5, redistest.Answering(t, "+OK\r\n")), Of(5, 0)[:2])
 	require.NoError(t, err)
 	require.Equal(t, Skipped, results[0].Status)
 	require.True(t, results[0].Unasked)
@@ -288,7 +238,7 @@ func TestInterrupted(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	r := Runner{Limit: 10 * time.Second}
 	silent := Check{Name: "silent", Hint: "none", Run: func(t *T) { time.AfterFunc(20*time.Millisecond, stop); t.Dial().Send("x").Expect("y") }}
-	results, err := r.Run(ctx, AddrTarget(3, answering(t, "")), []Check{silent, silent})
+	results, err := r.Run(ctx, process.AddrTarget(3, redistest.Answering(t, "")), []Check{silent, silent})
 	require.NoError(t, err)
 	for _, res := range results {
 		require.Equal(t, Skipped, res.Status)
@@ -299,7 +249,7 @@ func TestInterrupted(t *testing.T) {
 // A server that nobody can connect to is an error, not a hang.
 func TestServerThatDies(t *testing.T) {
 	r := Runner{Limit: 50 * time.Millisecond}
-	_, err := r.Run(context.Background(), CmdTarget(3, "echo no such luck; exit 3"), Of(3, 0))
+	_, err := r.Run(context.Background(), process.CmdTarget(3, "echo no such luck; exit 3"), Of(3, 0))
 	require.ErrorContains(t, err, "no such luck")
 	require.ErrorContains(t, err, "exit status 3")
 }
@@ -343,7 +293,7 @@ func TestProgress(t *testing.T) {
 	out.Reset()
 	p.Show(&out)
 	require.Contains(t, out.String(), "go on in work/02") // start-02 would refuse
-	for step := 2; step <= Last; step++ {
+	for step := 2; step <= course.Last; step++ {
 		p.Done(step, 0, now)
 	}
 	out.Reset()
@@ -352,83 +302,6 @@ func TestProgress(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(root, ProgressFile), []byte("{"), 0o644))
 	_, err = LoadProgress(root)
 	require.Error(t, err)
-}
-
-// lockedBuffer is a bytes.Buffer that one goroutine may read while another writes.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-// answering listens and answers each line with reply.
-func answering(t *testing.T, reply string) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				buf := make([]byte, 1000)
-				for {
-					if _, err := c.Read(buf); err != nil {
-						return
-					}
-					io.WriteString(c, reply)
-				}
-			}()
-		}
-	}()
-	return ln.Addr().String()
-}
-
-func TestProxy(t *testing.T) {
-	for _, c := range []struct{ second, want string }{
-		{"+PONG\r\n", "redis-server answers the same"},
-		{"-ERR no\r\n", `redis-server answers differently: "-ERR no\r\n"`},
-		{"", "<- offset 0, 7 bytes\n"},
-	} {
-		out := &lockedBuffer{}
-		p := &Proxy{Server: answering(t, "+PONG\r\n"), Out: out}
-		if c.second != "" {
-			p.Second = answering(t, c.second)
-		}
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		ctx, stop := context.WithCancel(context.Background())
-		served := make(chan error, 1)
-		go func() { served <- p.Serve(ctx, ln) }()
-		conn, err := net.Dial("tcp", ln.Addr().String())
-		require.NoError(t, err)
-		io.WriteString(conn, "*1\r\n$4\r\nPING\r\n")
-		got := make([]byte, 7)
-		_, err = io.ReadFull(conn, got)
-		require.NoError(t, err)
-		require.Equal(t, "+PONG\r\n", string(got))
-		conn.Close()
-		require.Eventually(t, func() bool { return strings.Contains(out.String(), c.want) }, time.Minute, 5*time.Millisecond,
-			"%s", c.want)
-		require.Contains(t, out.String(), "#1 -> offset 0, 14 bytes")
-		require.Contains(t, out.String(), "bulk string, 4 bytes")
-		stop()
-		require.NoError(t, <-served)
-	}
 }
 
 // Names are unique, so that a mutant or a report means one check; every exercise is told apart.
@@ -441,7 +314,7 @@ func TestRegistry(t *testing.T) {
 		require.NotEmpty(t, c.What, key)
 		require.NotContains(t, c.Name, " ", key)
 	}
-	for step := 1; step <= Last; step++ {
+	for step := 1; step <= course.Last; step++ {
 		require.NotEmpty(t, Of(step, 0), "step %02d has no checks", step)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"byor/pkg/check/trace"
 	"byor/pkg/resp"
 )
 
@@ -26,7 +27,7 @@ type Conn struct {
 // Send writes raw bytes.
 func (c *Conn) Send(raw string) *Conn {
 	c.sent = append(c.sent, raw...)
-	c.t.log.add(c.name, true, []byte(raw))
+	c.t.log.Add(c.name, true, []byte(raw))
 	c.c.SetWriteDeadline(c.t.deadline(c.t.limit))
 	if _, err := io.WriteString(c.c, raw); err != nil {
 		c.t.fail(failure{Sent: c.sent, Want: "the server reads what it is sent", Got: c.gotText(err)})
@@ -37,7 +38,7 @@ func (c *Conn) Send(raw string) *Conn {
 // TrySend is Send for a server that may rightly close meanwhile: it says whether all was written.
 func (c *Conn) TrySend(raw string) bool {
 	c.sent = append(c.sent, raw...)
-	c.t.log.add(c.name, true, []byte(raw))
+	c.t.log.Add(c.name, true, []byte(raw))
 	c.c.SetWriteDeadline(c.t.deadline(c.t.limit))
 	_, err := io.WriteString(c.c, raw)
 	return err == nil
@@ -82,7 +83,7 @@ func (c *Conn) fill(by time.Time) error {
 	n, err := c.c.Read(buf)
 	if n > 0 {
 		c.in = append(c.in, buf[:n]...)
-		c.t.log.add(c.name, false, buf[:n])
+		c.t.log.Add(c.name, false, buf[:n])
 		return nil
 	}
 	return err
@@ -98,8 +99,8 @@ func (c *Conn) Expect(want string) *Conn {
 	n := min(len(want), len(c.in))
 	if string(c.in[:n]) != want {
 		c.got = append(c.got, c.in...)
-		at := diffAt([]byte(want), c.got)
-		c.t.fail(failure{Sent: c.sent, Want: Excerpt([]byte(want), at), Got: c.gotWhy(Excerpt(c.got, at), err), At: at})
+		at := trace.DiffAt([]byte(want), c.got)
+		c.t.fail(failure{Sent: c.sent, Want: trace.Excerpt([]byte(want), at), Got: c.gotWhy(trace.Excerpt(c.got, at), err), At: at})
 	}
 	c.done(n)
 	return c
@@ -112,7 +113,9 @@ func (c *Conn) done(n int) {
 }
 
 // gotText shows what came since the last expectation and why no more did.
-func (c *Conn) gotText(err error) string { return c.gotWhy(Visible(c.got, excerptMax), err) }
+func (c *Conn) gotText(err error) string {
+	return c.gotWhy(trace.Visible(c.got, trace.ExcerptMax), err)
+}
 
 // gotWhy is gotText with another look at what came.
 func (c *Conn) gotWhy(got string, err error) string {
@@ -266,7 +269,7 @@ func (c *Conn) SmallWindow() *Conn {
 func (c *Conn) Exchange(raw, want string) {
 	sent := make(chan error, 1)
 	c.sent = append(c.sent, raw...)
-	c.t.log.add(c.name, true, []byte(raw))
+	c.t.log.Add(c.name, true, []byte(raw))
 	c.c.SetWriteDeadline(c.t.deadline(5 * c.t.limit))
 	go func() {
 		_, err := io.WriteString(c.c, raw)
@@ -278,11 +281,11 @@ func (c *Conn) Exchange(raw, want string) {
 		err = c.fill(by)
 	}
 	n := min(len(want), len(c.in))
-	if at := diffAt([]byte(want), c.in[:n]); at >= 0 {
+	if at := trace.DiffAt([]byte(want), c.in[:n]); at >= 0 {
 		c.got = c.in
 		lo := max(0, at-20)
-		c.t.fail(failure{Sent: c.sent, Want: "from byte " + fmt.Sprint(lo) + ": " + Visible([]byte(want[lo:]), 120),
-			Got: fmt.Sprintf("%d of %d bytes; from byte %d: %s", len(c.in), len(want), lo, Visible(c.in[min(lo, len(c.in)):], 120))})
+		c.t.fail(failure{Sent: c.sent, Want: "from byte " + fmt.Sprint(lo) + ": " + trace.Visible([]byte(want[lo:]), 120),
+			Got: fmt.Sprintf("%d of %d bytes; from byte %d: %s", len(c.in), len(want), lo, trace.Visible(c.in[min(lo, len(c.in)):], 120))})
 	}
 	<-sent
 	c.done(n)

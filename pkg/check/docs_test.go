@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"byor/pkg/check/course"
+
 	"github.com/stretchr/testify/require"
 )
 
@@ -60,8 +62,8 @@ type doc struct {
 
 // step returns the number of the step whose folder the file stands in, or 0.
 func (d doc) step() int {
-	for n := 1; n <= Last; n++ {
-		if strings.HasPrefix(d.path, Folders[n]+"/") {
+	for n := 1; n <= course.Last; n++ {
+		if strings.HasPrefix(d.path, course.Folders[n]+"/") {
 			return n
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"byor/pkg/check/course"
+
 	"github.com/stretchr/testify/require"
 )
 
@@ -65,7 +67,7 @@ func TestDocsForm(t *testing.T) {
 			t.Run(d.path, func(t *testing.T) { form(t, d) })
 		}
 	}
-	require.Equal(t, len(forms)*Last, seen)
+	require.Equal(t, len(forms)*course.Last, seen)
 }
 
 // A README fits on a screen: what is new, run it, poke it, check it, time, what to know before.
@@ -76,7 +78,7 @@ func readmeForm(t *testing.T, d doc) {
 	require.Positive(t, countLang(d.blocks, "console"), "a transcript")
 	for _, part := range []string{"**Run it**", "**Poke it**", "**Build it yourself:**", "**Time:**", "**Before:**", "**After:**",
 		fmt.Sprintf("make check-%02d", d.step()), fmt.Sprintf("make start-%02d", d.step()), "(GUIDE.md)", "(EXERCISES.md)", "-trace"} {
-		if part == "-trace" && d.step() > 2 && d.step() < Last {
+		if part == "-trace" && d.step() > 2 && d.step() < course.Last {
 			continue // has been shown; the guides use it
 		}
 		require.True(t, strings.Contains(text, part), part)
@@ -151,7 +153,7 @@ func exercisesForm(t *testing.T, d doc) {
 		require.True(t, strings.Contains(prose, "<details><summary>Hint 1</summary>"), h)
 		require.True(t, strings.Contains(prose, fmt.Sprintf("Check: `make check-%02d EX=%d", d.step(), k)), h)
 		require.True(t, strings.Contains(prose, fmt.Sprintf("(solutions/%d.patch)", k)), h)
-		_, err := os.Stat(filepath.Join(built.root, Folders[d.step()], "solutions", fmt.Sprintf("%d.patch", k)))
+		_, err := os.Stat(filepath.Join(built.root, course.Folders[d.step()], "solutions", fmt.Sprintf("%d.patch", k)))
 		require.NoError(t, err)
 	}
 	require.Contains(t, got[len(got)-1], "against real Redis", "the last exercise is a measurement")

@@ -5,6 +5,9 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 )
 
 // The exercises of step 01.
@@ -50,7 +53,7 @@ func exQuit(t *T) {
 }
 
 func exMaxClients(t *T) {
-	s := t.Start(Options{Extra: []string{"-maxclients", "3"}})
+	s := t.Start(process.Options{Extra: []string{"-maxclients", "3"}})
 	time.Sleep(50 * time.Millisecond) // the look whether it listens was a client, too
 	var in []*Conn
 	for range 3 {
@@ -69,12 +72,12 @@ func exMaxClients(t *T) {
 		by := time.Now().Add(t.limit)
 		for len(c.in) < 4 && c.fill(by) == nil {
 		}
-		return string(c.in) == "now\n", Visible(c.in, 0)
+		return string(c.in) == "now\n", trace.Visible(c.in, 0)
 	})
 }
 
 func exIdle(t *T) {
-	s := t.Start(Options{Extra: []string{"-timeout", "700ms"}})
+	s := t.Start(process.Options{Extra: []string{"-timeout", "700ms"}})
 	silent, lively := t.DialTo(s), t.DialTo(s)
 	begin := time.Now()
 	for range 12 {
@@ -85,7 +88,7 @@ func exIdle(t *T) {
 	silent.Hint("set a read deadline").ExpectClose()
 	lively.ExpectClose()
 	t.Require(time.Since(begin) > 600*time.Millisecond, "closed after 700 ms", "after %v", time.Since(begin))
-	t.Start(Options{})
+	t.Start(process.Options{})
 	forever := t.Dial()
 	time.Sleep(800 * time.Millisecond)
 	forever.Hint("without the flag nobody is closed").Send("here\n").Expect("here\n")
@@ -97,7 +100,7 @@ func exClient(t *T) {
 	for _, in := range []string{"one\ntwo\n", "no line end", "", big} {
 		f := t.RunProgram(5*t.limit, in, "-connect", s.Addr)
 		t.Require(f.Stdout == in, fmt.Sprintf("%d bytes on stdout, as they were sent", len(in)), "%d bytes: %s; stderr %s",
-			len(f.Stdout), Visible([]byte(f.Stdout), 100), f.Stderr)
+			len(f.Stdout), trace.Visible([]byte(f.Stdout), 100), f.Stderr)
 		t.Require(f.Code == 0, "exit code 0", "%d", f.Code)
 	}
 	f := t.RunProgram(t.limit, "x\n", "-connect", fmt.Sprintf("127.0.0.1:%d", t.Port())) // where nobody listens

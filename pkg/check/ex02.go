@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"byor/pkg/check/process"
 )
 
 // The exercises of step 02.
@@ -43,7 +45,7 @@ func exNothing(t *T) {
 }
 
 func exAuth(t *T) {
-	s := t.Start(Options{Extra: []string{"-requirepass", "sesame"}})
+	s := t.Start(process.Options{Extra: []string{"-requirepass", "sesame"}})
 	c := t.DialTo(s)
 	noauth := Err("NOAUTH Authentication required.")
 	c.Ask(noauth, "PING").Ask(noauth, "ECHO", "x").Ask(Err("ERR wrong number of arguments for 'echo' command"), "ECHO").

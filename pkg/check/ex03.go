@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/check/process"
 	"byor/pkg/resp"
 )
 
@@ -71,7 +72,7 @@ func exMset(t *T) {
 }
 
 // pairs has two clients write what next makes, in bursts, while four others look.
-func (t *T) pairs(s *Server, next func(w *Conn, n int) []byte, look func(*Conn)) {
+func (t *T) pairs(s *process.Server, next func(w *Conn, n int) []byte, look func(*Conn)) {
 	end := time.Now().Add(400 * time.Millisecond)
 	t.Parallel(6, func(i int) {
 		c := t.DialTo(s)
@@ -93,7 +94,7 @@ func (t *T) pairs(s *Server, next func(w *Conn, n int) []byte, look func(*Conn))
 }
 
 func exShards(t *T) {
-	s := t.Start(Options{Extra: []string{"-shards", "5"}})
+	s := t.Start(process.Options{Extra: []string{"-shards", "5"}})
 	c := t.DialTo(s)
 	t.Require(c.Info()["shards"] == "8", "shards:8 for -shards 5, the next power of two", "%q", c.Info()["shards"])
 	t.Require(t.Dial().Info()["shards"] == "16", "shards:16 without the flag", "%q", t.Dial().Info()["shards"])
@@ -120,7 +121,7 @@ func exShards(t *T) {
 	t.AllPass(s, Of(3, 0))
 }
 
-func exExecutor(t *T) { t.AllPass(t.Start(Options{Extra: []string{"-executor"}}), Of(3, 0)) }
+func exExecutor(t *T) { t.AllPass(t.Start(process.Options{Extra: []string{"-executor"}}), Of(3, 0)) }
 
 func exInfoBytes(t *T) {
 	s := t.Alone()

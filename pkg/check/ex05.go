@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 	"byor/pkg/resp"
 )
 
@@ -38,7 +40,7 @@ func exGetDelEffect(t *T) {
 }
 
 func exLoadTruncated(t *T) {
-	s := t.Start(Options{Fsync: "always", Extra: []string{"-load-truncated=false"}})
+	s := t.Start(process.Options{Fsync: "always", Extra: []string{"-load-truncated=false"}})
 	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+OK\r\n", "SET", "b", "2")
 	s.Kill()
 	b := t.aofBytes(s.Opt.Dir)
@@ -77,7 +79,7 @@ func exLogTransactions(t *T) {
 		t.DialTo(s).Ask(Bulk("1"), "GET", "a").Ask("$-1\r\n", "GET", "b")
 		s.Kill()
 		after := t.aofBytes(s.Opt.Dir)
-		t.Require(bytes.Equal(after, before), "the file cut back to before MULTI: "+Visible(before, 100), "%s", Visible(after, 200))
+		t.Require(bytes.Equal(after, before), "the file cut back to before MULTI: "+trace.Visible(before, 100), "%s", trace.Visible(after, 200))
 	}
 }
 
@@ -118,8 +120,8 @@ func exRewrite(t *T) {
 
 // killWhileRewriting counts n up while rewrites run, kills the server, and returns the last number
 // that was acknowledged.
-func (t *T) killWhileRewriting(s *Server, c *Conn) (acked int) {
-	killed := s.killAfter(150 * time.Millisecond)
+func (t *T) killWhileRewriting(s *process.Server, c *Conn) (acked int) {
+	killed := s.KillAfter(150 * time.Millisecond)
 	for i := 0; ; i++ {
 		if i%50 == 0 && !c.TrySend(cmds("BGREWRITEAOF")) || i%50 == 0 && lost(c.TryReply()) {
 			break
@@ -158,7 +160,7 @@ func exAOFInfo(t *T) {
 	t.Require(num(c, "aof_current_size") == size, fmt.Sprintf("aof_current_size:%d", size), "%d", num(c, "aof_current_size"))
 	c.Exchange(strings.Repeat(cmds("SET k v"), 100), strings.Repeat("+OK\r\n", 100))
 	t.Require(num(c, "aof_fsyncs")-after <= 30, "far fewer than 100 fsyncs for a pipeline of 100", "%d", num(c, "aof_fsyncs")-after)
-	no := t.DialTo(t.Start(Options{Fsync: "no"}))
+	no := t.DialTo(t.Start(process.Options{Fsync: "no"}))
 	no.Ask("+OK\r\n", "SET", "k", "v")
 	t.Require(num(no, "aof_fsyncs") == 0, "aof_fsyncs:0 under no", "%d", num(no, "aof_fsyncs"))
 }

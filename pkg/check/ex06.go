@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 )
 
 // The exercises of step 06.
@@ -34,12 +37,12 @@ func init() {
 }
 
 func exAux(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	now := time.Now().Unix()
 	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+OK\r\n", "SAVE")
 	b := t.dumpBytes(s)
 	want := "REDIS0010\xfa\x09redis-ver\x067.0.15\xfa\x05ctime"
-	t.Require(strings.HasPrefix(string(b), want), Visible([]byte(want), 0)+" at the start", "%s", Visible(b, 120))
+	t.Require(strings.HasPrefix(string(b), want), trace.Visible([]byte(want), 0)+" at the start", "%s", trace.Visible(b, 120))
 	rest := b[len(want):]
 	ok := false
 	for at := now - 1; at <= now+5; at++ {
@@ -47,7 +50,7 @@ func exAux(t *T) {
 		number := []byte{0xc2, byte(at), byte(at >> 8), byte(at >> 16), byte(at >> 24)}
 		ok = ok || bytes.HasPrefix(rest, append([]byte{byte(len(text))}, text...)) || bytes.HasPrefix(rest, number)
 	}
-	t.Require(ok, fmt.Sprintf("about %d behind ctime", now), "%s", Visible(rest[:min(20, len(rest))], 0))
+	t.Require(ok, fmt.Sprintf("about %d behind ctime", now), "%s", trace.Visible(rest[:min(20, len(rest))], 0))
 	if path, err := exec.LookPath("redis-check-rdb"); err == nil {
 		out, err := exec.Command(path, dump(s)).CombinedOutput()
 		t.Require(err == nil && strings.Contains(string(out), "redis-ver = '7.0.15'"), "redis-check-rdb shows redis-ver", "%s", out)
@@ -56,7 +59,7 @@ func exAux(t *T) {
 }
 
 func exIntegers(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s)
 	for _, v := range numberLike {
 		c.Ask("+OK\r\n", "SET", "k"+v, v).Ask("+OK\r\n", "SET", v, "v")
@@ -65,7 +68,7 @@ func exIntegers(t *T) {
 	b := t.dumpBytes(s)
 	for _, want := range []string{"\x00\x01x\xc1\x39\x30", "\x00\x05k-128\xc0\x80", "\x00\x02k0\xc0\x00", "\x00\x04k128\xc1\x80\x00", "\x00\x06k32768\xc2\x00\x80\x00\x00",
 		"\x00\x04k007\x03007", "\x00\x03k+1\x02+1", "\x00\x03k-0\x02-0", "\x00\x0bk2147483648\x0a2147483648", "\x00\x0bk2147483647\xc2\xff\xff\xff\x7f", "\x00\xc0\x7f\x01v"} {
-		t.Require(bytes.Contains(b, []byte(want)), fmt.Sprintf("%s in the file, in hex % x", Visible([]byte(want), 0), want), "%s", Visible(b, 400))
+		t.Require(bytes.Contains(b, []byte(want)), fmt.Sprintf("%s in the file, in hex % x", trace.Visible([]byte(want), 0), want), "%s", trace.Visible(b, 400))
 	}
 	c = t.restart(s)
 	for _, v := range numberLike {
@@ -74,7 +77,7 @@ func exIntegers(t *T) {
 }
 
 func exSavePoints(t *T) {
-	s := t.Start(Options{Extra: []string{"-save", "1 10"}})
+	s := t.Start(process.Options{Extra: []string{"-save", "1 10"}})
 	c := t.DialTo(s)
 	for range 9 {
 		c.Do("INCR", "n")
@@ -100,7 +103,7 @@ func exSavePoints(t *T) {
 	t.Hint("what was saved counts no more").Require(err != nil, "no dump.rdb after nine changes more", "there is one")
 	c.Do("INCR", "n")
 	t.Until(2*t.limit, "dump.rdb after ten changes more", there)
-	s2 := t.Start(Options{})
+	s2 := t.Start(process.Options{})
 	c2 := t.DialTo(s2)
 	c2.fillKeys("k", 100)
 	t.Sleep(200 * time.Millisecond)
@@ -111,7 +114,7 @@ func exSavePoints(t *T) {
 // exSaveMeanwhile makes ten changes, and ten more while the save that they caused waits for the disk.
 func exSaveMeanwhile(t *T) {
 	const delay = 700 * time.Millisecond
-	s, _ := t.startTraced(Options{Extra: []string{"-save", "1 10"}}, "fsync,fdatasync", fmt.Sprintf("fsync,fdatasync:delay_enter=%d", delay.Microseconds()))
+	s, _ := t.startTraced(process.Options{Extra: []string{"-save", "1 10"}}, "fsync,fdatasync", fmt.Sprintf("fsync,fdatasync:delay_enter=%d", delay.Microseconds()))
 	c := t.DialTo(s)
 	ten := func() {
 		for range 10 {
@@ -126,12 +129,12 @@ func exSaveMeanwhile(t *T) {
 	ten()
 	t.Until(5*t.limit, "a second save, which has the ten changes made during the first: n is 20 in dump.rdb", func() (bool, string) {
 		b, err := os.ReadFile(dump(s))
-		return bytes.Contains(b, []byte("\x01n\x0220")) || bytes.Contains(b, []byte("\x01n\xc0\x14")), fmt.Sprintf("%s, %v", Visible(b, 200), err)
+		return bytes.Contains(b, []byte("\x01n\x0220")) || bytes.Contains(b, []byte("\x01n\xc0\x14")), fmt.Sprintf("%s, %v", trace.Visible(b, 200), err)
 	})
 }
 
 func exLZF(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	random := make([]byte, 5000)
 	rand.New(rand.NewSource(7)).Read(random)
 	values := map[string]string{"as": strings.Repeat("a", 49), "text": strings.Repeat("the quick brown fox jumps over the lazy dog, ", 100), "long": strings.Repeat("x", 100_000),
@@ -146,19 +149,19 @@ func exLZF(t *T) {
 		sizes[k], prev = n-prev-2-len(k), n
 	}
 	b := t.dumpBytes(s)
-	t.Require(bytes.Contains(b, append([]byte("\x00\x02as\xc3"), 0)[:5]), "C3 behind the key as", "%s", Visible(b, 200))
+	t.Require(bytes.Contains(b, append([]byte("\x00\x02as\xc3"), 0)[:5]), "C3 behind the key as", "%s", trace.Visible(b, 200))
 	t.Require(sizes["text"] < len(values["text"])/2, "text shrinks to less than a half", "%d of %d bytes", sizes["text"], len(values["text"]))
 	t.Require(sizes["random"] <= len(random)+3, "random bytes do not grow", "%d for %d", sizes["random"], len(random))
 	t.Require(sizes["long"] < 2000, "100,000 x in less than 2000 bytes", "%d", sizes["long"])
 	at := bytes.Index(b, []byte("\x00\x02as\xc3"))
-	t.Require(at >= 0 && int(b[at+5]) <= 9 && b[at+6] == 49, "49 times a in at most 12 bytes: C3, at most 09, 31, …", "%s", Visible(b[max(at, 0):min(len(b), at+20)], 0))
+	t.Require(at >= 0 && int(b[at+5]) <= 9 && b[at+6] == 49, "49 times a in at most 12 bytes: C3, at most 09, 31, …", "%s", trace.Visible(b[max(at, 0):min(len(b), at+20)], 0))
 	c = t.restart(s)
 	for k, v := range values {
 		c.Ask(Bulk(v), "GET", k)
 	}
 	dir := t.TempDir()
 	t.cutFile(filepath.Join(dir, "dump.rdb"), b, len(b))
-	r := t.Redis(Options{Dir: dir})
+	r := t.Redis(process.Options{Dir: dir})
 	t.awaitLoaded(r)
 	rc := t.DialTo(r)
 	for k, v := range values {
@@ -167,7 +170,7 @@ func exLZF(t *T) {
 }
 
 func exPause(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s)
 	info := c.Info()
 	t.Require(info["rdb_bgsave_in_progress"] == "0" && info["rdb_longest_pause_us"] == "0", "rdb_bgsave_in_progress:0 and rdb_longest_pause_us:0 at first", "%v", info)

@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strings"
 
+	"byor/pkg/check/process"
 	"byor/pkg/resp"
 )
 
@@ -94,7 +95,7 @@ func exSharded(t *T) {
 }
 
 func exPubsubLimit(t *T) {
-	s := t.Start(Options{Extra: []string{"-pubsub-limit", "1000000"}})
+	s := t.Start(process.Options{Extra: []string{"-pubsub-limit", "1000000"}})
 	p := t.DialTo(s)
 	info := p.Info()
 	t.Require(info["pubsub_channels"] == "0" && info["pubsub_patterns"] == "0" && info["pubsub_ended"] == "0", "pubsub_channels:0, pubsub_patterns:0, pubsub_ended:0 at first", "%v", info)

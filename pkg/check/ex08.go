@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 	"byor/pkg/resp"
 )
 
@@ -32,14 +34,14 @@ func init() {
 }
 
 // ackedReplica attaches to s and acknowledges the offset it began with.
-func (t *T) ackedReplica(s *Server) *replica {
+func (t *T) ackedReplica(s *process.Server) *replica {
 	r := t.attach(s)
 	r.Cmd("REPLCONF", "ACK", strconv.FormatInt(r.offset, 10))
 	return r
 }
 
 func exRole(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s)
 	v := c.Do("ROLE")
 	t.Require(len(v.Elems) == 3 && str(v.Elems[0]) == "master" && v.Elems[1].Kind == resp.Integer && len(v.Elems[2].Elems) == 0,
@@ -112,7 +114,7 @@ func exPromotion(t *T) {
 }
 
 func exMinReplicas(t *T) {
-	s := t.Start(Options{Extra: []string{"-min-replicas-to-write", "1"}})
+	s := t.Start(process.Options{Extra: []string{"-min-replicas-to-write", "1"}})
 	c := t.DialTo(s)
 	no := Err("NOREPLICAS Not enough good replicas to write.")
 	c.Ask(no, "SET", "a", "1").Ask(no, "INCR", "n").Ask(no, "DEL", "a").Ask("$-1\r\n", "GET", "a").Ask("+PONG\r\n", "PING")
@@ -125,13 +127,13 @@ func exMinReplicas(t *T) {
 		return strings.HasPrefix(v, "NOREPLICAS"), v
 	})
 	m := t.fakeMaster()
-	f := t.Start(Options{ReplicaOf: m.Addr, Extra: []string{"-min-replicas-to-write", "1"}})
+	f := t.Start(process.Options{ReplicaOf: m.Addr, Extra: []string{"-min-replicas-to-write", "1"}})
 	m.accept(0, emptyRDB, cmds("SELECT 0", "SET a 7"))
 	t.DialTo(f).Hint("a replica applies its master's stream all the same").eventually("7", "GET", "a")
 }
 
 func exWait(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s)
 	c.Ask("+OK\r\n", "SET", "a", "1").Ask(":0\r\n", "WAIT", "0", "100").Ask(":0\r\n", "WAIT", "1", "50").
 		Ask(Err("ERR timeout is negative"), "WAIT", "1", "-1").Ask(Err("ERR timeout is not an integer or out of range"), "WAIT", "1", "x")
@@ -160,7 +162,7 @@ func exWait(t *T) {
 }
 
 func exPartial(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1")
 	first := t.DialTo(s).Ask("+PONG\r\n", "PING").Ask("+OK\r\n", "REPLCONF", "capa", "psync2").Cmd("PSYNC", "?", "-1")
 	m := fullResync.FindStringSubmatch(first.skipLine("+FULLRESYNC <id> <offset>"))
@@ -171,7 +173,7 @@ func exPartial(t *T) {
 	c.Ask("+OK\r\n", "SET", "a", "2").Ask("+OK\r\n", "SET", "b", "3")
 	stream := cmds("SELECT 0", "SET a 2", "SET b 3")
 	got := string(first.exactly(len(stream)))
-	t.Require(strings.EqualFold(got, stream), Visible([]byte(stream), 0), "%s", Visible([]byte(got), 0))
+	t.Require(strings.EqualFold(got, stream), trace.Visible([]byte(stream), 0), "%s", trace.Visible([]byte(got), 0))
 	first.Close()
 	c.Ask("+OK\r\n", "SET", "late", "4")
 	more := got + cmds("SET late 4")
@@ -181,11 +183,11 @@ func exPartial(t *T) {
 		t.Require(strings.HasPrefix(line, "CONTINUE"), fmt.Sprintf("+CONTINUE for offset %d of %d", offset+at, offset+len(more)), "%s", line)
 		rest := more[at-1:]
 		had := string(r.exactly(len(rest)))
-		t.Require(strings.EqualFold(had, rest), Visible([]byte(rest), 0), "%s", Visible([]byte(had), 0))
+		t.Require(strings.EqualFold(had, rest), trace.Visible([]byte(rest), 0), "%s", trace.Visible([]byte(had), 0))
 		c.Ask("+OK\r\n", "SET", "then", "5")
 		next := cmds("SET then 5")
 		had = string(r.exactly(len(next)))
-		t.Require(strings.EqualFold(had, next), Visible([]byte(next), 0), "%s", Visible([]byte(had), 0))
+		t.Require(strings.EqualFold(had, next), trace.Visible([]byte(next), 0), "%s", trace.Visible([]byte(had), 0))
 		more += next
 		r.Close()
 	}
@@ -199,7 +201,7 @@ func exPartial(t *T) {
 }
 
 // longStream makes 4 MB of stream, of which the last one is remembered.
-func (t *T) longStream(s *Server) {
+func (t *T) longStream(s *process.Server) {
 	before := t.attach(s)
 	before.Close()
 	t.Hint("a megabyte is remembered: what is older is forgotten, and who asks for it gets everything")
@@ -219,11 +221,11 @@ func (t *T) longStream(s *Server) {
 	t.Require(strings.HasPrefix(line, "CONTINUE"), "+CONTINUE for what is 900 KB old", "%s", line)
 	had := string(r.exactly(len(stream) - at))
 	t.Hint("so many bytes, from the end of the stream: is the one that it asks for the first of them?")
-	t.Require(strings.EqualFold(had, stream[at:]), "the last 900 KB of the stream, from "+Visible([]byte(stream[at:]), 60), "%s", Visible([]byte(had), 60))
+	t.Require(strings.EqualFold(had, stream[at:]), "the last 900 KB of the stream, from "+trace.Visible([]byte(stream[at:]), 60), "%s", trace.Visible([]byte(had), 60))
 }
 
 func exInfoRepl(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s)
 	info := c.InfoOf("replication")
 	t.Require(info["role"] == "master" && info["connected_slaves"] == "0" && len(info["master_replid"]) == 40, "role:master, connected_slaves:0, master_replid of 40 digits", "%v", info)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 	"byor/pkg/resp"
 )
 
@@ -33,13 +35,13 @@ func init() {
 
 func exDrain(t *T) {
 	took := func(extra ...string) time.Duration {
-		s := t.Start(Options{Extra: extra})
+		s := t.Start(process.Options{Extra: extra})
 		c := t.DialTo(s).SmallWindow()
 		c.Ask("+OK\r\n", "SET", "big", strings.Repeat("x", 1<<20))
 		c.Send(strings.Repeat(string(resp.AppendCommandStrings(nil, "GET", "big")), 30))
 		t.Sleep(300 * time.Millisecond)
 		begin := time.Now()
-		s.Signal(sigTerm)
+		s.Signal(process.SigTerm)
 		t.exits(s, 20*time.Second)
 		return time.Since(begin)
 	}
@@ -55,7 +57,7 @@ func exDrain(t *T) {
 }
 
 func exShutdownOptions(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1")
 	for _, bad := range [][]string{{"NOSAVE", "SAVE"}, {"ABORT", "NOW"}, {"FORCE", "ABORT"}, {"LATER"}, {"NOW", "x"}} {
 		c.Ask(Err("ERR syntax error"), append([]string{"SHUTDOWN"}, bad...)...)
@@ -82,17 +84,17 @@ func exShutdownOptions(t *T) {
 
 func exReady(t *T) {
 	file := filepath.Join(t.TempDir(), "ready")
-	s := t.Start(Options{Extra: []string{"-ready", file}})
+	s := t.Start(process.Options{Extra: []string{"-ready", file}})
 	read := func() string {
 		b, _ := os.ReadFile(file)
 		return string(b)
 	}
-	t.Until(t.limit, "the file holds "+s.Addr+" and a line end", func() (bool, string) { return read() == s.Addr+"\n", Visible([]byte(read()), 0) })
+	t.Until(t.limit, "the file holds "+s.Addr+" and a line end", func() (bool, string) { return read() == s.Addr+"\n", trace.Visible([]byte(read()), 0) })
 	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1")
 	os.RemoveAll(s.Opt.Dir)
 	v := c.Do("SHUTDOWN")
 	t.Require(v.IsError(), "an error: the data cannot be saved", "%s", str(v))
-	t.Require(read() == s.Addr+"\n", "the file stays when the shutdown fails", "%s", Visible([]byte(read()), 0))
+	t.Require(read() == s.Addr+"\n", "the file stays when the shutdown fails", "%s", trace.Visible([]byte(read()), 0))
 	c.Cmd("SHUTDOWN", "NOSAVE").ExpectClose()
 	t.exits(s, 2*t.limit)
 	gone := func() (bool, string) {
@@ -102,11 +104,11 @@ func exReady(t *T) {
 	ok, got := gone()
 	t.Require(ok, "no file after the exit", "%s", got)
 
-	s = t.Start(Options{Extra: []string{"-ready", file}})
-	t.Until(t.limit, "the file again", func() (bool, string) { return read() == s.Addr+"\n", Visible([]byte(read()), 0) })
+	s = t.Start(process.Options{Extra: []string{"-ready", file}})
+	t.Until(t.limit, "the file again", func() (bool, string) { return read() == s.Addr+"\n", trace.Visible([]byte(read()), 0) })
 	c = t.DialTo(s).Ask("+OK\r\n", "SET", "big", strings.Repeat("x", 16<<20)).Cmd("GET", "big") // and does not read
 	t.Sleep(200 * time.Millisecond)
-	s.Signal(sigTerm)
+	s.Signal(process.SigTerm)
 	t.Hint("remove the file when it is sure that the server will end, before the listener is closed and not after the drain")
 	t.Until(2500*time.Millisecond, "no file, though a client holds up the exit", gone)
 	c.Close()
@@ -117,19 +119,19 @@ func exReady(t *T) {
 		t.Skip(err.Error())
 	}
 	t.Hint("write the file when the data are loaded and the server listens, not before")
-	_, err := t.TryStart(Options{Dir: dir, Extra: []string{"-ready", file}})
+	_, err := t.TryStart(process.Options{Dir: dir, Extra: []string{"-ready", file}})
 	t.Require(err != nil, "no start with a dump.rdb that cannot be read", "it started")
 	ok, got = gone()
 	t.Require(ok, "no file of a server that could not start", "%s", got)
 }
 
 func exReplicasFirst(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	r := t.ackedReplica(s)
 	t.attach(s).Close() // an ended link is not waited for
 	c := t.DialTo(s)
 	c.Ask("+OK\r\n", "SET", "last", "words")
-	s.Signal(sigTerm)
+	s.Signal(process.SigTerm)
 	at, seen := r.offset, false
 	for asked := false; !asked; {
 		cmd, n := r.next()
@@ -146,16 +148,16 @@ func exReplicasFirst(t *T) {
 	begin := time.Now()
 	t.exits(s, 2*t.limit)
 	t.Require(time.Since(begin) < 4*time.Second, "the exit as soon as the replica has acknowledged", "%v later", time.Since(begin))
-	s2 := t.Start(Options{})
+	s2 := t.Start(process.Options{})
 	t.ackedReplica(s2) // and says no more
-	s2.Signal(sigTerm)
+	s2.Signal(process.SigTerm)
 	t.Hint("a replica that says nothing holds up the exit no longer than a client").exits(s2, 15*time.Second)
 }
 
 var savedLine = regexp.MustCompile(`saved in \d+ ms, drained in \d+ ms`)
 
 func exNothingLeft(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s)
 	var clients, goroutines string
 	t.Until(t.limit, "connected_clients:1 at first", func() (bool, string) {
@@ -187,7 +189,7 @@ func exNothingLeft(t *T) {
 		info := c.Info()
 		return info["connected_clients"] == clients && info["goroutines"] == goroutines, fmt.Sprint(info)
 	})
-	s.Signal(sigTerm)
+	s.Signal(process.SigTerm)
 	t.exits(s, 2*t.limit)
 	t.Require(savedLine.MatchString(s.Output()), "a line: saved in N ms, drained in N ms", "%s", s.Output())
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"byor/pkg/check"
+	"byor/pkg/check/process"
 )
 
 // A server that answers everything with the same line is asked the first questions of step 01.
@@ -35,7 +36,7 @@ func ExampleRunner() {
 			}()
 		}
 	}()
-	target := check.AddrTarget(1, ln.Addr().String())
+	target := process.AddrTarget(1, ln.Addr().String())
 	results, err := (&check.Runner{}).Run(context.Background(), target, check.Of(1, 0)[:1])
 	if err != nil {
 		fmt.Println(err)

@@ -10,6 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"byor/pkg/check/course"
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 )
 
 // Step 10, second part: browsers that have gone without a word, and the honesty of the benchmark.
@@ -44,7 +48,7 @@ func silentBrowser(t *T) {
 	b, err := io.ReadAll(silent.br)
 	var timeout net.Error
 	t.Require(!(errors.As(err, &timeout) && timeout.Timeout()), "the end of a connection that answers no ping", "%d bytes, and it is open", len(b))
-	t.Require(!bytes.Contains(b, []byte("message")), "no messages to who has gone", "%s", Visible(b, 200))
+	t.Require(!bytes.Contains(b, []byte("message")), "no messages to who has gone", "%s", trace.Visible(b, 200))
 }
 
 // bench builds the course's benchmark, with the target's changes, and runs it. It returns what it
@@ -55,7 +59,7 @@ func (t *T) bench(args ...string) (out string, ok bool) {
 		t.Skip("it is about the benchmark of the course")
 	}
 	bin := filepath.Join(t.TempDir(), "bench")
-	if err := Build(src.Root, Folders[Last]+"/bench", bin, src.Overlay); err != nil {
+	if err := course.Build(src.Root, course.Folders[course.Last]+"/bench", bin, src.Overlay); err != nil {
 		t.Fail("the benchmark compiles", err.Error())
 	}
 	cmd := exec.CommandContext(t.ctx, bin, args...)
@@ -65,7 +69,7 @@ func (t *T) bench(args ...string) (out string, ok bool) {
 }
 
 func openLoop(t *T) {
-	s := t.Start(Options{})
+	s := t.Start(process.Options{})
 	c := t.DialTo(s).Ask("+PONG\r\n", "PING")
 	ended := make(chan bool)
 	go func() { // stalls for half of the time, again and again, whenever the measurement begins
@@ -93,10 +97,10 @@ func openLoop(t *T) {
 }
 
 func likeWithLike(t *T) {
-	a, b := t.Start(Options{}), t.Start(Options{Fsync: "always"})
+	a, b := t.Start(process.Options{}), t.Start(process.Options{Fsync: "always"})
 	args := []string{"-t", "50ms", "-warmup", "0", "-rounds", "1", "-P", "1", "-mix", "ping", "-c", "2", "-addr", a.Addr, "-versus"}
 	out, ok := t.bench(append(args, b.Addr)...)
 	t.Require(!ok && strings.Contains(out, "persistence"), "a refusal to compare a server that syncs with one that does not", "%s", out)
-	out, ok = t.bench(append(args, t.Start(Options{}).Addr)...)
+	out, ok = t.bench(append(args, t.Start(process.Options{}).Addr)...)
 	t.Require(ok, "a comparison of like with like", "%s", out)
 }

@@ -108,7 +108,7 @@ func (m *fakeMaster) accept(offset int, rdb, stream string) *link {
 }
 
 func (l *link) send(s string) {
-	l.t.log.add("to the replica", true, []byte(s))
+	l.t.log.Add("to the replica", true, []byte(s))
 	l.c.SetWriteDeadline(l.t.deadline(l.t.limit))
 	for len(s) > 0 {
 		n := len(s)

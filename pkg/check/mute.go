@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"byor/pkg/check/process"
 )
 
 // A server that answers nobody any more (an unwritten execute, a lock that is taken twice) fails every
@@ -66,8 +68,8 @@ func (h *sharedServer) mute(ctx context.Context, limit time.Duration) bool {
 func (h *sharedServer) drop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.s != nil && h.target.kind != kindAddr {
-		h.s.end()
+	if h.s != nil && h.target.Kind != process.KindAddr {
+		h.s.End()
 		h.s = nil
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/check/course"
+	"byor/pkg/check/process"
 	"byor/pkg/redistest"
 )
 
@@ -23,14 +25,14 @@ import (
 type bins struct {
 	root, dir string
 	mu        sync.Mutex
-	made      map[string]func() (*Target, error)
+	made      map[string]func() (*process.Target, error)
 	slots     chan bool
 }
 
 var built *bins
 
 func TestMain(m *testing.M) {
-	root, err := Root()
+	root, err := course.Root()
 	if err != nil {
 		panic(err)
 	}
@@ -38,7 +40,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	built = &bins{root: root, dir: dir, made: map[string]func() (*Target, error){}, slots: make(chan bool, 2)}
+	built = &bins{root: root, dir: dir, made: map[string]func() (*process.Target, error){}, slots: make(chan bool, 2)}
 	flag.Parse()
 	flag.Set("test.parallel", "8") // they wait for sockets and clocks more than for a processor
 	code := m.Run()
@@ -49,30 +51,30 @@ func TestMain(m *testing.M) {
 
 // hasStep says whether the step's server is there.
 func hasStep(step int) bool {
-	_, err := os.Stat(filepath.Join(built.root, Folders[step], "main.go"))
+	_, err := os.Stat(filepath.Join(built.root, course.Folders[step], "main.go"))
 	return err == nil
 }
 
 // target returns the server of step, with patch (a file; "" is none) applied.
-func (b *bins) target(t *testing.T, step int, patch string) *Target {
+func (b *bins) target(t *testing.T, step int, patch string) *process.Target {
 	t.Helper()
-	key := Folders[step] + ":" + patch
+	key := course.Folders[step] + ":" + patch
 	b.mu.Lock()
 	if b.made[key] == nil {
 		n := len(b.made)
-		b.made[key] = sync.OnceValues(func() (*Target, error) { return b.build(n, step, patch) })
+		b.made[key] = sync.OnceValues(func() (*process.Target, error) { return b.build(n, step, patch) })
 	}
 	make := b.made[key]
 	b.mu.Unlock()
 	target, err := make()
-	require.NoError(t, err, "%s with patch %q", Folders[step], patch)
+	require.NoError(t, err, "%s with patch %q", course.Folders[step], patch)
 	return target
 }
 
-func (b *bins) build(n, step int, patch string) (*Target, error) {
+func (b *bins) build(n, step int, patch string) (*process.Target, error) {
 	bin := filepath.Join(b.dir, fmt.Sprint("bin", n))
 	if made := os.Getenv(redistest.BinEnv); made != "" && patch == "" {
-		return b.targetOf(step, filepath.Join(made, Folders[step]), "")
+		return b.targetOf(step, filepath.Join(made, course.Folders[step]), "")
 	}
 	overlay := ""
 	if patch != "" {
@@ -84,18 +86,18 @@ func (b *bins) build(n, step int, patch string) (*Target, error) {
 	}
 	b.slots <- true
 	defer func() { <-b.slots }()
-	if err := Build(b.root, Folders[step], bin, overlay); err != nil {
+	if err := course.Build(b.root, course.Folders[step], bin, overlay); err != nil {
 		return nil, err
 	}
 	return b.targetOf(step, bin, overlay)
 }
 
-func (b *bins) targetOf(step int, bin, overlay string) (*Target, error) {
+func (b *bins) targetOf(step int, bin, overlay string) (*process.Target, error) {
 	if _, err := os.Stat(bin); err != nil {
 		return nil, err
 	}
-	target := StepTarget(step, bin)
-	target.Source = &Source{Root: b.root, Dir: Folders[step], Overlay: overlay}
+	target := process.StepTarget(step, bin)
+	target.Source = &process.Source{Root: b.root, Dir: course.Folders[step], Overlay: overlay}
 	return target, nil
 }
 

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"byor/pkg/check/process"
+
 	"github.com/stretchr/testify/require"
 )
 
@@ -21,10 +23,10 @@ func TestEndsWhatItStarted(t *testing.T) {
 		t.Skip("step 03 is not there")
 	}
 	dir := t.TempDir()
-	bin := built.target(t, 3, "").path
+	bin := built.target(t, 3, "").Path
 	cmd := fmt.Sprintf("sleep 1000 & echo $! > %[1]s/child; echo $$ > %[1]s/shell; %[2]s -addr 127.0.0.1:$PORT", dir, bin)
 	r := Runner{Limit: patient}
-	results, err := r.Run(context.Background(), CmdTarget(3, cmd), Of(3, 0)[:2])
+	results, err := r.Run(context.Background(), process.CmdTarget(3, cmd), Of(3, 0)[:2])
 	require.NoError(t, err)
 	requirePassed(t, results)
 	for _, name := range []string{"child", "shell"} {

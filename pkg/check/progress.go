@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"byor/pkg/check/course"
 )
 
 // ProgressFile is where a learner's progress is kept, in the repository's top directory.
@@ -74,7 +76,7 @@ func (p *Progress) Done(step, ex int, now time.Time) bool {
 
 // Next returns the first step that is not done, or 0 when all are.
 func (p *Progress) Next() int {
-	for step := 1; step <= Last; step++ {
+	for step := 1; step <= course.Last; step++ {
 		if _, ok := p.Steps[fmt.Sprintf("%02d", step)]; !ok {
 			return step
 		}
@@ -85,7 +87,7 @@ func (p *Progress) Next() int {
 // Show prints the progress and what comes next.
 func (p *Progress) Show(w io.Writer) {
 	next := p.Next()
-	for step := 1; step <= Last; step++ {
+	for step := 1; step <= course.Last; step++ {
 		key := fmt.Sprintf("%02d", step)
 		mark, when := "[ ]", ""
 		if at, ok := p.Steps[key]; ok {
@@ -93,7 +95,7 @@ func (p *Progress) Show(w io.Writer) {
 		} else if step == next {
 			mark = "[>]"
 		}
-		fmt.Fprintf(w, "%s %-22s exercises %d/%d  %s\n", mark, Folders[step], len(p.Exercises[key]), len(Exercises(step)), when)
+		fmt.Fprintf(w, "%s %-22s exercises %d/%d  %s\n", mark, course.Folders[step], len(p.Exercises[key]), len(Exercises(step)), when)
 	}
 	fmt.Fprintln(w)
 	if next == 0 {
@@ -102,9 +104,9 @@ func (p *Progress) Show(w io.Writer) {
 	}
 	own := fmt.Sprintf("work/%02d", next)
 	if _, err := os.Stat(filepath.Join(p.root, own, "main.go")); err == nil {
-		fmt.Fprintf(w, "Next: go on in %s: %s/GUIDE.md leads through it, `make check-%02d DIR=%s` judges it.\n", own, Folders[next], next, own)
+		fmt.Fprintf(w, "Next: go on in %s: %s/GUIDE.md leads through it, `make check-%02d DIR=%s` judges it.\n", own, course.Folders[next], next, own)
 		return
 	}
 	fmt.Fprintf(w, "Next: read %s/README.md, then `make start-%02d`, and `make check-%02d DIR=work/%02d` as often as you like.\n",
-		Folders[next], next, next, next)
+		course.Folders[next], next, next, next)
 }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"byor/pkg/check/process"
 )
 
 // Report prints results as they come.
@@ -93,7 +95,7 @@ func missing(r Result) string {
 		flag, _, _ = strings.Cut(flag, "\n")
 		return "the server has no flag " + flag + " yet"
 	}
-	reply, _, _ := strings.Cut(r.Got, said) // what a server says at its end is no reply
+	reply, _, _ := strings.Cut(r.Got, process.SaidMark) // what a server says at its end is no reply
 	_, after, found := strings.Cut(reply, text)
 	name, _, closed := strings.Cut(after, "'")
 	if !found || !closed || strings.Contains(r.Expected, text) || !commandName.MatchString(name) {
@@ -108,7 +110,7 @@ func missing(r Result) string {
 
 // crashHint says that the server crashed, if it did: the check's own hint is about servers that go on.
 func crashHint(r Result) string {
-	if _, words, found := strings.Cut(r.Got, said); !found || !crashed(words) {
+	if _, words, found := strings.Cut(r.Got, process.SaidMark); !found || !process.Crashed(words) {
 		return ""
 	}
 	return "the server has crashed: its first words say why, and the first of your files below them says where"

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"byor/pkg/check/process"
+
 	"github.com/stretchr/testify/require"
 )
 
@@ -31,7 +33,7 @@ func TestReportNamesTheMissingCommand(t *testing.T) {
 	r.Got = `"-ERR unknown command '$4', with args beginning with: \r\n"` // no command, but a piece of one
 	require.NotContains(t, shown(r), "does not know")
 
-	r.Got = "it ended (exit status 1)" + said + "a.aof, offset 9: [\"x\"] answers \"-ERR unknown command 'x', with args" // of a file, not of a client
+	r.Got = "it ended (exit status 1)" + process.SaidMark + "a.aof, offset 9: [\"x\"] answers \"-ERR unknown command 'x', with args" // of a file, not of a client
 	require.NotContains(t, shown(r), "does not know")
 	require.Contains(t, shown(r), "its own")
 
@@ -48,9 +50,9 @@ func TestReportNamesTheCrash(t *testing.T) {
 		(&Report{W: &out}).Result(Result{Status: Failed, Expected: `"+OK\r\n"`, Got: got})
 		return out.String()
 	}
-	require.Contains(t, shown("the server closed the connection (end of stream); the server has ended (exit status 2)"+said+"panic: runtime error"), "has crashed")
+	require.Contains(t, shown("the server closed the connection (end of stream); the server has ended (exit status 2)"+process.SaidMark+"panic: runtime error"), "has crashed")
 	require.NotContains(t, shown("the server closed the connection (end of stream)"), "crashed")
-	require.NotContains(t, shown("; the server has ended (exit status 1)"+said+"no such file"), "crashed")
+	require.NotContains(t, shown("; the server has ended (exit status 1)"+process.SaidMark+"no such file"), "crashed")
 }
 
 // A server that answers nobody is told that, and a check's own hint only where it could be the cause.
@@ -67,13 +69,4 @@ func TestReportOfAMuteServer(t *testing.T) {
 	require.Contains(t, shown(1, "nothing comes back until sections 3 to 5 are written"), "until sections 3 to 5")
 	require.NotContains(t, shown(2, "a bulk string carries its length"), "lock") // which step 02 does not have
 	require.NotContains(t, shown(1, "send back buf[:n]"), "PING")
-}
-
-func TestExcerptShowsTheDifference(t *testing.T) {
-	require.Equal(t, `"short"`, Excerpt([]byte("short"), 2))
-	long := []byte(strings.Repeat("a", 500) + "X" + strings.Repeat("b", 500))
-	require.Equal(t, `…460 bytes… "`+strings.Repeat("a", 40)+"X"+strings.Repeat("b", 39)+`" …461 bytes…`, Excerpt(long, 500))
-	require.Equal(t, `"`+strings.Repeat("a", 80)+`" …921 bytes…`, Excerpt(long, 0))
-	require.Equal(t, `…961 bytes… "`+strings.Repeat("b", 40)+`"`, Excerpt(long, len(long)))
-	require.Equal(t, `"`+strings.Repeat("a", 80)+`" …921 bytes…`, Excerpt(long, -1))
 }

@@ -8,6 +8,10 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"byor/pkg/check/course"
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 )
 
 // Result is a check's verdict.
@@ -53,7 +57,7 @@ type Runner struct {
 // Run runs checks against target and returns their results in order. It returns when ctx ends, too:
 // then the checks not made are skipped. Whatever was started is ended before it returns. The error says that
 // the server itself could not be started.
-func (r *Runner) Run(ctx context.Context, target *Target, checks []Check) ([]Result, error) {
+func (r *Runner) Run(ctx context.Context, target *process.Target, checks []Check) ([]Result, error) {
 	shared := &sharedServer{target: target}
 	defer shared.end()
 	if err := shared.ensure(ctx); err != nil {
@@ -93,25 +97,25 @@ func (r *Runner) Run(ctx context.Context, target *Target, checks []Check) ([]Res
 // sharedServer is the server that the checks of a run share. One that a check brought down is
 // started again for the next, so that one fault does not show as many.
 type sharedServer struct {
-	target *Target
+	target *process.Target
 	mu     sync.Mutex
-	s      *Server
+	s      *process.Server
 	dir    string
 }
 
 func (h *sharedServer) ensure(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.target.kind == kindAddr {
+	if h.target.Kind == process.KindAddr {
 		if h.s != nil {
 			return nil
 		}
-		c, err := (&net.Dialer{Timeout: startLimit}).DialContext(ctx, "tcp", h.target.addr)
+		c, err := (&net.Dialer{Timeout: process.StartLimit}).DialContext(ctx, "tcp", h.target.Addr)
 		if err != nil {
-			return fmt.Errorf("nobody accepts a connection on %s: %s", h.target.addr, plainErr(err))
+			return fmt.Errorf("nobody accepts a connection on %s: %s", h.target.Addr, plainErr(err))
 		}
 		c.Close()
-		h.s = &Server{Addr: h.target.addr, ctx: ctx, target: h.target}
+		h.s = &process.Server{Addr: h.target.Addr, Ctx: ctx, Target: h.target}
 		return nil
 	}
 	if h.s != nil && h.s.Alive() {
@@ -124,10 +128,10 @@ func (h *sharedServer) ensure(ctx context.Context) error {
 		}
 		h.dir = dir
 	}
-	s, err := startServer(ctx, h.target, Options{Dir: h.dir})
+	s, err := process.Start(ctx, h.target, process.Options{Dir: h.dir})
 	if err != nil {
 		if s != nil {
-			s.end()
+			s.End()
 		}
 		return fmt.Errorf("the server does not start: %w", err)
 	}
@@ -139,7 +143,7 @@ func (h *sharedServer) end() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.s != nil {
-		h.s.end()
+		h.s.End()
 	}
 	if h.dir != "" {
 		os.RemoveAll(h.dir)
@@ -183,7 +187,7 @@ func (r *Runner) one(ctx context.Context, shared *sharedServer, c Check) Result 
 	switch {
 	case all.Err() != nil:
 		return unasked(res, interrupted)
-	case c.Own && shared.target.kind == kindAddr:
+	case c.Own && shared.target.Kind == process.KindAddr:
 		return unasked(res, notByAddr)
 	}
 	if err := shared.ensure(ctx); err != nil { // it ran before: the check in front of this one has ended it
@@ -191,7 +195,7 @@ func (r *Runner) one(ctx context.Context, shared *sharedServer, c Check) Result 
 		res.Hint = "the server has ended during an earlier check: look there first"
 		return res
 	}
-	t := &T{ctx: ctx, target: shared.target, shared: shared.s, limit: limit, log: &traffic{on: r.Traffic, plain: c.Step == 1},
+	t := &T{ctx: ctx, target: shared.target, shared: shared.s, limit: limit, log: &trace.Traffic{On: r.Traffic, Plain: c.Step == 1},
 		hint: c.Hint, guide: c.Guide}
 	p := inTime(ctx, t, c)
 	if f, failed := p.(failure); failed {
@@ -251,30 +255,30 @@ func skip(res Result, why string) Result {
 
 // verdict turns how the check's function ended into its result.
 func verdict(res Result, t *T, c Check, p any) Result {
-	res.Traffic = t.log.lines()
+	res.Traffic = t.log.Lines()
 	switch p := p.(type) {
 	case nil:
 		if t.first[0] != nil {
-			res.Sent, res.Got = Visible(t.first[0], 48), Visible(t.first[1], 32)
+			res.Sent, res.Got = trace.Visible(t.first[0], 48), trace.Visible(t.first[1], 32)
 		}
 	case failure:
 		res.Status = Failed
 		if len(p.Sent) > 0 {
-			res.Sent = Visible(p.Sent, excerptMax)
+			res.Sent = trace.Visible(p.Sent, trace.ExcerptMax)
 		}
 		res.Expected, res.Got, res.Hint = p.Want, p.Got, p.Hint
 		if p.At > 0 && len(p.Got) > 60 {
 			res.Got += fmt.Sprintf(" (differs at byte %d)", p.At)
 		}
 		if s := t.shared; s != nil {
-			if s.cmd != nil {
+			if s.Cmd != nil {
 				s.Exit(50 * time.Millisecond) // its last words may come a little after the end of its connections
 			}
-			res.Got += s.obituary()
+			res.Got += s.Obituary()
 		}
-		res.Guide = fmt.Sprintf("%s/GUIDE.md, %q", Folders[c.Step], p.Guide)
+		res.Guide = fmt.Sprintf("%s/GUIDE.md, %q", course.Folders[c.Step], p.Guide)
 		if c.Ex > 0 {
-			res.Guide = fmt.Sprintf("%s/EXERCISES.md, exercise %d", Folders[c.Step], c.Ex)
+			res.Guide = fmt.Sprintf("%s/EXERCISES.md, exercise %d", course.Folders[c.Step], c.Ex)
 		}
 	case skipped:
 		if p == notByAddr {

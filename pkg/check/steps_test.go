@@ -7,21 +7,25 @@ import (
 	"testing"
 	"time"
 
+	"byor/pkg/check/course"
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
+
 	"github.com/stretchr/testify/require"
 )
 
 // Every step says in its first line what to type next, shows with -trace what comes in and goes out,
 // and ends with Ctrl-C and exit code 0.
 func TestStepsGreetAndTrace(t *testing.T) {
-	for step := 1; step <= Last; step++ {
-		t.Run(Folders[step], func(t *testing.T) {
+	for step := 1; step <= course.Last; step++ {
+		t.Run(course.Folders[step], func(t *testing.T) {
 			t.Parallel()
-			s, err := startServer(t.Context(), built.target(t, step, ""), Options{Dir: t.TempDir(), Extra: []string{"-trace"}})
+			s, err := process.Start(t.Context(), built.target(t, step, ""), process.Options{Dir: t.TempDir(), Extra: []string{"-trace"}})
 			if s != nil {
-				defer s.end()
+				defer s.End()
 			}
 			require.NoError(t, err)
-			ct := &T{ctx: t.Context(), target: s.target, shared: s, limit: patient, log: &traffic{}}
+			ct := &T{ctx: t.Context(), target: s.Target, shared: s, limit: patient, log: &trace.Traffic{}}
 			defer ct.close()
 			c := ct.Dial().Send("PING\r\n")
 			require.NoError(t, c.fill(time.Now().Add(patient)))
@@ -29,16 +33,16 @@ func TestStepsGreetAndTrace(t *testing.T) {
 				require.Eventually(t, func() bool { return strings.Contains(s.Output(), what) }, patient, 5*time.Millisecond, "%s in\n%s", what, s.Output())
 			}
 			shows(` in   "PING\r\n"`)
-			shows(` out  "` + strings.Trim(Visible(c.in, 0), `"`))
+			shows(` out  "` + strings.Trim(trace.Visible(c.in, 0), `"`))
 			greeting, _, _ := strings.Cut(s.Output(), "\n")
 			require.Regexp(t, fmt.Sprintf(`\b%d\b`, s.Port), greeting)
 			require.Regexp(t, `redis-cli -p|nc 127|redis-server --port`, greeting)
 			if runtime.GOOS == "windows" {
 				return // no process can press Ctrl-C for another
 			}
-			s.Signal(sigInt)
+			s.Signal(process.SigInt)
 			code, ended := s.Exit(patient)
-			require.True(t, ended && code == 0, "ended: %v, exit code %d%s", ended, code, s.said())
+			require.True(t, ended && code == 0, "ended: %v, exit code %d%s", ended, code, s.Said())
 		})
 	}
 }

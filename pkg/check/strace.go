@@ -6,24 +6,26 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"byor/pkg/check/process"
 )
 
 // startTraced is Start under strace. The function it returns ends the server and gives the system
 // calls it made, one a line. inject are strace's -e inject= expressions (to slow a disk down, say).
 // Without strace the check is skipped.
-func (t *T) startTraced(o Options, calls string, inject ...string) (*Server, func() []string) {
+func (t *T) startTraced(o process.Options, calls string, inject ...string) (*process.Server, func() []string) {
 	s, trace := t.startTracedRaw(o, calls, inject...)
 	return s, func() []string { return strings.Split(joinResumed(trace()), "\n") }
 }
 
 // startTracedRaw is startTraced for who wants to see where a call began, too: calls that another thread's came
 // between are in two halves.
-func (t *T) startTracedRaw(o Options, calls string, inject ...string) (*Server, func() string) {
+func (t *T) startTracedRaw(o process.Options, calls string, inject ...string) (*process.Server, func() string) {
 	path, err := exec.LookPath("strace")
 	if err != nil {
 		t.Skip("needs strace (Linux) to see the server's system calls")
 	}
-	if t.target.kind == kindAddr {
+	if t.target.Kind == process.KindAddr {
 		t.Skip("needs a server that the checker can start")
 	}
 	file := filepath.Join(t.TempDir(), "strace.txt")
@@ -32,7 +34,7 @@ func (t *T) startTracedRaw(o Options, calls string, inject ...string) (*Server, 
 		args = append(args, "-e", "inject="+i)
 	}
 	traced := *t.target
-	traced.prefix = append(args, "--")
+	traced.Prefix = append(args, "--")
 	s, err := t.startOf(&traced, o)
 	if err != nil {
 		if strings.Contains(err.Error(), "ptrace") || strings.Contains(err.Error(), "strace:") {
@@ -41,7 +43,7 @@ func (t *T) startTracedRaw(o Options, calls string, inject ...string) (*Server, 
 		t.Fail("the server starts under strace", err.Error())
 	}
 	return s, func() string {
-		s.Signal(sigInt)
+		s.Signal(process.SigInt)
 		if _, ended := s.Exit(2 * time.Second); !ended {
 			s.Kill()
 		}

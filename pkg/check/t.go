@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 	"byor/pkg/redistest/port"
 	"byor/pkg/resp"
 )
@@ -17,16 +19,16 @@ import (
 // each with its own Conn; a method that fails ends the goroutine that called it and the check.
 type T struct {
 	ctx    context.Context
-	target *Target
-	shared *Server
+	target *process.Target
+	shared *process.Server
 	limit  time.Duration // how long one answer may take
-	log    *traffic
+	log    *trace.Traffic
 
 	mu      sync.Mutex
 	hint    string
 	guide   string
 	conns   []*Conn
-	servers []*Server
+	servers []*process.Server
 	dirs    []string
 	ports   []func() // give them back
 	nextID  int
@@ -91,7 +93,7 @@ func (t *T) Guide(section string) *T {
 func (t *T) Step() int { return t.target.Step }
 
 // Real says whether the target is a real redis-server that the checker started.
-func (t *T) Real() bool { return t.target.kind == kindRedis }
+func (t *T) Real() bool { return t.target.Kind == process.KindRedis }
 
 // deadline returns when something that may take d from now is over, at the latest with the check.
 func (t *T) deadline(d time.Duration) time.Time {
@@ -112,19 +114,19 @@ func (t *T) exchange(sent, got []byte) {
 }
 
 // Server returns the server that the checks of this run share. It may hold other checks' data.
-func (t *T) Server() *Server { return t.shared }
+func (t *T) Server() *process.Server { return t.shared }
 
 // Dial connects to the shared server.
 func (t *T) Dial() *Conn { return t.DialTo(t.shared) }
 
 // DialTo connects to s.
-func (t *T) DialTo(s *Server) *Conn {
+func (t *T) DialTo(s *process.Server) *Conn {
 	c, err := t.TryDial(s)
 	if err != nil {
-		s.lastWords()
+		s.LastWords()
 		got := plainErr(err)
 		if s != t.shared { // whose end the verdict tells
-			got += s.obituary()
+			got += s.Obituary()
 		}
 		t.fail(failure{Want: "the server accepts a connection on " + s.Addr, Got: got})
 	}
@@ -132,7 +134,7 @@ func (t *T) DialTo(s *Server) *Conn {
 }
 
 // TryDial is DialTo for a server that may rightly refuse.
-func (t *T) TryDial(s *Server) (*Conn, error) {
+func (t *T) TryDial(s *process.Server) (*Conn, error) {
 	d := net.Dialer{Deadline: t.deadline(t.limit)}
 	nc, err := d.DialContext(t.ctx, "tcp", s.Addr)
 	if err != nil {
@@ -148,7 +150,7 @@ func (t *T) TryDial(s *Server) (*Conn, error) {
 
 // Start starts a server of the target for this check alone; it is ended with the check.
 // An empty o.Dir gets a fresh directory.
-func (t *T) Start(o Options) *Server {
+func (t *T) Start(o process.Options) *process.Server {
 	s, err := t.TryStart(o)
 	if err != nil {
 		t.fail(failure{Want: "the server starts and accepts connections", Got: err.Error()})
@@ -158,24 +160,24 @@ func (t *T) Start(o Options) *Server {
 
 // Alone returns a server that no other check talks to, where the target can be started, and else
 // the shared one.
-func (t *T) Alone() *Server {
-	if t.target.kind == kindAddr {
+func (t *T) Alone() *process.Server {
+	if t.target.Kind == process.KindAddr {
 		return t.shared
 	}
-	return t.Start(Options{})
+	return t.Start(process.Options{})
 }
 
 // TryStart is Start for a server that may rightly refuse to start.
-func (t *T) TryStart(o Options) (*Server, error) {
-	if t.target.kind == kindAddr {
+func (t *T) TryStart(o process.Options) (*process.Server, error) {
+	if t.target.Kind == process.KindAddr {
 		t.Skip(notByAddr)
 	}
 	return t.startOf(t.target, o)
 }
 
 // Redis starts a real redis-server for this check; where none is installed the check is skipped.
-func (t *T) Redis(o Options) *Server {
-	target, err := RedisTarget()
+func (t *T) Redis(o process.Options) *process.Server {
+	target, err := process.RedisTarget()
 	if err != nil {
 		t.Skip(err.Error())
 	}
@@ -186,11 +188,11 @@ func (t *T) Redis(o Options) *Server {
 	return s
 }
 
-func (t *T) startOf(target *Target, o Options) (*Server, error) {
+func (t *T) startOf(target *process.Target, o process.Options) (*process.Server, error) {
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
 	}
-	s, err := startServer(t.ctx, target, o)
+	s, err := process.Start(t.ctx, target, o)
 	if s != nil {
 		t.mu.Lock()
 		t.servers = append(t.servers, s)
@@ -273,11 +275,11 @@ func (t *T) crash(got string) string {
 	servers := t.servers
 	t.mu.Unlock()
 	for _, s := range servers {
-		if s.cmd == nil {
+		if s.Cmd == nil {
 			continue
 		}
 		s.Exit(50 * time.Millisecond) // its last words may come a little after the end of its connections
-		if last := s.obituary(); crashed(strings.TrimSpace(s.Output())) && !strings.Contains(got, said) {
+		if last := s.Obituary(); process.Crashed(strings.TrimSpace(s.Output())) && !strings.Contains(got, process.SaidMark) {
 			return last
 		}
 	}
@@ -294,7 +296,7 @@ func (t *T) close() {
 		c.Close()
 	}
 	for _, s := range servers {
-		s.end()
+		s.End()
 	}
 	for _, d := range dirs {
 		os.RemoveAll(d)

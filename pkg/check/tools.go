@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/check/process"
 	"byor/pkg/resp"
 )
 
@@ -21,17 +22,17 @@ type Finished struct {
 // RunProgram runs the server's own program with args to its end, for exercises that make it a client.
 func (t *T) RunProgram(d time.Duration, stdin string, args ...string) Finished {
 	var cmd *exec.Cmd
-	switch t.target.kind {
-	case kindAddr:
+	switch t.target.Kind {
+	case process.KindAddr:
 		t.Skip("needs the program itself: use CMD= or DIR= instead of ADDR=")
-	case kindCmd:
-		cmd = t.target.shell(Options{Extra: args}, 0)
+	case process.KindCmd:
+		cmd = t.target.Shell(process.Options{Extra: args}, 0)
 	default:
-		cmd = exec.Command(t.target.path, args...)
+		cmd = exec.Command(t.target.Path, args...)
 	}
 	var out, errs strings.Builder
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
-	ownGroup(cmd)
+	process.OwnGroup(cmd)
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fail("the program starts", err.Error())
@@ -44,7 +45,7 @@ func (t *T) RunProgram(d time.Duration, stdin string, args ...string) Finished {
 	select {
 	case <-done:
 	case <-time.After(time.Until(t.deadline(d))):
-		signalGroup(cmd, 9)
+		process.SignalGroup(cmd, 9)
 		<-done
 		t.Fail("the program ends by itself within "+d.String(), "it still ran")
 	}
@@ -87,7 +88,7 @@ func (c *Conn) InfoOf(sections ...string) map[string]string {
 }
 
 // AllPass runs checks against s, as parts of this one.
-func (t *T) AllPass(s *Server, checks []Check) {
+func (t *T) AllPass(s *process.Server, checks []Check) {
 	for _, c := range checks {
 		sub := &T{ctx: t.ctx, target: t.target, shared: s, limit: t.limit, log: t.log, hint: c.Name + ": " + c.Hint, guide: c.Guide}
 		func() {

@@ -19,6 +19,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/check/course"
+	"byor/pkg/check/process"
 	"byor/pkg/redistest"
 )
 
@@ -37,7 +39,7 @@ type stage struct {
 	doc     doc
 	dir     string            // the copy of the tree
 	ports   map[string]string // what stands in the text, what it is here
-	servers map[string]*Server
+	servers map[string]*process.Server
 	pace    int // what times are multiplied with
 	wrong   []string
 }
@@ -71,7 +73,7 @@ func TestCourseTranscripts(t *testing.T) {
 // playAll executes a file's transcripts and returns what was wrong. They wait for servers with sleep,
 // as a person would; on a machine that is too busy for that, pace 4 makes every wait four times as long.
 func playAll(t *testing.T, d doc, consoles []block, pace int) []string {
-	s := &stage{t: t, doc: d, pace: pace, servers: map[string]*Server{}}
+	s := &stage{t: t, doc: d, pace: pace, servers: map[string]*process.Server{}}
 	s.reset()
 	defer s.stop()
 	for _, b := range consoles {
@@ -104,7 +106,7 @@ func (s *stage) reset() {
 
 func (s *stage) stop() {
 	for name, srv := range s.servers {
-		srv.end()
+		srv.End()
 		delete(s.servers, name)
 	}
 }
@@ -228,32 +230,32 @@ func (s *stage) serve(b block) string {
 	return port
 }
 
-func (s *stage) start(step int, name, port string) *Server {
-	var target *Target
+func (s *stage) start(step int, name, port string) *process.Server {
+	var target *process.Target
 	var err error
 	dir := s.dir
 	if name != "main" {
 		dir = s.t.TempDir()
 	}
 	if step == 0 {
-		target, err = RedisTarget()
+		target, err = process.RedisTarget()
 		require.NoError(s.t, err)
 	} else {
 		target = built.target(s.t, step, "")
 	}
-	cmd := exec.Command(target.path, "-addr", "127.0.0.1:"+port)
+	cmd := exec.Command(target.Path, "-addr", "127.0.0.1:"+port)
 	switch {
-	case step == Last:
-		cmd = exec.Command(target.path, "--port", port, "--http-port", s.port("8080"), "--dir", dir)
+	case step == course.Last:
+		cmd = exec.Command(target.Path, "--port", port, "--http-port", s.port("8080"), "--dir", dir)
 	case step == 0:
-		cmd = exec.Command(target.path, "--port", port, "--dir", dir, "--save", "")
-	case target.has["dir"]:
+		cmd = exec.Command(target.Path, "--port", port, "--dir", dir, "--save", "")
+	case target.Takes("dir"):
 		cmd.Args = append(cmd.Args, "-dir", dir)
 	}
-	srv := &Server{Addr: "127.0.0.1:" + port, target: target, ctx: s.t.Context()}
+	srv := &process.Server{Addr: "127.0.0.1:" + port, Target: target, Ctx: s.t.Context()}
 	fmt.Sscanf(port, "%d", &srv.Port)
 	cmd.Dir = dir
-	require.NoError(s.t, srv.launch(cmd), "starting %s for %s", name, s.doc.path)
+	require.NoError(s.t, srv.Launch(cmd), "starting %s for %s", name, s.doc.path)
 	return srv
 }
 
@@ -316,7 +318,7 @@ func (s *stage) bash(b block, script string) string {
 	cmd.Dir = s.dir
 	cmd.Stdout, cmd.Stderr = file, file
 	cmd.Env = append(os.Environ(), "PWD="+s.dir, "MAKEFLAGS=", "MAKELEVEL=", "LC_ALL=C.UTF-8", "TERM=dumb")
-	ownGroup(cmd)
+	process.OwnGroup(cmd)
 	require.NoError(s.t, cmd.Start())
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
@@ -325,7 +327,7 @@ func (s *stage) bash(b block, script string) string {
 	case <-time.After(2 * time.Minute):
 		s.wrong = append(s.wrong, fmt.Sprintf("%s:%d: not over after two minutes", s.doc.path, b.line))
 	}
-	signalGroup(cmd, syscall.SIGKILL)
+	process.SignalGroup(cmd, syscall.SIGKILL)
 	out, err := os.ReadFile(file.Name())
 	require.NoError(s.t, err)
 	return string(out)

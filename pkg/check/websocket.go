@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"byor/pkg/check/trace"
 )
 
 // A WebSocket client by hand (RFC 6455), so that a check can send what no decent client would.
@@ -101,7 +103,7 @@ func (t *T) notUpgraded(status int) {
 
 // frame writes one frame, masked as a client's must be.
 func (w *webSocket) frame(fin bool, op byte, payload []byte) {
-	w.t.log.add("browser", true, payload)
+	w.t.log.Add("browser", true, payload)
 	head := []byte{op, 0x80}
 	if fin {
 		head[0] |= 0x80
@@ -174,7 +176,7 @@ func (w *webSocket) readFrame() (op byte, fin bool, payload []byte, err error) {
 		if _, err := io.ReadFull(w.br, payload); err != nil {
 			return 0, false, nil, err
 		}
-		w.t.log.add("browser", false, payload)
+		w.t.log.Add("browser", false, payload)
 		if op = head[0] & 0x0f; op == wsPing {
 			w.frame(true, wsPong, payload)
 			continue
@@ -195,12 +197,12 @@ func (w *webSocket) until(want string, f func(m map[string]any) bool) map[string
 				if len(line) == 0 {
 					w.t.Hint("an empty message: is encode written, which turns a push into JSON (Build it, 8)?").Guide("Build it")
 				}
-				w.t.Fail("JSON objects, one a line", Visible(line, 200))
+				w.t.Fail("JSON objects, one a line", trace.Visible(line, 200))
 			}
 			if f(m) {
 				return m
 			}
-			if seen = append(seen, Visible(line, 200)); len(seen) > 5 {
+			if seen = append(seen, trace.Visible(line, 200)); len(seen) > 5 {
 				seen = seen[1:]
 			}
 		}

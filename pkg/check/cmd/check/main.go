@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"byor/pkg/check"
+	"byor/pkg/check/course"
+	"byor/pkg/check/process"
 	"byor/pkg/resp"
 	"byor/pkg/version"
 )
@@ -46,7 +48,7 @@ func main() {
 	flag.DurationVar(&o.limit, "limit", 3*time.Second, "how long an answer may take")
 	flag.Parse()
 	version.FlagsOnly()
-	ctx, stop := signal.NotifyContext(context.Background(), check.Endings...)
+	ctx, stop := signal.NotifyContext(context.Background(), process.Endings...)
 	defer stop()
 	code, err := run(ctx, o)
 	if err != nil {
@@ -59,11 +61,11 @@ func main() {
 // run returns the exit code: 0 when nothing failed, 1 when something did.
 func run(ctx context.Context, o options) (int, error) {
 	var err error
-	if o.root, err = check.Root(); err != nil && o.dir+o.addr+o.cmd == "" {
+	if o.root, err = course.Root(); err != nil && o.dir+o.addr+o.cmd == "" {
 		return 2, err
 	}
-	if o.step < 0 || o.step > check.Last {
-		return 2, fmt.Errorf("there are steps 1 to %d, not %d", check.Last, o.step)
+	if o.step < 0 || o.step > course.Last {
+		return 2, fmt.Errorf("there are steps 1 to %d, not %d", course.Last, o.step)
 	}
 	if o.progress {
 		return 0, showProgress(o.root)
@@ -90,7 +92,7 @@ func showProgress(root string) error {
 func checkOnce(ctx context.Context, o options) (bool, error) {
 	first, last := o.step, o.step
 	if o.step == 0 {
-		first, last = 1, check.Last
+		first, last = 1, course.Last
 	}
 	ok := true
 	for step := first; step <= last && ctx.Err() == nil; step++ {
@@ -138,7 +140,7 @@ func checkStep(ctx context.Context, o options, step int) (bool, error) {
 		report.Result(r)
 	}}
 	if !o.json {
-		report.Title(fmt.Sprintf("%s, checking %s", check.Folders[step], target.Name))
+		report.Title(fmt.Sprintf("%s, checking %s", course.Folders[step], target.Name))
 	}
 	results, err := runner.Run(ctx, target, checks)
 	if err != nil {
@@ -202,7 +204,7 @@ func isRedis(o options, step int) bool {
 	if strings.Contains(o.cmd, "redis-server") {
 		return true
 	}
-	if o.addr == "" || step == check.Last {
+	if o.addr == "" || step == course.Last {
 		return false
 	}
 	c, err := net.DialTimeout("tcp", o.addr, o.limit)
@@ -219,20 +221,20 @@ func isRedis(o options, step int) bool {
 }
 
 // targetOf returns what is judged and how to clean up after it.
-func targetOf(o options, step int) (*check.Target, func(), error) {
+func targetOf(o options, step int) (*process.Target, func(), error) {
 	nothing := func() {}
 	switch {
 	case o.addr != "":
-		return check.AddrTarget(step, o.addr), nothing, nil
+		return process.AddrTarget(step, o.addr), nothing, nil
 	case o.cmd != "":
-		return check.CmdTarget(step, o.cmd), nothing, nil
+		return process.CmdTarget(step, o.cmd), nothing, nil
 	}
 	tmp, err := os.MkdirTemp("", "byor-check-")
 	if err != nil {
 		return nil, nothing, err
 	}
 	clean := func() { os.RemoveAll(tmp) }
-	dir, title := check.Folders[step], check.Folders[step]
+	dir, title := course.Folders[step], course.Folders[step]
 	if o.dir != "" {
 		dir, title = o.dir, o.dir
 		if _, err := os.Stat(filepath.Join(o.root, dir)); errors.Is(err, os.ErrNotExist) {
@@ -244,13 +246,13 @@ func targetOf(o options, step int) (*check.Target, func(), error) {
 	if runtime.GOOS == "windows" {
 		bin += ".exe"
 	}
-	if err := check.Build(o.root, dir, bin, ""); err != nil {
+	if err := course.Build(o.root, dir, bin, ""); err != nil {
 		clean()
 		return nil, nothing, err
 	}
-	target := check.StepTarget(step, bin)
+	target := process.StepTarget(step, bin)
 	target.Name = title
-	target.Source = &check.Source{Root: o.root, Dir: dir}
+	target.Source = &process.Source{Root: o.root, Dir: dir}
 	return target, clean, nil
 }
 

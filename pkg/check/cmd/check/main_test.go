@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"byor/pkg/check"
+	"byor/pkg/check/course"
 	"byor/pkg/redistest"
 )
 
@@ -141,7 +142,7 @@ func TestReaderGoesAway(t *testing.T) {
 // JSON is a line a check, for scripts; progress is remembered, and shows what comes next.
 func TestJSONAndProgress(t *testing.T) {
 	dir, start := program(t)
-	server := redistest.Program(t, check.Folders[1])
+	server := redistest.Program(t, course.Folders[1])
 	cmd, out := start("-json", "-step", "1", "-cmd", "exec "+server+" -addr 127.0.0.1:$PORT")
 	cmd.Wait()
 	passed := 0

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"byor/pkg/check"
+	"byor/pkg/check/course"
 )
 
 // watch checks, then checks again whenever a file of the server's changes. It polls, because change
@@ -22,7 +23,7 @@ func watch(ctx context.Context, o options) error {
 	case o.cmd != "" || o.addr != "":
 		dir = "."
 	case o.step > 0:
-		dir = check.Folders[o.step]
+		dir = course.Folders[o.step]
 	}
 	if !filepath.IsAbs(dir) && o.cmd == "" {
 		dir = filepath.Join(o.root, dir)

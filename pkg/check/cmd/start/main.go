@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 
-	"byor/pkg/check"
+	"byor/pkg/check/course"
 	"byor/pkg/version"
 )
 
@@ -22,15 +22,15 @@ func main() {
 }
 
 func run(step int) error {
-	if step < 1 || step > check.Last {
-		return fmt.Errorf("there are steps 1 to %d, not %d", check.Last, step)
+	if step < 1 || step > course.Last {
+		return fmt.Errorf("there are steps 1 to %d, not %d", course.Last, step)
 	}
-	root, err := check.Root()
+	root, err := course.Root()
 	if err != nil {
 		return err
 	}
 	dir := fmt.Sprintf("work/%02d", step)
-	names, err := check.Start(root, step, dir)
+	names, err := course.Start(root, step, dir)
 	if err != nil {
 		return err
 	}
@@ -39,6 +39,6 @@ func run(step int) error {
 		fmt.Println("  -", n)
 	}
 	fmt.Printf("\n%s/GUIDE.md leads through it; look whether it is right with\n  make check-%02d DIR=%s\n",
-		check.Folders[step], step, dir)
+		course.Folders[step], step, dir)
 	return nil
 }

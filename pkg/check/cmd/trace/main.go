@@ -11,7 +11,8 @@ import (
 	"os"
 	"os/signal"
 
-	"byor/pkg/check"
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 	"byor/pkg/version"
 )
 
@@ -21,7 +22,7 @@ func main() {
 	alone := flag.Bool("alone", false, "do not compare with a real redis-server")
 	flag.Parse()
 	version.FlagsOnly()
-	ctx, stop := signal.NotifyContext(context.Background(), check.Endings...)
+	ctx, stop := signal.NotifyContext(context.Background(), process.Endings...)
 	defer stop()
 	if err := run(ctx, *listen, *addr, *alone); err != nil {
 		fmt.Fprintln(os.Stderr, "trace:", err)
@@ -34,9 +35,9 @@ func run(ctx context.Context, listen, addr string, alone bool) error {
 	if err != nil {
 		return err
 	}
-	p := &check.Proxy{Server: addr, Out: os.Stdout}
+	p := &trace.Proxy{Server: addr, Out: os.Stdout}
 	if !alone {
-		second, end, err := check.StartRedis(ctx)
+		second, end, err := process.StartRedis(ctx)
 		if err != nil {
 			fmt.Println("not compared with real Redis:", err)
 		} else {

@@ -1,4 +1,4 @@
-package check
+package process
 
 import (
 	"context"
@@ -21,21 +21,21 @@ type Server struct {
 	Port int
 	Opt  Options
 
-	ctx    context.Context
-	target *Target
+	Ctx    context.Context
+	Target *Target
 	free   func() // gives the port back
 	mu     sync.Mutex
-	cmd    *exec.Cmd
+	Cmd    *exec.Cmd
 	out    *tail
 	usual  string        // what it said in its first run
 	done   chan struct{} // closed when the process has been waited for
-	state  *os.ProcessState
+	State  *os.ProcessState
 }
 
-// startServer starts target with o on a free port and waits until it accepts connections.
+// Start starts target with o on a free port and waits until it accepts connections.
 // The caller ends the server it gets, also when there is an error beside it.
-func startServer(ctx context.Context, target *Target, o Options) (*Server, error) {
-	s := &Server{ctx: ctx, target: target, Opt: o}
+func Start(ctx context.Context, target *Target, o Options) (*Server, error) {
+	s := &Server{Ctx: ctx, Target: target, Opt: o}
 	var err error
 	if s.Port, s.free, err = port.Reserve(); err != nil {
 		return nil, err
@@ -47,18 +47,18 @@ func startServer(ctx context.Context, target *Target, o Options) (*Server, error
 // Run starts the process (again) with the same port, directory and options, and waits until it
 // accepts connections.
 func (s *Server) Run() error {
-	cmd := s.target.command(s.Opt, s.Port)
-	if s.target.kind != kindCmd { // a learner's command is meant from where it was typed
+	cmd := s.Target.command(s.Opt, s.Port)
+	if s.Target.Kind != KindCmd { // a learner's command is meant from where it was typed
 		cmd.Dir = s.Opt.Dir
 	}
-	return s.launch(cmd)
+	return s.Launch(cmd)
 }
 
-// launch starts cmd as the server's process and waits until it accepts connections.
-func (s *Server) launch(cmd *exec.Cmd) error {
+// Launch starts cmd as the server's process and waits until it accepts connections.
+func (s *Server) Launch(cmd *exec.Cmd) error {
 	out := &tail{}
 	cmd.Stdout, cmd.Stderr = out, out
-	ownGroup(cmd)
+	OwnGroup(cmd)
 	cmd.WaitDelay = time.Second // a grandchild may hold the pipes open
 	if err := cmd.Start(); err != nil {
 		return err
@@ -68,12 +68,12 @@ func (s *Server) launch(cmd *exec.Cmd) error {
 	if s.out != nil && s.usual == "" {
 		s.usual = s.out.String()
 	}
-	s.cmd, s.out, s.done, s.state = cmd, out, done, nil
+	s.Cmd, s.out, s.done, s.State = cmd, out, done, nil
 	s.mu.Unlock()
 	go func() {
 		cmd.Wait()
 		s.mu.Lock()
-		s.state = cmd.ProcessState
+		s.State = cmd.ProcessState
 		s.mu.Unlock()
 		close(done)
 	}()
@@ -81,7 +81,7 @@ func (s *Server) launch(cmd *exec.Cmd) error {
 }
 
 func (s *Server) waitReady(done chan struct{}) error {
-	by := time.Now().Add(startLimit)
+	by := time.Now().Add(StartLimit)
 	for {
 		c, err := net.DialTimeout("tcp", s.Addr, time.Second)
 		if err == nil {
@@ -90,17 +90,17 @@ func (s *Server) waitReady(done chan struct{}) error {
 		}
 		select {
 		case <-done:
-			err := fmt.Errorf("it ended (%s) before it accepted a connection on %s%s", s.state, s.Addr, s.said())
-			if s.state.Success() {
+			err := fmt.Errorf("it ended (%s) before it accepted a connection on %s%s", s.State, s.Addr, s.Said())
+			if s.State.Success() {
 				err = fmt.Errorf("%w (a server that goes into the background cannot be watched: let it stay in front)", err)
 			}
 			return err
-		case <-s.ctx.Done():
-			return s.ctx.Err()
+		case <-s.Ctx.Done():
+			return s.Ctx.Err()
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(by) {
-			return fmt.Errorf("it accepts no connection on %s after %v%s", s.Addr, startLimit, s.said())
+			return fmt.Errorf("it accepts no connection on %s after %v%s", s.Addr, StartLimit, s.Said())
 		}
 	}
 }
@@ -110,16 +110,16 @@ func (s *Server) waitReady(done chan struct{}) error {
 var Endings = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE}
 
 const (
-	sigInt  = syscall.SIGINT
-	sigTerm = syscall.SIGTERM
+	SigInt  = syscall.SIGINT
+	SigTerm = syscall.SIGTERM
 )
 
 // startLimit is how long a server may take to listen.
-const startLimit = 10 * time.Second
+const StartLimit = 10 * time.Second
 
 // Alive says whether the process runs; a server at ADDR= counts as alive.
 func (s *Server) Alive() bool {
-	if s.cmd == nil {
+	if s.Cmd == nil {
 		return true
 	}
 	select {
@@ -133,28 +133,28 @@ func (s *Server) Alive() bool {
 // Signal sends sig to the process; one started by CMD= may be a shell, so its whole group gets it,
 // as from a terminal.
 func (s *Server) Signal(sig syscall.Signal) {
-	if s.cmd == nil || !s.Alive() {
+	if s.Cmd == nil || !s.Alive() {
 		return
 	}
-	if s.target.kind == kindCmd || len(s.target.prefix) > 0 {
-		signalGroup(s.cmd, sig)
+	if s.Target.Kind == KindCmd || len(s.Target.Prefix) > 0 {
+		SignalGroup(s.Cmd, sig)
 		return
 	}
-	s.cmd.Process.Signal(sig)
+	s.Cmd.Process.Signal(sig)
 }
 
 // Kill ends the process and its children as kill -9 does, and waits for that.
 func (s *Server) Kill() {
-	if s.cmd == nil {
+	if s.Cmd == nil {
 		return
 	}
-	signalGroup(s.cmd, syscall.SIGKILL)
+	SignalGroup(s.Cmd, syscall.SIGKILL)
 	<-s.done
 }
 
-// killAfter kills the process after d. Who starts s again waits for the channel that it returns: a kill that comes
+// KillAfter kills the process after d. Who starts s again waits for the channel that it returns: a kill that comes
 // late would be the new process's.
-func (s *Server) killAfter(d time.Duration) <-chan struct{} {
+func (s *Server) KillAfter(d time.Duration) <-chan struct{} {
 	killed := make(chan struct{})
 	time.AfterFunc(d, func() {
 		s.Kill()
@@ -170,15 +170,15 @@ func (s *Server) Exit(d time.Duration) (code int, ended bool) {
 	case <-s.done:
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.state.ExitCode(), true
+		return s.State.ExitCode(), true
 	case <-time.After(d):
 		return 0, false
 	}
 }
 
-// end is the check's last word: nothing that was started stays.
-func (s *Server) end() {
-	if s.cmd != nil {
+// End is the check's last word: nothing that was started stays.
+func (s *Server) End() {
+	if s.Cmd != nil {
 		s.Kill()
 	}
 	if s.free != nil {
@@ -194,8 +194,8 @@ func (s *Server) Output() string {
 	return s.out.String()
 }
 
-// fresh returns the lines of Output that the first run of s had not, whatever numbers stand in them.
-func (s *Server) fresh() string {
+// Fresh returns the lines of Output that the first run of s had not, whatever numbers stand in them.
+func (s *Server) Fresh() string {
 	known := map[string]bool{}
 	for _, l := range strings.Split(s.usual, "\n") {
 		known[digits.ReplaceAllString(l, "0")] = true
@@ -211,40 +211,40 @@ func (s *Server) fresh() string {
 
 var digits = regexp.MustCompile(`[0-9]+`)
 
-// said is Output for the end of a message.
-func (s *Server) said() string {
+// Said is Output for the end of a message.
+func (s *Server) Said() string {
 	out := strings.TrimSpace(s.Output())
 	if out == "" {
 		return ""
 	}
 	lines := strings.Split(out, "\n")
 	if len(lines) > 8 {
-		if crashed(out) { // says what happened in its first lines
+		if Crashed(out) { // says what happened in its first lines
 			lines = lines[:8]
 		} else {
 			lines = lines[len(lines)-8:]
 		}
 	}
-	return said + strings.Join(lines, "\n")
+	return SaidMark + strings.Join(lines, "\n")
 }
 
-// said stands before the last words of a process.
-const said = "; it said:\n"
+// SaidMark stands before the last words of a process.
+const SaidMark = "; it said:\n"
 
-// lastWords gives a process that refuses connections, and so is about to end, a moment to do so: then
-// obituary can tell, and the next check gets a new one.
-func (s *Server) lastWords() {
-	if s.cmd != nil {
+// LastWords gives a process that refuses connections, and so is about to end, a moment to do so: then
+// Obituary can tell, and the next check gets a new one.
+func (s *Server) LastWords() {
+	if s.Cmd != nil {
 		s.Exit(300 * time.Millisecond)
 	}
 }
 
-// obituary says how the process ended, if it did.
-func (s *Server) obituary() string {
-	if s.cmd == nil || s.Alive() {
+// Obituary says how the process ended, if it did.
+func (s *Server) Obituary() string {
+	if s.Cmd == nil || s.Alive() {
 		return ""
 	}
-	return fmt.Sprintf("; the server has ended (%s)%s", s.state, s.said())
+	return fmt.Sprintf("; the server has ended (%s)%s", s.State, s.Said())
 }
 
 // tail keeps what a process said: the last tailMax bytes, beginning anew at each Go panic.
@@ -253,8 +253,8 @@ type tail struct {
 	buf []byte
 }
 
-// crashed says whether what a process said begins with the last words of a Go program.
-func crashed(s string) bool {
+// Crashed says whether what a process said begins with the last words of a Go program.
+func Crashed(s string) bool {
 	return strings.HasPrefix(s, "panic: ") || strings.HasPrefix(s, "fatal error: ")
 }
 
@@ -263,7 +263,7 @@ const tailMax = 16 << 10
 func (w *tail) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if crashed(string(p)) {
+	if Crashed(string(p)) {
 		w.buf = w.buf[:0]
 	}
 	w.buf = append(w.buf, p...)
@@ -290,10 +290,10 @@ func StartRedis(ctx context.Context) (addr string, end func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	s, err := startServer(ctx, target, Options{Dir: dir})
+	s, err := Start(ctx, target, Options{Dir: dir})
 	end = func() {
 		if s != nil {
-			s.end()
+			s.End()
 		}
 		os.RemoveAll(dir)
 	}

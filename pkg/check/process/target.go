@@ -1,4 +1,7 @@
-package check
+// Package process starts the servers that are judged, ends them in any way a process can end, and remembers
+// their last words. A Target is what to start: a step's binary, a real redis-server, a learner's command, or
+// the address of a server that runs already.
+package process
 
 import (
 	"bytes"
@@ -6,10 +9,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+
+	"byor/pkg/check/course"
 )
 
 // Options are how a check wants a server to be started. The zero value is a server that keeps
@@ -21,26 +25,28 @@ type Options struct {
 	Extra     []string // further flags of exercises, with one dash; a server started by CMD= finds them in ARGS
 }
 
-type kind int
+// Kind is the way in which a target is started.
+type Kind int
 
+// The kinds of target.
 const (
-	kindStep  kind = iota // a step's binary, with the course's flags
-	kindRedis             // redis-server's command line
-	kindAddr              // a running server
-	kindCmd               // a shell command with an environment
+	KindStep  Kind = iota // a step's binary, with the course's flags
+	KindRedis             // redis-server's command line
+	KindAddr              // a running server
+	KindCmd               // a shell command with an environment
 )
 
 // Target is what is judged: a way to start servers, or the address of one that runs.
 type Target struct {
-	Step int    // the step it claims to be
-	Name string // for the report's title
-	kind kind
-	addr string
-	path string   // of the binary, or the shell command
-	base []string // arguments before all others
-	has  map[string]bool
+	Step  int    // the step it claims to be
+	Name  string // for the report's title
+	Kind  Kind
+	Addr  string   // host:port; of KindAddr alone
+	Path  string   // of the binary, or the shell command
+	base  []string // arguments before all others
+	flags map[string]bool
 
-	prefix []string // a command that runs the server's, such as strace
+	Prefix []string // a command that runs the server's, such as strace
 
 	// Source is the package that the binary was built from; nil when it is not known.
 	Source *Source
@@ -55,9 +61,9 @@ type Source struct {
 
 // StepTarget returns the target for the binary of a step, as Build makes it.
 func StepTarget(step int, bin string) *Target {
-	t := &Target{Step: step, Name: Folders[step], kind: kindStep, path: bin, has: map[string]bool{}}
-	if step == Last {
-		t.kind = kindRedis
+	t := &Target{Step: step, Name: course.Folders[step], Kind: KindStep, Path: bin, flags: map[string]bool{}}
+	if step == course.Last {
+		t.Kind = KindRedis
 		// It has no -h to ask, but names the first option that it does not know.
 		out, _ := exec.Command(bin, "--http-port", "0", "--no-such-option", "x").CombinedOutput()
 		if !bytes.Contains(out, []byte("'http-port")) {
@@ -68,7 +74,7 @@ func StepTarget(step int, bin string) *Target {
 	usage, _ := exec.Command(bin, "-h").CombinedOutput() // -h exits with 2 by custom
 	for _, line := range strings.Split(string(usage), "\n") {
 		if f := strings.Fields(line); len(f) > 0 && strings.HasPrefix(f[0], "-") {
-			t.has[strings.TrimLeft(f[0], "-")] = true
+			t.flags[strings.TrimLeft(f[0], "-")] = true
 		}
 	}
 	return t
@@ -76,13 +82,13 @@ func StepTarget(step int, bin string) *Target {
 
 // AddrTarget returns the target for a server that already runs.
 func AddrTarget(step int, addr string) *Target {
-	return &Target{Step: step, Name: addr, kind: kindAddr, addr: addr}
+	return &Target{Step: step, Name: addr, Kind: KindAddr, Addr: addr}
 }
 
 // CmdTarget returns the target for a shell command that starts a server. See the package comment
 // for its environment.
 func CmdTarget(step int, command string) *Target {
-	return &Target{Step: step, Name: command, kind: kindCmd, path: command}
+	return &Target{Step: step, Name: command, Kind: KindCmd, Path: command}
 }
 
 // RedisTarget returns a real redis-server as target, or an error where none is installed.
@@ -91,45 +97,48 @@ func RedisTarget() (*Target, error) {
 	if err != nil {
 		return nil, errors.New("redis-server is not installed (Debian: apt-get install redis-server; macOS: brew install redis)")
 	}
-	return &Target{Step: Last, Name: "redis-server", kind: kindRedis, path: path}, nil
+	return &Target{Step: course.Last, Name: "redis-server", Kind: KindRedis, Path: path}, nil
 }
+
+// Takes says whether a step's binary lists flag in its -h.
+func (t *Target) Takes(flag string) bool { return t.flags[flag] }
 
 // command returns the process to start on port with o.
 func (t *Target) command(o Options, port int) *exec.Cmd {
 	cmd := t.plain(o, port)
-	if len(t.prefix) > 0 {
+	if len(t.Prefix) > 0 {
 		env := cmd.Env
-		cmd = exec.Command(t.prefix[0], append(append([]string{}, t.prefix[1:]...), cmd.Args...)...)
+		cmd = exec.Command(t.Prefix[0], append(append([]string{}, t.Prefix[1:]...), cmd.Args...)...)
 		cmd.Env = env
 	}
 	return cmd
 }
 
 func (t *Target) plain(o Options, port int) *exec.Cmd {
-	switch t.kind {
-	case kindRedis:
-		return exec.Command(t.path, append(append([]string{}, t.base...), redisArgs(o, port)...)...)
-	case kindCmd:
-		return t.shell(o, port)
+	switch t.Kind {
+	case KindRedis:
+		return exec.Command(t.Path, append(append([]string{}, t.base...), redisArgs(o, port)...)...)
+	case KindCmd:
+		return t.Shell(o, port)
 	}
 	args := []string{"-addr", fmt.Sprintf("127.0.0.1:%d", port)}
 	add := func(flag, value string) {
-		if t.has[flag] && value != "" {
+		if t.flags[flag] && value != "" {
 			args = append(args, "-"+flag, value)
 		}
 	}
 	add("dir", o.Dir)
 	add("appendfsync", o.Fsync)
-	add("appendonly", yesNo(o.Fsync != ""))
+	add("appendonly", YesNo(o.Fsync != ""))
 	add("replicaof", o.ReplicaOf)
-	return exec.Command(t.path, append(args, o.Extra...)...)
+	return exec.Command(t.Path, append(args, o.Extra...)...)
 }
 
 // redisArgs is the command line of redis-server and of step 10. A save point that never comes due
 // makes SIGTERM save a snapshot, as step 09 does, without snapshots meanwhile.
 func redisArgs(o Options, port int) []string {
 	args := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", o.Dir, "--save", "86400 100000000",
-		"--repl-diskless-sync-delay", "0", "--appendonly", yesNo(o.Fsync != "")}
+		"--repl-diskless-sync-delay", "0", "--appendonly", YesNo(o.Fsync != "")}
 	if o.Fsync != "" {
 		args = append(args, "--appendfsync", o.Fsync)
 	}
@@ -145,57 +154,24 @@ func redisArgs(o Options, port int) []string {
 	return args
 }
 
-func (t *Target) shell(o Options, port int) *exec.Cmd {
+func (t *Target) Shell(o Options, port int) *exec.Cmd {
 	// The shell gets the signals, too. It must live on to report the server's exit code, so it
 	// catches them; what it starts does not inherit that.
-	cmd := exec.Command("sh", "-c", "trap : TERM INT\n"+t.path)
+	cmd := exec.Command("sh", "-c", "trap : TERM INT\n"+t.Path)
 	if runtime.GOOS == "windows" {
-		cmd = exec.Command("cmd", "/c", t.path)
+		cmd = exec.Command("cmd", "/c", t.Path)
 	}
 	host, mport, _ := strings.Cut(o.ReplicaOf, ":")
-	cmd.Env = append(os.Environ(), "PORT="+strconv.Itoa(port), "DIR="+o.Dir, "APPENDONLY="+yesNo(o.Fsync != ""),
+	cmd.Env = append(os.Environ(), "PORT="+strconv.Itoa(port), "DIR="+o.Dir, "APPENDONLY="+YesNo(o.Fsync != ""),
 		"APPENDFSYNC="+o.Fsync, "REPLICAOF="+o.ReplicaOf, "MASTER_HOST="+host, "MASTER_PORT="+mport,
 		"ARGS="+strings.Join(o.Extra, " "))
 	return cmd
 }
 
-func yesNo(b bool) string {
+// YesNo is how a flag of Redis says a bool.
+func YesNo(b bool) string {
 	if b {
 		return "yes"
 	}
 	return "no"
-}
-
-// Build compiles the package in dir (relative to root) to bin. With an overlay (go build -overlay)
-// files are taken from elsewhere; "" is none.
-func Build(root, dir, bin, overlay string) error {
-	args := []string{"build", "-ldflags=-s -w", "-o", bin} // no symbols: links in half the time
-	if overlay != "" {
-		args = append(args, "-overlay", overlay)
-	}
-	cmd := exec.Command("go", append(args, "./"+filepath.ToSlash(dir))...)
-	cmd.Dir = root
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%s does not compile:\n%s", dir, out)
-	}
-	return nil
-}
-
-// Root returns the top directory of the course, looked for from the working directory upward.
-func Root() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if b, err := os.ReadFile(filepath.Join(dir, "go.mod")); err == nil && strings.HasPrefix(string(b), "module byor") {
-			return dir, nil
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			return "", errors.New("this is not inside the course's repository")
-		}
-		dir = up
-	}
 }

@@ -1,4 +1,4 @@
-package check
+package trace
 
 import (
 	"fmt"
@@ -36,8 +36,8 @@ func Visible(b []byte, limit int) string {
 	return sb.String()
 }
 
-// diffAt returns the index of the first byte in which a and b differ, or -1.
-func diffAt(a, b []byte) int {
+// DiffAt returns the index of the first byte in which a and b differ, or -1.
+func DiffAt(a, b []byte) int {
 	for i := 0; i < len(a) && i < len(b); i++ {
 		if a[i] != b[i] {
 			return i
@@ -49,17 +49,17 @@ func diffAt(a, b []byte) int {
 	return -1
 }
 
-// excerptMax is how many bytes a report shows of something long.
-const excerptMax = 160
+// ExcerptMax is how many bytes a report shows of something long.
+const ExcerptMax = 160
 
 // Excerpt is Visible for b that differs from something at byte at (-1: nowhere): of long data it shows what is
 // around that byte, and notes how much it leaves out on either side.
 func Excerpt(b []byte, at int) string {
-	if len(b) <= excerptMax {
+	if len(b) <= ExcerptMax {
 		return Visible(b, 0)
 	}
-	from := max(0, min(at, len(b))-excerptMax/4)
-	to := min(len(b), from+excerptMax/2)
+	from := max(0, min(at, len(b))-ExcerptMax/4)
+	to := min(len(b), from+ExcerptMax/2)
 	out := Visible(b[from:to], 0)
 	if from > 0 {
 		out = fmt.Sprintf("…%d bytes… %s", from, out)

@@ -1,4 +1,4 @@
-package check
+package trace
 
 import (
 	"fmt"
@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// traffic records what went over the wire during a check, for -v.
-type traffic struct {
-	on    bool
-	plain bool // the bytes are no RESP: step 01 shows each send and receive as it was
+// Traffic records what went over the wire during a check, for -v.
+type Traffic struct {
+	On    bool
+	Plain bool // the bytes are no RESP: step 01 shows each send and receive as it was
 	mu    sync.Mutex
 	begin time.Time
 	items []trafficItem
@@ -29,8 +29,9 @@ const (
 	trafficAll  = 256 << 10 // bytes kept of a check
 )
 
-func (t *traffic) add(conn string, out bool, b []byte) {
-	if !t.on {
+// Add records that conn has sent b (out) or received it.
+func (t *Traffic) Add(conn string, out bool, b []byte) {
+	if !t.On {
 		return
 	}
 	t.mu.Lock()
@@ -45,8 +46,8 @@ func (t *traffic) add(conn string, out bool, b []byte) {
 	t.items = append(t.items, trafficItem{time.Since(t.begin), conn, out, append([]byte{}, keep...), len(b) - len(keep)})
 }
 
-// lines shows the record, one line a frame, annotated.
-func (t *traffic) lines() []string {
+// Lines shows the record, one line a frame, annotated.
+func (t *Traffic) Lines() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var out []string
@@ -56,7 +57,7 @@ func (t *traffic) lines() []string {
 			arrow = "->"
 		}
 		head := fmt.Sprintf("%8.3fms %s %s", float64(it.at.Microseconds())/1000, it.conn, arrow)
-		if t.plain {
+		if t.Plain {
 			n := len(it.bytes) + it.cut
 			out = append(out, fmt.Sprintf("%s %-40s %d bytes", head, fmt.Sprintf("%q", it.bytes), n))
 			continue

@@ -1,4 +1,6 @@
-package check
+// Package trace shows what goes over a wire: each byte visible, each piece of RESP with what it means, and the
+// frames of a connection as they pass, beside those of a real Redis.
+package trace
 
 import (
 	"context"
