@@ -36,10 +36,10 @@ $(STEPS):
 # The checker's flags, from the variables a learner sets on make's command line.
 # The program is built and not `go run`, so that its exit code and Ctrl-C arrive as they are.
 CHECK = mkdir -p bin && $(GO) build -o bin/check ./pkg/check/cmd/check && bin/check $(if $(ADDR),-addr '$(ADDR)') $(if $(CMD),-cmd '$(subst ','\'',$(CMD))') \
-	$(if $(DIR),-dir '$(DIR)') $(if $(EX),-ex $(EX)) $(if $(V),-verbose) $(if $(JSON),-json) $(if $(WATCH),-watch) $(ARGS)
+	$(if $(DIR),-dir '$(DIR)') $(if $(EX),-ex $(EX)) $(if $(UPTO),-upto $(UPTO)) $(if $(ONLY),-only '$(ONLY)') $(if $(V),-verbose) $(if $(JSON),-json) $(if $(WATCH),-watch) $(ARGS)
 
 .PHONY: $(NUMS:%=check-%)
-$(NUMS:%=check-%): check-%: ## check step NN (EX=k; DIR=work/NN, ADDR=host:port, CMD='…'; V=1 JSON=1 WATCH=1)
+$(NUMS:%=check-%): check-%: ## check yours in work/NN, else step NN (EX=k UPTO=k ONLY=a,b; DIR= ADDR= CMD=; V=1 JSON=1 WATCH=1)
 	@$(CHECK) -step $(patsubst 0%,%,$*)
 
 .PHONY: check

@@ -26,7 +26,9 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"sort"
+	"strings"
 )
 
 // A Check is one question to a server.
@@ -38,6 +40,10 @@ type Check struct {
 	Hint  string // the most likely cause when it fails; Run may name a better one with T.Hint
 	Guide string // section of the step's GUIDE.md that explains it
 	Run   func(*T)
+
+	// After is the number of the piece of the step's guide after which the check can pass: with pieces 1 to
+	// After written it does. 0 means that the skeleton passes.
+	After int
 
 	// Until is the last step whose server still has to pass; 0 means all later ones.
 	Until int
@@ -68,7 +74,12 @@ func register(step, ex int, checks ...Check) {
 		}
 		all = append(all, c)
 	}
-	sort.SliceStable(all, func(i, j int) bool { return all[i].Step < all[j].Step })
+	sort.SliceStable(all, func(i, j int) bool {
+		if all[i].Step != all[j].Step {
+			return all[i].Step < all[j].Step
+		}
+		return all[i].After < all[j].After
+	})
 }
 
 // Of returns the checks of step; ex 0 asks for the step's own, k for those of exercise k.
@@ -94,19 +105,57 @@ func Applying(step int) []Check {
 	return out
 }
 
-// Asked returns what `make check-NN` asks: the checks of step (or of its exercise ex), and behind a
-// step's own those of earlier ones that are about a hostile network.
+// Asked returns what `make check-NN` asks, from the basic to the special. For a step these are its own checks,
+// and behind them those of earlier steps that are about a hostile network. For an exercise these are the
+// exercise's, and behind them the quick ones of the step: what holds before an exercise holds after it.
 func Asked(step, ex int) []Check {
 	out := Of(step, ex)
-	if ex > 0 {
-		return out
-	}
 	for _, c := range Applying(step) {
-		if c.Net && c.Step < step {
+		switch {
+		case ex == 0 && c.Net && c.Step < step, ex > 0 && c.Step == step && c.Slow <= 1:
 			out = append(out, c)
 		}
 	}
 	return out
+}
+
+// Named returns those of checks whose names are given, in the order of checks. It is an error to name one that is
+// not there.
+func Named(checks []Check, names []string) ([]Check, error) {
+	var out []Check
+	for _, c := range checks {
+		if slices.Contains(names, c.Name) {
+			out = append(out, c)
+		}
+	}
+	for _, n := range names {
+		if !slices.ContainsFunc(out, func(c Check) bool { return c.Name == n }) {
+			var known []string
+			for _, c := range checks {
+				known = append(known, c.Name)
+			}
+			return nil, fmt.Errorf("there is no check %q; there are %s", n, strings.Join(known, ", "))
+		}
+	}
+	return out, nil
+}
+
+// Until returns those of a step's checks that can pass when the pieces up to the upto-th have been written.
+func Until(checks []Check, step, upto int) []Check {
+	return slices.DeleteFunc(slices.Clone(checks), func(c Check) bool { return c.Step != step || c.After > upto })
+}
+
+// Waiting divides checks of step into those that can be asked while the pieces with the numbers in unwritten
+// (ascending) are not there, and those that wait for one of them. Checks of other steps wait for all.
+func Waiting(checks []Check, step int, unwritten []int) (ask, wait []Check) {
+	for _, c := range checks {
+		if len(unwritten) > 0 && (c.Step != step || c.Ex > 0 || c.After >= unwritten[0]) {
+			wait = append(wait, c)
+		} else {
+			ask = append(ask, c)
+		}
+	}
+	return ask, wait
 }
 
 // Exercises returns the numbers of step's exercises that have checks, ascending.

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,41 +19,6 @@ import (
 	"byor/pkg/check/process"
 	"byor/pkg/redistest"
 )
-
-// Every step's skeleton compiles, starts, and has not passed the step's checks yet.
-func TestCourseSkeletons(t *testing.T) {
-	for step := 1; step <= course.Last; step++ {
-		if !hasStep(step) {
-			continue
-		}
-		t.Run(course.Folders[step], func(t *testing.T) {
-			t.Parallel()
-			dir := fmt.Sprintf("work/.test-%d-%02d", os.Getpid(), step)
-			t.Cleanup(func() {
-				os.RemoveAll(filepath.Join(built.root, dir))
-				os.Remove(filepath.Join(built.root, "work")) // only if this was all
-			})
-			names, err := course.Start(built.root, step, dir)
-			require.NoError(t, err)
-			require.NotEmpty(t, names, "main.go has no regions")
-			_, err = course.Start(built.root, step, dir)
-			require.ErrorContains(t, err, "is there already")
-			bin := filepath.Join(t.TempDir(), "skeleton")
-			require.NoError(t, course.Build(built.root, dir, bin, ""))
-			checks := Of(step, 0)[:3]
-			if step == course.Last { // the engine is there, the gateway is to be written
-				checks = slices.DeleteFunc(Of(step, 0), func(c Check) bool { return c.NotRedis == "" })[:3]
-			}
-			failed := 0
-			for _, r := range runChecks(t, process.StepTarget(step, bin), 300*time.Millisecond, checks) {
-				if r.Status == Failed {
-					failed++
-				}
-			}
-			require.Positive(t, failed)
-		})
-	}
-}
 
 // A server that talks nonsense for ever, claims what never comes, or hangs up fails every check, in
 // bounded memory, and the run ends.

@@ -7,15 +7,19 @@ import (
 	"slices"
 	"strings"
 
+	"byor/pkg/check/course"
 	"byor/pkg/check/process"
 )
 
-// Report prints results as they come.
+// Report prints passes as they come, a line each, and keeps the failures for the end. Of these only the first is
+// told in full: it is the most basic one, and others may follow from it.
 type Report struct {
 	W       io.Writer
 	Color   bool
-	Verbose bool
-	Step    int // the step that is checked; what belongs to another says so
+	Verbose bool // the exchange of each pass, all traffic, and every failure in full
+	Step    int  // the step that is checked; what belongs to another says so
+
+	failed []Result
 }
 
 func (p *Report) paint(code, s string) string {
@@ -28,27 +32,60 @@ func (p *Report) paint(code, s string) string {
 // Title opens the report on a target.
 func (p *Report) Title(s string) { fmt.Fprintf(p.W, "%s\n", p.paint("1", s)) }
 
-// Result prints one verdict.
+// Result prints one verdict, or keeps it if it is a failure.
 func (p *Report) Result(r Result) {
-	name := r.Name
-	if r.Ex > 0 {
-		name = fmt.Sprintf("exercise %d: %s", r.Ex, name)
-	} else if p.Step > 0 && r.Step != p.Step {
-		name = fmt.Sprintf("%02d/%s", r.Step, name)
-	}
 	switch r.Status {
 	case Passed:
-		fmt.Fprintf(p.W, "  %s    %-26s %s\n", p.paint("32", "ok"), name, r.What)
-		if r.Sent != "" {
+		fmt.Fprintf(p.W, "  %s    %-26s %s\n", p.paint("32", "ok"), p.name(r), r.What)
+		if p.Verbose && r.Sent != "" {
 			fmt.Fprintf(p.W, "        %s\n", p.paint("2", r.Sent+" → "+r.Got))
 		}
+		p.traffic(r)
 	case Skipped:
 		if r.Why == interrupted || r.Why == muteRest {
 			return
 		}
-		fmt.Fprintf(p.W, "  %s  %-26s %s\n", p.paint("33", "skip"), name, r.Why)
+		fmt.Fprintf(p.W, "  %s  %-26s %s\n", p.paint("33", "skip"), p.name(r), r.Why)
 	case Failed:
-		fmt.Fprintf(p.W, "  %s  %-26s %s\n", p.paint("31", "FAIL"), name, r.What)
+		p.failed = append(p.failed, r)
+	}
+}
+
+// Waiting says which checks were not made, and for which of the unwritten pieces (their numbers, ascending) each
+// of them waits: the last one that it needs.
+func (p *Report) Waiting(checks []Check, pieces []course.Piece, unwritten []int) {
+	for i, n := range unwritten {
+		last := i == len(unwritten)-1
+		var names []string
+		for _, c := range checks {
+			own := c.Step == p.Step && c.Ex == 0
+			if own && c.After >= n && (last || c.After < unwritten[i+1]) || !own && last {
+				names = append(names, p.name(Result{Step: c.Step, Ex: c.Ex, Name: c.Name}))
+			}
+		}
+		if len(names) > 0 {
+			fmt.Fprintf(p.W, "  %s  for piece %d, %s: %s\n", p.paint("33", "wait"), n, pieces[n-1].Name, strings.Join(names, ", "))
+		}
+	}
+}
+
+func (p *Report) name(r Result) string {
+	switch {
+	case r.Ex > 0:
+		return fmt.Sprintf("exercise %d: %s", r.Ex, r.Name)
+	case p.Step > 0 && r.Step != p.Step:
+		return fmt.Sprintf("%02d/%s", r.Step, r.Name)
+	}
+	return r.Name
+}
+
+// failures tells the first failure in full, and names the others.
+func (p *Report) failures() {
+	for i, r := range p.failed {
+		if i > 0 && !p.Verbose {
+			break
+		}
+		fmt.Fprintf(p.W, "  %s  %-26s %s\n", p.paint("31", "FAIL"), p.name(r), r.What)
 		p.field("sent", r.Sent)
 		p.field("expected", r.Expected)
 		p.field("got", r.Got)
@@ -56,7 +93,22 @@ func (p *Report) Result(r Result) {
 			p.field("hint", h)
 		}
 		p.field("guide", r.Guide)
+		p.traffic(r)
 	}
+	if n := len(p.failed) - 1; n > 0 && !p.Verbose {
+		var names []string
+		for _, r := range p.failed[1:] {
+			names = append(names, p.name(r))
+		}
+		others := fmt.Sprintf("%d others", n)
+		if n == 1 {
+			others = "1 other"
+		}
+		p.field("", fmt.Sprintf("Mend this first; %s may follow from it (V=1 shows all): %s", others, strings.Join(names, ", ")))
+	}
+}
+
+func (p *Report) traffic(r Result) {
 	if p.Verbose {
 		for _, l := range r.Traffic {
 			fmt.Fprintf(p.W, "        %s\n", p.paint("2", l))
@@ -121,11 +173,15 @@ func (p *Report) field(name, value string) {
 		return
 	}
 	value = strings.ReplaceAll(value, "\n", "\n                  ")
-	fmt.Fprintf(p.W, "        %-9s %s\n", name, value)
+	if name != "" {
+		name = fmt.Sprintf("%-9s ", name)
+	}
+	fmt.Fprintf(p.W, "        %s%s\n", name, value)
 }
 
 // Summary closes the report and says whether nothing failed.
 func (p *Report) Summary(results []Result) bool {
+	p.failures()
 	var n [3]int
 	for _, r := range results {
 		switch r.Status {

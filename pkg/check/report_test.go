@@ -4,16 +4,53 @@ import (
 	"strings"
 	"testing"
 
+	"byor/pkg/check/course"
 	"byor/pkg/check/process"
 
 	"github.com/stretchr/testify/require"
 )
 
+// reported returns what a report says of results.
+func reported(results ...Result) string {
+	var out strings.Builder
+	report := Report{W: &out}
+	for _, r := range results {
+		report.Result(r)
+	}
+	report.Summary(results)
+	return out.String()
+}
+
+// The failures stand at the end, the first in full and the others by name.
+func TestReportTellsTheFirstFailure(t *testing.T) {
+	out := reported(Result{Status: Passed, Name: "one", Sent: "the exchange"}, Result{Status: Failed, Name: "two", Hint: "the cause"},
+		Result{Status: Failed, Name: "three", Hint: "another"}, Result{Status: Passed, Name: "four"}, Result{Status: Failed, Name: "five"})
+	require.Regexp(t, `(?s)ok +one.*ok +four.*FAIL +two.*hint +the cause\n.*Mend this first; 2 others may follow from it \(V=1 shows all\): three, five\n2 passed, 3 failed\n$`, out)
+	require.NotContains(t, out, "another")
+	require.NotContains(t, out, "the exchange")
+}
+
+// What a check waits for is said by piece, and costs no failure.
+func TestReportOfWaiting(t *testing.T) {
+	checks := []Check{{Name: "a", Step: 3, After: 1}, {Name: "b", Step: 3, After: 2}, {Name: "c", Step: 3, After: 4}, {Name: "d", Step: 2}}
+	ask, wait := Waiting(checks, 3, []int{2, 4})
+	require.Equal(t, checks[:1], ask)
+	require.Equal(t, checks[1:], wait)
+	var out strings.Builder
+	report := Report{W: &out, Step: 3}
+	report.Waiting(wait, []course.Piece{{N: 1, Name: "first"}, {N: 2, Name: "second"}, {N: 3, Name: "third"}, {N: 4, Name: "fourth"}}, []int{2, 4})
+	require.Equal(t, "  wait  for piece 2, second: b\n  wait  for piece 4, fourth: c, 02/d\n", out.String())
+	out.Reset()
+	report.Waiting(wait, []course.Piece{{N: 1}, {N: 2, Name: "second"}}, []int{2})
+	require.Equal(t, "  wait  for piece 2, second: b, c, 02/d\n", out.String(), "what piece 4 does cannot be seen without it")
+	ask, wait = Waiting(checks, 3, nil)
+	require.Equal(t, checks, ask)
+	require.Empty(t, wait)
+}
+
 func TestReportNamesTheMissingCommand(t *testing.T) {
 	shown := func(r Result) string {
-		var out strings.Builder
-		(&Report{W: &out}).Result(r)
-		return out.String()
+		return reported(r)
 	}
 	r := Result{Status: Failed, Expected: `"+OK\r\n"`, Got: `"-ERR unknown command 'SAVE', with args beginning with: \r\n"`, Hint: "its own"}
 	require.Contains(t, shown(r), "does not know SAVE yet")
@@ -46,9 +83,7 @@ func TestReportNamesTheMissingCommand(t *testing.T) {
 
 func TestReportNamesTheCrash(t *testing.T) {
 	shown := func(got string) string {
-		var out strings.Builder
-		(&Report{W: &out}).Result(Result{Status: Failed, Expected: `"+OK\r\n"`, Got: got})
-		return out.String()
+		return reported(Result{Status: Failed, Expected: `"+OK\r\n"`, Got: got})
 	}
 	require.Contains(t, shown("the server closed the connection (end of stream); the server has ended (exit status 2)"+process.SaidMark+"panic: runtime error"), "has crashed")
 	require.NotContains(t, shown("the server closed the connection (end of stream)"), "crashed")
@@ -58,9 +93,7 @@ func TestReportNamesTheCrash(t *testing.T) {
 // A server that answers nobody is told that, and a check's own hint only where it could be the cause.
 func TestReportOfAMuteServer(t *testing.T) {
 	shown := func(step int, hint string) string {
-		var out strings.Builder
-		(&Report{W: &out}).Result(Result{Status: Failed, Step: step, Mute: true, Expected: "a", Got: "nothing", Hint: hint})
-		return out.String()
+		return reported(Result{Status: Failed, Step: step, Mute: true, Expected: "a", Got: "nothing", Hint: hint})
 	}
 	require.NotContains(t, shown(3, "GET answers a bulk string"), "bulk string")
 	require.Contains(t, shown(3, "a lock is taken twice"), "perhaps: a lock is taken twice")

@@ -29,7 +29,8 @@ type Result struct {
 	Guide    string   `json:"guide,omitempty"`
 	Ms       int64    `json:"ms"`
 	Traffic  []string `json:"traffic,omitempty"`
-	Mute     bool     `json:"mute,omitempty"` // when it failed, no client got an answer any more
+	After    int      `json:"after,omitempty"` // see Check
+	Mute     bool     `json:"mute,omitempty"`  // when it failed, no client got an answer any more
 
 	// Unasked says of a skipped check that the server was not asked, although it could be in another
 	// run: with CMD= instead of ADDR=, or without an interruption. Such a run proves nothing as a whole.
@@ -155,7 +156,7 @@ func (h *sharedServer) end() {
 func (r *Runner) next(ctx context.Context, shared *sharedServer, c Check, silent int) Result {
 	alone := r.Workers <= 1
 	if alone && silent >= muteEnough {
-		res := unasked(Result{Step: c.Step, Ex: c.Ex, Name: c.Name, What: c.What}, muteRest)
+		res := unasked(Result{Step: c.Step, Ex: c.Ex, After: c.After, Name: c.Name, What: c.What}, muteRest)
 		res.Mute = true // as far as one knows
 		return res
 	}
@@ -182,7 +183,7 @@ func (r *Runner) one(ctx context.Context, shared *sharedServer, c Check) Result 
 	all := ctx
 	ctx, cancel := context.WithTimeout(ctx, 5*limit*time.Duration(max(1, c.Slow)))
 	defer cancel()
-	res := Result{Step: c.Step, Ex: c.Ex, Name: c.Name, What: c.What, Status: Passed}
+	res := Result{Step: c.Step, Ex: c.Ex, After: c.After, Name: c.Name, What: c.What, Status: Passed}
 	begin := time.Now()
 	switch {
 	case all.Err() != nil:

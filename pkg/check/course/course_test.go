@@ -1,18 +1,66 @@
 package course
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-func TestHoles(t *testing.T) {
-	got, names, err := Holes("a\n\t// region: the piece\n\tb\n\t// endregion\nc\n")
+const (
+	guide = "# Guide\n\n## Build it\n\n### Before\n\n### 1. The first\n\n### 2. `The second`\n\n## Mistakes\n\n### 1. not a piece\n"
+	main  = "package main\n\nfunc f() int {\n\t// region: the second\n\tn := 1\n\n\t// a comment\n\treturn n\n\t// endregion\n}\n" +
+		"func g() {\n\t// region: the first\n\tprintln(1)\n\t// endregion\n\t// region: the second\n\tprintln(2)\n\t// endregion\n}\n"
+)
+
+// tree makes a course of one step.
+func tree(t *testing.T, guide, main string) string {
+	root := t.TempDir()
+	dir := filepath.Join(root, Folders[1])
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "go.mod"), []byte("module byor\n\ngo 1.24\n"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "GUIDE.md"), []byte(guide), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(main), 0o644))
+	return root
+}
+
+func TestPieces(t *testing.T) {
+	pieces, err := Pieces(tree(t, guide, main), 1)
 	require.NoError(t, err)
-	require.Equal(t, []string{"the piece"}, names)
-	require.Equal(t, "a\n\t// >>> write this: the piece (GUIDE.md, Build it)\nc\n", got)
-	for _, bad := range []string{"// region: a\n", "// endregion\n", "// region: a\n// region: b\n// endregion\n// endregion\n"} {
-		_, _, err := Holes(bad)
-		require.Error(t, err, "%q", bad)
+	require.Equal(t, []Piece{{N: 1, Name: "The first", Code: 1}, {N: 2, Name: "The second", Code: 3}}, pieces)
+	for bad, want := range map[string]string{
+		"// region: the first\n":                           "not closed",
+		"// endregion\n":                                   "without a region",
+		"// region: a\n// region: b\n// endregion\n":       "opens within",
+		"// region: nowhere\nx\n// endregion\n":            "has no section",
+		"// region: the first\nprintln(1)\n// endregion\n": "no region for piece 2",
+	} {
+		_, err := Pieces(tree(t, guide, bad), 1)
+		require.ErrorContains(t, err, want, "%q", bad)
 	}
+	_, err = Pieces(tree(t, "\n## Build it\n### 1. the first\n### 3. the second\n", main), 1)
+	require.ErrorContains(t, err, "has the number 3, not 2")
+}
+
+// What is written counts as written, whether its mark was taken away or not.
+func TestUnwritten(t *testing.T) {
+	root := tree(t, guide, main+"func main() { f(); g() }\n")
+	for upto, want := range [][]int{{1, 2}, {2}, nil} {
+		dir := fmt.Sprint("work/0", upto)
+		_, err := Fill(root, 1, dir, upto)
+		require.NoError(t, err)
+		require.Equal(t, want, Unwritten(root, 1, dir), "upto %d", upto)
+	}
+	_, err := Start(root, 1, "work/00")
+	require.ErrorContains(t, err, "is there already")
+	path := filepath.Join(root, "work/00/main.go")
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Contains(t, string(b), "// piece 2: The second (GUIDE.md, Build it)\n\treturn 0 // until it is written\n}")
+	require.Contains(t, string(b), "// piece 1: The first (GUIDE.md, Build it)\n\t// piece 2: The second")
+	mine := "package main\n\nfunc f() int {\n\t// piece 2: The second\n\treturn 5\n}\nfunc g() {\n\t// piece 1: The first\n\n}\nfunc main() { f(); g() }\n"
+	require.NoError(t, os.WriteFile(path, []byte(mine), 0o644))
+	require.Equal(t, []int{1}, Unwritten(root, 1, "work/00"))
 }

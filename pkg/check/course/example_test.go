@@ -8,11 +8,11 @@ import (
 
 func ExampleHoles() {
 	src := "func double(n int) int {\n\t// region: twice\n\treturn 2 * n\n\t// endregion\n}\n"
-	skeleton, names, err := course.Holes(src)
-	fmt.Print(skeleton, names, err, "\n")
+	skeleton, err := course.Holes(src, []course.Piece{{N: 1, Name: "Twice"}}, 0)
+	fmt.Print(skeleton, err)
 	// Output:
 	// func double(n int) int {
-	// 	// >>> write this: twice (GUIDE.md, Build it)
+	// 	// piece 1: Twice (GUIDE.md, Build it)
 	// }
-	// [twice] <nil>
+	// <nil>
 }

@@ -11,74 +11,41 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
 )
 
-// `make start-NN` gives a learner the step's server without its new pieces. The step marks them:
-//
-//	// region: name
-//	…
-//	// endregion
-//
-// What stands between becomes a hole that says what to write. The rest must compile, so that the
+// `make start-NN` gives a learner the step's server without its new pieces: see Piece. What stands in a
+// piece becomes a mark that says what to write. The rest must compile, so that the
 // old commands run from the start; what the missing piece would have used is put right by what the
 // compiler says: imports without use become comments, variables without use get one.
 
 var (
-	regionBegin = regexp.MustCompile(`^(\s*)// region: (.+)$`)
-	regionEnd   = regexp.MustCompile(`^\s*// endregion\s*$`)
-	compileErr  = regexp.MustCompile(`^\S*?([^/\\]+\.go):(\d+):\d+: (.*)$`)
-	unusedPkg   = regexp.MustCompile(`^"([^"]+)" imported(?: as \S+)? and not used$`)
-	undefined   = regexp.MustCompile(`^undefined: (\w+)$`)
-	unusedVar   = regexp.MustCompile(`^declared and not used: (\w+)$`)
+	compileErr = regexp.MustCompile(`^\S*?([^/\\]+\.go):(\d+):\d+: (.*)$`)
+	unusedPkg  = regexp.MustCompile(`^"([^"]+)" imported(?: as \S+)? and not used$`)
+	undefined  = regexp.MustCompile(`^undefined: (\w+)$`)
+	unusedVar  = regexp.MustCompile(`^declared and not used: (\w+)$`)
 )
 
-// holeMark opens the comment that stands for a missing piece.
-const holeMark = "// >>> write this: "
-
-// Holes takes the regions out of src and returns it with their names.
-func Holes(src string) (string, []string, error) {
-	var out, names []string
-	open := ""
-	for i, line := range strings.Split(src, "\n") {
-		if m := regionBegin.FindStringSubmatch(line); m != nil {
-			if open != "" {
-				return "", nil, fmt.Errorf("line %d: region %q opens within region %q", i+1, m[2], open)
-			}
-			open = strings.TrimSpace(m[2])
-			names = append(names, open)
-			out = append(out, m[1]+holeMark+open+" (GUIDE.md, Build it)")
-			continue
-		}
-		if regionEnd.MatchString(line) {
-			if open == "" {
-				return "", nil, fmt.Errorf("line %d: endregion without a region", i+1)
-			}
-			open = ""
-			continue
-		}
-		if open == "" {
-			out = append(out, line)
-		}
-	}
-	if open != "" {
-		return "", nil, fmt.Errorf("region %q is not closed", open)
-	}
-	return strings.Join(out, "\n"), names, nil
-}
-
-// Start writes the skeleton of step below root to dir (work/NN) and returns the names of what is to
+// Start writes the skeleton of step below root to dir (work/NN) and returns the pieces that are to
 // be written. It never overwrites anything.
-func Start(root string, step int, dir string) ([]string, error) {
+func Start(root string, step int, dir string) ([]Piece, error) {
 	if _, err := os.Stat(filepath.Join(root, dir)); err == nil {
 		return nil, fmt.Errorf("%s is there already; move it away to begin anew", dir)
 	}
-	var names []string
+	return Fill(root, step, dir, 0)
+}
+
+// Fill writes the server of step as it is when the pieces up to the upto-th have been written. It
+// returns all pieces.
+func Fill(root string, step int, dir string, upto int) ([]Piece, error) {
+	pieces, err := Pieces(root, step)
+	if err != nil {
+		return nil, err
+	}
 	from := filepath.Join(root, Folders[step])
-	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -96,41 +63,18 @@ func Start(root string, step int, dir string) ([]string, error) {
 			return err
 		}
 		if strings.HasSuffix(rel, ".go") {
-			text, holes, err := Holes(string(b))
+			text, err := Holes(string(b), pieces, upto)
 			if err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
-			b, names = []byte(text), append(names, holes...)
+			b = []byte(text)
 		}
 		return os.WriteFile(filepath.Join(root, dir, rel), b, 0o644)
 	})
 	if err != nil {
 		return nil, err
 	}
-	inOrder(names, filepath.Join(from, "GUIDE.md"))
-	return names, makeCompile(root, dir)
-}
-
-// inOrder sorts the names of the pieces as the sections of the guide's "Build it" name them.
-func inOrder(names []string, guide string) {
-	b, _ := os.ReadFile(guide)
-	_, text, _ := strings.Cut(strings.ToLower(string(b)), "## build it")
-	place := func(name string) int {
-		if i := buildSection(text, name); i >= 0 {
-			return i
-		}
-		return len(text)
-	}
-	slices.SortStableFunc(names, func(a, b string) int { return place(a) - place(b) })
-}
-
-// buildSection returns where in text the section "**N. name …" begins, or -1.
-func buildSection(text, name string) int {
-	at := regexp.MustCompile(`(?m)^\*\*\d+\. [^*\n]*` + regexp.QuoteMeta(strings.ToLower(name))).FindStringIndex(text)
-	if at == nil {
-		return -1
-	}
-	return at[0]
+	return pieces, makeCompile(root, dir)
 }
 
 // makeCompile mends the skeleton in dir until the compiler takes it.
@@ -202,7 +146,7 @@ func mending(line int, msg string) *edit {
 		}}
 	case unusedVar.MatchString(msg):
 		name := unusedVar.FindStringSubmatch(msg)[1]
-		return &edit{line, func(l []string) []string { return afterHole(l, line, "_ = "+name+" // until the piece above uses it") }}
+		return &edit{line, func(l []string) []string { return afterHole(l, line, "_ = "+name+" "+untilUsed) }}
 	case undefined.MatchString(msg):
 		return &edit{line, func(l []string) []string {
 			l[line] = "// " + strings.TrimSpace(l[line]) // uses what the piece above it makes
@@ -210,7 +154,7 @@ func mending(line int, msg string) *edit {
 		}}
 	case msg == "missing return":
 		return &edit{line, func(l []string) []string {
-			return insert(l, line, "return "+zeroResults(strings.Join(l, "\n"), line+1)+" // until it is written")
+			return insert(l, line, "return "+zeroResults(strings.Join(l, "\n"), line+1)+" "+untilWritten)
 		}}
 	}
 	return nil
@@ -271,7 +215,7 @@ func zeroValue(typ ast.Expr) string {
 // afterHole inserts text below the first hole at or below line.
 func afterHole(l []string, line int, text string) []string {
 	for i := line; i < len(l); i++ {
-		if strings.HasPrefix(strings.TrimSpace(l[i]), holeMark) {
+		if mark.MatchString(l[i]) {
 			return insert(l, i+1, text)
 		}
 	}

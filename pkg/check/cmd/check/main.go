@@ -28,7 +28,8 @@ import (
 // options are the command line.
 type options struct {
 	root, addr, cmd, dir string
-	step, ex             int
+	step, ex, upto       int
+	only                 string
 	verbose, json, watch bool
 	progress             bool
 	limit                time.Duration
@@ -38,9 +39,11 @@ func main() {
 	var o options
 	flag.IntVar(&o.step, "step", 0, "the step to check, 1 to 10; 0 checks all")
 	flag.IntVar(&o.ex, "ex", 0, "check this exercise of the step instead of the step itself")
+	flag.IntVar(&o.upto, "upto", 0, "only what can pass when the pieces of the guide up to this one are written")
+	flag.StringVar(&o.only, "only", "", "only the checks with these `names`, with commas between")
 	flag.StringVar(&o.addr, "addr", "", "check the server at this host:port")
 	flag.StringVar(&o.cmd, "cmd", "", "check the server that this shell command starts (it finds PORT, DIR and more in its environment)")
-	flag.StringVar(&o.dir, "dir", "", "build and check the package in this directory, e.g. work/04; without a step, all in work that are there")
+	flag.StringVar(&o.dir, "dir", "", "build and check the package in this directory; without it work/NN, if that is there, and else the finished step; with -step 0, all in work that are there")
 	flag.BoolVar(&o.verbose, "verbose", false, "show all traffic, annotated")
 	flag.BoolVar(&o.json, "json", false, "print the results as JSON, one object a line")
 	flag.BoolVar(&o.watch, "watch", false, "check again whenever a file changes")
@@ -121,9 +124,10 @@ func checkOnce(ctx context.Context, o options) (bool, error) {
 }
 
 func checkStep(ctx context.Context, o options, step int) (bool, error) {
-	checks := check.Asked(step, o.ex)
-	if len(checks) == 0 {
-		return false, fmt.Errorf("step %02d has no exercise %d with a check", step, o.ex)
+	o.dir = dirOf(o, step)
+	q, err := asked(o, step)
+	if err != nil {
+		return false, err
 	}
 	target, clean, err := targetOf(o, step)
 	if err != nil {
@@ -140,17 +144,18 @@ func checkStep(ctx context.Context, o options, step int) (bool, error) {
 		report.Result(r)
 	}}
 	if !o.json {
-		report.Title(fmt.Sprintf("%s, checking %s", course.Folders[step], target.Name))
+		report.Title(fmt.Sprintf("%s, checking %s%s", course.Folders[step], target.Name, q.note))
 	}
-	results, err := runner.Run(ctx, target, checks)
+	results, err := runner.Run(ctx, target, q.checks)
 	if err != nil {
 		return false, err
 	}
 	if o.json {
-		return passed(results) >= 0, remember(o, step, results, false)
+		return passed(results) >= 0, remember(o, step, results, q.part, false)
 	}
+	report.Waiting(q.wait, q.pieces, q.unwritten)
 	ok := report.Summary(results)
-	return ok, remember(o, step, results, true)
+	return ok, remember(o, step, results, q.part, true)
 }
 
 // passed returns how many passed, or -1 when any failed.
@@ -169,9 +174,16 @@ func passed(results []check.Result) int {
 
 // remember keeps the progress of a learner's own server; the course's finished step proves nothing. An
 // exercise may be solved in the step's own folder, which does not pass it as it comes.
-func remember(o options, step int, results []check.Result, say bool) error {
-	finished := o.dir+o.addr+o.cmd == "" && o.ex == 0
+// A run that asked for a part (part says why) proves nothing about the rest.
+func remember(o options, step int, results []check.Result, part string, say bool) error {
+	finished := (o.dir == "" || filepath.Clean(o.dir) == course.Folders[step]) && o.addr+o.cmd == "" && o.ex == 0
 	if finished || o.root == "" || passed(results) < 1 {
+		return nil
+	}
+	if part != "" {
+		if say {
+			fmt.Println("Not counted as done:", part)
+		}
 		return nil
 	}
 	if i := slices.IndexFunc(results, func(r check.Result) bool { return r.Unasked }); i >= 0 {
@@ -234,7 +246,7 @@ func targetOf(o options, step int) (*process.Target, func(), error) {
 		return nil, nothing, err
 	}
 	clean := func() { os.RemoveAll(tmp) }
-	dir, title := course.Folders[step], course.Folders[step]
+	dir, title := course.Folders[step], fmt.Sprintf("the finished step (yours will be work/%02d: make start-%02d)", step, step)
 	if o.dir != "" {
 		dir, title = o.dir, o.dir
 		if _, err := os.Stat(filepath.Join(o.root, dir)); errors.Is(err, os.ErrNotExist) {

@@ -211,19 +211,22 @@ func TestRemember(t *testing.T) {
 	for name, c := range map[string]struct {
 		o       options
 		results []check.Result
+		part    string
 		done    bool
 	}{
-		"work":          {options{dir: "work/03"}, []check.Result{passed}, true},
-		"command":       {options{cmd: "x"}, []check.Result{passed}, true},
-		"finished step": {options{}, []check.Result{passed}, false},
-		"exercise":      {options{ex: 1}, []check.Result{passed}, true},
-		"failed":        {options{dir: "work/03"}, []check.Result{passed, {Status: check.Failed}}, false},
-		"no tool":       {options{dir: "work/03"}, []check.Result{passed, {Status: check.Skipped}}, true},
-		"left out":      {options{addr: "x"}, []check.Result{passed, {Status: check.Skipped, Unasked: true}}, false},
-		"nothing made":  {options{cmd: "x"}, []check.Result{{Status: check.Skipped}}, false},
+		"work":          {options{dir: "work/03"}, []check.Result{passed}, "", true},
+		"command":       {options{cmd: "x"}, []check.Result{passed}, "", true},
+		"finished step": {options{}, []check.Result{passed}, "", false},
+		"its folder":    {options{dir: "03-get-set"}, []check.Result{passed}, "", false},
+		"a part":        {options{dir: "work/03"}, []check.Result{passed}, "only a part", false},
+		"exercise":      {options{ex: 1}, []check.Result{passed}, "", true},
+		"failed":        {options{dir: "work/03"}, []check.Result{passed, {Status: check.Failed}}, "", false},
+		"no tool":       {options{dir: "work/03"}, []check.Result{passed, {Status: check.Skipped}}, "", true},
+		"left out":      {options{addr: "x"}, []check.Result{passed, {Status: check.Skipped, Unasked: true}}, "", false},
+		"nothing made":  {options{cmd: "x"}, []check.Result{{Status: check.Skipped}}, "", false},
 	} {
 		c.o.root = t.TempDir()
-		require.NoError(t, remember(c.o, 3, c.results, false), name)
+		require.NoError(t, remember(c.o, 3, c.results, c.part, false), name)
 		p, err := check.LoadProgress(c.o.root)
 		require.NoError(t, err)
 		require.Equal(t, c.done, len(p.Steps)+len(p.Exercises) > 0, name)

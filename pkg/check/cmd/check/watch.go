@@ -23,7 +23,9 @@ func watch(ctx context.Context, o options) error {
 	case o.cmd != "" || o.addr != "":
 		dir = "."
 	case o.step > 0:
-		dir = course.Folders[o.step]
+		if dir = dirOf(o, o.step); dir == "" {
+			dir = course.Folders[o.step]
+		}
 	}
 	if !filepath.IsAbs(dir) && o.cmd == "" {
 		dir = filepath.Join(o.root, dir)

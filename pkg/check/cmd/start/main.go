@@ -30,15 +30,15 @@ func run(step int) error {
 		return err
 	}
 	dir := fmt.Sprintf("work/%02d", step)
-	names, err := course.Start(root, step, dir)
+	pieces, err := course.Start(root, step, dir)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s is yours. To be written, each where the file says so:\n", dir)
-	for _, n := range names {
-		fmt.Println("  -", n)
+	fmt.Printf("%s is yours. These pieces are to be written, each where its mark stands:\n", dir)
+	for _, p := range pieces {
+		fmt.Printf("  %2d. %s\n", p.N, p.Name)
 	}
-	fmt.Printf("\n%s/GUIDE.md leads through it; look whether it is right with\n  make check-%02d DIR=%s\n",
-		course.Folders[step], step, dir)
+	fmt.Printf("\n%s/GUIDE.md leads you through them. After each piece, ask whether it is right:\n  make check-%02d\n",
+		course.Folders[step], step)
 	return nil
 }

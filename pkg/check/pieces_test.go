@@ -1,0 +1,106 @@
+package check
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"byor/pkg/check/course"
+	"byor/pkg/check/process"
+)
+
+// partial builds the server of step with the pieces up to the upto-th, and returns it with all pieces.
+func (b *bins) partial(t *testing.T, step, upto int) (*process.Target, []course.Piece) {
+	t.Helper()
+	dir := fmt.Sprintf("work/.test-%d-%02d-%d-%s", os.Getpid(), step, upto, filepath.Base(t.TempDir()))
+	t.Cleanup(func() {
+		os.RemoveAll(filepath.Join(b.root, dir))
+		os.Remove(filepath.Join(b.root, "work")) // only if this was all
+	})
+	b.slots <- true
+	defer func() { <-b.slots }()
+	pieces, err := course.Fill(b.root, step, dir, upto)
+	require.NoError(t, err)
+	bin := filepath.Join(t.TempDir(), "partial")
+	require.NoError(t, course.Build(b.root, dir, bin, ""))
+	unwritten := course.Unwritten(b.root, step, dir)
+	for _, p := range pieces {
+		require.Equal(t, p.N > upto, slices.Contains(unwritten, p.N), "step %02d with pieces up to %d: is piece %d, %s, there?", step, upto, p.N, p.Name)
+	}
+	target := process.StepTarget(step, bin)
+	target.Source = &process.Source{Root: b.root, Dir: dir}
+	return target, pieces
+}
+
+// converted TRANSITION
+func converted(step int) bool {
+	b, _ := os.ReadFile(filepath.Join(built.root, course.Folders[step], "GUIDE.md"))
+	return strings.Contains(string(b), "\n### 1. ")
+}
+
+// A learner writes piece after piece. What there is compiles each time, and the checks that are said to pass
+// after a piece do. With PIECES=show it is listed which checks pass after which piece.
+func TestCoursePieces(t *testing.T) {
+	for step := 1; step <= course.Last; step++ {
+		pieces, err := course.Pieces(built.root, step)
+		require.NoError(t, err)
+		require.NotEmpty(t, pieces, "main.go has no regions")
+		if !converted(step) { // TRANSITION
+			continue
+		}
+		left := Of(step, 0)
+		for upto := 0; upto <= len(pieces); upto++ {
+			name := fmt.Sprintf("%02d/%d", step, upto)
+			if os.Getenv("PIECES") != "" {
+				t.Run(name, func(t *testing.T) { left = showPassing(t, step, upto, left) })
+				continue
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				target, _ := built.partial(t, step, upto)
+				checks := slices.DeleteFunc(Of(step, 0), func(c Check) bool { return c.After != upto })
+				requirePassed(t, runChecks(t, target, patient, checks))
+			})
+		}
+	}
+}
+
+// showPassing lists those of checks that pass after a piece, and returns the others.
+func showPassing(t *testing.T, step, upto int, checks []Check) (left []Check) {
+	target, _ := built.partial(t, step, upto)
+	var passed []string
+	for i, r := range runChecks(t, target, impatient, checks) {
+		if r.Status == Passed {
+			passed = append(passed, fmt.Sprintf("%s (said: %d)", r.Name, r.After))
+		} else {
+			left = append(left, checks[i])
+		}
+	}
+	t.Logf("after piece %d of step %02d: %s", upto, step, strings.Join(passed, ", "))
+	return left
+}
+
+// A fresh skeleton has not passed the step's checks yet.
+func TestCourseSkeletons(t *testing.T) {
+	for step := 1; step <= course.Last; step++ {
+		t.Run(course.Folders[step], func(t *testing.T) {
+			t.Parallel()
+			target, pieces := built.partial(t, step, 0)
+			checks := slices.DeleteFunc(Of(step, 0), func(c Check) bool { return c.After == 0 })
+			if !converted(step) { // TRANSITION
+				return
+			}
+			for _, c := range checks {
+				require.LessOrEqual(t, c.After, len(pieces), c.Name)
+			}
+			for _, r := range runChecks(t, target, impatient/3, checks[:min(5, len(checks))]) {
+				require.NotEqual(t, Passed, r.Status, "%s passes, although piece %d is to be written", r.Name, r.After)
+			}
+		})
+	}
+}
