@@ -21,7 +21,7 @@ import (
 //
 // Code blocks by their first word:
 //
-//	console  a transcript, executed; words behind it: fresh, noserver, step=NN, server=redis
+//	console  a transcript, executed; words behind it: see transcripts_test.go
 //	go       needs file=path: the lines stand in that file in this order; a line … or // … leaves some out
 //	sh       for the reader to type; each `make target` in it must exist
 //	text, mermaid, diff, json, python: shown, not executed

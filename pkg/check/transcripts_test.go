@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,6 +30,9 @@ import (
 // output: … within a line stands for anything, a line … for any number of lines. A carriage return at
 // the end of a line of output, which a page cannot show, is passed over.
 //
+// Further words: upto=K, the server has the pieces up to the K-th alone; tty, redis-cli prints as it does to a
+// terminal; terminal=NAME, the block is another window, see window_test.go.
+//
 // It happens in a copy of the tree. The server of the file's step runs there, too, in the top
 // directory as for a reader who typed `make NN-name`, on a free port that takes the place of 6380
 // in all text; 6381 to 6389 and 8080 are replaced in the same way.
@@ -40,7 +44,9 @@ type stage struct {
 	dir     string            // the copy of the tree
 	ports   map[string]string // what stands in the text, what it is here
 	servers map[string]*process.Server
-	pace    int // what times are multiplied with
+	windows map[string]*window // terminal=NAME
+	hosts   string             // the window whose server has the port of 6380, or ""
+	pace    int                // what times are multiplied with
 	wrong   []string
 }
 
@@ -73,7 +79,7 @@ func TestCourseTranscripts(t *testing.T) {
 // playAll executes a file's transcripts and returns what was wrong. They wait for servers with sleep,
 // as a person would; on a machine that is too busy for that, pace 4 makes every wait four times as long.
 func playAll(t *testing.T, d doc, consoles []block, pace int) []string {
-	s := &stage{t: t, doc: d, pace: pace, servers: map[string]*process.Server{}}
+	s := &stage{t: t, doc: d, pace: pace, servers: map[string]*process.Server{}, windows: map[string]*window{}}
 	s.reset()
 	defer s.stop()
 	for _, b := range consoles {
@@ -109,6 +115,11 @@ func (s *stage) stop() {
 		srv.End()
 		delete(s.servers, name)
 	}
+	for _, w := range s.windows {
+		w.end()
+	}
+	clear(s.windows)
+	s.hosts = ""
 }
 
 // port returns what takes the place of a port in the text. It has four digits like those, so that
@@ -158,6 +169,10 @@ func (s *stage) play(b block) {
 	}
 	if b.has("fresh") {
 		s.reset()
+	}
+	if name := b.word("terminal"); name != "" {
+		s.inWindow(b, name)
+		return
 	}
 	main := s.ports["6380"]
 	if !b.has("noserver") {
@@ -216,9 +231,23 @@ func (s *stage) serve(b block) string {
 		fmt.Sscanf(v, "%d", &step)
 		name = "step " + v
 	}
-	if b.word("server") == "redis" {
+	upto := b.word("upto")
+	switch {
+	case b.word("server") == "redis":
 		step, name = 0, "redis"
-	} else if step == 0 {
+	case s.hosts != "":
+		return s.port("6380")
+	case upto != "":
+		name = "upto " + upto
+		s.leave("main")
+	case name == "main":
+		for other := range s.servers {
+			if strings.HasPrefix(other, "upto ") {
+				s.leave(other)
+			}
+		}
+	}
+	if step == 0 && name != "redis" {
 		s.t.Fatalf("%s:%d: which server? Say step=NN, server=redis or noserver", s.doc.path, b.line)
 	}
 	if srv := s.servers[name]; srv != nil && srv.Alive() {
@@ -230,17 +259,31 @@ func (s *stage) serve(b block) string {
 	return port
 }
 
+// leave ends one of the stage's servers, if it runs: it would be in the way of another in the same directory.
+func (s *stage) leave(name string) {
+	if srv := s.servers[name]; srv != nil {
+		srv.End()
+		delete(s.servers, name)
+	}
+}
+
 func (s *stage) start(step int, name, port string) *process.Server {
 	var target *process.Target
 	var err error
 	dir := s.dir
-	if name != "main" {
+	upto, partial := strings.CutPrefix(name, "upto ")
+	if name != "main" && !partial {
 		dir = s.t.TempDir()
 	}
-	if step == 0 {
+	switch {
+	case step == 0:
 		target, err = process.RedisTarget()
 		require.NoError(s.t, err)
-	} else {
+	case partial:
+		n, err := strconv.Atoi(upto)
+		require.NoError(s.t, err, s.doc.path)
+		target, _ = built.partial(s.t, step, n)
+	default:
 		target = built.target(s.t, step, "")
 	}
 	cmd := exec.Command(target.Path, "-addr", "127.0.0.1:"+port)
@@ -317,7 +360,7 @@ func (s *stage) bash(b block, script string) string {
 	cmd := exec.Command("bash", "-c", script)
 	cmd.Dir = s.dir
 	cmd.Stdout, cmd.Stderr = file, file
-	cmd.Env = append(os.Environ(), "PWD="+s.dir, "MAKEFLAGS=", "MAKELEVEL=", "LC_ALL=C.UTF-8", "TERM=dumb")
+	cmd.Env = s.env(b)
 	process.OwnGroup(cmd)
 	require.NoError(s.t, cmd.Start())
 	done := make(chan error, 1)
@@ -331,6 +374,15 @@ func (s *stage) bash(b block, script string) string {
 	out, err := os.ReadFile(file.Name())
 	require.NoError(s.t, err)
 	return string(out)
+}
+
+// env is what commands find around them. With the word tty redis-cli prints as it does to a terminal.
+func (s *stage) env(b block) []string {
+	env := append(os.Environ(), "PWD="+s.dir, "MAKEFLAGS=", "MAKELEVEL=", "LC_ALL=C.UTF-8", "TERM=dumb")
+	if b.has("tty") || b.word("terminal") != "" {
+		env = append(env, "FAKETTY=1")
+	}
+	return env
 }
 
 // linesPattern turns expected lines with … into a pattern for all of the output.
