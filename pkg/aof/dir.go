@@ -19,7 +19,7 @@ var ErrNoManifest = errors.New("aof: AOF files without a manifest")
 
 // readManifest reads the manifest from the disk; found is false, without an
 // error, where there is none.
-func (o Options) readManifest() (m Manifest, found bool, err error) {
+func (o Options) readManifest() (m manifest, found bool, err error) {
 	path := o.path(o.manifestName())
 	data, err := readFile(o.FS, path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -29,12 +29,12 @@ func (o Options) readManifest() (m Manifest, found bool, err error) {
 		return m, false, fmt.Errorf("Fatal error: can't open the AOF manifest file %s for reading: %s",
 			path, Strerror(err))
 	}
-	m, err = ParseManifest(data)
-	if bad := (*ManifestError)(nil); errors.As(err, &bad) {
+	m, err = parseManifest(data)
+	if bad := (*manifestError)(nil); errors.As(err, &bad) {
 		o.Warnf("*** FATAL AOF MANIFEST FILE ERROR ***")
-		if bad.Text != "" {
-			o.Warnf("Reading the manifest file, at line %d", bad.Line)
-			o.Warnf(">>> '%s'", bad.Text)
+		if bad.text != "" {
+			o.Warnf("Reading the manifest file, at line %d", bad.line)
+			o.Warnf(">>> '%s'", bad.text)
 		}
 	}
 	return m, true, err
@@ -52,7 +52,7 @@ func readFile(fsys FS, path string) ([]byte, error) {
 // findManifest is readManifest for a log that is about to be replayed or
 // written: it takes over an old single file, and without a manifest it makes
 // sure that there is nothing to lose.
-func (o Options) findManifest() (Manifest, error) {
+func (o Options) findManifest() (manifest, error) {
 	m, found, err := o.readManifest()
 	if err != nil {
 		return m, err
@@ -106,19 +106,19 @@ func (o Options) isLogFile(name string) bool {
 // directory, as the base. The manifest is written first: if a crash falls between
 // the two steps, the next start finds a manifest whose only file is still outside
 // and takes the second step again (aofUpgradePrepare in Redis's aof.c).
-func (o Options) upgrade(m *Manifest) error {
+func (o Options) upgrade(m *manifest) error {
 	if !o.exists(o.oldPath()) {
 		return nil
 	}
-	fresh := m.Base == nil && len(m.Incrs) == 0
-	half := m.Base != nil && len(m.Incrs) == 0 && m.Base.Name == o.FileName && !o.exists(o.path(o.FileName))
+	fresh := m.base == nil && len(m.incrs) == 0
+	half := m.base != nil && len(m.incrs) == 0 && m.base.name == o.FileName && !o.exists(o.path(o.FileName))
 	if !fresh && !half {
 		return nil
 	}
 	if err := o.makeDir(); err != nil {
 		return err
 	}
-	m.Base = &FileInfo{Name: o.FileName, Seq: 1, Type: BaseFile}
+	m.base = &fileInfo{name: o.FileName, seq: 1, kind: baseFile}
 	if _, err := o.writeManifest(*m); err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (o Options) makeDir() error {
 // writeManifest replaces the manifest on the disk: a temp file, synced, renamed
 // over the old one, the directory synced. On an error renamed says whether the
 // new manifest may be in force all the same.
-func (o Options) writeManifest(m Manifest) (renamed bool, err error) {
+func (o Options) writeManifest(m manifest) (renamed bool, err error) {
 	name, temp := o.manifestName(), tempPrefix+o.manifestName()
 	if err := o.writeSynced(o.path(temp), m.String()); err != nil {
 		return false, fmt.Errorf("Error trying to write the temporary AOF manifest file %s: %s", temp, Strerror(err))
@@ -186,7 +186,7 @@ func (o Options) writeSynced(path, content string) error {
 // swapManifest puts next in force in place of m. If that fails half way it puts m
 // back; undone reports that next is certainly not in force, so that files which
 // only next names may be deleted.
-func (o Options) swapManifest(m, next Manifest) (undone bool, err error) {
+func (o Options) swapManifest(m, next manifest) (undone bool, err error) {
 	renamed, err := o.writeManifest(next)
 	if err == nil {
 		return false, nil
@@ -200,17 +200,17 @@ func (o Options) swapManifest(m, next Manifest) (undone bool, err error) {
 
 // dropHistory deletes the files that a rewrite has replaced and takes them off
 // the manifest. What cannot be deleted is only left over; data does not depend on it.
-func (o Options) dropHistory(m *Manifest) error {
-	if len(m.History) == 0 {
+func (o Options) dropHistory(m *manifest) error {
+	if len(m.history) == 0 {
 		return nil
 	}
-	for _, fi := range m.History {
-		o.Logf("Removing the history file %s in the background", fi.Name)
-		if err := o.FS.Remove(o.path(fi.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			o.Warnf("Can't remove the history file %s: %s", fi.Name, Strerror(err))
+	for _, fi := range m.history {
+		o.Logf("Removing the history file %s in the background", fi.name)
+		if err := o.FS.Remove(o.path(fi.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			o.Warnf("Can't remove the history file %s: %s", fi.name, Strerror(err))
 		}
 	}
-	m.History = nil
+	m.history = nil
 	_, err := o.writeManifest(*m)
 	return err
 }

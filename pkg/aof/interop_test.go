@@ -160,9 +160,9 @@ func TestManifestErrorsAsRedisSays(t *testing.T) {
 		d := newDir(t)
 		d.write(man, []byte(text))
 		_, _, err := replay(Options{Dir: d.dir})
-		var bad *ManifestError
+		var bad *manifestError
 		require.ErrorAs(t, err, &bad, "%q", text)
-		require.Contains(t, refusal(t, d.dir), bad.Msg, "%q", text)
+		require.Contains(t, refusal(t, d.dir), bad.msg, "%q", text)
 	}
 }
 

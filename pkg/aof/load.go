@@ -83,14 +83,14 @@ func Load(o Options, h Handlers) (Result, error) {
 		return Result{}, err
 	}
 	l := loader{o: o, h: h}
-	files := m.Files()
+	files := m.files()
 	if len(files) == 0 {
 		return Result{}, nil
 	}
 	sizes := make([]int64, len(files))
 	for i, fi := range files {
-		if sizes[i], err = o.fileSize(fi.Name); err != nil {
-			return Result{}, &LoadError{File: fi.Name, Err: err, text: err.Error()}
+		if sizes[i], err = o.fileSize(fi.name); err != nil {
+			return Result{}, &LoadError{File: fi.name, Err: err, text: err.Error()}
 		}
 		l.total += sizes[i]
 	}
@@ -147,16 +147,16 @@ func (l *loader) progress() {
 }
 
 // file loads one file.
-func (l *loader) file(fi FileInfo, size int64, last bool) error {
+func (l *loader) file(fi fileInfo, size int64, last bool) error {
 	if size == 0 {
 		return nil
 	}
 	start := time.Now()
-	l.name, l.good, l.inMulti, l.queue = fi.Name, 0, false, nil
+	l.name, l.good, l.inMulti, l.queue = fi.name, 0, false, nil
 	l.scan = scanner{}
-	f, err := l.o.FS.OpenFile(l.o.path(fi.Name), os.O_RDONLY, 0)
+	f, err := l.o.FS.OpenFile(l.o.path(fi.name), os.O_RDONLY, 0)
 	if err != nil {
-		return l.fail(err, "Fatal error: can't open the append log file %s for reading: %s", fi.Name, Strerror(err))
+		return l.fail(err, "Fatal error: can't open the append log file %s for reading: %s", fi.name, Strerror(err))
 	}
 	defer f.Close()
 	before := l.read
@@ -173,10 +173,10 @@ func (l *loader) file(fi FileInfo, size int64, last bool) error {
 	}
 	l.progress()
 	kind := "incr"
-	if fi.Type == BaseFile {
+	if fi.kind == baseFile {
 		kind = "base"
 	}
-	l.o.Logf("DB loaded from %s file %s: %.3f seconds", kind, fi.Name, time.Since(start).Seconds())
+	l.o.Logf("DB loaded from %s file %s: %.3f seconds", kind, fi.name, time.Since(start).Seconds())
 	return nil
 }
 

@@ -81,7 +81,7 @@ type Log struct {
 
 	file     File // the increment being written; nil while off
 	fileSize int64
-	manifest Manifest
+	manifest manifest
 	waiting  bool // created by Create, and no base has been finished yet
 	off      bool // waiting, and no rewrite is running: appended bytes are dropped
 	baseOnly bool // see CreateBase
@@ -122,7 +122,7 @@ func Open(o Options, write BaseWriter) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh := l.manifest.Base == nil && len(l.manifest.Incrs) == 0
+	fresh := l.manifest.base == nil && len(l.manifest.incrs) == 0
 	if err := l.openLast(); err != nil {
 		return nil, err
 	}
@@ -178,33 +178,33 @@ func prepare(o Options) (*Log, error) {
 		return nil, err
 	}
 	l.highBase, l.highIncr = l.manifest.baseSeq(), max(l.manifest.incrSeq(), o.LastIncr)
-	for _, fi := range l.manifest.History { // about to be deleted, by name
-		l.highBase, l.highIncr = max(l.highBase, fi.Seq), max(l.highIncr, fi.Seq)
+	for _, fi := range l.manifest.history { // about to be deleted, by name
+		l.highBase, l.highIncr = max(l.highBase, fi.seq), max(l.highIncr, fi.seq)
 	}
 	return l, l.o.makeDir()
 }
 
 // newBase and newIncr name a file that no earlier one can be mistaken for.
-func (l *Log) newBase(plain bool) FileInfo {
+func (l *Log) newBase(plain bool) fileInfo {
 	l.highBase++
 	o := l.o
 	o.PlainBase = plain
-	return FileInfo{Name: o.baseName(l.highBase), Seq: l.highBase, Type: BaseFile}
+	return fileInfo{name: o.baseName(l.highBase), seq: l.highBase, kind: baseFile}
 }
 
-func (l *Log) newIncr() FileInfo {
+func (l *Log) newIncr() fileInfo {
 	l.highIncr++
-	return FileInfo{Name: l.o.incrName(l.highIncr), Seq: l.highIncr, Type: IncrFile}
+	return fileInfo{name: l.o.incrName(l.highIncr), seq: l.highIncr, kind: incrFile}
 }
 
 // openLast opens the last increment, or makes the first.
 func (l *Log) openLast() error {
 	o := l.o
-	made := len(l.manifest.Incrs) == 0
+	made := len(l.manifest.incrs) == 0
 	if made {
-		l.manifest.Incrs = append(l.manifest.Incrs, l.newIncr())
+		l.manifest.incrs = append(l.manifest.incrs, l.newIncr())
 	}
-	name := l.manifest.Incrs[len(l.manifest.Incrs)-1].Name
+	name := l.manifest.incrs[len(l.manifest.incrs)-1].name
 	f, err := o.FS.OpenFile(o.path(name), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 	if err != nil {
 		return fmt.Errorf("Can't open the append-only file %s: %s", name, Strerror(err))
@@ -234,7 +234,7 @@ func (l *Log) firstBase(write BaseWriter) error {
 		write = func(io.Writer) error { return nil }
 	}
 	base := l.newBase(o.PlainBase)
-	name, temp := base.Name, o.tempBasePath()
+	name, temp := base.name, o.tempBasePath()
 	err := o.writeBaseFile(temp, write)
 	if err == nil {
 		err = o.FS.Rename(temp, o.path(name))
@@ -246,7 +246,7 @@ func (l *Log) firstBase(write BaseWriter) error {
 		_ = o.FS.Remove(temp)
 		return fmt.Errorf("Can't create the AOF base file %s: %s", name, Strerror(err))
 	}
-	l.manifest.Base = &base
+	l.manifest.base = &base
 	if _, err := o.writeManifest(l.manifest); err != nil {
 		return err
 	}
@@ -256,13 +256,13 @@ func (l *Log) firstBase(write BaseWriter) error {
 
 // measure sets the sizes that automatic rewriting goes by.
 func (l *Log) measure() error {
-	for _, fi := range l.manifest.Files() {
-		size, err := l.o.fileSize(fi.Name)
+	for _, fi := range l.manifest.files() {
+		size, err := l.o.fileSize(fi.name)
 		if err != nil {
 			return err
 		}
 		l.st.size += size
-		if fi.Type == BaseFile {
+		if fi.kind == baseFile {
 			l.st.baseSize = size
 		}
 		l.fileSize = size

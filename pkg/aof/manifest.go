@@ -17,41 +17,41 @@ import (
 // error texts are those of aofLoadManifestFromFile in Redis's aof.c.
 
 // FileType is the letter that a manifest gives a file.
-type FileType byte
+type fileType byte
 
 const (
-	BaseFile    FileType = 'b' // the state at the last rewrite
-	IncrFile    FileType = 'i' // changes since
-	HistoryFile FileType = 'h' // no longer needed, to be deleted
+	baseFile    fileType = 'b' // the state at the last rewrite
+	incrFile    fileType = 'i' // changes since
+	historyFile fileType = 'h' // no longer needed, to be deleted
 )
 
 // FileInfo is a line of the manifest.
-type FileInfo struct {
-	Name string // without directory
-	Seq  int64  // counts bases, or increments; from 1
-	Type FileType
+type fileInfo struct {
+	name string // without directory
+	seq  int64  // counts bases, or increments; from 1
+	kind fileType
 }
 
 // Manifest lists the files of a log. The zero value is the manifest of a log
 // that does not exist yet. It is a plain value: copy it with Clone.
-type Manifest struct {
-	Base    *FileInfo // nil where there is none
-	History []FileInfo
-	Incrs   []FileInfo // by ascending Seq, gaps allowed; the last is written to
+type manifest struct {
+	base    *fileInfo // nil where there is none
+	history []fileInfo
+	incrs   []fileInfo // by ascending Seq, gaps allowed; the last is written to
 }
 
 // ManifestError is a manifest that cannot be understood. Msg is Redis's text.
-type ManifestError struct {
-	Msg  string
-	Line int    // from 1; 0 where no line is to blame
-	Text string // the line
+type manifestError struct {
+	msg  string
+	line int    // from 1; 0 where no line is to blame
+	text string // the line
 }
 
-func (e *ManifestError) Error() string {
-	if e.Text == "" {
-		return e.Msg
+func (e *manifestError) Error() string {
+	if e.text == "" {
+		return e.msg
 	}
-	return fmt.Sprintf("%s (at line %d: '%s')", e.Msg, e.Line, e.Text)
+	return fmt.Sprintf("%s (at line %d: '%s')", e.msg, e.line, e.text)
 }
 
 const (
@@ -69,10 +69,10 @@ const maxManifestLine = 1024
 
 // ParseManifest reads the content of a manifest file. Its errors are
 // *ManifestError.
-func ParseManifest(data []byte) (Manifest, error) {
-	var m Manifest
+func parseManifest(data []byte) (manifest, error) {
+	var m manifest
 	if len(data) == 0 {
-		return m, &ManifestError{Msg: errManifestEmpty}
+		return m, &manifestError{msg: errManifestEmpty}
 	}
 	for n := 1; len(data) > 0; n++ {
 		line, rest := cutLine(data)
@@ -80,8 +80,8 @@ func ParseManifest(data []byte) (Manifest, error) {
 		if line[0] == '#' {
 			continue
 		}
-		fail := func(msg, text string) (Manifest, error) {
-			return Manifest{}, &ManifestError{Msg: msg, Line: n, Text: text}
+		fail := func(msg, text string) (manifest, error) {
+			return manifest{}, &manifestError{msg: msg, line: n, text: text}
 		}
 		// A NUL ends the line for Redis, which reads it as a C string.
 		nul := bytes.IndexByte(line, 0)
@@ -112,8 +112,8 @@ func cutLine(data []byte) (line, rest []byte) {
 
 // parseManifestLine reads the pairs of a line. It returns a text of Redis's for
 // a line that is no good, or "".
-func parseManifestLine(text string) (FileInfo, string) {
-	var fi FileInfo
+func parseManifestLine(text string) (fileInfo, string) {
+	var fi fileInfo
 	words, ok := splitArgs(text)
 	// More pairs than the three are for versions to come.
 	if !ok || len(words) < 6 || len(words)%2 != 0 {
@@ -126,41 +126,41 @@ func parseManifestLine(text string) (FileInfo, string) {
 			if strings.ContainsAny(value, `/\`) {
 				return fi, errManifestPath
 			}
-			fi.Name = value
+			fi.name = value
 		case "seq":
-			fi.Seq = leadingInt(value)
+			fi.seq = leadingInt(value)
 		case "type":
-			fi.Type = 0
+			fi.kind = 0
 			if value != "" {
-				fi.Type = FileType(value[0])
+				fi.kind = fileType(value[0])
 			}
 		}
 	}
-	if fi.Name == "" || fi.Seq == 0 || fi.Type == 0 {
+	if fi.name == "" || fi.seq == 0 || fi.kind == 0 {
 		return fi, errManifestFormat
 	}
 	return fi, ""
 }
 
 // add puts a line where it belongs, or returns the text of what is wrong with it.
-func (m *Manifest) add(fi FileInfo) string {
-	switch fi.Type {
-	case BaseFile:
-		if m.Base != nil {
+func (m *manifest) add(fi fileInfo) string {
+	switch fi.kind {
+	case baseFile:
+		if m.base != nil {
 			return errManifestTwoBases
 		}
-		m.Base = &fi
-	case HistoryFile:
-		m.History = append(m.History, fi)
-	case IncrFile:
+		m.base = &fi
+	case historyFile:
+		m.history = append(m.history, fi)
+	case incrFile:
 		var last int64
-		if n := len(m.Incrs); n > 0 {
-			last = m.Incrs[n-1].Seq
+		if n := len(m.incrs); n > 0 {
+			last = m.incrs[n-1].seq
 		}
-		if fi.Seq <= last {
+		if fi.seq <= last {
 			return errManifestOrder
 		}
-		m.Incrs = append(m.Incrs, fi)
+		m.incrs = append(m.incrs, fi)
 	default:
 		return errManifestType
 	}
@@ -191,72 +191,72 @@ func leadingInt(s string) int64 {
 }
 
 // String is the content of the manifest file: base, history, increments.
-func (m Manifest) String() string {
+func (m manifest) String() string {
 	var b strings.Builder
-	line := func(fi FileInfo) {
-		fmt.Fprintf(&b, "file %s seq %d type %c\n", quoteName(fi.Name), fi.Seq, fi.Type)
+	line := func(fi fileInfo) {
+		fmt.Fprintf(&b, "file %s seq %d type %c\n", quoteName(fi.name), fi.seq, fi.kind)
 	}
-	if m.Base != nil {
-		line(*m.Base)
+	if m.base != nil {
+		line(*m.base)
 	}
-	for _, fi := range m.History {
+	for _, fi := range m.history {
 		line(fi)
 	}
-	for _, fi := range m.Incrs {
+	for _, fi := range m.incrs {
 		line(fi)
 	}
 	return b.String()
 }
 
 // Clone returns a manifest that shares nothing with m.
-func (m Manifest) Clone() Manifest {
-	c := Manifest{
-		History: append([]FileInfo(nil), m.History...),
-		Incrs:   append([]FileInfo(nil), m.Incrs...),
+func (m manifest) clone() manifest {
+	c := manifest{
+		history: append([]fileInfo(nil), m.history...),
+		incrs:   append([]fileInfo(nil), m.incrs...),
 	}
-	if m.Base != nil {
-		base := *m.Base
-		c.Base = &base
+	if m.base != nil {
+		base := *m.base
+		c.base = &base
 	}
 	return c
 }
 
 // Files are those that hold the data, in the order they are replayed.
-func (m Manifest) Files() []FileInfo {
-	var files []FileInfo
-	if m.Base != nil {
-		files = append(files, *m.Base)
+func (m manifest) files() []fileInfo {
+	var files []fileInfo
+	if m.base != nil {
+		files = append(files, *m.base)
 	}
-	return append(files, m.Incrs...)
+	return append(files, m.incrs...)
 }
 
 // retire makes the base and the increments listed before the last n history.
-func (m *Manifest) retire(n int) {
-	keep := len(m.Incrs) - n
-	gone := append([]FileInfo(nil), m.Incrs[:keep]...)
-	m.Incrs = append([]FileInfo(nil), m.Incrs[keep:]...)
-	if m.Base != nil {
-		gone = append(gone, *m.Base)
-		m.Base = nil
+func (m *manifest) retire(n int) {
+	keep := len(m.incrs) - n
+	gone := append([]fileInfo(nil), m.incrs[:keep]...)
+	m.incrs = append([]fileInfo(nil), m.incrs[keep:]...)
+	if m.base != nil {
+		gone = append(gone, *m.base)
+		m.base = nil
 	}
 	for i := range gone {
-		gone[i].Type = HistoryFile
+		gone[i].kind = historyFile
 	}
-	m.History = append(gone, m.History...)
+	m.history = append(gone, m.history...)
 }
 
 // baseSeq is the number of the present base, 0 where there is none.
-func (m Manifest) baseSeq() int64 {
-	if m.Base == nil {
+func (m manifest) baseSeq() int64 {
+	if m.base == nil {
 		return 0
 	}
-	return m.Base.Seq
+	return m.base.seq
 }
 
 // incrSeq is the number of the last increment, 0 where there is none.
-func (m Manifest) incrSeq() int64 {
-	if len(m.Incrs) == 0 {
+func (m manifest) incrSeq() int64 {
+	if len(m.incrs) == 0 {
 		return 0
 	}
-	return m.Incrs[len(m.Incrs)-1].Seq
+	return m.incrs[len(m.incrs)-1].seq
 }

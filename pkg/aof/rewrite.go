@@ -173,8 +173,8 @@ func (l *Log) cross() {
 
 // openNext makes the next increment and puts it into the manifest, after all of
 // the present one is on the disk: a file that another follows must not be torn.
-func (l *Log) openNext() (File, Manifest, error) {
-	o, next := l.o, l.manifest.Clone()
+func (l *Log) openNext() (File, manifest, error) {
+	o, next := l.o, l.manifest.clone()
 	if l.file != nil && l.synced.Load() < l.written.Load() {
 		if err := l.file.Sync(); err != nil {
 			return nil, next, fmt.Errorf("Fail to fsync the AOF file: %s", Strerror(err))
@@ -186,8 +186,8 @@ func (l *Log) openNext() (File, Manifest, error) {
 	name := o.tempIncrName()
 	if !l.waiting {
 		incr := l.newIncr()
-		name = incr.Name
-		next.Incrs = append(next.Incrs, incr)
+		name = incr.name
+		next.incrs = append(next.incrs, incr)
 	}
 	f, err := o.FS.OpenFile(o.path(name), os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
@@ -230,7 +230,7 @@ func (rw *Rewrite) install(temp string) error {
 		return ErrAborted
 	}
 	l.installing = true
-	m := l.manifest.Clone()
+	m := l.manifest.clone()
 	l.mu.Unlock()
 
 	next, size, err := l.placeFiles(temp, rw.plain, m)
@@ -248,7 +248,7 @@ func (rw *Rewrite) install(temp string) error {
 	l.st.baseSize = l.st.size
 	l.mu.Unlock()
 
-	m = next.Clone()
+	m = next.clone()
 	if err := o.dropHistory(&m); err != nil {
 		o.Warnf("%s", err) // only leftovers depend on it; the next start tries again
 	}
@@ -263,28 +263,28 @@ func (rw *Rewrite) install(temp string) error {
 
 // placeFiles gives the new base its name and writes the manifest that says so. On
 // an error m is in force again, or next is, and both name only files that exist.
-func (l *Log) placeFiles(temp string, plain bool, m Manifest) (next Manifest, size int64, err error) {
+func (l *Log) placeFiles(temp string, plain bool, m manifest) (next manifest, size int64, err error) {
 	o := l.o
 	info, err := o.FS.Stat(temp)
 	if err != nil {
 		return m, 0, err
 	}
 	base := l.newBase(plain)
-	next = m.Clone()
-	made := []string{base.Name}
+	next = m.clone()
+	made := []string{base.name}
 	if l.baseOnly {
 		next.retire(0)
 	} else if l.waiting {
 		incr := l.newIncr()
 		next.retire(0)
-		next.Incrs = append(next.Incrs, incr)
-		made = append(made, incr.Name)
+		next.incrs = append(next.incrs, incr)
+		made = append(made, incr.name)
 	} else {
 		next.retire(1)
 	}
-	next.Base = &base
+	next.base = &base
 	undone := true
-	if err = l.rename(temp, base.Name, made[1:]); err == nil {
+	if err = l.rename(temp, base.name, made[1:]); err == nil {
 		undone, err = o.swapManifest(m, next)
 	}
 	if err != nil && undone {

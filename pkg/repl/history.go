@@ -35,7 +35,7 @@ type History struct {
 }
 
 // NewHistory returns an empty history with a new ID and without a backlog.
-func NewHistory() *History { return &History{id: NewID(), second: -1} }
+func NewHistory() *History { return &History{id: newID(), second: -1} }
 
 // ID returns the replication ID.
 func (h *History) ID() string { return h.id }
@@ -122,12 +122,12 @@ func (h *History) AppendFrom(dst []byte, offset int64) []byte {
 // becomes a master, and a master that was restarted. Those who know the old ID can go on.
 func (h *History) Promote() {
 	h.id2, h.second = h.id, h.offset+1
-	h.id = NewID()
+	h.id = newID()
 }
 
 // Disown gives the history a new ID and forgets the old ones, so that nobody who knows them can go on.
 func (h *History) Disown() {
-	h.id, h.id2, h.second = NewID(), "", -1
+	h.id, h.id2, h.second = newID(), "", -1
 }
 
 // Forget begins a new history that has nothing to do with this one, and drops the backlog.

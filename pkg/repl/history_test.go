@@ -15,7 +15,7 @@ func TestHistoryAgainstAModel(t *testing.T) {
 	for range 200 {
 		h := NewHistory()
 		start := int64(rng.IntN(1000))
-		h.Reset(NewID(), start)
+		h.Reset(newID(), start)
 		size := int64(1 + rng.IntN(50_000))
 		h.Keep(size)
 		var all []byte

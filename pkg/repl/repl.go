@@ -33,7 +33,7 @@ import (
 )
 
 // NewID returns a new replication ID: 40 hex digits drawn at random.
-func NewID() string {
+func newID() string {
 	b := make([]byte, 20)
 	rand.Read(b)
 	return hex.EncodeToString(b)

@@ -175,7 +175,7 @@ func (r *Replica) patiently(file func() (*os.File, error)) (f *os.File, err erro
 // may follow until the replica has acknowledged: one that loads to its disk looks for the mark only
 // at the end of what it reads, and would wait for it for ever.
 func (r *Replica) streamSnapshot(snapshot func(w io.Writer) error) error {
-	mark := NewID()
+	mark := newID()
 	if err := r.write([]byte("$EOF:" + mark + "\r\n")); err != nil {
 		return err
 	}

@@ -30,8 +30,8 @@ import (
 // Limits of a request, with Redis's defaults.
 const (
 	MaxInline       = 64 << 10    // bytes of an inline command or of a "*3" or "$5" line
-	MaxBulk         = 512 << 20   // bytes of one argument (proto-max-bulk-len)
-	MaxMultibulk    = 1<<31 - 1   // arguments of one command
+	maxBulk         = 512 << 20   // bytes of one argument (proto-max-bulk-len)
+	maxMultibulk    = 1<<31 - 1   // arguments of one command
 	unauthMultibulk = 10          // arguments, before AUTH
 	unauthBulk      = 16 << 10    // bytes of an argument, before AUTH
 	smallBuf        = 4 << 10     // what a quiet connection holds
@@ -250,7 +250,7 @@ func (r *CommandReader) header() error {
 		return err
 	}
 	n, ok := ParseInt(line[1:])
-	if !ok || n > MaxMultibulk {
+	if !ok || n > maxMultibulk {
 		return &ProtocolError{"invalid multibulk length"}
 	}
 	if n > unauthMultibulk && r.Limits.Unauthenticated {
@@ -318,7 +318,7 @@ func (r *CommandReader) bulkHeader() error {
 	n, ok := ParseInt(line[1:])
 	limit := int64(r.Limits.MaxBulk)
 	if limit == 0 {
-		limit = MaxBulk
+		limit = maxBulk
 	}
 	if !ok || n < 0 || n > limit {
 		return &ProtocolError{"invalid bulk length"}

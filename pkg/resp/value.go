@@ -178,7 +178,7 @@ func (r *Reader) bulk(v *Value, count []byte) error {
 		return nil
 	}
 	n, ok := ParseInt(count)
-	if !ok || n < 0 || n > MaxBulk {
+	if !ok || n < 0 || n > maxBulk {
 		return malformed("length", count)
 	}
 	b, err := r.exactly(int(n))
