@@ -59,13 +59,11 @@ type Handlers struct {
 
 // Result says what a load has found.
 type Result struct {
-	Found    bool          // there is a log, be it empty
-	Files    int           // base and increments
-	Bytes    int64         // their length after the load
-	Commands int64         // applied, without those of an RDB
-	CutFile  string        // the file that was torn and cut back, or ""
-	CutBytes int64         // what was cut off
-	Duration time.Duration // how long it took
+	Found    bool   // there is a log, be it empty
+	Files    int    // base and increments
+	Commands int64  // applied, without those of an RDB
+	CutFile  string // the file that was torn and cut back, or ""
+	CutBytes int64  // what was cut off
 }
 
 // Load replays the log: the base, then the increments in order. A server without
@@ -100,9 +98,7 @@ func Load(o Options, h Handlers) (Result, error) {
 			return l.res, err
 		}
 	}
-	l.res.Duration = time.Since(start)
-	l.res.Bytes = l.total - l.res.CutBytes
-	o.Logf("DB loaded from append only file: %.3f seconds", l.res.Duration.Seconds())
+	o.Logf("DB loaded from append only file: %.3f seconds", time.Since(start).Seconds())
 	return l.res, nil
 }
 

@@ -16,7 +16,7 @@ import (
 // h history: replaced by a rewrite and about to be deleted. The grammar and the
 // error texts are those of aofLoadManifestFromFile in Redis's aof.c.
 
-// FileType is the letter that a manifest gives a file.
+// fileType is the letter that a manifest gives a file.
 type fileType byte
 
 const (
@@ -25,22 +25,22 @@ const (
 	historyFile fileType = 'h' // no longer needed, to be deleted
 )
 
-// FileInfo is a line of the manifest.
+// fileInfo is a line of the manifest.
 type fileInfo struct {
 	name string // without directory
 	seq  int64  // counts bases, or increments; from 1
 	kind fileType
 }
 
-// Manifest lists the files of a log. The zero value is the manifest of a log
-// that does not exist yet. It is a plain value: copy it with Clone.
+// manifest lists the files of a log. The zero value is the manifest of a log
+// that does not exist yet. It is a plain value: copy it with clone.
 type manifest struct {
 	base    *fileInfo // nil where there is none
 	history []fileInfo
-	incrs   []fileInfo // by ascending Seq, gaps allowed; the last is written to
+	incrs   []fileInfo // by ascending seq, gaps allowed; the last is written to
 }
 
-// ManifestError is a manifest that cannot be understood. Msg is Redis's text.
+// manifestError is a manifest that cannot be understood. msg is Redis's text.
 type manifestError struct {
 	msg  string
 	line int    // from 1; 0 where no line is to blame
@@ -67,8 +67,8 @@ const (
 // maxManifestLine is the longest line, newline included, in bytes.
 const maxManifestLine = 1024
 
-// ParseManifest reads the content of a manifest file. Its errors are
-// *ManifestError.
+// parseManifest reads the content of a manifest file. Its errors are
+// *manifestError.
 func parseManifest(data []byte) (manifest, error) {
 	var m manifest
 	if len(data) == 0 {
@@ -208,7 +208,7 @@ func (m manifest) String() string {
 	return b.String()
 }
 
-// Clone returns a manifest that shares nothing with m.
+// clone returns a manifest that shares nothing with m.
 func (m manifest) clone() manifest {
 	c := manifest{
 		history: append([]fileInfo(nil), m.history...),
@@ -221,7 +221,7 @@ func (m manifest) clone() manifest {
 	return c
 }
 
-// Files are those that hold the data, in the order they are replayed.
+// files are those that hold the data, in the order they are replayed.
 func (m manifest) files() []fileInfo {
 	var files []fileInfo
 	if m.base != nil {

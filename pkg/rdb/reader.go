@@ -57,12 +57,6 @@ func NewReader(r io.Reader) *Reader {
 	return &Reader{in: *newInput(r)}
 }
 
-// Version returns the version of the file once Read has begun.
-func (r *Reader) Version() int { return r.version }
-
-// Offset returns the number of bytes read so far.
-func (r *Reader) Offset() int64 { return r.in.offset() }
-
 // Rest returns what follows the snapshot in its source, after Read has returned nil. An
 // append-only file may go on there with commands.
 func (r *Reader) Rest() io.Reader { return r.in.rest() }

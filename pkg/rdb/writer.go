@@ -20,14 +20,13 @@ type Writer struct {
 	// NoChecksum writes zeros for the checksum (rdbchecksum no); readers take that for "none".
 	NoChecksum bool
 
-	w       io.Writer
-	out     []byte
-	crc     uint64
-	written int64
-	err     error
-	batch   Batch
-	db      int // of the entries to come
-	packer  packer
+	w      io.Writer
+	out    []byte
+	crc    uint64
+	err    error
+	batch  Batch
+	db     int // of the entries to come
+	packer packer
 }
 
 // flushBytes is how much is gathered before it is written.
@@ -131,12 +130,8 @@ func (w *Writer) emit(p []byte) {
 	if err == nil && n < len(p) {
 		err = io.ErrShortWrite
 	}
-	w.written += int64(n)
 	w.err = err
 }
-
-// Written returns how many bytes have been handed to the underlying writer.
-func (w *Writer) Written() int64 { return w.written }
 
 // Close writes the end of the file and its checksum. It does not close the underlying writer.
 func (w *Writer) Close() error {

@@ -23,7 +23,6 @@ type MasterOptions struct {
 	Diskless  bool          // stream snapshots to replicas that can take them ($EOF) instead of by a file
 	TempDir   string        // where that file is made; "" is the system's
 	Logf      func(format string, args ...any)
-	OnAck     func() // called without any lock after a replica has acknowledged more, for WAIT
 	OnMembers func() // called without any lock after a replica went online or away
 }
 
@@ -140,14 +139,6 @@ func (m *Master) History(fn func(h *History)) {
 	fn(m.h)
 }
 
-// Active reports whether the stream is of use to anybody: a replica, or one that may come back. While
-// it is not, Feed does nothing, and a caller may save itself the encoding.
-func (m *Master) Active() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.h.size > 0
-}
-
 // Offset returns how many bytes the stream has.
 func (m *Master) Offset() int64 {
 	m.mu.Lock()
@@ -250,17 +241,13 @@ func (r *Replica) Conf(args [][]byte) (reply bool, err error) {
 
 func (r *Replica) ack(n int64, ok bool) {
 	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
 	r.heardAt = time.Now()
-	more := ok && n > r.acked
-	if more {
-		r.acked = n
+	if ok {
+		r.acked = max(r.acked, n)
 	}
 	if r.state != Online {
 		r.signal() // Run may wait for it, see streamSnapshot
-	}
-	r.m.mu.Unlock()
-	if onAck := r.m.options().OnAck; more && onAck != nil {
-		onAck()
 	}
 }
 

@@ -32,7 +32,7 @@ import (
 	"encoding/hex"
 )
 
-// NewID returns a new replication ID: 40 hex digits drawn at random.
+// newID returns a new replication ID: 40 hex digits drawn at random.
 func newID() string {
 	b := make([]byte, 20)
 	rand.Read(b)

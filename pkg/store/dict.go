@@ -49,25 +49,25 @@ func hashString(s string) uint32 { return uint32(maphash.String(seed, s)) }
 // asString is b as a string without a copy, for the length of a look-up: it must not be kept.
 func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// Len returns the number of elements.
-func (d *Dict[V]) Len() int { return d.used[0] + d.used[1] }
+// len returns the number of elements.
+func (d *Dict[V]) len() int { return d.used[0] + d.used[1] }
 
-// Buckets returns the number of buckets of both tables, for memory accounting.
-func (d *Dict[V]) Buckets() int { return len(d.tab[0]) + len(d.tab[1]) }
+// buckets returns the number of buckets of both tables, for memory accounting.
+func (d *Dict[V]) buckets() int { return len(d.tab[0]) + len(d.tab[1]) }
 
 func (d *Dict[V]) resizing() bool { return d.tab[1] != nil }
 
-// Get returns the element of key, or nil.
-func (d *Dict[V]) Get(key []byte) *Node[V] {
-	if d.Len() == 0 {
+// get returns the element of key, or nil.
+func (d *Dict[V]) get(key []byte) *Node[V] {
+	if d.len() == 0 {
 		return nil
 	}
 	return d.find(asString(key), hashBytes(key))
 }
 
-// GetString is Get for a string.
-func (d *Dict[V]) GetString(key string) *Node[V] {
-	if d.Len() == 0 {
+// getString is get for a string.
+func (d *Dict[V]) getString(key string) *Node[V] {
+	if d.len() == 0 {
 		return nil
 	}
 	return d.find(key, hashString(key))
@@ -91,9 +91,9 @@ func (d *Dict[V]) find(key string, h uint32) *Node[V] {
 	return nil
 }
 
-// Add inserts a key that must not be there yet (see Get) and returns its element, whose Val is
+// add inserts a key that must not be there yet (see get) and returns its element, whose Val is
 // the zero value.
-func (d *Dict[V]) Add(key string) *Node[V] {
+func (d *Dict[V]) add(key string) *Node[V] {
 	d.grow()
 	n := &Node[V]{key: key, hash: hashString(key)}
 	t := 0
@@ -112,10 +112,10 @@ func (d *Dict[V]) Add(key string) *Node[V] {
 
 // Put returns the element of key, inserting it when it is new.
 func (d *Dict[V]) Put(key []byte) (n *Node[V], isNew bool) {
-	if n := d.Get(key); n != nil {
+	if n := d.get(key); n != nil {
 		return n, false
 	}
-	return d.Add(string(key)), true
+	return d.add(string(key)), true
 }
 
 func (d *Dict[V]) link(t int, n *Node[V]) {
@@ -125,17 +125,17 @@ func (d *Dict[V]) link(t int, n *Node[V]) {
 	d.used[t]++
 }
 
-// Delete removes the element of key and returns it, or nil when there was none.
-func (d *Dict[V]) Delete(key []byte) *Node[V] {
-	if d.Len() == 0 {
+// delete removes the element of key and returns it, or nil when there was none.
+func (d *Dict[V]) delete(key []byte) *Node[V] {
+	if d.len() == 0 {
 		return nil
 	}
 	return d.remove(asString(key), hashBytes(key))
 }
 
-// DeleteString is Delete for a string.
-func (d *Dict[V]) DeleteString(key string) *Node[V] {
-	if d.Len() == 0 {
+// deleteString is delete for a string.
+func (d *Dict[V]) deleteString(key string) *Node[V] {
+	if d.len() == 0 {
 		return nil
 	}
 	return d.remove(key, hashString(key))
@@ -171,8 +171,8 @@ func (d *Dict[V]) changing(n *Node[V]) {
 	}
 }
 
-// Reserve prepares for n elements at once, so that loading many does not resize on the way.
-func (d *Dict[V]) Reserve(n int) {
+// reserve prepares for n elements at once, so that loading many does not resize on the way.
+func (d *Dict[V]) reserve(n int) {
 	if d.resizing() || n <= len(d.tab[0]) {
 		return
 	}
@@ -208,10 +208,10 @@ func (d *Dict[V]) resize(n int) {
 	d.tab[1], d.moved = tab, 0
 }
 
-// step moves up to n buckets that hold something, and looks at no more than ten times as many
+// step moves up to n buckets of a resize that is under way, of those that hold something, and looks at no more than ten times as many
 // empty ones, so that no single operation pays for the whole table.
 func (d *Dict[V]) step(n int) {
-	if d.paused > 0 {
+	if d.paused > 0 || !d.resizing() {
 		return
 	}
 	for empty := 10 * n; n > 0 && d.used[0] > 0; d.moved++ {
@@ -239,17 +239,7 @@ func (d *Dict[V]) step(n int) {
 	}
 }
 
-// Resizing reports whether a resize is under way; Step moves n buckets of it, for idle moments.
-func (d *Dict[V]) Resizing() bool { return d.resizing() }
-
-// Step moves up to n buckets of a resize that is under way.
-func (d *Dict[V]) Step(n int) {
-	if d.resizing() {
-		d.step(n)
-	}
-}
-
-// Scan calls fn for the elements of one bucket (two tables: of all buckets that the smaller
+// scan calls fn for the elements of one bucket (two tables: of all buckets that the smaller
 // table's one corresponds to) and returns the cursor to go on with; 0 starts and 0 says it is
 // done. Each element that is there from the start to the end is returned at least once, whatever
 // is inserted, deleted or resized between the calls; some may come twice. fn may delete the
@@ -258,8 +248,8 @@ func (d *Dict[V]) Step(n int) {
 // The cursor counts from its highest bit down. A table twice as large splits bucket b into b and
 // b+size, which have the same low bits: counting so, both halves of a bucket that was visited
 // have been visited, and those of one that was not lie ahead.
-func (d *Dict[V]) Scan(cursor uint64, fn func(*Node[V])) uint64 {
-	if d.Len() == 0 {
+func (d *Dict[V]) scan(cursor uint64, fn func(*Node[V])) uint64 {
+	if d.len() == 0 {
 		return 0
 	}
 	d.paused++
@@ -314,7 +304,7 @@ func (d *Dict[V]) Each(fn func(*Node[V]) bool) {
 	}
 }
 
-// Random draws a run of buckets that holds one element on average, and keeps the draw in
+// random draws a run of buckets that holds one element on average, and keeps the draw in
 // proportion to what it holds. Runs of more than fairRun elements, one in 1700, are kept like one
 // of fairRun.
 const (
@@ -322,9 +312,9 @@ const (
 	maxRun  = 16 // buckets
 )
 
-// Random returns an element, each with the same chance, or nil when there is none.
-func (d *Dict[V]) Random() *Node[V] {
-	if d.Len() == 0 {
+// random returns an element, each with the same chance, or nil when there is none.
+func (d *Dict[V]) random() *Node[V] {
+	if d.len() == 0 {
 		return nil
 	}
 	if d.resizing() {
@@ -362,7 +352,7 @@ func (d *Dict[V]) runLength() int {
 		limit = min(limit, len(d.tab[1]))
 	}
 	size := 1
-	for 2*size <= limit && 2*size*d.Len() <= d.Buckets()-d.moved {
+	for 2*size <= limit && 2*size*d.len() <= d.buckets()-d.moved {
 		size *= 2
 	}
 	return size
@@ -373,7 +363,7 @@ func (d *Dict[V]) randomRun(size int) []*Node[V] {
 	if d.resizing() {
 		first = d.moved / size
 	}
-	i := size * (first + rand.IntN(d.Buckets()/size-first))
+	i := size * (first + rand.IntN(d.buckets()/size-first))
 	if i < len(d.tab[0]) {
 		return d.tab[0][i : i+size]
 	}

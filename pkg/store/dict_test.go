@@ -10,7 +10,7 @@ import (
 
 // checkDict compares the Dict with the model, and its books with its tables.
 func checkDict(t *testing.T, d *Dict[int], model map[string]int) {
-	require.Equal(t, len(model), d.Len())
+	require.Equal(t, len(model), d.len())
 	got := map[string]int{}
 	d.Each(func(n *Node[int]) bool { got[n.Key()] = n.Val; return true })
 	require.Equal(t, model, got)
@@ -46,15 +46,15 @@ func TestDictAgainstAMap(t *testing.T) {
 				n.Val, model[key] = i, i
 			case op < 6 && !growing, op < 2:
 				_, had := model[key]
-				n := d.Delete([]byte(key))
+				n := d.delete([]byte(key))
 				require.Equal(t, had, n != nil)
 				delete(model, key)
 			case op == 9 && r.IntN(100) == 0:
-				d.Reserve(r.IntN(5000))
+				d.reserve(r.IntN(5000))
 			case op == 8:
-				d.Step(r.IntN(4))
+				d.step(r.IntN(4))
 			default:
-				n := d.GetString(key)
+				n := d.getString(key)
 				want, had := model[key]
 				require.Equal(t, had, n != nil)
 				require.True(t, n == nil || n.Val == want && n.Key() == key)
@@ -74,26 +74,26 @@ func TestDictAgainstAMap(t *testing.T) {
 func emptyDict(t *testing.T, d *Dict[int], model map[string]int) {
 	t.Helper()
 	for key := range model {
-		require.NotNil(t, d.DeleteString(key))
+		require.NotNil(t, d.deleteString(key))
 	}
-	require.Nil(t, d.Random())
+	require.Nil(t, d.random())
 	d.Put([]byte("a"))
-	for d.Resizing() {
-		d.Step(1)
+	for d.resizing() {
+		d.step(1)
 	}
 	for range 2 { // each deletion may begin to shrink
 		d.Put([]byte("b"))
-		d.DeleteString("b")
-		d.Step(1 << 20)
+		d.deleteString("b")
+		d.step(1 << 20)
 	}
-	require.LessOrEqual(t, d.Buckets(), 64, "what is empty gives its memory back")
+	require.LessOrEqual(t, d.buckets(), 64, "what is empty gives its memory back")
 }
 
 // scanAll walks through a Dict, with something happening between the steps.
 func scanAll(d *Dict[int], between func()) map[string]int {
 	seen := map[string]int{}
 	for cursor := uint64(0); ; {
-		if cursor = d.Scan(cursor, func(n *Node[int]) { seen[n.Key()]++ }); cursor == 0 {
+		if cursor = d.scan(cursor, func(n *Node[int]) { seen[n.Key()]++ }); cursor == 0 {
 			return seen
 		}
 		between()
@@ -105,7 +105,7 @@ func TestScanReturnsWhatStaysThroughResizes(t *testing.T) {
 		r := testRand(seed)
 		var d Dict[int]
 		for i := range 1000 {
-			d.Add(fmt.Sprint("stay", i))
+			d.add(fmt.Sprint("stay", i))
 		}
 		extra, growing := 0, seed%2 == 0
 		seen := scanAll(&d, func() {
@@ -118,7 +118,7 @@ func TestScanReturnsWhatStaysThroughResizes(t *testing.T) {
 					extra++
 				} else if !growing && extra > 0 {
 					extra--
-					require.NotNil(t, d.DeleteString(fmt.Sprint("x", extra)))
+					require.NotNil(t, d.deleteString(fmt.Sprint("x", extra)))
 				}
 			}
 		})
@@ -131,10 +131,10 @@ func TestScanReturnsWhatStaysThroughResizes(t *testing.T) {
 func TestScanOfATableAtRestReturnsEachOnce(t *testing.T) {
 	var d Dict[int]
 	for i := range 5000 {
-		d.Add(fmt.Sprint(i))
+		d.add(fmt.Sprint(i))
 	}
-	d.Step(1 << 20)
-	require.False(t, d.Resizing())
+	d.step(1 << 20)
+	require.False(t, d.resizing())
 	seen := scanAll(&d, func() {})
 	require.Len(t, seen, 5000)
 	for key, times := range seen {
@@ -147,21 +147,21 @@ func TestDeletingWhileWalking(t *testing.T) {
 	for _, resizing := range []bool{false, true} {
 		var d Dict[int]
 		for i := range 1025 {
-			d.Add(fmt.Sprint(i))
+			d.add(fmt.Sprint(i))
 		}
 		if !resizing {
-			d.Step(1 << 20)
+			d.step(1 << 20)
 		}
-		require.Equal(t, resizing, d.Resizing())
+		require.Equal(t, resizing, d.resizing())
 		d.Each(func(n *Node[int]) bool {
-			require.Same(t, n, d.DeleteString(n.Key()))
-			return d.Len() > 500
+			require.Same(t, n, d.deleteString(n.Key()))
+			return d.len() > 500
 		})
-		require.Equal(t, 500, d.Len())
+		require.Equal(t, 500, d.len())
 		for cursor, first := uint64(0), true; first || cursor != 0; first = false {
-			cursor = d.Scan(cursor, func(n *Node[int]) { d.DeleteString(n.Key()) })
+			cursor = d.scan(cursor, func(n *Node[int]) { d.deleteString(n.Key()) })
 		}
-		require.Zero(t, d.Len())
+		require.Zero(t, d.len())
 	}
 }
 
@@ -171,15 +171,15 @@ func TestRandomIsFair(t *testing.T) {
 	tables := map[string]func() *Dict[int]{
 		"at rest": func() *Dict[int] {
 			d := filled(200)
-			d.Step(1 << 20)
+			d.step(1 << 20)
 			return d
 		},
 		"growing": func() *Dict[int] { return filled(257) },
 		"thinned out": func() *Dict[int] {
 			d := filled(1000)
-			d.Step(1 << 20)
+			d.step(1 << 20)
 			for i := range 860 {
-				d.DeleteString(fmt.Sprint(i))
+				d.deleteString(fmt.Sprint(i))
 			}
 			return d
 		},
@@ -188,10 +188,10 @@ func TestRandomIsFair(t *testing.T) {
 		d := table()
 		const rounds = 400
 		count := map[string]int{}
-		for range rounds * d.Len() {
-			count[d.Random().Key()]++
+		for range rounds * d.len() {
+			count[d.random().Key()]++
 		}
-		require.Len(t, count, d.Len(), name)
+		require.Len(t, count, d.len(), name)
 		for key, got := range count {
 			require.InDelta(t, rounds, got, 10*math.Sqrt(rounds), "%s: %s", name, key)
 		}
@@ -201,7 +201,7 @@ func TestRandomIsFair(t *testing.T) {
 func filled(n int) *Dict[int] {
 	d := new(Dict[int])
 	for i := range n {
-		d.Add(fmt.Sprint(i))
+		d.add(fmt.Sprint(i))
 	}
 	return d
 }
@@ -211,7 +211,7 @@ func TestLookupsDoNotAllocate(t *testing.T) {
 	key := []byte("a key that is longer than the 32 bytes which a string conversion may use on the stack")
 	d.Put(key)
 	require.Zero(t, testing.AllocsPerRun(100, func() {
-		d.Get(key)
-		d.Delete([]byte("absent, and also longer than 32 bytes, like the other one"))
+		d.get(key)
+		d.delete([]byte("absent, and also longer than 32 bytes, like the other one"))
 	}))
 }

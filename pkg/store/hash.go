@@ -102,7 +102,7 @@ func (h *Hash) Len() int {
 	if h.d == nil {
 		return h.lp.len() / 2
 	}
-	return h.d.Len()
+	return h.d.len()
 }
 
 // Clone returns a copy that shares nothing that can change.
@@ -111,9 +111,9 @@ func (h *Hash) Clone() Value {
 		return &Hash{lp: h.lp.clone()}
 	}
 	c := &Hash{d: new(Dict[string]), mem: h.mem}
-	c.d.Reserve(h.d.Len())
+	c.d.reserve(h.d.len())
 	h.d.Each(func(n *Node[string]) bool {
-		c.d.Add(n.key).Val = n.Val
+		c.d.add(n.key).Val = n.Val
 		return true
 	})
 	return c
@@ -130,7 +130,7 @@ func (h *Hash) Expect(longest int) {
 // Get returns the value of field.
 func (h *Hash) Get(field []byte) ([]byte, bool) {
 	if h.d != nil {
-		if n := h.d.Get(field); n != nil {
+		if n := h.d.get(field); n != nil {
 			return view(n.Val), true
 		}
 		return nil, false
@@ -177,7 +177,7 @@ func (h *Hash) Set(field, value []byte) (isNew bool) {
 // Delete removes field and reports whether it was there.
 func (h *Hash) Delete(field []byte) bool {
 	if h.d != nil {
-		n := h.d.Delete(field)
+		n := h.d.delete(field)
 		if n == nil {
 			return false
 		}
@@ -195,9 +195,9 @@ func (h *Hash) Delete(field []byte) bool {
 // convert goes over to a Dict with room for n fields.
 func (h *Hash) convert(n int) {
 	d := new(Dict[string])
-	d.Reserve(n)
+	d.reserve(n)
 	h.Each(func(f, v []byte) bool {
-		d.Add(string(f)).Val = string(v)
+		d.add(string(f)).Val = string(v)
 		h.mem += hashPairBytes + int64(len(f)) + int64(len(v))
 		return true
 	})
@@ -224,7 +224,7 @@ func (lp *Listpack) eachPair(fn func(a, b Elem) bool) {
 }
 
 // Scan is one step of a walk with HSCAN's cursor: it calls fn for about count fields and returns
-// the cursor to go on with, 0 at the end. A listpack is handed out whole. See Dict.Scan.
+// the cursor to go on with, 0 at the end. A listpack is handed out whole. See Dict.scan.
 func (h *Hash) Scan(cursor uint64, count int, fn func(f, v []byte)) uint64 {
 	if h.d == nil {
 		h.Each(func(f, v []byte) bool { fn(f, v); return true })

@@ -76,7 +76,7 @@ func (db *DB) RandomVolatile() *Entry {
 }
 
 // RandomAny is Random that takes an expired entry for any other.
-func (db *DB) RandomAny() *Entry { return (*Entry)(db.t.keys.Random()) }
+func (db *DB) RandomAny() *Entry { return (*Entry)(db.t.keys.random()) }
 
 // NextVolatile returns the entry that expires next, or nil when none will.
 func (db *DB) NextVolatile() *Entry {

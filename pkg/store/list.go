@@ -204,33 +204,13 @@ func (l *List) Delete(start, n int) int {
 	return done
 }
 
-// Trim keeps only the elements from index start to stop, both included.
-func (l *List) Trim(start, stop int) {
-	if start < 0 {
-		start = max(start+l.len, 0)
-	}
-	if stop < 0 {
-		stop += l.len
-	}
-	if start > stop || start >= l.len {
-		*l = List{fill: l.fill}
-		return
-	}
-	if stop < l.len-1 {
-		l.Delete(stop+1, l.len)
-	}
-	l.Delete(0, start)
-}
-
 // Each calls fn for the elements from head to tail until it returns false.
-func (l *List) Each(fn func(b []byte) bool) { l.Range(0, l.len, fn) }
-
-// Range calls fn for n elements from index start towards the tail, until it returns false.
-func (l *List) Range(start, n int, fn func(b []byte) bool) {
-	l.RangeElem(start, n, func(e Elem) bool { return fn(e.Bytes()) })
+func (l *List) Each(fn func(b []byte) bool) {
+	l.RangeElem(0, l.len, func(e Elem) bool { return fn(e.Bytes()) })
 }
 
-// RangeElem is Range for a caller who has a cheaper way with integers than their decimals.
+// RangeElem calls fn for n elements from index start towards the tail, until it returns false. Elements are not
+// bytes here, since a caller may have a cheaper way with integers than their decimals.
 func (l *List) RangeElem(start, n int, fn func(Elem) bool) {
 	node, at := l.locate(start)
 	if node == nil {
@@ -245,25 +225,6 @@ func (l *List) RangeElem(start, n int, fn func(Elem) bool) {
 				return
 			}
 			p = node.first()
-		}
-	}
-}
-
-// RangeReverse calls fn for n elements from index start towards the head, until it returns false.
-func (l *List) RangeReverse(start, n int, fn func(b []byte) bool) {
-	node, at := l.locate(start)
-	if node == nil {
-		return
-	}
-	for p := node.pos(at); n > 0; n-- {
-		if !fn(node.elem(p).Bytes()) {
-			return
-		}
-		if p = node.before(p); p < 0 {
-			if node = node.prev; node == nil {
-				return
-			}
-			p = node.last()
 		}
 	}
 }

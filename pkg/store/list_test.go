@@ -30,7 +30,11 @@ func checkList(t *testing.T, l *List, model [][]byte) {
 	require.Equal(t, len(model), l.Len())
 	require.True(t, slices.EqualFunc(model, listSlice(l), bytes.Equal))
 	var back [][]byte
-	l.RangeReverse(-1, l.Len(), func(b []byte) bool { back = append(back, bytes.Clone(b)); return true })
+	for n := l.tail; n != nil; n = n.prev {
+		for p := n.last(); p >= 0; p = n.before(p) {
+			back = append(back, bytes.Clone(n.elem(p).Bytes()))
+		}
+	}
 	slices.Reverse(back)
 	require.True(t, slices.EqualFunc(model, back, bytes.Equal))
 	var mem int64
@@ -124,9 +128,10 @@ func listStep(t *testing.T, r *rand.Rand, l *List, model *[][]byte, longest int)
 		m = checkRemove(t, l, m, m[i], r.IntN(5)-2)
 	case op == 13:
 		checkFind(t, l, m, m[i], r.IntN(2) == 0, r.IntN(len(m)+2))
-	case op == 14 && r.IntN(30) == 0:
+	case op == 14 && r.IntN(30) == 0: // what LTRIM does
 		stop := min(len(m)-1, i+r.IntN(len(m)))
-		l.Trim(i, stop-len(m)) // a negative index counts from the end
+		l.Delete(stop+1, l.Len())
+		l.Delete(0, i)
 		m = slices.Clone(m[i : stop+1])
 	default:
 		got, ok := l.Index(i - len(m))
@@ -197,8 +202,8 @@ func TestListOutOfRange(t *testing.T) {
 		_, ok = l.Index(i)
 		require.False(t, ok)
 	}
-	l.Range(0, 0, func([]byte) bool { t.Fatal("asked for nothing"); return false })
-	l.Trim(-100, -50)
+	l.RangeElem(0, 0, func(Elem) bool { t.Fatal("asked for nothing"); return false })
+	require.Equal(t, 1, l.Delete(0, 5))
 	require.Zero(t, l.Len())
 }
 

@@ -13,14 +13,6 @@ type Elem struct {
 // Int returns the integer and true when the entry is stored as one.
 func (e Elem) Int() (int64, bool) { return e.n, e.b == nil }
 
-// Len returns the length of the entry as a string.
-func (e Elem) Len() int {
-	if e.b == nil {
-		return decimalLen(e.n)
-	}
-	return len(e.b)
-}
-
 // Bytes returns the entry as a string. It must not be written to.
 func (e Elem) Bytes() []byte {
 	if e.b == nil {

@@ -55,11 +55,11 @@ func (lp *Listpack) samplePairs(n int, fn func(a, b Elem) bool) {
 // until it returns false. For a good part of the elements it is cheaper to list them all than to
 // draw until there are enough different ones.
 func (d *Dict[V]) sample(n int, fn func(*Node[V]) bool) {
-	switch size := d.Len(); {
+	switch size := d.len(); {
 	case n >= size:
 		d.Each(fn)
 	case n == 1:
-		fn(d.Random())
+		fn(d.random())
 	case n*3 > size:
 		all := make([]*Node[V], 0, size)
 		d.Each(func(m *Node[V]) bool { all = append(all, m); return true })
@@ -73,7 +73,7 @@ func (d *Dict[V]) sample(n int, fn func(*Node[V]) bool) {
 	default:
 		drawn := make(map[*Node[V]]struct{}, n)
 		for len(drawn) < n {
-			m := d.Random()
+			m := d.random()
 			if _, dup := drawn[m]; dup {
 				continue
 			}
@@ -85,12 +85,12 @@ func (d *Dict[V]) sample(n int, fn func(*Node[V]) bool) {
 	}
 }
 
-// scanSome is Scan until about count elements were handed out. In a sparse table it gives up
+// scanSome is scan until about count elements were handed out. In a sparse table it gives up
 // after ten buckets an element, as Redis does, so that no step takes long.
 func (d *Dict[V]) scanSome(cursor uint64, count int, fn func(*Node[V])) uint64 {
 	seen := 0
 	for left := 10 * count; ; left-- {
-		cursor = d.Scan(cursor, func(n *Node[V]) { seen++; fn(n) })
+		cursor = d.scan(cursor, func(n *Node[V]) { seen++; fn(n) })
 		if cursor == 0 || left <= 0 || seen >= count {
 			return cursor
 		}

@@ -54,7 +54,7 @@ func (s *Set) Len() int {
 	if s.d == nil {
 		return s.ints.Len()
 	}
-	return s.d.Len()
+	return s.d.len()
 }
 
 // Clone returns a copy that shares nothing that can change.
@@ -63,9 +63,9 @@ func (s *Set) Clone() Value {
 		return &Set{ints: Intset{append([]byte(nil), s.ints.b...)}}
 	}
 	c := &Set{d: new(Dict[struct{}]), mem: s.mem}
-	c.d.Reserve(s.d.Len())
+	c.d.reserve(s.d.len())
 	s.d.Each(func(n *Node[struct{}]) bool {
-		c.d.Add(n.key)
+		c.d.add(n.key)
 		return true
 	})
 	return c
@@ -79,7 +79,7 @@ func (s *Set) Expect(n int) {
 	if s.d == nil {
 		s.convert(n)
 	} else {
-		s.d.Reserve(n)
+		s.d.reserve(n)
 	}
 }
 
@@ -105,7 +105,7 @@ func (s *Set) Add(m []byte) bool {
 // Remove removes m and reports whether it was there.
 func (s *Set) Remove(m []byte) bool {
 	if s.d != nil {
-		if s.d.Delete(m) == nil {
+		if s.d.delete(m) == nil {
 			return false
 		}
 		s.mem -= setMemberBytes + int64(len(m))
@@ -118,7 +118,7 @@ func (s *Set) Remove(m []byte) bool {
 // Contains reports whether m is a member.
 func (s *Set) Contains(m []byte) bool {
 	if s.d != nil {
-		return s.d.Get(m) != nil
+		return s.d.get(m) != nil
 	}
 	n, ok := canonicalInt(m)
 	return ok && s.ints.contains(n)
@@ -127,9 +127,9 @@ func (s *Set) Contains(m []byte) bool {
 // convert goes over to a Dict with room for n members.
 func (s *Set) convert(n int) {
 	d := new(Dict[struct{}])
-	d.Reserve(n)
+	d.reserve(n)
 	s.Each(func(m []byte) bool {
-		d.Add(string(m))
+		d.add(string(m))
 		s.mem += setMemberBytes + int64(len(m))
 		return true
 	})
@@ -150,7 +150,7 @@ func (s *Set) Each(fn func(m []byte) bool) {
 }
 
 // Scan is one step of a walk with SSCAN's cursor: it calls fn for about count members and returns
-// the cursor to go on with, 0 at the end. An intset is handed out whole. See Dict.Scan.
+// the cursor to go on with, 0 at the end. An intset is handed out whole. See Dict.scan.
 func (s *Set) Scan(cursor uint64, count int, fn func(m []byte)) uint64 {
 	if s.d == nil {
 		s.Each(func(m []byte) bool { fn(m); return true })
@@ -165,7 +165,7 @@ func (s *Set) Random() []byte {
 	case s.Len() == 0:
 		return nil
 	case s.d != nil:
-		return view(s.d.Random().key)
+		return view(s.d.random().key)
 	}
 	return decimal(s.ints.at(rand.IntN(s.ints.Len())))
 }

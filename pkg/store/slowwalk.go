@@ -81,7 +81,7 @@ func newSlowWalk(e SnapshotEntry) *slowWalk {
 // watch has changes of the elements of d reported to w, which asks passed whether the walk has passed
 // an element, and get what to hand out for it.
 func watch[V any](w *slowWalk, d *Dict[V], passed func(*Node[V]) bool, get func(*Node[V]) SnapshotElement) {
-	w.len, w.changed = d.Len(), map[string]struct{}{}
+	w.len, w.changed = d.len(), map[string]struct{}{}
 	d.touch = func(n *Node[V], isNew bool) {
 		if w.left(n.key) {
 			return
@@ -109,7 +109,7 @@ func walkDict[V any](w *slowWalk, d *Dict[V], get func(*Node[V]) SnapshotElement
 	}
 	w.step = func() {
 		for places := 0; places < pieceLen && len(w.piece) < pieceLen && !w.ended; places++ {
-			next := d.Scan(cursor, func(n *Node[V]) {
+			next := d.scan(cursor, func(n *Node[V]) {
 				if !passed(n) && !w.left(n.key) {
 					w.piece = append(w.piece, get(n))
 				}

@@ -232,7 +232,7 @@ func TestPiecesOfAShrinkingTable(t *testing.T) {
 		for set.Len() > 500 {
 			set.Remove(set.Random())
 		}
-		set.d.Step(r.IntN(5000))
+		set.d.step(r.IntN(5000))
 		for sn.Next(8) {
 		}
 		require.Equal(t, want, c.got)

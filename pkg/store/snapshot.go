@@ -46,14 +46,11 @@ func (s *Store) BeginSnapshot(emit func(SnapshotEntry)) *Snapshot {
 	return sn
 }
 
-// Snapshotting reports whether a snapshot is under way.
-func (s *Store) Snapshotting() bool { return s.snap != nil }
-
 // DBs returns the databases that hold keys. Call it right after BeginSnapshot.
 func (sn *Snapshot) DBs() []SnapshotDB {
 	var dbs []SnapshotDB
 	for _, t := range sn.tables {
-		dbs = append(dbs, SnapshotDB{t.id, t.keys.Len(), len(t.due)})
+		dbs = append(dbs, SnapshotDB{t.id, t.keys.len(), len(t.due)})
 	}
 	return dbs
 }
@@ -65,7 +62,7 @@ func (sn *Snapshot) Next(n int) bool {
 		t := sn.tables[0]
 		// A bucket that was visited before costs something too, else a sparse table stalls us.
 		sn.left--
-		sn.cursor = t.keys.Scan(sn.cursor, func(n *Node[record]) {
+		sn.cursor = t.keys.scan(sn.cursor, func(n *Node[record]) {
 			if e := (*Entry)(n); e.Val.epoch != sn.epoch {
 				sn.keep(t, e)
 				e.Val.epoch = sn.epoch

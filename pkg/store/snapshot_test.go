@@ -42,7 +42,7 @@ func TestSnapshotIsOfOneMoment(t *testing.T) {
 		for range 3 {
 			want := picture(w.s)
 			sn, got := collectSnapshot(t, w.s)
-			require.True(t, w.s.Snapshotting())
+			require.NotNil(t, w.s.snap)
 			keys := 0
 			for _, db := range sn.DBs() {
 				keys += db.Keys
@@ -56,7 +56,7 @@ func TestSnapshotIsOfOneMoment(t *testing.T) {
 				}
 			}
 			sn.Close()
-			require.False(t, w.s.Snapshotting())
+			require.Nil(t, w.s.snap)
 			require.Equal(t, want, got, "seed %d", seed)
 			for range 200 {
 				w.step()

@@ -167,7 +167,7 @@ func (db *DB) ID() int { return db.id }
 func (db *DB) Store() *Store { return db.s }
 
 // Len returns the number of keys, including expired ones that are not deleted yet.
-func (db *DB) Len() int { return db.t.keys.Len() }
+func (db *DB) Len() int { return db.t.keys.len() }
 
 // Expires returns the number of keys that have an expiry time.
 func (db *DB) Expires() int { return len(db.t.due) }
@@ -183,7 +183,7 @@ func (db *DB) Lookup(key []byte) *Entry {
 
 // Peek is Lookup without marking the entry as used.
 func (db *DB) Peek(key []byte) *Entry {
-	e := (*Entry)(db.t.keys.Get(key))
+	e := (*Entry)(db.t.keys.get(key))
 	if e == nil || e.Val.deadline == 0 || !db.expired(e) {
 		return e
 	}
@@ -198,12 +198,12 @@ func (db *DB) Peek(key []byte) *Entry {
 
 // Exists reports whether key is there and has not expired. Unlike Peek it never deletes anything.
 func (db *DB) Exists(key []byte) bool {
-	e := (*Entry)(db.t.keys.Get(key))
+	e := (*Entry)(db.t.keys.get(key))
 	return e != nil && !db.Expired(e)
 }
 
 // Stored reports whether key is there, expired or not.
-func (db *DB) Stored(key []byte) bool { return db.t.keys.Get(key) != nil }
+func (db *DB) Stored(key []byte) bool { return db.t.keys.get(key) != nil }
 
 func (db *DB) expired(e *Entry) bool {
 	return e.Val.deadline != 0 && db.t.due[e.Val.deadline-1].atMs < db.s.nowMs
@@ -304,10 +304,10 @@ func (db *DB) put(key []byte, v Value, isUse bool) *Entry {
 			db.use(e)
 		}
 	} else {
-		if old := (*Entry)(db.t.keys.Get(key)); old != nil { // expired, but kept for the master to delete
+		if old := (*Entry)(db.t.keys.get(key)); old != nil { // expired, but kept for the master to delete
 			db.Remove(old)
 		}
-		e = (*Entry)(db.t.keys.Add(string(key)))
+		e = (*Entry)(db.t.keys.add(string(key)))
 		e.Val.epoch = db.s.epoch
 		e.Val.access = db.s.fresh()
 	}
@@ -365,7 +365,7 @@ func (db *DB) Remove(e *Entry) {
 	if e.Val.deadline != 0 {
 		db.t.due.remove(e)
 	}
-	db.t.keys.DeleteString(e.key)
+	db.t.keys.deleteString(e.key)
 	freed := 16 * int64(e.Val.size)
 	db.t.mem -= freed
 	db.s.mem -= freed
@@ -423,7 +423,7 @@ func (db *DB) ExpireDue(max int) int {
 // ExpireKey deletes key if its time has come, whatever the mode, and reports whether it still has an
 // expiry time.
 func (db *DB) ExpireKey(key string) bool {
-	e := (*Entry)(db.t.keys.GetString(key))
+	e := (*Entry)(db.t.keys.getString(key))
 	if e == nil || e.Val.deadline == 0 {
 		return false
 	}
@@ -432,14 +432,6 @@ func (db *DB) ExpireKey(key string) bool {
 	}
 	db.expire(e)
 	return false
-}
-
-// NextExpiry returns the earliest expiry time in Unix milliseconds, or -1 when no key has one.
-func (db *DB) NextExpiry() int64 {
-	if len(db.t.due) == 0 {
-		return -1
-	}
-	return db.t.due[0].atMs
 }
 
 // AvgTTL returns the mean time to live in milliseconds of a sample of the keys that have one.
@@ -456,10 +448,10 @@ func (db *DB) AvgTTL() int64 {
 	return int64(min(sum/count, 1<<62))
 }
 
-// Scan is one step of a walk over the entries, see Dict.Scan for its promise. It includes expired
+// Scan is one step of a walk over the entries, see Dict.scan for its promise. It includes expired
 // entries that are not deleted yet; ask Expired. fn must not change the database.
 func (db *DB) Scan(cursor uint64, fn func(*Entry)) uint64 {
-	return db.t.keys.Scan(cursor, func(n *Node[record]) { fn((*Entry)(n)) })
+	return db.t.keys.scan(cursor, func(n *Node[record]) { fn((*Entry)(n)) })
 }
 
 // Each calls fn for all entries, expired ones included, until it returns false. fn must not
@@ -474,7 +466,7 @@ func (db *DB) Expired(e *Entry) bool { return db.s.Expiry != KeepExpired && db.e
 // Random returns an entry drawn at random that is not expired, or nil.
 func (db *DB) Random() *Entry {
 	for try := 0; ; try++ {
-		e := (*Entry)(db.t.keys.Random())
+		e := (*Entry)(db.t.keys.random())
 		if e == nil || !db.Expired(e) {
 			return e
 		}
@@ -487,10 +479,10 @@ func (db *DB) Random() *Entry {
 }
 
 // Reserve prepares for n keys at once.
-func (db *DB) Reserve(n int) { db.t.keys.Reserve(n) }
+func (db *DB) Reserve(n int) { db.t.keys.reserve(n) }
 
 // StepResize moves up to n buckets of a resize under way and reports whether more is to do.
 func (db *DB) StepResize(n int) bool {
-	db.t.keys.Step(n)
-	return db.t.keys.Resizing()
+	db.t.keys.step(n)
+	return db.t.keys.resizing()
 }

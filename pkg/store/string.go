@@ -123,9 +123,6 @@ func (s *String) View() []byte {
 	return s.b
 }
 
-// SetInt makes the value n.
-func (s *String) SetInt(n int64) { s.b, s.n = nil, n }
-
 // SetRaw makes the value b, which the string owns from then on.
 func (s *String) SetRaw(b []byte) { s.b, s.n = b, 1 }
 

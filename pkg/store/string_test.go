@@ -56,8 +56,8 @@ func TestStringAgainstBytes(t *testing.T) {
 			}
 		case 3:
 			n := int64(r.Uint64())
-			s.SetInt(n)
 			model = strconv.FormatInt(n, 10)
+			s.set([]byte(model))
 		case 4:
 			c := s.Clone().(*String)
 			require.Equal(t, model, string(c.View()))

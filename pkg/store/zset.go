@@ -116,7 +116,7 @@ func (z *ZSet) Pack() {
 // Score returns the score of m.
 func (z *ZSet) Score(m []byte) (float64, bool) {
 	if z.skip != nil {
-		if n := z.d.Get(m); n != nil {
+		if n := z.d.get(m); n != nil {
 			return n.Val.score, true
 		}
 		return 0, false
@@ -153,7 +153,7 @@ func (z *ZSet) Put(m []byte, score float64) (old float64, had bool) {
 		}
 		z.convert(z.Len() + 1)
 	}
-	n := z.d.Get(m)
+	n := z.d.get(m)
 	if n == nil {
 		z.link(m, score)
 		return 0, false
@@ -168,16 +168,16 @@ func (z *ZSet) Put(m []byte, score float64) (old float64, had bool) {
 // link adds a new member to skip list and Dict.
 func (z *ZSet) link(m []byte, score float64) {
 	n := z.skip.insert(score, m)
-	z.d.Add(n.member).Val = n
+	z.d.add(n.member).Val = n
 }
 
 // unlink removes a member from the Dict after it was removed from the skip list.
-func (z *ZSet) unlink(n *skipNode) { z.d.DeleteString(n.member) }
+func (z *ZSet) unlink(n *skipNode) { z.d.deleteString(n.member) }
 
 // Remove removes m and reports whether it was there.
 func (z *ZSet) Remove(m []byte) bool {
 	if z.skip != nil {
-		n := z.d.Get(m)
+		n := z.d.get(m)
 		if n == nil {
 			return false
 		}
@@ -196,7 +196,7 @@ func (z *ZSet) Remove(m []byte) bool {
 // empty makes z an empty skip list and Dict, with room for n members.
 func (z *ZSet) empty(n int) {
 	z.skip, z.d, z.lp = newSkipList(), new(Dict[*skipNode]), Listpack{}
-	z.d.Reserve(n)
+	z.d.reserve(n)
 }
 
 // convert goes over to a skip list, with room for n members.
@@ -212,7 +212,7 @@ func (z *ZSet) convert(n int) {
 // Rank returns the rank of m.
 func (z *ZSet) Rank(m []byte) (int, bool) {
 	if z.skip != nil {
-		if n := z.d.Get(m); n != nil {
+		if n := z.d.get(m); n != nil {
 			return z.skip.rank(n.Val), true
 		}
 		return 0, false
@@ -266,7 +266,7 @@ func (z *ZSet) DeleteRange(start, n int) int {
 }
 
 // Scan is one step of a walk with ZSCAN's cursor: it calls fn for about count members and returns
-// the cursor to go on with, 0 at the end. A listpack is handed out whole. See Dict.Scan.
+// the cursor to go on with, 0 at the end. A listpack is handed out whole. See Dict.scan.
 func (z *ZSet) Scan(cursor uint64, count int, fn func(m []byte, score float64)) uint64 {
 	if z.skip == nil {
 		z.Each(func(m []byte, score float64) bool { fn(m, score); return true })
