@@ -1,7 +1,9 @@
 package aof_test
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"byor/pkg/aof"
@@ -41,4 +43,56 @@ func Example() {
 	// Output:
 	// changes loaded: 0
 	// changes loaded: 2
+}
+
+// A rewrite puts a short base in place of a long history. One that fails, or is given up, changes nothing that counts.
+func ExampleLog_BeginRewrite() {
+	dir, _ := os.MkdirTemp("", "aof")
+	defer os.RemoveAll(dir)
+	log, err := aof.Open(aof.Options{Dir: dir, Policy: aof.No, PlainBase: true}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for range 1000 {
+		log.Append(resp.AppendCommandStrings(nil, "INCR", "visits"))
+	}
+	_ = log.Flush()
+	report := func() {
+		s := log.Status()
+		fmt.Println(s.Size, "bytes; rewrites:", s.Rewrites, "failed in a row:", s.RewriteFailures, "the last one was well:", s.LastRewriteOK)
+	}
+	report()
+
+	rewrite, _ := log.BeginRewrite() // under the lock of the engine, when the snapshot is taken
+	_, err = log.BeginRewrite()
+	fmt.Println("one at a time:", log.Status().Rewriting, errors.Is(err, aof.ErrRewriting))
+	_ = rewrite.Run(func(io.Writer) error { return errors.New("the snapshot failed") }) // without the lock
+	report()
+
+	rewrite, _ = log.BeginRewrite()
+	err = rewrite.Run(func(w io.Writer) error {
+		rewrite.Abort() // as FLUSHALL does: the snapshot is of no use any more
+		_, err := w.Write([]byte("not a byte of this is kept"))
+		return err
+	})
+	fmt.Println("given up:", errors.Is(err, aof.ErrAborted))
+
+	rewrite, _ = log.BeginRewrite()
+	_ = rewrite.Run(func(w io.Writer) error {
+		_, err := w.Write(resp.AppendCommandStrings(nil, "SET", "visits", "1000"))
+		return err
+	})
+	report()
+
+	log.Close()
+	_, err = log.BeginRewrite()
+	fmt.Println("closed:", errors.Is(err, aof.ErrClosed))
+	// Output:
+	// 26000 bytes; rewrites: 0 failed in a row: 0 the last one was well: true
+	// one at a time: true true
+	// 26000 bytes; rewrites: 1 failed in a row: 1 the last one was well: false
+	// given up: true
+	// 35 bytes; rewrites: 3 failed in a row: 0 the last one was well: true
+	// closed: true
 }
