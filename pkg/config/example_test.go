@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -19,4 +20,16 @@ func Example() {
 	// Output:
 	// 104857600 true everysec
 	// argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction
+}
+
+// Where a configuration cannot be used, and why.
+func ExampleError() {
+	c := config.Default()
+	c.Stdin = strings.NewReader("port 6380\nmaxmemory much\n")
+	var bad *config.Error
+	if err := c.ParseArgs([]string{"-"}); errors.As(err, &bad) {
+		fmt.Printf("line %d, %s: %s\n", bad.Line, bad.Text, bad.Reason)
+	}
+	// Output:
+	// line 2, maxmemory much: argument must be a memory value
 }

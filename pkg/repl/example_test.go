@@ -2,6 +2,7 @@ package repl_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -105,4 +106,107 @@ func Example() {
 	// loaded: 40
 	// followed: 42
 	// context canceled
+}
+
+// A history by itself: two names for one stream, and who may go on from where.
+func ExampleHistory() {
+	h := repl.NewHistory()
+	h.Keep(1 << 20) // the backlog, without which nothing is counted
+	h.Append([]byte("0123456789"))
+	old := h.ID()
+	h.Promote() // this server was a replica, and has become the master
+	h.Append([]byte("abc"))
+
+	fmt.Println("bytes:", h.Offset())
+	fmt.Println("by the old name, up to there:", h.CanContinue(old, 8), h.CanContinue(old, 12))
+	fmt.Println("by the new name:", h.CanContinue(h.ID(), 12), h.CanContinue(h.ID(), 15))
+	fmt.Printf("from the 9th byte on: %s\n", h.AppendFrom(nil, 9))
+	// Output:
+	// bytes: 13
+	// by the old name, up to there: true false
+	// by the new name: true false
+	// from the 9th byte on: 89abc
+}
+
+// A follower that was stopped goes on where it was: it kept the history's name and the offset. What was changed
+// meanwhile comes from the master's backlog.
+func ExampleFollower() {
+	server := &number{n: 40, master: repl.NewMaster(repl.MasterOptions{})}
+	id, offset, n := "", int64(0), 0 // what the follower keeps
+	life := func(until int) {
+		ctx, stop := context.WithCancel(context.Background())
+		var f *repl.Follower
+		dials := 0
+		f = repl.NewFollower(repl.FollowOptions{
+			ReplID: id, Offset: offset,
+			Dial: func(context.Context) (net.Conn, error) {
+				if dials++; dials == 1 {
+					return nil, errors.New("no route to host")
+				}
+				fmt.Println("again after:", f.Status().Err)
+				ours, theirs := net.Pipe()
+				go server.serve(theirs)
+				return ours, nil
+			},
+			Load: func(r io.Reader, size int64, id string, offset int64) error {
+				_, err := fmt.Fscan(r, &n)
+				fmt.Println("everything:", n)
+				go server.incr()
+				return err
+			},
+			Continue: func(name string) error {
+				fmt.Println("the same history:", name == f.Status().ReplID)
+				return nil
+			},
+			Apply: func(u repl.Unit) error {
+				if u.Name == "incr" {
+					n++
+				}
+				if n == until {
+					stop()
+				}
+				return nil
+			},
+		})
+		_ = f.Run(ctx)
+		id, offset = f.Position()
+		fmt.Println("followed:", n)
+	}
+	life(41)
+	server.incr()
+	server.incr()
+	life(43)
+	server.master.EndAll()
+	// Output:
+	// again after: no route to host
+	// everything: 40
+	// followed: 41
+	// again after: no route to host
+	// the same history: true
+	// followed: 43
+}
+
+// A replica that does not keep up, or is not heard of, is ended. Nobody waits for it.
+func ExampleReplica() {
+	master := repl.NewMaster(repl.MasterOptions{Backlog: 100, MaxBehind: 1000})
+	ours, theirs := net.Pipe() // from which nobody reads
+	defer theirs.Close()
+	replica := master.NewReplica(ours)
+	master.PSync(replica, "?", -1)
+	ended := make(chan error)
+	go func() {
+		ended <- replica.Run(func(w io.Writer) error { _, err := io.WriteString(w, "snapshot"); return err })
+	}()
+	for range 100 {
+		master.Feed(resp.AppendCommandStrings(nil, "INCR", "n"))
+	}
+	switch err := <-ended; {
+	case errors.Is(err, repl.ErrBehind):
+		fmt.Println("too slow")
+	case errors.Is(err, repl.ErrTimeout):
+		fmt.Println("silent")
+	default:
+		fmt.Println("gone:", err)
+	}
+	// Output: too slow
 }

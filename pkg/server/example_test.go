@@ -1,10 +1,14 @@
 package server_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"byor/pkg/config"
 	"byor/pkg/engine"
@@ -46,6 +50,39 @@ func Example() {
 	// $6
 	// HELLO!
 	// -ERR wrong number of arguments for 'shout' command
+}
+
+// A server whose time stands still, so that a test can say when a key expires, and its end: like SHUTDOWN SAVE FORCE,
+// it saves, and ends also where that fails.
+func ExampleServer_Shutdown() {
+	dir, err := os.MkdirTemp("", "redis")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	cfg := config.Default()
+	cfg.Dir = dir
+	srv := server.New(cfg, server.Options{
+		Log:   server.LogTo(io.Discard),
+		Clock: func() time.Time { return time.Unix(2_000_000_000, 0) },
+	})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	go srv.Serve(ln)
+	if err := srv.Start(); err != nil {
+		panic(err)
+	}
+	fmt.Print(ask(ln.Addr().String(), "SET k v EX 60\r\nPEXPIRETIME k\r\n"))
+	fmt.Println(srv.Shutdown(context.Background(), server.ShutdownMode{Save: true, Force: true}))
+	_, err = os.Stat(filepath.Join(dir, "dump.rdb"))
+	fmt.Println(err)
+	// Output:
+	// +OK
+	// :2000000060000
+	// <nil>
+	// <nil>
 }
 
 // ask sends lines, as nc would, and returns the replies.

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"fmt"
 
 	"byor/pkg/store"
@@ -19,14 +20,14 @@ func Example() {
 	s, err := store.Get[*store.String](db, []byte("greeting"))
 	fmt.Printf("%s %v\n", s.View(), err)
 	_, err = store.Get[*store.List](db, []byte("greeting"))
-	fmt.Println(err)
+	fmt.Println(errors.Is(err, store.ErrWrongType), err)
 
 	st.SetNow(1_501)
 	s, err = store.Get[*store.String](db, []byte("greeting"))
 	fmt.Println(s == nil, err)
 	// Output:
 	// hello <nil>
-	// WRONGTYPE Operation against a key holding the wrong kind of value
+	// true WRONGTYPE Operation against a key holding the wrong kind of value
 	// expired: greeting
 	// true <nil>
 }
@@ -55,4 +56,24 @@ func ExampleEdit() {
 	// Output:
 	// snapshot: queue 1
 	// now: 2
+}
+
+// A listpack is handed in as Redis would write it, from a file that nobody vouches for.
+func ExampleParseListpack() {
+	blob := []byte("\x0c\x00\x00\x00\x02\x00\x81a\x02\x2a\x01\xff")
+	lp, err := store.ParseListpack(blob)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for p := lp.First(); p >= 0; p = lp.Next(p) {
+		fmt.Printf("%s\n", lp.At(p).Bytes())
+	}
+	blob[8] = 3 // the length of an entry, as seen from its end
+	_, err = store.ParseListpack(blob)
+	fmt.Println(errors.Is(err, store.ErrCorrupt), err)
+	// Output:
+	// a
+	// 42
+	// true store: malformed encoding
 }
