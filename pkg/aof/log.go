@@ -35,27 +35,27 @@ var ErrClosed = errors.New("aof: log closed")
 // and tried again, with the next Commit and every second; until that succeeds the
 // server should refuse writes (MISCONF). Redis still answers the command that hit
 // the error with success, and so may the caller.
-type WriteError struct{ Err error }
+type WriteError struct{ err error }
 
 func (e *WriteError) Error() string {
-	return "Errors writing to the AOF file: " + Strerror(e.Err)
+	return "Errors writing to the AOF file: " + Strerror(e.err)
 }
 
 // Unwrap gives the system's error.
-func (e *WriteError) Unwrap() error { return e.Err }
+func (e *WriteError) Unwrap() error { return e.err }
 
 // FatalError is a failed write or sync under always. The command has been
 // executed and cannot be taken back, nor may it be acknowledged: the server must
 // exit (with status 1, as Redis). Every Commit after it returns it too.
 type FatalError struct {
-	Err  error
+	err  error
 	text string
 }
 
 func (e *FatalError) Error() string { return e.text }
 
 // Unwrap gives the system's error.
-func (e *FatalError) Unwrap() error { return e.Err }
+func (e *FatalError) Unwrap() error { return e.err }
 
 // Log is a log open for appending. All methods may be called concurrently; the
 // order of Append calls is the order in the file, so call it under the lock under
@@ -482,6 +482,6 @@ func (l *Log) writeWorked(serr error, sync bool) {
 func (l *Log) die(err error, text string) {
 	if l.fatal == nil {
 		l.o.Warnf("%s", text)
-		l.fatal = &FatalError{Err: err, text: text}
+		l.fatal = &FatalError{err: err, text: text}
 	}
 }

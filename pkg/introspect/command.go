@@ -43,6 +43,8 @@ var factsJSON []byte
 //go:embed summaries.txt
 var summaryText string
 
+// Facts are what is known of a command beyond the table, in the words of COMMAND DOCS. The fields have the names that
+// commands.json gives them.
 type Facts struct {
 	Summary         string          `json:"-"`
 	Since           string          `json:"since"`

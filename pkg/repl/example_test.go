@@ -148,7 +148,8 @@ func ExampleFollower() {
 				go server.serve(theirs)
 				return ours, nil
 			},
-			Load: func(r io.Reader, size int64, id string, offset int64) error {
+			Load: func(r io.Reader, size int64, name string, at int64) error {
+				id, offset = name, at
 				_, err := fmt.Fscan(r, &n)
 				fmt.Println("everything:", n)
 				go server.incr()
@@ -159,6 +160,7 @@ func ExampleFollower() {
 				return nil
 			},
 			Apply: func(u repl.Unit) error {
+				offset = u.Offset // kept with the data, so that the two agree
 				if u.Name == "incr" {
 					n++
 				}
@@ -169,7 +171,6 @@ func ExampleFollower() {
 			},
 		})
 		_ = f.Run(ctx)
-		id, offset = f.Position()
 		fmt.Println("followed:", n)
 	}
 	life(41)
