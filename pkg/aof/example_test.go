@@ -62,6 +62,10 @@ func ExampleLog_BeginRewrite() {
 		s := log.Status()
 		fmt.Println(s.Size, "bytes; rewrites:", s.Rewrites, "failed in a row:", s.RewriteFailures, "the last one was well:", s.LastRewriteOK)
 	}
+	base := func(w io.Writer) error {
+		_, err := w.Write(resp.AppendCommandStrings(nil, "SET", "visits", "1000"))
+		return err
+	}
 	report()
 
 	rewrite, _ := log.BeginRewrite() // under the lock of the engine, when the snapshot is taken
@@ -71,18 +75,12 @@ func ExampleLog_BeginRewrite() {
 	report()
 
 	rewrite, _ = log.BeginRewrite()
-	err = rewrite.Run(func(w io.Writer) error {
-		rewrite.Abort() // as FLUSHALL does: the snapshot is of no use any more
-		_, err := w.Write([]byte("not a byte of this is kept"))
-		return err
-	})
+	rewrite.Abort() // as a server does whose log is switched off
+	err = rewrite.Run(base)
 	fmt.Println("given up:", errors.Is(err, aof.ErrAborted))
 
 	rewrite, _ = log.BeginRewrite()
-	_ = rewrite.Run(func(w io.Writer) error {
-		_, err := w.Write(resp.AppendCommandStrings(nil, "SET", "visits", "1000"))
-		return err
-	})
+	_ = rewrite.Run(base)
 	report()
 
 	log.Close()

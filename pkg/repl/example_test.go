@@ -128,62 +128,72 @@ func ExampleHistory() {
 	// from the 9th byte on: 89abc
 }
 
-// A follower that was stopped goes on where it was: it kept the history's name and the offset. What was changed
-// meanwhile comes from the master's backlog.
+// position is what a follower keeps: its data, and of which history they are, up to where.
+type position struct {
+	n      int
+	id     string
+	offset int64
+}
+
+// follow goes on from there until n is what it should be.
+func (p *position) follow(server *number, until int) {
+	ctx, stop := context.WithCancel(context.Background())
+	var f *repl.Follower
+	dials := 0
+	f = repl.NewFollower(repl.FollowOptions{
+		ReplID: p.id,
+		Offset: p.offset,
+		Dial: func(context.Context) (net.Conn, error) {
+			if dials++; dials == 1 {
+				return nil, errors.New("no route to host")
+			}
+			fmt.Println("again after:", f.Status().Err)
+			ours, theirs := net.Pipe()
+			go server.serve(theirs)
+			return ours, nil
+		},
+		Load: func(r io.Reader, size int64, id string, offset int64) error {
+			p.id, p.offset = id, offset
+			_, err := fmt.Fscan(r, &p.n)
+			fmt.Println("everything:", p.n)
+			go server.incr()
+			return err
+		},
+		Continue: func(id string) error {
+			fmt.Println("the same history:", id == p.id, f.Status().ReplID == p.id)
+			return nil
+		},
+		Apply: func(u repl.Unit) error {
+			p.offset = u.Offset // kept with the data, so that the two agree
+			if u.Name == "incr" {
+				p.n++
+			}
+			if p.n == until {
+				stop()
+			}
+			return nil
+		},
+	})
+	_ = f.Run(ctx)
+}
+
+// A follower that was stopped goes on where it was. What was changed meanwhile comes from the master's backlog.
 func ExampleFollower() {
 	server := &number{n: 40, master: repl.NewMaster(repl.MasterOptions{})}
-	id, offset, n := "", int64(0), 0 // what the follower keeps
-	life := func(until int) {
-		ctx, stop := context.WithCancel(context.Background())
-		var f *repl.Follower
-		dials := 0
-		f = repl.NewFollower(repl.FollowOptions{
-			ReplID: id, Offset: offset,
-			Dial: func(context.Context) (net.Conn, error) {
-				if dials++; dials == 1 {
-					return nil, errors.New("no route to host")
-				}
-				fmt.Println("again after:", f.Status().Err)
-				ours, theirs := net.Pipe()
-				go server.serve(theirs)
-				return ours, nil
-			},
-			Load: func(r io.Reader, size int64, name string, at int64) error {
-				id, offset = name, at
-				_, err := fmt.Fscan(r, &n)
-				fmt.Println("everything:", n)
-				go server.incr()
-				return err
-			},
-			Continue: func(name string) error {
-				fmt.Println("the same history:", name == f.Status().ReplID)
-				return nil
-			},
-			Apply: func(u repl.Unit) error {
-				offset = u.Offset // kept with the data, so that the two agree
-				if u.Name == "incr" {
-					n++
-				}
-				if n == until {
-					stop()
-				}
-				return nil
-			},
-		})
-		_ = f.Run(ctx)
-		fmt.Println("followed:", n)
-	}
-	life(41)
+	var p position
+	p.follow(server, 41)
+	fmt.Println("followed:", p.n)
 	server.incr()
 	server.incr()
-	life(43)
+	p.follow(server, 43)
+	fmt.Println("followed:", p.n)
 	server.master.EndAll()
 	// Output:
 	// again after: no route to host
 	// everything: 40
 	// followed: 41
 	// again after: no route to host
-	// the same history: true
+	// the same history: true true
 	// followed: 43
 }
 
