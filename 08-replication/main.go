@@ -1,25 +1,21 @@
 // Step 08: replication. One server follows another and has the same data, a moment later.
 //
-// A replica needs two things: what there is (a snapshot, step 06) and what changes from then on (the
-// effects, step 05, now sent over a socket). The art is the seam between the two: the picture must be
-// of exactly the moment at which the stream begins, or a change is lost or made twice. Both sides
-// count the bytes of the stream, and this number, the offset, says how far a replica has come.
+// A replica needs two things: what there is (a snapshot, step 06) and what changes from then on (the effects,
+// step 05, now sent over a socket). The art is the seam between the two: the picture must be of exactly the
+// moment at which the stream begins, or a change is lost or made twice. Both sides count the bytes of the
+// stream, and this number, the offset, says how far a replica has come.
 //
-// The master never waits: it answers its client first, and the replica has the change a little
-// later, or never, if the master dies in between. That is what "asynchronous" costs.
+// The master never waits: it answers its client first, and the replica has the change a little later, or
+// never, if the master dies in between. That is what "asynchronous" costs.
 //
-// Both ends speak the protocol of Redis, so a real redis-server can be either of them. master.go is
-// the one end, follow.go the other; this file is the server that both are part of. What the steps before
-// have built, the known commands, log, snapshots and subscribers, comes from pkg/basics.
+// Both ends speak the protocol of Redis, so a real redis-server can be either of them. master.go is the
+// one end, follow.go the other; this file is the server around them. What is known comes from pkg/basics.
 package main
 
 import (
 	"crypto/rand"
-	"encoding/hex"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -27,7 +23,6 @@ import (
 
 	"byor/pkg/basics"
 	"byor/pkg/pubsub"
-	"byor/pkg/resp"
 	"byor/pkg/store"
 )
 
@@ -47,9 +42,8 @@ type server struct {
 	hub    *pubsub.Hub
 	master string // host:port of the server that we follow, or ""
 
-	mu   sync.Mutex // protects what follows, the disk, and the order of log and stream
-	data *store.Store
-
+	mu       sync.Mutex // protects what follows, the disk, and the order of log and stream
+	data     *store.Store
 	replID   string // names this history of changes; an offset means nothing without it
 	offset   int64  // bytes of the stream so far
 	streamDB int    // the database that log and stream have selected at their end, -1 for none
@@ -59,9 +53,7 @@ type server struct {
 // client is one connection, or the link to the master. Only its own goroutine uses it.
 type client struct {
 	basics.Client
-	srv  *server
-	conn net.Conn
-
+	srv      *server
 	isMaster bool     // its commands are our master's, or those of the log: obeyed, and never answered
 	replica  *replica // set by PSYNC: from then on this is the link to a replica
 }
@@ -71,14 +63,6 @@ func (s *server) propagate(db int, effect [][]byte) {
 	b := basics.Encode(&s.streamDB, db, effect)
 	s.disk.Append(b)
 	s.feed(b)
-}
-
-// publish answers PUBLISH. Messages are no data, so they are not in the log; but they travel to the
-// replicas, whose subscribers get them too.
-func publish(c *client, args [][]byte) ([][]byte, error) {
-	c.W.Int(int64(c.srv.hub.Publish(args[1], args[2])))
-	c.srv.feed(resp.AppendCommand(nil, args...))
-	return nil, nil
 }
 
 // expiry says what happens to a key whose time is over. A replica does not delete it: its clock is
@@ -94,93 +78,56 @@ func (c *client) expiry() store.ExpiryMode {
 	return store.DeleteExpired
 }
 
-// execute runs one command under the lock. What a subscriber is answered goes into its queue before
-// the lock is released, so that replies and messages keep the order in which things happened: who
-// publishes next must not overtake the "you are subscribed".
+// execute runs one command under the lock, as in step 07.
 func (c *client) execute(args [][]byte) {
-	c.srv.mu.Lock()
-	defer c.srv.mu.Unlock()
-	c.run(args)
-	if c.Sub.Active() {
-		c.Sub.Reply(c.W)
-	}
-}
-
-func (c *client) run(args [][]byte) {
+	c.Begin()
+	defer c.End()
 	s := c.srv
 	cmd, err := commands.Find(c, args)
 	if err == nil && s.master != "" && !c.isMaster && cmd.Has('w') {
-		// A change that the master does not know of would never go away again.
-		err = basics.ErrReadOnly
+		err = basics.ErrReadOnly // a change that the master does not know of would never go away again
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		c.W.Error(err.Error())
-		return
-	}
-	if c.replica != nil && !cmd.Has('r') {
+	case c.replica != nil && !cmd.Has('r'):
 		c.Closing = true // a reply would stand in the middle of the stream
-		return
-	}
-	s.data.SetNow(time.Now().UnixMilli())
-	s.data.Expiry = c.expiry()
-	effect, err := cmd.Run(c, args)
-	if err != nil {
-		c.W.Error(err.Error())
-	}
-	if effect != nil {
-		s.propagate(c.DB.ID(), effect)
+	default:
+		s.data.Expiry = c.expiry()
+		cmd.Call(c, args, s.propagate)
 	}
 }
 
 // handle serves one client, as in step 03.
 func (s *server) handle(conn net.Conn) {
-	conn = s.opts.Traced(conn)
-	c := s.newClient(conn)
-	c.conn, c.Sub = conn, basics.NewSubscriber(s.hub, conn, s.disk.Commit)
-	c.Serve(conn, c.execute, c.Reply)
+	c := s.newClient(s.opts.Traced(conn))
+	c.Serve(c.Conn, c.execute, c.Reply)
 	c.Sub.Leave()
 	if c.replica != nil {
 		c.replica.queue.Close() // wakes serveReplica
 	}
-	conn.Close()
+	c.Conn.Close()
 }
 
-// serve accepts connections until ln is closed, as in step 01.
-func (s *server) serve(ln net.Listener) {
-	for {
-		conn, err := ln.Accept()
-		switch {
-		case err == nil:
-			go s.handle(conn)
-		case errors.Is(err, net.ErrClosed):
-			return
-		default: // too many open files: wait until somebody leaves
-			time.Sleep(50 * time.Millisecond)
-		}
-	}
-}
-
-// newClient returns a client whose replies go to w, nil for nowhere.
-func (s *server) newClient(w io.Writer) *client {
-	return &client{srv: s, Client: basics.Client{DB: s.data.DB(0), W: resp.NewWriter(w), Disk: s.disk}}
+// newClient returns the client at conn; without one, the log or our master.
+func (s *server) newClient(conn net.Conn) *client {
+	return &client{srv: s, isMaster: conn == nil, Client: basics.NewClient(s.disk, s.hub, conn)}
 }
 
 // newServer loads what is on the disk.
 func newServer(o *basics.Options, master string) (*server, error) {
-	s := &server{opts: o, data: store.New(16), hub: pubsub.NewHub(), master: master, streamDB: -1, replicas: map[*replica]bool{}}
+	s := &server{opts: o, data: store.New(16), hub: pubsub.NewHub(), master: master}
 	s.disk = basics.NewDisk(o, &s.mu, s.data)
+	s.streamDB, s.replicas = -1, map[*replica]bool{}
 	id := make([]byte, 20)
 	rand.Read(id)
-	s.replID = hex.EncodeToString(id)
-	c := s.newClient(nil)
-	c.isMaster = true // a log is obeyed like a master
+	s.replID = fmt.Sprintf("%x", id)
+	c := s.newClient(nil) // a log is obeyed like a master
 	if err := s.disk.Load(o, c.W, c.execute); err != nil {
 		return nil, err
 	}
-	s.data.Expiry = s.newClient(nil).expiry()
-	s.data.OnExpire = func(db int, key string) {
-		s.propagate(db, [][]byte{[]byte("DEL"), []byte(key)})
-	}
+	s.data.Expiry = (&client{srv: s}).expiry()
+	s.data.OnExpire = func(db int, key string) { s.propagate(db, [][]byte{[]byte("DEL"), []byte(key)}) }
 	return s, nil
 }
 
@@ -195,17 +142,17 @@ func run(o *basics.Options, master string) error {
 		return err
 	}
 	go basics.Sweep(ctx, &s.mu, s.data, nil)
-	go s.pingReplicas(ctx)
+	go basics.Every(ctx, 10*time.Second, s.pingReplicas)
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	next := fmt.Sprintf(". Start a second node in another terminal: make 08-replication ARGS=\"-addr 127.0.0.1:6381 "+
+		"-dir /tmp -replicaof %s\" (or: redis-server --port 6381 --replicaof 127.0.0.1 %s)", ln.Addr(), port)
 	if master != "" {
 		go s.follow(ctx, port)
-		fmt.Printf("08-replication listens on %s and follows %s. In another terminal: redis-cli -p %s GET something that you SET there. Ctrl-C ends it.\n",
-			ln.Addr(), master, port)
-	} else {
-		fmt.Printf("08-replication listens on %s. Start a second node in another terminal: make 08-replication ARGS=\"-addr 127.0.0.1:6381 -dir /tmp -replicaof %s\" (or: redis-server --port 6381 --replicaof 127.0.0.1 %s). Ctrl-C ends it.\n",
-			ln.Addr(), ln.Addr(), port)
+		next = fmt.Sprintf(" and follows %s. In another terminal: redis-cli -p %s GET something that you SET there",
+			master, port)
 	}
-	s.serve(ln)
+	fmt.Printf("08-replication listens on %s%s. Ctrl-C ends it.\n", ln.Addr(), next)
+	basics.Accept(ln, s.handle)
 	return s.disk.Close()
 }
 

@@ -37,7 +37,7 @@ func start(t *testing.T, dir string, useLog bool, master string) (s *server, add
 		go s.follow(ctx, "7777")
 	}
 	done := make(chan struct{})
-	go func() { s.serve(ln); close(done) }()
+	go func() { basics.Accept(ln, s.handle); close(done) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		ln.Close()

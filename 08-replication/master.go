@@ -4,14 +4,11 @@ package main
 // client any more: from then on we send it our stream, and it sends nothing but REPLCONF ACK.
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"strings"
-	"time"
 
 	"byor/pkg/basics"
 	"byor/pkg/pubsub"
@@ -33,50 +30,39 @@ type replica struct {
 // hope to get only what it missed; we keep no past, so it gets everything.
 func psync(c *client, _ [][]byte) ([][]byte, error) {
 	if c.W.Len() > 0 || c.Sub.Active() {
-		// It must have read all answers first: the snapshot is no RESP, so both sides have to
-		// agree on the byte at which it begins.
-		return nil, errors.New("ERR SYNC and PSYNC are invalid with pending output")
+		// It must have read all answers: the snapshot is no RESP, so both must know at which byte it begins.
+		return nil, basics.ErrPendingOutput
 	}
-	c.replica = &replica{conn: c.conn, queue: pubsub.NewQueue(maxBehind, 1<<24)}
-	c.replica.queue.OnOverflow = func() { c.conn.Close() }
-	go func() {
-		defer c.conn.Close()
-		if err := c.srv.serveReplica(c.replica); err != nil {
-			fmt.Fprintf(os.Stderr, "replica %s is gone: %v\n", c.conn.RemoteAddr(), err)
-		}
-	}()
+	c.replica = &replica{conn: c.Conn, queue: pubsub.NewQueue(maxBehind, 1<<24)}
+	c.replica.queue.OnOverflow = func() { c.Conn.Close() }
+	go c.srv.serveReplica(c.replica)
 	return nil, nil
 }
 
 // serveReplica sends a snapshot, then the stream, until the replica is gone.
-func (s *server) serveReplica(r *replica) error {
+func (s *server) serveReplica(r *replica) {
+	defer r.conn.Close()
 	d, header, err := s.beginSync(r)
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.sendSnapshot(r, d, header)
 	}
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.replicas, r)
-	}()
-	if err := s.sendSnapshot(r, d, header); err != nil {
-		return err
+	if err == nil {
+		err = r.sendStream()
 	}
-	return r.sendStream()
+	fmt.Fprintf(os.Stderr, "replica %s is gone: %v\n", r.conn.RemoteAddr(), err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.replicas, r)
 }
 
 // beginSync takes the picture and adds the replica to those who get the stream.
 func (s *server) beginSync(r *replica) (d *basics.Dump, header string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.disk.Dump != nil { // one picture at a time
-		s.mu.Unlock()
-		time.Sleep(100 * time.Millisecond)
-		_, err := io.WriteString(r.conn, "\n") // an empty line says: still there, be patient
-		s.mu.Lock()
-		if err != nil {
-			return nil, "", err
-		}
+	// An empty line says: still there, be patient.
+	patience := func() error { _, err := io.WriteString(r.conn, "\n"); return err }
+	if err := s.disk.WhenFree(patience); err != nil {
+		return nil, "", err
 	}
 	// region: no gap
 	// Under one lock: what was executed before is in the picture, what is executed afterwards is in
@@ -94,20 +80,12 @@ func (s *server) sendSnapshot(r *replica, d *basics.Dump, header string) (err er
 	// region: snapshot, then stream
 	// "$length", then so many bytes, and no line end behind them: it looks like a bulk string, and
 	// is none. The next byte belongs to the stream.
-	file, err := s.disk.TempFile(d)
+	file, size, err := s.disk.TempFile(d)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name()) // after Close: deferred calls run last to first
 	defer file.Close()
-	size, err := file.Seek(0, io.SeekCurrent)
-	if err == nil {
-		_, err = fmt.Fprintf(r.conn, "%s$%d\r\n", header, size)
-	}
-	if err == nil {
-		_, err = file.Seek(0, io.SeekStart)
-	}
-	if err == nil {
+	if _, err = fmt.Fprintf(r.conn, "%s$%d\r\n", header, size); err == nil {
 		_, err = io.Copy(r.conn, file)
 	}
 	// endregion
@@ -132,8 +110,7 @@ func (r *replica) sendStream() error {
 	}
 }
 
-// feed appends bytes to the stream. Every byte counts, whether anybody listens or not. The caller
-// holds s.mu.
+// feed appends b to the stream. Every byte counts, whether anybody listens or not. The caller holds s.mu.
 func (s *server) feed(b []byte) {
 	// region: count and hand out
 	s.offset += int64(len(b))
@@ -141,6 +118,13 @@ func (s *server) feed(b []byte) {
 		r.queue.Deliver(pubsub.Message{Payload: b}) // copies, and never waits
 	}
 	// endregion
+}
+
+// publish answers PUBLISH. A message is no data, so the log has none; but it goes to the replicas' subscribers.
+func publish(c *client, args [][]byte) ([][]byte, error) {
+	c.W.Int(int64(c.srv.hub.Publish(args[1], args[2])))
+	c.srv.feed(resp.AppendCommand(nil, args...))
+	return nil, nil
 }
 
 // replconf answers REPLCONF name value ...: OK to what a replica tells of itself, nothing to ACK.
@@ -157,16 +141,12 @@ func replconf(c *client, args [][]byte) ([][]byte, error) {
 	return nil, nil
 }
 
-// pingReplicas lets the replicas know every ten seconds that we are there, though nothing changes: a
-// real one takes a master that has said nothing for 60 seconds for dead. We do so as a replica, too,
-// for those who follow us.
-func (s *server) pingReplicas(ctx context.Context) {
-	for ctx.Err() == nil {
-		time.Sleep(10 * time.Second)
-		s.mu.Lock()
-		if len(s.replicas) > 0 {
-			s.feed(resp.AppendCommandStrings(nil, "ping"))
-		}
-		s.mu.Unlock()
+// pingReplicas is called every ten seconds: a real replica takes a master that has said nothing for 60
+// seconds for dead. We do so as a replica, too, for those who follow us.
+func (s *server) pingReplicas() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.replicas) > 0 {
+		s.feed(resp.AppendCommandStrings(nil, "ping"))
 	}
 }

@@ -41,6 +41,8 @@ var (
 	ErrSyntax     = errors.New("ERR syntax error")
 	ErrDBIndex    = errors.New("ERR DB index is out of range")
 	ErrReadOnly   = errors.New("READONLY You can't write against a read only replica.")
+
+	ErrPendingOutput = errors.New("ERR SYNC and PSYNC are invalid with pending output")
 )
 
 // WrongArity is the error for a command, named in lower case, with too few or too many arguments.

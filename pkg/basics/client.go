@@ -18,14 +18,14 @@ const maxReplies = 64 << 10
 // Client is what the known commands need of a connection. The client type of a step embeds it, and adds
 // what is new there. Only the connection's own goroutine uses it.
 type Client struct {
+	Conn    net.Conn     // nil for who is no client: a log, a master
 	DB      *store.DB    // what SELECT chose
 	W       *resp.Writer // replies are appended here and leave when the batch is done
 	Closing bool         // set by QUIT: the connection ends behind the replies
 	Disk    *Disk        // the server's log and snapshots, from step 07 on
-	Sub     *Subscriber  // its subscriptions, from step 08 on; nil for who is no client: a log, a master
+	Sub     *Subscriber  // its subscriptions, from step 08 on; nil where there is no Conn
 
 	// From step 09 on:
-	Conn     net.Conn
 	Replicas *Replicas     // the server's
 	Replica  *repl.Replica // what this one is to them, from its first REPLCONF on
 	Synced   bool          // from PSYNC on: this is the link to a replica
@@ -34,7 +34,7 @@ type Client struct {
 func (c *Client) known() *Client { return c }
 
 // A Command is what a table knows about a command, apart from its name, which is in lower case.
-type Command[C any] struct {
+type Command[C interface{ known() *Client }] struct {
 	Arity int    // the number of arguments with the name; a negative one is a minimum
 	Flags string // w: changes data, s: allowed to a subscriber, r: and to a replica
 	// Run appends the reply to the client's W and returns the effect, or fails: see Handler.

@@ -76,22 +76,6 @@ func (d *Disk) End(dump *Dump) {
 	}
 }
 
-// TempFile writes dump to a temporary file, ends it, and returns the file, open at its end: for who
-// must know the length before the first byte. The caller does not hold the lock.
-func (d *Disk) TempFile(dump *Dump) (*os.File, error) {
-	defer d.End(dump)
-	f, err := os.CreateTemp(d.Dir, "temp-repl-*.rdb")
-	if err != nil {
-		return nil, err
-	}
-	if err := dump.Write(f, d.Mu); err != nil {
-		f.Close()
-		os.Remove(f.Name())
-		return nil, err
-	}
-	return f, nil
-}
-
 // Wait waits until no BGSAVE is under way, and none may begin meanwhile.
 func (d *Disk) Wait() { d.saves.Wait() }
 

@@ -2,7 +2,6 @@ package basics
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -65,7 +64,7 @@ func (c *Client) asReplica() *repl.Replica {
 
 func psync(c *Client, args [][]byte) ([][]byte, error) {
 	if c.W.Len() > 0 || c.Sub.Active() {
-		return nil, errors.New("ERR SYNC and PSYNC are invalid with pending output")
+		return nil, ErrPendingOutput
 	}
 	offset, ok := resp.ParseInt(args[2])
 	if !ok {
@@ -85,13 +84,9 @@ func psync(c *Client, args [][]byte) ([][]byte, error) {
 func (r *Replicas) serve(rep *repl.Replica, id string, offset int64) error {
 	d := r.disk
 	d.Mu.Lock()
-	for d.Dump != nil { // one picture at a time
+	if err := d.WhenFree(rep.KeepAlive); err != nil {
 		d.Mu.Unlock()
-		if err := rep.KeepAlive(); err != nil {
-			return err
-		}
-		time.Sleep(100 * time.Millisecond)
-		d.Mu.Lock()
+		return err
 	}
 	finish := func() {}
 	var dump *Dump
