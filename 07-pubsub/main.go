@@ -13,7 +13,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -261,14 +260,7 @@ func (c *client) run(args [][]byte) {
 		c.W.Error(err.Error())
 		return
 	}
-	c.srv.data.SetNow(time.Now().UnixMilli())
-	effect, err := cmd.Run(c, args)
-	if err != nil {
-		c.W.Error(err.Error())
-	}
-	if effect != nil {
-		c.srv.propagate(c.DB.ID(), effect)
-	}
+	cmd.Call(c, args, c.srv.propagate)
 }
 
 // enqueueReply moves the replies gathered so far into the queue. The caller holds the lock.
@@ -305,21 +297,6 @@ func (s *server) handle(conn net.Conn) {
 	c.Serve(conn, c.execute, c.reply)
 }
 
-// serve accepts connections until ln is closed, as in step 01.
-func (s *server) serve(ln net.Listener) {
-	for {
-		conn, err := ln.Accept()
-		switch {
-		case err == nil:
-			go s.handle(conn)
-		case errors.Is(err, net.ErrClosed):
-			return
-		default: // too many open files: wait until somebody leaves
-			time.Sleep(50 * time.Millisecond)
-		}
-	}
-}
-
 // newClient returns a client whose replies go to w, nil for nowhere.
 func (s *server) newClient(w io.Writer) *client {
 	return &client{srv: s, topics: [2]map[string]bool{{}, {}}, Client: basics.Client{DB: s.data.DB(0), W: resp.NewWriter(w), Disk: s.disk}}
@@ -333,9 +310,7 @@ func newServer(o *basics.Options) (*server, error) {
 	if err := s.disk.Load(o, c.W, c.execute); err != nil {
 		return nil, err
 	}
-	s.data.OnExpire = func(db int, key string) {
-		s.propagate(db, [][]byte{[]byte("DEL"), []byte(key)})
-	}
+	s.data.OnExpire = func(db int, key string) { s.propagate(db, [][]byte{[]byte("DEL"), []byte(key)}) }
 	return s, nil
 }
 
@@ -353,7 +328,7 @@ func run(o *basics.Options) error {
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	fmt.Printf("07-pubsub listens on %s. In another terminal: redis-cli -p %s SUBSCRIBE news; in a third: redis-cli -p %s PUBLISH news hello. Ctrl-C ends it.\n",
 		ln.Addr(), port, port)
-	s.serve(ln)
+	basics.Accept(ln, s.handle)
 	return s.disk.Close()
 }
 

@@ -32,7 +32,7 @@ func start(t *testing.T, dir string, useLog bool) (s *server, addr string, stop 
 	ctx, cancel := context.WithCancel(t.Context())
 	go basics.Sweep(ctx, &s.mu, s.data, nil)
 	done := make(chan struct{})
-	go func() { s.serve(ln); close(done) }()
+	go func() { basics.Accept(ln, s.handle); close(done) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		ln.Close()

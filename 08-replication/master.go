@@ -120,7 +120,7 @@ func (s *server) feed(b []byte) {
 	// endregion
 }
 
-// publish answers PUBLISH. A message is no data, so the log has none; but it goes to the replicas' subscribers.
+// publish answers PUBLISH. A message is no data, so the log has none, but the replicas' subscribers get it.
 func publish(c *client, args [][]byte) ([][]byte, error) {
 	c.W.Int(int64(c.srv.hub.Publish(args[1], args[2])))
 	c.srv.feed(resp.AppendCommand(nil, args...))

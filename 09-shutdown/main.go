@@ -21,7 +21,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -32,7 +31,6 @@ import (
 
 	"byor/pkg/basics"
 	"byor/pkg/pubsub"
-	"byor/pkg/resp"
 	"byor/pkg/store"
 )
 
@@ -161,12 +159,9 @@ func shutdown(c *client, args [][]byte) ([][]byte, error) {
 
 // execute runs one command under the lock, as in step 07.
 func (c *client) execute(args [][]byte) {
-	c.srv.mu.Lock()
-	defer c.srv.mu.Unlock()
+	c.Begin()
+	defer c.End()
 	c.run(args)
-	if c.Sub.Active() {
-		c.Sub.Reply(c.W)
-	}
 }
 
 func (c *client) run(args [][]byte) {
@@ -191,15 +186,8 @@ func (c *client) run(args [][]byte) {
 		c.Closing = true // a reply would stand in the middle of the stream
 		return
 	}
-	s.data.SetNow(time.Now().UnixMilli())
 	s.data.Expiry = c.expiry()
-	effect, err := cmd.Run(c, args)
-	if err != nil {
-		c.W.Error(err.Error())
-	}
-	if effect != nil {
-		s.repl.Propagate(c.DB.ID(), effect)
-	}
+	cmd.Call(c, args, s.repl.Propagate)
 }
 
 // serve accepts connections until ln is closed, as in step 01.
@@ -278,18 +266,18 @@ func (s *server) leave(c *client) {
 
 // handle serves one client, as in step 03.
 func (s *server) handle(conn net.Conn) {
-	conn = s.opts.Traced(conn)
-	c := s.newClient(conn)
-	c.Conn, c.Sub = conn, basics.NewSubscriber(s.hub, conn, s.disk.Commit)
+	c := s.newClient(s.opts.Traced(conn))
 	defer s.leave(c)
 	if s.join(c) {
-		c.Serve(conn, c.execute, c.Reply)
+		c.Serve(c.Conn, c.execute, c.Reply)
 	}
 }
 
-// newClient returns a client whose replies go to w, nil for nowhere.
-func (s *server) newClient(w io.Writer) *client {
-	return &client{srv: s, Client: basics.Client{DB: s.data.DB(0), W: resp.NewWriter(w), Disk: s.disk, Replicas: s.repl}}
+// newClient returns the client at conn; without one, the log or our master.
+func (s *server) newClient(conn net.Conn) *client {
+	c := &client{srv: s, isMaster: conn == nil, Client: basics.NewClient(s.disk, s.hub, conn)}
+	c.Replicas = s.repl
+	return c
 }
 
 // newServer loads what is on the disk.
@@ -297,15 +285,12 @@ func newServer(o *basics.Options, master string) (*server, error) {
 	s := &server{opts: o, data: store.New(16), hub: pubsub.NewHub(), master: master, clients: map[*client]bool{}}
 	s.disk = basics.NewDisk(o, &s.mu, s.data)
 	s.repl = basics.NewReplicas(s.disk)
-	c := s.newClient(nil)
-	c.isMaster = true // a log is obeyed like a master
+	c := s.newClient(nil) // a log is obeyed like a master
 	if err := s.disk.Load(o, c.W, c.execute); err != nil {
 		return nil, err
 	}
-	s.data.Expiry = s.newClient(nil).expiry()
-	s.data.OnExpire = func(db int, key string) {
-		s.repl.Propagate(db, [][]byte{[]byte("DEL"), []byte(key)})
-	}
+	s.data.Expiry = (&client{srv: s}).expiry()
+	s.data.OnExpire = func(db int, key string) { s.repl.Propagate(db, [][]byte{[]byte("DEL"), []byte(key)}) }
 	return s, nil
 }
 

@@ -12,7 +12,6 @@ import (
 	"strconv"
 
 	"byor/pkg/basics"
-	"byor/pkg/rdb"
 	"byor/pkg/repl"
 	"byor/pkg/resp"
 	"byor/pkg/store"
@@ -44,16 +43,14 @@ var errStopping = errors.New("the server is shutting down")
 // follow follows our master until ctx is done.
 func (s *server) follow(ctx context.Context, port string) {
 	c := s.newClient(nil)
-	c.isMaster = true
 	listenPort, _ := strconv.Atoi(port)
 	repl.Follow(ctx, repl.FollowOptions{
 		Addr:       s.master,
 		ListenPort: listenPort,
 		Logf:       func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) },
 		Load: func(r io.Reader, _ int64, _ string, _ int64) error {
-			fresh := store.New(s.data.Len())
-			fresh.Expiry = store.KeepExpired
-			if err := basics.LoadRDB(rdb.NewReader(r), fresh); err != nil {
+			fresh, err := basics.LoadBeside(r, s.data)
+			if err != nil {
 				return err
 			}
 			c.DB = s.data.DB(0)
@@ -63,12 +60,8 @@ func (s *server) follow(ctx context.Context, port string) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			for _, args := range u.Commands {
-				c.W.Buf = c.W.Buf[:0]
-				if c.run(args); c.Closing {
+				if c.Apply(c.run, args); c.Closing {
 					return errStopping // so that we do not say that we have it
-				}
-				if c.W.Len() > 0 && c.W.Buf[0] == '-' {
-					fmt.Fprintf(os.Stderr, "CRITICAL: the master's %q cannot be applied, from now on the data differ: %s", args, c.W.Buf)
 				}
 			}
 			return nil
@@ -83,10 +76,6 @@ func (s *server) replaceData(fresh *store.Store) error {
 	if s.stopping {
 		return errStopping
 	}
-	s.data.Adopt(fresh)
-	s.repl.Propagate(0, [][]byte{[]byte("FLUSHALL")})
-	for db, effect := range basics.Effects(s.data) {
-		s.repl.Propagate(db, effect)
-	}
+	basics.Replace(s.data, fresh, s.repl.Propagate)
 	return nil
 }

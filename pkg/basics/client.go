@@ -18,12 +18,12 @@ const maxReplies = 64 << 10
 // Client is what the known commands need of a connection. The client type of a step embeds it, and adds
 // what is new there. Only the connection's own goroutine uses it.
 type Client struct {
-	Conn    net.Conn     // nil for who is no client: a log, a master
 	DB      *store.DB    // what SELECT chose
 	W       *resp.Writer // replies are appended here and leave when the batch is done
 	Closing bool         // set by QUIT: the connection ends behind the replies
 	Disk    *Disk        // the server's log and snapshots, from step 07 on
-	Sub     *Subscriber  // its subscriptions, from step 08 on; nil where there is no Conn
+	Conn    net.Conn     // from step 08 on; nil for who is no client: a log, a master
+	Sub     *Subscriber  // its subscriptions, nil where there is no Conn
 
 	// From step 09 on:
 	Replicas *Replicas     // the server's
