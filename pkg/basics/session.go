@@ -2,7 +2,6 @@ package basics
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -60,21 +59,6 @@ func (c *Client) Apply(execute func(args [][]byte), args [][]byte) {
 	c.W.Buf = c.W.Buf[:0]
 	if execute(args); c.W.Len() > 0 && c.W.Buf[0] == '-' {
 		fmt.Fprintf(os.Stderr, "CRITICAL: the master's %q cannot be applied, from now on the data differ: %s", args, c.W.Buf)
-	}
-}
-
-// Accept accepts connections until ln is closed, as in step 01.
-func Accept(ln net.Listener, handle func(conn net.Conn)) {
-	for {
-		conn, err := ln.Accept()
-		switch {
-		case err == nil:
-			go handle(conn)
-		case errors.Is(err, net.ErrClosed):
-			return
-		default: // too many open files: wait until somebody leaves
-			time.Sleep(50 * time.Millisecond)
-		}
 	}
 }
 
