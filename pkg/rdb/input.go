@@ -9,6 +9,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"byor/pkg/lzf"
 )
 
 // input is what is being read: a window on a source, or a payload that is in memory as a whole.
@@ -325,10 +327,10 @@ func (in *input) unpack(dst []byte, want string) []byte {
 	size := in.length("an uncompressed length")
 	at := in.offset()
 	b := in.bytes(packed, want)
-	if size > lzfMaxRatio*packed {
+	if size > lzf.MaxRatio*packed {
 		in.failAt(at, ErrCorrupt, "%d compressed bytes of %s cannot become %d", packed, want, size)
 	}
-	dst, err := lzfDecompress(slices.Grow(dst, int(size)), b, int(size))
+	dst, err := lzf.Decompress(slices.Grow(dst, int(size)), b, int(size))
 	if err != nil {
 		in.failAt(at, ErrCorrupt, "%s: %v", want, err)
 	}

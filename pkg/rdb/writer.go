@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"byor/pkg/lzf"
 	"byor/pkg/store"
 )
 
@@ -162,7 +163,7 @@ func (b *Batch) pack(p *packer, put func([]byte)) {
 
 // packer compresses strings for a file. Its memory is allocated when it is first used.
 type packer struct {
-	lzf *lzfState
+	lzf *lzf.Compressor
 	out []byte
 }
 
@@ -170,14 +171,14 @@ type packer struct {
 // bytes. It is valid until the next call.
 func (p *packer) pack(s []byte) []byte {
 	if p.lzf == nil {
-		p.lzf = new(lzfState)
+		p.lzf = new(lzf.Compressor)
 	}
 	if cap(p.out) > keepBytes && len(s) < keepBytes {
 		p.out = nil
 	}
 	// The fields go in front of what they describe, whose length must be known first.
 	const room = 1 + 9 + 9
-	out, ok := p.lzf.compress(append(p.out[:0], make([]byte, room)...), s, len(s)-4)
+	out, ok := p.lzf.Compress(append(p.out[:0], make([]byte, room)...), s, len(s)-4)
 	p.out = out
 	if !ok {
 		return nil

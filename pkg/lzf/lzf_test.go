@@ -1,4 +1,4 @@
-package rdb
+package lzf
 
 import (
 	"bytes"
@@ -9,17 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestCRC64(t *testing.T) {
-	require.Equal(t, uint64(0xe9c6d914c4b8d9ca), CRC64(0, []byte("123456789")), "the check value in Redis's crc64.c")
-	long := bytes.Repeat([]byte("This is a test of the emergency broadcast system. "), 5)
-	for cut := range long {
-		require.Equal(t, CRC64(0, long), CRC64(CRC64(0, long[:cut]), long[cut:]))
-	}
-}
-
-// lzfSamples are strings of every kind that matters: nothing to find, runs, and repetitions at
+// testStrings are strings of every kind that matters: nothing to find, runs, and repetitions at
 // every distance around the limits of the format.
-func lzfSamples() [][]byte {
+func testStrings() [][]byte {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	noise := make([]byte, 20_000)
 	for i := range noise {
@@ -44,35 +36,35 @@ func lzfSamples() [][]byte {
 	return append(samples, words)
 }
 
-func TestLZFRoundTrip(t *testing.T) {
-	var s lzfState
-	for i, src := range lzfSamples() {
-		packed, ok := s.compress(nil, src, 2*len(src)+10)
+func TestRoundTrip(t *testing.T) {
+	var s Compressor
+	for i, src := range testStrings() {
+		packed, ok := s.Compress(nil, src, 2*len(src)+10)
 		require.True(t, ok, "sample %d", i)
-		got, err := lzfDecompress(nil, packed, len(src))
+		got, err := Decompress(nil, packed, len(src))
 		require.NoError(t, err, "sample %d", i)
 		require.Equal(t, src, got, "sample %d", i)
-		require.LessOrEqual(t, len(src), lzfMaxRatio*len(packed))
+		require.LessOrEqual(t, len(src), MaxRatio*len(packed))
 
-		again, _ := new(lzfState).compress(nil, src, 2*len(src)+10)
+		again, _ := new(Compressor).Compress(nil, src, 2*len(src)+10)
 		require.Equal(t, again, packed, "what was compressed before must not matter")
-		_, ok = s.compress(nil, src, len(packed)-1)
+		_, ok = s.Compress(nil, src, len(packed)-1)
 		require.False(t, ok, "sample %d does not fit into less than it takes", i)
 	}
 }
 
 // After 4 GB the positions start anew.
-func TestLZFPositionsWrap(t *testing.T) {
-	var s lzfState
+func TestPositionsWrap(t *testing.T) {
+	var s Compressor
 	src := []byte(strings.Repeat("abcdefgh", 100))
-	want, _ := s.compress(nil, src, len(src))
+	want, _ := s.Compress(nil, src, len(src))
 	s.base = 1<<32 - 100
-	got, ok := s.compress(nil, src, len(src))
+	got, ok := s.Compress(nil, src, len(src))
 	require.True(t, ok)
 	require.Equal(t, want, got)
 }
 
-func TestLZFDecompressRefuses(t *testing.T) {
+func TestDecompressRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		src  string
 		size int
@@ -88,53 +80,45 @@ func TestLZFDecompressRefuses(t *testing.T) {
 		"less than the size":              {"\x00a", 2},
 		"nothing, where something should": {"", 1},
 	} {
-		_, err := lzfDecompress(nil, []byte(c.src), c.size)
-		require.ErrorIs(t, err, errLZF, name)
+		_, err := Decompress(nil, []byte(c.src), c.size)
+		require.ErrorIs(t, err, ErrCorrupt, name)
 	}
-	got, err := lzfDecompress([]byte("before"), []byte("\x00a\x20\x00"), 4)
+	got, err := Decompress([]byte("before"), []byte("\x00a\x20\x00"), 4)
 	require.NoError(t, err)
 	require.Equal(t, "beforeaaaa", string(got))
 }
 
-func FuzzLZF(f *testing.F) {
-	for _, s := range lzfSamples()[:6] {
+func Fuzz(f *testing.F) {
+	for _, s := range testStrings()[:6] {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var s lzfState
-		packed, ok := s.compress(nil, b, 2*len(b)+10)
+		var s Compressor
+		packed, ok := s.Compress(nil, b, 2*len(b)+10)
 		require.True(t, ok)
-		got, err := lzfDecompress(nil, packed, len(b))
+		got, err := Decompress(nil, packed, len(b))
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(b, got))
-		_, _ = lzfDecompress(nil, b, 10*len(b)) // whatever it says, it says without a panic
+		_, _ = Decompress(nil, b, 10*len(b)) // whatever it says, it says without a panic
 	})
 }
 
-func BenchmarkCRC64(b *testing.B) {
-	p := make([]byte, 64<<10)
-	b.SetBytes(int64(len(p)))
-	for b.Loop() {
-		CRC64(0, p)
-	}
-}
-
-func BenchmarkLZF(b *testing.B) {
-	samples := lzfSamples()
+func Benchmark(b *testing.B) {
+	samples := testStrings()
 	for name, src := range map[string][]byte{"noise": samples[2], "text": samples[3], "words": samples[len(samples)-1]} {
-		var s lzfState
+		var s Compressor
 		buf := make([]byte, 0, 3*len(src))
 		b.Run("compress/"+name, func(b *testing.B) {
 			b.SetBytes(int64(len(src)))
 			for b.Loop() {
-				s.compress(buf, src, 2*len(src)+10)
+				s.Compress(buf, src, 2*len(src)+10)
 			}
 		})
-		packed, _ := s.compress(nil, src, 2*len(src)+10)
+		packed, _ := s.Compress(nil, src, 2*len(src)+10)
 		b.Run("decompress/"+name, func(b *testing.B) {
 			b.SetBytes(int64(len(src)))
 			for b.Loop() {
-				if _, err := lzfDecompress(buf, packed, len(src)); err != nil {
+				if _, err := Decompress(buf, packed, len(src)); err != nil {
 					b.Fatal(err)
 				}
 			}
