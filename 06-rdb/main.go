@@ -1,14 +1,10 @@
 // Step 06: snapshots. SAVE and BGSAVE write all data into dump.rdb, in the format of Redis itself.
 //
-// A log grows with every change, a snapshot only with the data, and it loads faster than a million
-// commands. Two ideas are new. One is a binary format: lengths of one, two, five or nine bytes, a
-// type byte before each value, a checksum at the end. The other is a picture of one moment, taken
-// while the data goes on changing. Redis forks a child process for that and lets the kernel copy
-// pages; Go cannot fork. So we walk the keyspace in small bites, and whoever is about to change a
-// key that the walk has not reached hands its old value over first (that part is store.Snapshot).
-//
-// This file is the server and how it takes the picture, rdb.go is the format. The known commands and
-// the log of step 05, which -appendonly yes switches on, come from pkg/basics.
+// A log grows with every change, a snapshot only with the data. New are a binary format (rdb.go) and a
+// picture of one moment, taken while the data goes on changing. Redis forks a child process for that
+// and lets the kernel copy pages; Go cannot fork. So we walk the keyspace in small bites, and whoever
+// is about to change a key that the walk has not reached hands its old value over first (that part is
+// store.Snapshot). The known commands and the log of step 05 come from pkg/basics.
 package main
 
 import (
@@ -23,7 +19,6 @@ import (
 	"sync"
 	"time"
 
-	"byor/pkg/aof"
 	"byor/pkg/basics"
 	"byor/pkg/resp"
 	"byor/pkg/store"
@@ -38,14 +33,12 @@ var commands = basics.Extend(basics.Table[*client]{
 
 // server is what all connections share. It is safe for concurrent use.
 type server struct {
-	opts *basics.Options
-
+	opts     *basics.Options
 	mu       sync.Mutex // protects what follows, and the order of what is in the log
 	data     *store.Store
-	log      *aof.Log // nil with -appendonly no, and while loading
-	logDB    int      // the database that the log has selected at its end
-	saving   bool     // a BGSAVE is under way
-	lastSave int64    // Unix seconds
+	log      basics.Journal // does nothing with -appendonly no
+	saving   bool           // a BGSAVE is under way
+	lastSave int64          // Unix seconds
 }
 
 // client is one connection. Only its own goroutine uses it.
@@ -65,9 +58,8 @@ type dump struct {
 // beginDump draws the line: the picture shows the data as it is now. The caller holds s.mu.
 func (s *server) beginDump() *dump {
 	// region: a picture of one moment
-	// From now on every key is handed to us exactly once, with the value that it has now: by the
-	// walk (Next), or by a command that is about to change it. Encoding costs microseconds, so it
-	// may happen under the lock; writing waits for a disk, so it may not.
+	// Every key is handed to us exactly once, with the value that it has now: by the walk (Next), or
+	// by a command that is about to change it. Encoding is quick, so it may happen under the lock.
 	d := &dump{s: s, db: -1, out: []byte("REDIS0010")}
 	d.snap = s.data.BeginSnapshot(func(e store.SnapshotEntry) {
 		if e.DB != d.db {
@@ -78,13 +70,6 @@ func (s *server) beginDump() *dump {
 	})
 	// endregion
 	return d
-}
-
-// close ends the walk, complete or not. There can be only one at a time, so it must not be forgotten.
-func (d *dump) close(mu sync.Locker) {
-	mu.Lock()
-	defer mu.Unlock()
-	d.snap.Close()
 }
 
 // write writes header, entries, end mark and checksum, and holds mu only while it encodes.
@@ -111,13 +96,19 @@ func (d *dump) write(w io.Writer, mu sync.Locker) error {
 }
 
 // save writes the picture to dump.rdb.
-func (d *dump) save(mu sync.Locker) error {
-	defer d.close(mu)
+func (d *dump) save(mu sync.Locker) (err error) {
+	defer func() { // ends the walk, complete or not: there can be only one at a time
+		mu.Lock()
+		defer mu.Unlock()
+		d.snap.Close()
+		if d.s.saving = false; err == nil {
+			d.s.lastSave = time.Now().Unix()
+		}
+	}()
 	// region: temporary file, fsync, rename
-	// Never into dump.rdb itself, or a crash half-way would leave neither the old picture nor a
-	// new one. A rename happens wholly or not at all. The fsync goes first: else the kernel may
-	// put the new name on the disk before the bytes, and after a power cut the good name would
-	// stand for an empty file. And the name itself is only safe when its directory is synced.
+	// Never into dump.rdb itself: a crash half-way would leave neither the old picture nor a new
+	// one. The fsync goes first, or after a power cut the good name could stand for an empty file.
+	// And the name itself is only safe when its directory is synced.
 	f, err := os.CreateTemp(d.s.opts.Dir, "temp-*.rdb")
 	if err != nil {
 		return err
@@ -138,18 +129,14 @@ func (d *dump) save(mu sync.Locker) error {
 		dir.Close()
 	}
 	// endregion
-	mu.Lock()
-	defer mu.Unlock()
-	d.s.lastSave = time.Now().Unix()
 	return nil
 }
 
-// save answers SAVE: it saves while nobody else can do anything. Good for tests and for goodbyes.
+// save answers SAVE: it saves under the lock, which execute holds, while nobody can do anything.
 func save(c *client, _ [][]byte) ([][]byte, error) {
 	if c.srv.saving {
-		return nil, errSaving
+		return nil, basics.ErrSaving
 	}
-	// execute holds the lock for us, so the walk must not take it.
 	if err := c.srv.beginDump().save(basics.NoLock{}); err != nil {
 		return nil, fmt.Errorf("ERR %w", err)
 	}
@@ -161,16 +148,12 @@ func save(c *client, _ [][]byte) ([][]byte, error) {
 func bgsave(c *client, _ [][]byte) ([][]byte, error) {
 	s := c.srv
 	if s.saving {
-		return nil, errSaving
+		return nil, basics.ErrSaving
 	}
 	s.saving = true
 	d := s.beginDump()
 	go func() {
-		err := d.save(&s.mu)
-		s.mu.Lock()
-		s.saving = false
-		s.mu.Unlock()
-		if err != nil {
+		if err := d.save(&s.mu); err != nil {
 			fmt.Fprintln(os.Stderr, "BGSAVE failed, the old dump.rdb is still there:", err)
 		}
 	}()
@@ -183,16 +166,18 @@ func lastSave(c *client, _ [][]byte) ([][]byte, error) {
 	return nil, nil
 }
 
-var errSaving = errors.New("ERR Background save already in progress")
-
 // load brings the data back. As in Redis, the log is the truth where it is switched on, and dump.rdb
-// is not even looked at then.
-func (s *server) load() (err error) {
+// is not even looked at then. But the log may begin with a snapshot.
+func (s *server) load() error {
 	s.data.SetNow(time.Now().UnixMilli())
 	if s.opts.UseLog {
+		base := basics.Base{Load: s.readRDB, Save: func(w io.Writer) error {
+			d := s.beginDump()
+			defer d.snap.Close()
+			return d.write(w, basics.NoLock{}) // nobody else is there yet
+		}}
 		c := s.newClient(nil)
-		s.log, err = basics.OpenLog(s.opts.Dir, s.opts.Policy, s.data, basics.Base{Load: s.readRDB, Save: s.writeRDB}, c.W, c.execute)
-		return err
+		return s.log.Open(s.opts, s.data, base, c.W, c.execute)
 	}
 	// region: load dump.rdb
 	f, err := os.Open(filepath.Join(s.opts.Dir, "dump.rdb"))
@@ -210,69 +195,18 @@ func (s *server) load() (err error) {
 	// endregion
 }
 
-// writeRDB writes the snapshot that a log begins with. Nobody else is there yet.
-func (s *server) writeRDB(w io.Writer) error {
-	d := s.beginDump()
-	defer d.close(basics.NoLock{})
-	return d.write(w, basics.NoLock{})
-}
-
 // execute runs one command, as in step 05.
 func (c *client) execute(args [][]byte) {
-	cmd, err := commands.Find(c, args)
-	if err != nil {
-		c.W.Error(err.Error())
-		return
-	}
-	s := c.srv
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.data.SetNow(time.Now().UnixMilli())
-	effect, err := cmd.Run(c, args)
-	if err != nil {
-		c.W.Error(err.Error())
-	}
-	if effect != nil {
-		s.propagate(c.DB.ID(), effect)
-	}
+	c.srv.mu.Lock()
+	defer c.srv.mu.Unlock()
+	commands.Run(c, args, c.srv.log.Propagate)
 }
 
-// propagate hands a change on to the log. The caller holds s.mu.
-func (s *server) propagate(db int, effect [][]byte) {
-	if s.log != nil {
-		s.log.Append(basics.Encode(&s.logDB, db, effect))
-	}
-}
-
-// reply sends the replies gathered so far, once the log has all that they promise.
-func (c *client) reply() error {
-	if c.W.Len() > 0 {
-		basics.Commit(c.srv.log)
-	}
-	return c.W.Flush()
-}
-
-// handle serves one client, as in step 03.
+// handle serves one client, as in step 03. Replies leave once the log has all that they promise.
 func (s *server) handle(conn net.Conn) {
 	defer conn.Close()
-	conn = s.opts.Traced(conn)
 	c := s.newClient(conn)
-	c.Serve(conn, c.execute, c.reply)
-}
-
-// serve accepts connections until ln is closed, as in step 01.
-func (s *server) serve(ln net.Listener) {
-	for {
-		conn, err := ln.Accept()
-		switch {
-		case err == nil:
-			go s.handle(conn)
-		case errors.Is(err, net.ErrClosed):
-			return
-		default: // too many open files: wait until somebody leaves
-			time.Sleep(50 * time.Millisecond)
-		}
-	}
+	c.Serve(conn, c.execute, func() error { return s.log.Reply(c.W) })
 }
 
 // newClient returns a client whose replies go to w, nil for nowhere.
@@ -282,40 +216,20 @@ func (s *server) newClient(w io.Writer) *client {
 
 // newServer loads what is on the disk.
 func newServer(o *basics.Options) (*server, error) {
-	s := &server{opts: o, data: store.New(16), logDB: -1, lastSave: time.Now().Unix()}
-	if err := s.load(); err != nil {
-		return nil, err
-	}
-	s.data.OnExpire = func(db int, key string) {
-		s.propagate(db, [][]byte{[]byte("DEL"), []byte(key)})
-	}
-	return s, nil
+	s := &server{opts: o, data: store.New(16), lastSave: time.Now().Unix()}
+	s.data.OnExpire = s.log.Expired
+	return s, s.load()
 }
 
-// run listens and serves until Ctrl-C.
+// run serves until Ctrl-C.
 func run(o *basics.Options) error {
 	s, err := newServer(o)
 	if err != nil {
 		return err
 	}
-	ln, ctx, err := o.Listen()
-	if err != nil {
-		return err
-	}
-	go basics.Sweep(ctx, &s.mu, s.data, nil)
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	fmt.Printf("06-rdb listens on %s. In another terminal: redis-cli -p %s SET city Paris, then redis-cli -p %s BGSAVE, then xxd %s. Ctrl-C ends it.\n",
-		ln.Addr(), port, port, filepath.Join(o.Dir, "dump.rdb"))
-	s.serve(ln)
-	if s.log != nil {
-		return s.log.Close()
-	}
-	return nil
+	hello := "06-rdb listens on ADDR. In another terminal: redis-cli -p PORT SET city Paris, " +
+		"then redis-cli -p PORT BGSAVE, then xxd " + filepath.Join(o.Dir, "dump.rdb") + ". Ctrl-C ends it."
+	return errors.Join(o.Serve(hello, s.handle, &s.mu, s.data), s.log.Close())
 }
 
-func main() {
-	if err := run(basics.ParseFlags()); err != nil {
-		fmt.Fprintln(os.Stderr, "06-rdb:", err)
-		os.Exit(1)
-	}
-}
+func main() { basics.Main("06-rdb", run) }

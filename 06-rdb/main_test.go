@@ -34,7 +34,7 @@ func start(t *testing.T, dir string, useLog bool) (addr string, stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go basics.Sweep(ctx, &s.mu, s.data, nil)
 	done := make(chan struct{})
-	go func() { s.serve(ln); close(done) }()
+	go func() { basics.Accept(ln, s.handle); close(done) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		ln.Close()
@@ -44,9 +44,7 @@ func start(t *testing.T, dir string, useLog bool) (addr string, stop func()) {
 			defer s.mu.Unlock()
 			return !s.saving
 		}, time.Minute, time.Millisecond)
-		if s.log != nil {
-			require.NoError(t, s.log.Close())
-		}
+		require.NoError(t, s.log.Close())
 	})
 	t.Cleanup(stop)
 	return ln.Addr().String(), stop
@@ -243,24 +241,6 @@ func TestDamage(t *testing.T) {
 	require.ErrorContains(t, load([]byte("REDIS0010\x00\x01a\x80\x1f\xff\xff\xff")), "more bytes expected, but only 0 are there")
 	require.ErrorContains(t, load([]byte("REDIS0010\x00\x01a\x81\xff\xff\xff\xff\xff\xff\xff\xff")), "512 MB are the limit")
 	require.NoError(t, load([]byte("REDIS0010\x00\x01a\x01b\xff\x00\x00\x00\x00\x00\x00\x00\x00")), "a file without a checksum")
-}
-
-func TestUnpackLZF(t *testing.T) {
-	for packed, want := range map[string]string{
-		"\x00a":             "a",
-		"\x01ab\x20\x01":    "abab" + "a", // 1<<5: three bytes from two back
-		"\x00a\xe0\x28\x00": "a" + strings.Repeat("a", 49),
-	} {
-		got, ok := unpackLZF([]byte(packed), uint64(len(want)))
-		require.True(t, ok, "%q", packed)
-		require.Equal(t, want, string(got))
-		_, ok = unpackLZF([]byte(packed), uint64(len(want)+1))
-		require.False(t, ok)
-	}
-	for _, bad := range []string{"\x05a", "\x20", "\x20\x00", "\xe0", "\xe0\x05", "\x00a\x20\x01"} {
-		_, ok := unpackLZF([]byte(bad), 10)
-		require.False(t, ok, "%q", bad)
-	}
 }
 
 func TestRedisLoadsOurs(t *testing.T) {

@@ -1,16 +1,7 @@
 package main
 
-// The format of dump.rdb, version 10, which every Redis 7.0 reads and writes:
-//
-//	"REDIS0010"
-//	FA name value           remarks: who wrote it, when (we write none and skip those of others)
-//	FE db                   what follows belongs to this database
-//	FC deadline             8 bytes, Unix milliseconds, for the next key only
-//	00 key value            00 is the type: a string
-//	FF                      the end
-//	CRC-64                  8 bytes, over all bytes before
-//
-// Source: rdb.h and rdb.c of Redis.
+// The format of dump.rdb, version 10, which every Redis 7.0 reads and writes: the header "REDIS0010",
+// items that each begin with one of the bytes below, and 8 bytes of CRC-64 over all bytes before.
 
 import (
 	"bufio"
@@ -20,22 +11,23 @@ import (
 	"io"
 	"strconv"
 
+	"byor/pkg/basics"
+	"byor/pkg/lzf"
 	"byor/pkg/store"
 )
 
-// The first byte of each item in the file is an opcode, or the type of the value that follows.
+// The first byte of each item is an opcode, or the type of the value that follows.
 const (
-	typeString = 0x00
+	typeString = 0x00 // key and value
 
-	opIdle       = 0xF8 // LRU hint of the next key
-	opFreq       = 0xF9 // LFU hint of the next key
-	opAux        = 0xFA // a remark: name and value
-	opResize     = 0xFB // how many keys will come
-	opExpireMs   = 0xFC // deadline of the next key, 8 bytes
-	opExpireSec  = 0xFD // the same in old files, 4 bytes
-	opSelectDB   = 0xFE
-	opEOF        = 0xFF
-	maxStringLen = 512 << 20
+	opIdle      = 0xF8 // LRU hint of the next key
+	opFreq      = 0xF9 // LFU hint of the next key
+	opAux       = 0xFA // a remark: name and value (who wrote the file, when, and so on)
+	opResize    = 0xFB // how many keys will come
+	opExpireMs  = 0xFC // deadline of the next key, 8 bytes, Unix milliseconds
+	opExpireSec = 0xFD // the same in old files, 4 bytes, Unix seconds
+	opSelectDB  = 0xFE // what follows belongs to this database
+	opEOF       = 0xFF // the end
 )
 
 // checksum continues the CRC-64 of Redis over p. hash/crc64 has the algorithm, but turns all bits
@@ -44,8 +36,7 @@ func checksum(crc uint64, p []byte) uint64 { return ^crc64.Update(^crc, jones, p
 
 var jones = crc64.MakeTable(0x95ac9329ac4bc9b5)
 
-// appendLength encodes a length in as few bytes as will do. The two highest bits of the first byte
-// say how it goes on.
+// appendLength encodes a length in as few bytes as will do; the two highest bits say in how many.
 func appendLength(out []byte, n uint64) []byte {
 	// region: encode a length
 	switch {
@@ -65,8 +56,7 @@ func appendLength(out []byte, n uint64) []byte {
 func appendEntry(out []byte, e store.SnapshotEntry) []byte {
 	// region: encode an entry
 	if e.ExpireMs >= 0 {
-		// Numbers of fixed size are little endian in this format, lengths are big endian. There
-		// is no reason; both are what the first version happened to do.
+		// Numbers of fixed size are little endian here, lengths are big endian. There is no reason.
 		out = binary.LittleEndian.AppendUint64(append(out, opExpireMs), uint64(e.ExpireMs))
 	}
 	out = append(out, typeString)
@@ -95,7 +85,7 @@ func (r *rdbReader) fail(format string, args ...any) {
 // that it does not have: so memory is only taken for bytes that have come.
 func (r *rdbReader) read(n uint64) []byte {
 	// region: bounded reading
-	if n > maxStringLen {
+	if n > 512<<20 {
 		r.fail("a string of %d bytes, where 512 MB are the limit", n)
 	}
 	var b []byte
@@ -116,8 +106,7 @@ func (r *rdbReader) read(n uint64) []byte {
 	// endregion
 }
 
-// length reads a length. If special is true, it is not one but says how the string that follows
-// is encoded.
+// length reads a length, or, if special is true, how the string that follows is encoded.
 func (r *rdbReader) length() (n uint64, special bool) {
 	// region: decode a length
 	first := r.read(1)[0]
@@ -155,8 +144,8 @@ func (r *rdbReader) str() []byte {
 	case n == 3:
 		packed, _ := r.length()
 		size, _ := r.length()
-		out, ok := unpackLZF(r.read(packed), size)
-		if !ok {
+		out, err := lzf.Decompress(nil, r.read(packed), int(size))
+		if err != nil {
 			r.fail("a compressed string of %d bytes does not unpack to %d", packed, size)
 		}
 		return out
@@ -166,52 +155,7 @@ func (r *rdbReader) str() []byte {
 	// endregion
 }
 
-// unpackLZF unpacks what must become size bytes. A control byte below 32 says how many bytes to
-// take over as they are; another one says: repeat so many bytes from so far back in the output.
-func unpackLZF(in []byte, size uint64) (out []byte, ok bool) {
-	// region: unpack LZF
-	for len(in) > 0 && uint64(len(out)) <= size {
-		ctrl := int(in[0])
-		in = in[1:]
-		if ctrl < 32 {
-			n := ctrl + 1
-			if n > len(in) {
-				return nil, false
-			}
-			out, in = append(out, in[:n]...), in[n:]
-			continue
-		}
-		n := ctrl >> 5
-		if n == 7 && len(in) > 0 { // too long for three bits: another byte
-			n += int(in[0])
-			in = in[1:]
-		}
-		if len(in) == 0 {
-			return nil, false
-		}
-		from := len(out) - (ctrl&31)<<8 - int(in[0]) - 1
-		in = in[1:]
-		if from < 0 {
-			return nil, false
-		}
-		// Byte by byte, as the source may run into what is being written: "a", then "repeat 50
-		// from 1 back" is how fifty a's are packed.
-		for i := range n + 2 {
-			out = append(out, out[from+i])
-		}
-	}
-	return out, uint64(len(out)) == size
-	// endregion
-}
-
-// typeNames are the values that this step cannot read, by their type byte. They have no length in
-// front, so they cannot be skipped either.
-var typeNames = map[byte]string{1: "list", 2: "set", 3: "sorted set", 4: "hash", 5: "sorted set", 6: "module", 7: "module",
-	9: "hash", 10: "list", 11: "set", 12: "sorted set", 13: "hash", 14: "list", 15: "stream", 16: "hash",
-	17: "sorted set", 18: "list", 19: "stream", 20: "set", 21: "stream"}
-
-// readRDB reads a snapshot into the store. It consumes not a byte more, for in an append-only file
-// commands may follow.
+// readRDB reads a snapshot into the store, and not a byte more: in a log, commands may follow.
 func (s *server) readRDB(in *bufio.Reader) error {
 	r := &rdbReader{r: in}
 	if magic := r.read(9); r.err == nil && (string(magic[:5]) != "REDIS" || string(magic[5:]) > "0010") {
@@ -222,7 +166,7 @@ func (s *server) readRDB(in *bufio.Reader) error {
 	for r.err == nil {
 		switch op := r.read(1)[0]; op {
 		case opAux:
-			r.str() // who wrote the file, when, and so on
+			r.str()
 			r.str()
 		case opResize:
 			r.length()
@@ -244,9 +188,13 @@ func (s *server) readRDB(in *bufio.Reader) error {
 			s.add(r, db, expireMs)
 			expireMs = -1
 		case opEOF:
-			return r.verify()
-		default:
-			r.unknown(op)
+			want := r.crc
+			if got := binary.LittleEndian.Uint64(r.read(8)); got != 0 && got != want { // 0: rdbchecksum no
+				r.fail("the checksum is %016x, but the file says %016x: it is damaged", want, got)
+			}
+			return r.err
+		default: // no length stands in front, so it cannot be skipped
+			r.fail("%s", basics.Unreadable(op, r.str))
 		}
 	}
 	// endregion
@@ -263,21 +211,4 @@ func (s *server) add(r *rdbReader, db *store.DB, expireMs int64) {
 	if e := db.Set(key, store.NewString(value)); expireMs >= 0 {
 		db.SetExpire(e, expireMs)
 	}
-}
-
-func (r *rdbReader) unknown(op byte) {
-	if name, ok := typeNames[op]; ok {
-		r.fail("key %q is of type %d, a %s: this step only knows strings", r.str(), op, name)
-		return
-	}
-	r.fail("0x%02x is neither an opcode nor a type (functions and modules are beyond this step)", op)
-}
-
-// verify compares the checksum. All zeroes mean that none was computed (rdbchecksum no).
-func (r *rdbReader) verify() error {
-	want := r.crc
-	if got := binary.LittleEndian.Uint64(r.read(8)); got != 0 && got != want {
-		r.fail("the checksum is %016x, but the file says %016x: it is damaged", want, got)
-	}
-	return r.err
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"time"
 
 	"byor/pkg/repl"
 	"byor/pkg/resp"
@@ -71,6 +72,24 @@ func (t Table[C]) Find(c C, args [][]byte) (Command[C], error) {
 		return cmd, WhileSubscribed(name)
 	}
 	return cmd, nil
+}
+
+// Run executes the command that args call at this moment, and hands its effect to propagate. What is wrong
+// with it becomes the reply. The caller holds the lock.
+func (t Table[C]) Run(c C, args [][]byte, propagate func(db int, effect [][]byte)) {
+	k := c.known()
+	k.DB.Store().SetNow(time.Now().UnixMilli())
+	cmd, err := t.Find(c, args)
+	var effect [][]byte
+	if err == nil {
+		effect, err = cmd.Run(c, args)
+	}
+	if err != nil {
+		k.W.Error(err.Error())
+	}
+	if effect != nil {
+		propagate(k.DB.ID(), effect)
+	}
 }
 
 // Has reports whether flag is among the command's flags.

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"byor/pkg/aof"
 	"byor/pkg/resp"
 	"byor/pkg/store"
 )
@@ -19,9 +18,9 @@ type Disk struct {
 	Mu   sync.Locker // the server's lock; it protects the data and what follows here
 	Data *store.Store
 
-	Log      *aof.Log // nil without -appendonly, and while loading
-	Dump     *Dump    // a snapshot that is under way, or nil
-	LastSave int64    // Unix seconds
+	Journal
+	Dump     *Dump // a snapshot that is under way, or nil
+	LastSave int64 // Unix seconds
 
 	saves sync.WaitGroup // BGSAVEs under way
 }
@@ -33,31 +32,12 @@ func NewDisk(o *Options, mu sync.Locker, data *store.Store) *Disk {
 
 // Load brings the data back: from the log where o switches it on, else from the snapshot. w and
 // execute are those of OpenLog.
-func (d *Disk) Load(o *Options, w *resp.Writer, execute func(args [][]byte)) (err error) {
+func (d *Disk) Load(o *Options, w *resp.Writer, execute func(args [][]byte)) error {
 	d.Data.SetNow(time.Now().UnixMilli())
 	if !o.UseLog {
 		return LoadDump(d.Dir, d.Data)
 	}
-	d.Log, err = OpenLog(d.Dir, o.Policy, d.Data, rdbBase(d.Data), w, execute)
-	return err
-}
-
-// Append hands an encoded effect to the log. The caller holds the lock.
-func (d *Disk) Append(b []byte) {
-	if d.Log != nil {
-		d.Log.Append(b)
-	}
-}
-
-// Commit waits for the log: see the function Commit.
-func (d *Disk) Commit() { Commit(d.Log) }
-
-// Close closes the log. Nobody may use it any more.
-func (d *Disk) Close() error {
-	if d.Log == nil {
-		return nil
-	}
-	return d.Log.Close()
+	return d.Open(o, d.Data, rdbBase(d.Data), w, execute)
 }
 
 // Begin begins a snapshot beside which the server goes on: one at a time. The caller holds the lock.
@@ -100,11 +80,12 @@ func (d *Disk) save(dump *Dump, mu sync.Locker) error {
 // OnDisk are the commands of step 06.
 var OnDisk = Table[*Client]{"save": {1, "", save}, "bgsave": {1, "", bgsave}, "lastsave": {1, "", lastSave}}
 
-var errSaving = errors.New("ERR Background save already in progress")
+// ErrSaving is the error for a SAVE or BGSAVE during another.
+var ErrSaving = errors.New("ERR Background save already in progress")
 
 func save(c *Client, _ [][]byte) ([][]byte, error) {
 	if c.Disk.Dump != nil {
-		return nil, errSaving
+		return nil, ErrSaving
 	}
 	if err := c.Disk.SaveNow(); err != nil {
 		return nil, fmt.Errorf("ERR %w", err)
@@ -116,7 +97,7 @@ func save(c *Client, _ [][]byte) ([][]byte, error) {
 func bgsave(c *Client, _ [][]byte) ([][]byte, error) {
 	d := c.Disk
 	if d.Dump != nil {
-		return nil, errSaving
+		return nil, ErrSaving
 	}
 	dump := d.Begin()
 	d.saves.Go(func() {
