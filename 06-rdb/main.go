@@ -101,7 +101,8 @@ func (d *dump) save(mu sync.Locker) (err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		d.snap.Close()
-		if d.s.saving = false; err == nil {
+		d.s.saving = false
+		if err == nil {
 			d.s.lastSave = time.Now().Unix()
 		}
 	}()

@@ -2,8 +2,9 @@
 //
 //   - the commands of 03 to 05 on strings, counters and deadlines, over pkg/store (commands.go);
 //   - a client, the table of commands that a step extends, and the loop around them (client.go);
-//   - from 05 and 06 what ties pkg/aof and pkg/rdb to such a store (log.go, dump.go), and for steps 07 to
-//     09 both together, with SAVE and BGSAVE (disk.go);
+//   - main, and the loop that accepts connections (serve.go);
+//   - from 05 and 06 what ties pkg/aof and pkg/rdb to such a store (log.go, journal.go, dump.go), and for
+//     steps 07 to 09 both together, with SAVE and BGSAVE (disk.go);
 //   - for steps 08 and 09 the subscriber's end of step 07 (subscriber.go);
 //   - for step 09 the master's end of step 08, over pkg/repl (replicas.go);
 //   - what surrounds a command and a snapshot in steps 07 to 09 (accept.go, session.go);
