@@ -7,7 +7,7 @@
 //     steps 07 to 09 both together, with SAVE and BGSAVE (disk.go);
 //   - for steps 08 and 09 the subscriber's end of step 07 (subscriber.go);
 //   - for step 09 the master's end of step 08, over pkg/repl (replicas.go);
-//   - what surrounds a command and a snapshot in steps 07 to 09 (accept.go, session.go);
+//   - what surrounds a command and a snapshot in steps 07 to 09 (session.go);
 //   - the flags that steps 06 to 09 share (flags.go).
 //
 // A handler of commands.go knows its database, the reply and its arguments, and nothing of connections,

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"time"
 
 	"byor/pkg/repl"
 	"byor/pkg/resp"
@@ -77,19 +76,12 @@ func (t Table[C]) Find(c C, args [][]byte) (Command[C], error) {
 // Run executes the command that args call at this moment, and hands its effect to propagate. What is wrong
 // with it becomes the reply. The caller holds the lock.
 func (t Table[C]) Run(c C, args [][]byte, propagate func(db int, effect [][]byte)) {
-	k := c.known()
-	k.DB.Store().SetNow(time.Now().UnixMilli())
 	cmd, err := t.Find(c, args)
-	var effect [][]byte
-	if err == nil {
-		effect, err = cmd.Run(c, args)
-	}
 	if err != nil {
-		k.W.Error(err.Error())
+		c.known().W.Error(err.Error())
+		return
 	}
-	if effect != nil {
-		propagate(k.DB.ID(), effect)
-	}
+	cmd.Call(c, args, propagate)
 }
 
 // Has reports whether flag is among the command's flags.
