@@ -13,10 +13,9 @@ package main
 
 import (
 	"bytes"
-	"fmt"
+	"errors"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,9 +56,8 @@ type server struct {
 	opts *basics.Options
 	disk *basics.Disk // log and snapshots
 
-	mu    sync.Mutex // protects what follows, the disk, and the order of what is in the log
-	data  *store.Store
-	logDB int // the database that the log has selected at its end
+	mu   sync.Mutex // protects what follows, the disk, and the order of what is in the log
+	data *store.Store
 	// listeners are the subscribers by name, of each kind. A name without any is not in the map,
 	// or every channel that anybody ever subscribed to would stay for ever.
 	listeners [2]map[string]map[*client]bool
@@ -260,7 +258,7 @@ func (c *client) run(args [][]byte) {
 		c.W.Error(err.Error())
 		return
 	}
-	cmd.Call(c, args, c.srv.propagate)
+	cmd.Call(c, args, c.srv.disk.Propagate)
 }
 
 // enqueueReply moves the replies gathered so far into the queue. The caller holds the lock.
@@ -283,14 +281,8 @@ func (c *client) reply() error {
 	return c.W.Flush()
 }
 
-// propagate hands a change on to the log. The caller holds s.mu.
-func (s *server) propagate(db int, effect [][]byte) {
-	s.disk.Append(basics.Encode(&s.logDB, db, effect))
-}
-
 // handle serves one client, as in step 03.
 func (s *server) handle(conn net.Conn) {
-	conn = s.opts.Traced(conn)
 	c := s.newClient(conn)
 	c.conn = conn
 	defer c.leave()
@@ -304,37 +296,25 @@ func (s *server) newClient(w io.Writer) *client {
 
 // newServer loads what is on the disk.
 func newServer(o *basics.Options) (*server, error) {
-	s := &server{opts: o, data: store.New(16), logDB: -1, listeners: [2]map[string]map[*client]bool{{}, {}}}
+	s := &server{opts: o, data: store.New(16), listeners: [2]map[string]map[*client]bool{{}, {}}}
 	s.disk = basics.NewDisk(o, &s.mu, s.data)
 	c := s.newClient(nil)
 	if err := s.disk.Load(o, c.W, c.execute); err != nil {
 		return nil, err
 	}
-	s.data.OnExpire = func(db int, key string) { s.propagate(db, [][]byte{[]byte("DEL"), []byte(key)}) }
+	s.data.OnExpire = s.disk.Expired
 	return s, nil
 }
 
-// run listens and serves until Ctrl-C.
+// run serves until Ctrl-C.
 func run(o *basics.Options) error {
 	s, err := newServer(o)
 	if err != nil {
 		return err
 	}
-	ln, ctx, err := o.Listen()
-	if err != nil {
-		return err
-	}
-	go basics.Sweep(ctx, &s.mu, s.data, nil)
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	fmt.Printf("07-pubsub listens on %s. In another terminal: redis-cli -p %s SUBSCRIBE news; in a third: redis-cli -p %s PUBLISH news hello. Ctrl-C ends it.\n",
-		ln.Addr(), port, port)
-	basics.Accept(ln, s.handle)
-	return s.disk.Close()
+	hello := "07-pubsub listens on ADDR. In another terminal: redis-cli -p PORT SUBSCRIBE news; " +
+		"in a third: redis-cli -p PORT PUBLISH news hello. Ctrl-C ends it."
+	return errors.Join(o.Serve(hello, s.handle, &s.mu, s.data), s.disk.Close())
 }
 
-func main() {
-	if err := run(basics.ParseFlags()); err != nil {
-		fmt.Fprintln(os.Stderr, "07-pubsub:", err)
-		os.Exit(1)
-	}
-}
+func main() { basics.Main("07-pubsub", run) }

@@ -323,8 +323,5 @@ func run(o *basics.Options, master string) error {
 
 func main() {
 	master := flag.String("replicaof", "", "follow the server at `host:port`")
-	if err := run(basics.ParseFlags(), *master); err != nil {
-		fmt.Fprintln(os.Stderr, "09-shutdown:", err)
-		os.Exit(1)
-	}
+	basics.Main("09-shutdown", func(o *basics.Options) error { return run(o, *master) })
 }
