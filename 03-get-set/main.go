@@ -1,13 +1,14 @@
 // Step 03: a key-value server. GET, SET, DEL, EXISTS and INCR over one map that all clients share.
 //
-// Two ideas are new. The first is a dispatch table: a command is a name, a number of arguments and
-// a function, and everything that is true of all commands (looking the name up, counting the
-// arguments, taking the lock) is written once, in execute. The second is that lock: a hundred
-// goroutines run execute at the same time, and a Go map that is written by two of them at once
-// ends the process. The lock is held for the whole command, not for a single access to the map,
-// because that is what makes INCR, a read and a write, one indivisible thing.
+// Two ideas are new. The first is a dispatch table. A command is a name, a number of arguments and
+// a function. What holds for every command is written once, in execute: look the name up, count the
+// arguments, take the lock.
 //
-// The parser of step 02 is now imported from pkg/resp, where it has learnt not to copy.
+// The second is that lock. A hundred goroutines run execute at the same time, and Go ends a process
+// in which two goroutines write to one map at once. The lock is held for the whole command and not
+// for a single access to the map. That makes INCR, a read and a write, one indivisible thing.
+//
+// The parser of step 02 now comes from pkg/resp. It no longer copies what it parses.
 package main
 
 import (
@@ -30,31 +31,37 @@ import (
 	"byor/pkg/version"
 )
 
-// maxReplies is how many bytes of replies may pile up before they are sent. Without a bound, a
-// packet full of "GET big" would make us hold thousands of copies of big at once.
+// maxReplies is how many bytes of replies may pile up before they are sent. Without a bound, one
+// packet full of "GET big" would make the server hold hundreds of copies of big at once.
 const maxReplies = 64 << 10
 
 // command is what the server knows about a command, apart from its name.
 type command struct {
-	// arity is the number of arguments, counted with the name as Redis does: GET key has 2.
-	// A negative one is a minimum: DEL key [key ...] has -2.
+	// arity is the number of arguments. Redis counts the name too, and so do we: GET key has 2.
+	// A negative number is a minimum: DEL key [key ...] has -2.
 	arity int
 	run   func(c *client, args [][]byte)
 }
 
-// commands is the dispatch table; names are in lower case. It is never written after the start,
-// so that all goroutines may read it without a lock.
+// commands is the dispatch table; names are in lower case. Nobody writes to it once the server
+// runs, so every goroutine may read it without a lock.
 var commands = map[string]command{
 	"ping":    {-1, ping},
 	"echo":    {2, echo},
 	"quit":    {-1, quit},
 	"command": {-1, commandDocs},
-	// region: the new commands
-	"get":    {2, get},
-	"set":    {-3, set},
+	// region: GET
+	"get": {2, get},
+	// endregion
+	// region: SET
+	"set": {-3, set},
+	// endregion
+	// region: DEL and EXISTS
 	"del":    {-2, del},
 	"exists": {-2, exists},
-	"incr":   {2, incr},
+	// endregion
+	// region: INCR
+	"incr": {2, incr},
 	// endregion
 }
 
@@ -64,8 +71,8 @@ type server struct {
 	lastID atomic.Uint64 // number of the newest connection
 
 	mu sync.Mutex // protects data, for the length of one command
-	// data holds strings, not []byte: a Go string is any bytes, text or not, and since it cannot
-	// be changed it can be handed to another goroutine without a copy and without a lock.
+	// data holds strings, not []byte. A Go string is any bytes, text or not, and nobody can change
+	// it. So one goroutine can hand it to another without a copy and without a lock.
 	data map[string]string
 }
 
@@ -74,11 +81,11 @@ func newServer() *server { return &server{data: map[string]string{}} }
 // client is one connection. Only its own goroutine uses it.
 type client struct {
 	srv     *server
-	w       *resp.Writer // replies are appended here and leave when the batch is done
+	w       *resp.Writer // collects the replies of a batch, until handle flushes them
 	closing bool         // set by QUIT
 }
 
-// execute runs one command and appends its reply. Everything here is a fact about all commands.
+// execute runs one command and appends its reply to c.w. What stands here holds for every command.
 func (c *client) execute(args [][]byte) {
 	// region: dispatch
 	name := strings.ToLower(string(args[0])) // names ignore case, keys do not
@@ -91,9 +98,9 @@ func (c *client) execute(args [][]byte) {
 		c.wrongArity(name)
 		return
 	}
-	// One lock around the whole handler. Handlers therefore never lock anything, cannot forget
-	// to, and cannot wait for themselves by locking twice. They only touch memory (replies go to
-	// a buffer), so nobody holds the lock while a slow client or a disk makes it wait.
+	// One lock around the whole handler. A handler therefore locks nothing. It cannot forget to,
+	// and it cannot wait for itself by locking twice. It only touches memory (its reply goes to a
+	// buffer), so a slow client never makes others wait for the lock.
 	c.srv.mu.Lock()
 	defer c.srv.mu.Unlock()
 	cmd.run(c, args)
@@ -107,7 +114,7 @@ func (c *client) wrongArity(name string) {
 // get answers GET key: the value, or null where there is none.
 func get(c *client, args [][]byte) {
 	// region: GET
-	// The second result tells a key with an empty value ("$0") from no key at all ("$-1").
+	// ok tells a key with an empty value ("$0") from no key at all ("$-1").
 	value, ok := c.srv.data[string(args[1])]
 	if !ok {
 		c.w.Null()
@@ -117,27 +124,26 @@ func get(c *client, args [][]byte) {
 	// endregion
 }
 
-// set answers SET key value. The options of Redis's SET come in the exercises and in step 04.
+// set answers SET key value. The options of Redis's SET come in exercise 2 and in step 04.
 func set(c *client, args [][]byte) {
 	// region: SET
 	if len(args) > 3 {
 		c.w.Error("ERR syntax error")
 		return
 	}
-	// The conversions copy, and must: args point into the connection's read buffer, which the
-	// next packet overwrites.
+	// string(…) copies, and here it has to: args point into the connection's read buffer, and the
+	// next packet overwrites that.
 	c.srv.data[string(args[1])] = string(args[2])
 	c.w.OK()
 	// endregion
 }
 
-// del answers DEL key [key ...] with how many of them were there.
+// del answers DEL key [key ...] with the number of keys that it removed.
 func del(c *client, args [][]byte) {
-	// region: DEL
+	// region: DEL and EXISTS
 	var n int64
 	for _, key := range args[1:] {
-		// In an index expression, string(key) costs no allocation: the compiler sees that the
-		// map only looks at it.
+		// string(key) as an index costs nothing: the compiler sees that the map only looks at it.
 		if _, ok := c.srv.data[string(key)]; ok {
 			delete(c.srv.data, string(key))
 			n++
@@ -147,9 +153,9 @@ func del(c *client, args [][]byte) {
 	// endregion
 }
 
-// exists answers EXISTS key [key ...]. It counts arguments: a key named twice counts twice.
+// exists answers EXISTS key [key ...]. It counts arguments, so a key named twice counts twice.
 func exists(c *client, args [][]byte) {
-	// region: EXISTS
+	// region: DEL and EXISTS
 	var n int64
 	for _, key := range args[1:] {
 		if _, ok := c.srv.data[string(key)]; ok {
@@ -160,14 +166,14 @@ func exists(c *client, args [][]byte) {
 	// endregion
 }
 
-// incr answers INCR key. Redis has no number type: a counter is a string of digits, and a missing
+// incr answers INCR key. Redis has no type for numbers: a counter is a string of digits. A missing
 // key counts as 0.
 func incr(c *client, args [][]byte) {
 	// region: INCR
 	key := string(args[1])
 	var n int64
 	if value, found := c.srv.data[key]; found {
-		// ParseInt takes only what INCR itself would have written: no spaces, no "+1", no "007".
+		// resp.ParseInt takes only what INCR itself would write. strconv's takes "+1" and "007".
 		var ok bool
 		if n, ok = resp.ParseInt([]byte(value)); !ok {
 			c.w.Error("ERR value is not an integer or out of range")
@@ -178,33 +184,34 @@ func incr(c *client, args [][]byte) {
 		c.w.Error("ERR increment or decrement would overflow")
 		return
 	}
-	// Between the read above and this write nobody else has touched the key: execute holds the
-	// lock. Had each map access its own lock, two clients could read the same 41 and both store 42.
+	// Nobody else has touched the key since we read it, because execute holds the lock. With a lock
+	// for each access to the map, two clients could both read 41 and both store 42.
 	c.srv.data[key] = strconv.FormatInt(n+1, 10)
 	c.w.Int(n + 1)
 	// endregion
 }
 
-// handle serves one client. Replies are collected while whole commands are at hand and sent when
-// there are no more: a pipeline of a hundred commands costs one read and one write.
+// handle serves one client. It collects replies while there are whole commands, and sends them when
+// there are none left. A pipeline of a hundred commands then costs one read and one write.
 func (s *server) handle(conn net.Conn) {
 	defer conn.Close()
 	if s.trace != nil {
 		conn = resp.Trace(conn, s.trace, fmt.Sprintf("#%d", s.lastID.Add(1)))
 	}
 	r, c := resp.NewCommandReader(conn), &client{srv: s, w: resp.NewWriter(conn)}
+	// region: the conversation
 	for !c.closing {
 		args, err := r.Next()
 		if err == resp.ErrIncomplete {
-			// Nothing whole is left. Send first, then wait: a client that has got no answer
-			// will not go on, and both sides would wait for ever.
+			// No whole command is left. Send first, then wait: a client without its answer says
+			// nothing more, and both sides would wait for ever.
 			if c.w.Flush() != nil || r.Fill() != nil {
 				return
 			}
 			continue
 		}
 		if err != nil {
-			c.w.Error("ERR " + err.Error()) // a protocol error: say it, and close below
+			c.w.Error("ERR " + err.Error()) // no RESP: say so, send it below, and close
 			break
 		}
 		c.execute(args)
@@ -213,9 +220,10 @@ func (s *server) handle(conn net.Conn) {
 		}
 	}
 	c.w.Flush()
+	// endregion
 }
 
-// unknownCommand words the error as in step 02.
+// unknownCommand words the error, as in step 02.
 func unknownCommand(args [][]byte) string {
 	cut := func(b []byte, n int) []byte { return b[:min(n, len(b))] } // bytes, where %.128s counts letters
 	list := ""
@@ -230,9 +238,9 @@ func ping(c *client, args [][]byte) {
 	switch len(args) {
 	case 1:
 		c.w.SimpleString("PONG")
-	case 2: // a client that pipelines can tell its pings apart
+	case 2: // so that a client can tell its pings apart
 		c.w.Bulk(args[1])
-	default: // the table knows a minimum but no maximum, so this one checks for itself
+	default: // the table knows a minimum and no maximum, so PING counts for itself
 		c.wrongArity("ping")
 	}
 }
@@ -240,12 +248,12 @@ func ping(c *client, args [][]byte) {
 func echo(c *client, args [][]byte) { c.w.Bulk(args[1]) }
 
 func quit(c *client, _ [][]byte) {
-	// Only a mark: the replies to the commands before this one still have to leave.
+	// Only a mark: handle still has to send the replies to the commands before this one.
 	c.w.OK()
 	c.closing = true
 }
 
-// commandDocs answers COMMAND DOCS, which redis-cli asks when it starts, with an empty list.
+// commandDocs answers COMMAND DOCS with an empty list. redis-cli asks for it when it starts.
 func commandDocs(c *client, _ [][]byte) { c.w.Array(0) }
 
 // serve accepts connections until ln is closed, as in step 01.
@@ -278,7 +286,7 @@ func main() {
 	defer stop()
 	context.AfterFunc(ctx, func() { ln.Close() })
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	fmt.Printf("03-get-set listens on %s. In another terminal: redis-cli -p %s SET greeting hello (or: nc 127.0.0.1 %s, then type it without the redis-cli). Ctrl-C ends it.\n",
+	fmt.Printf("03-get-set listens on %s. In another terminal: redis-cli -p %s SET greeting hello (or: nc 127.0.0.1 %s, then type SET greeting hello). Ctrl-C ends it.\n",
 		ln.Addr(), port, port)
 	srv := newServer()
 	if *trace {

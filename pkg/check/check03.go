@@ -4,73 +4,197 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
 	"byor/pkg/resp"
 )
 
-// Step 03: a dispatch table, and a map that many clients share.
+// Step 03: a dispatch table, and a map that many clients share. The checks stand in the order in which a
+// learner can pass them, and what they guess about a failure is in guess03.go.
 
 func init() {
 	register(3, 0,
-		Check{Name: "set-get", What: "SET stores a value, GET returns it", Run: setGet, Guide: "Build it",
-			Hint: "SET key value answers +OK, GET key answers the value as a bulk string"},
-		Check{Name: "set-options", What: "SET refuses options that it does not know", Run: setOptions, Guide: "Build it",
-			Hint: "the arity of SET is -3, at least three: what stands behind the value is an option, and one that is unknown is ERR syntax error. Nothing is stored then"},
+		Check{Name: "protocol-error", What: "bytes that are no RESP get an error, and then the connection ends", Run: protocolError03, Guide: "Build it",
+			Hint: "an error of Next that is not ErrIncomplete is a protocol error: write it with \"ERR \" in front, leave the loop, send it, close", Before: "step 02 does that too"},
+		Check{Name: "answers-before-it-waits", What: "what is whole is answered before the server waits for more", Run: answersFirst, Guide: "Build it",
+			Hint: "when Next has no whole command left, send what is in c.w (Flush), and only then wait for more (Fill)", Before: "step 02 sends each reply at once"},
+		Check{Name: "error-keeps-open", What: "a command's error does not end the connection, nor the work of others", Run: errorKeepsOpen,
+			Hint: "answer a command's error and go on: the next command stands right behind it", Before: "step 02 goes on too"},
+		Check{Name: "case", What: "the name of a command ignores case, what follows does not", Run: caseRules,
+			Hint: "look the command up by its name in lower case, and leave the arguments as they are", Before: "step 02 ignores case too"},
+		Check{Name: "unknown-command", What: "an unknown command is named with its first arguments", Run: unknownCommand, Guide: "On the wire",
+			Hint: "unknownCommand(args) words this error for you: the name as it was typed, and a space behind each argument, the last too", Before: "step 02 words it so already"},
+		Check{Name: "arity", What: "a wrong number of arguments is refused before the command runs", Run: arityRules, Guide: "On the wire",
+			Hint: "execute counts the arguments before it calls the handler, which trusts args[1] to be there; wrongArity(name) words the error", Before: "step 02 counts for its two commands"},
+		Check{Name: "command-docs", What: "redis-cli's COMMAND DOCS gets a whole reply, and the connection lives", Run: commandDocs, Guide: "Build it",
+			Hint: "redis-cli asks COMMAND DOCS when it starts; an empty array (*0\\r\\n) will do", Before: "step 02 answers it too, so that redis-cli can be used there"},
+
 		Check{Name: "get-missing", What: "GET of a missing key is a null", Run: getMissing, Guide: "On the wire",
-			Hint: "a missing key is the null bulk string $-1\\r\\n, which is not the empty string $0\\r\\n\\r\\n"},
+			Hint: "a missing key is the null bulk string $-1\\r\\n: c.w.Null()"},
+
+		Check{Name: "set-get", What: "SET stores a value, and everybody's GET returns it", Run: setGet, Guide: "Build it",
+			Hint: "SET key value stores in the server's map and answers +OK; GET key answers the value as a bulk string"},
 		Check{Name: "empty-value", What: "an empty value is a value", Run: emptyValue,
-			Hint: "whether a key exists is the map's second result (v, ok := m[k]), not whether its value is empty"},
-		Check{Name: "binary-safe", What: "keys and values may hold any bytes", Run: binarySafe,
-			Hint: "a Go string holds any bytes as they are: convert with string(b), never through text functions (TrimSpace, ToLower, %q, Split)"},
+			Hint: "the map's second result says whether a key exists (v, ok := m[k]); an empty value does not mean that it does not"},
 		Check{Name: "value-is-kept", What: "a stored value does not change when later commands arrive", Run: valueKept,
-			Hint: "the parser's slices are valid only until it reads on: copy what you keep (string(arg) does)"},
-		Check{Name: "case", What: "command names ignore case, keys do not", Run: caseRules,
-			Hint: "look up the command's name in one case (case-sensitive names refuse what redis-cli users type), and leave the arguments alone"},
-		Check{Name: "del-count", What: "DEL answers how many keys it removed", Run: delCount, Guide: "Build it",
-			Hint: "count the keys that were there; DEL takes any number of them"},
+			Hint: "args are valid only until the reader reads on: copy what you keep (string(arg) does)"},
+		Check{Name: "binary-safe", What: "keys and values may hold any bytes", Run: binarySafe,
+			Hint: "a Go string holds any bytes: convert with string(b), and never through what is meant for text (TrimSpace, ToLower, %q, Split)"},
+		Check{Name: "keys-keep-case", What: "Key and key are two keys", Run: keysKeepCase, Guide: "Build it",
+			Hint: "only the command's name ignores case: use the key as it came"},
+		Check{Name: "set-options", What: "SET refuses what it does not understand, and then stores nothing", Run: setOptions, Guide: "Build it",
+			Hint: "SET has arity -3, at least three: what stands behind the value is an option. Answer one that you do not know with ERR syntax error, before you store"},
+		Check{Name: "pipeline-order", What: "pipelined commands run in order, and each sees what those before it did", Run: pipelineOrder, Guide: "Questions",
+			Hint: "run a connection's commands one after the other: with a goroutine for each, nobody knows their order"},
+		Check{Name: "slow-reader", What: "a client that does not read its answers delays nobody else", Run: slowReader, Slow: 2,
+			Hint: "a reply was sent while the lock was held, so all wait for a client that does not read: write replies to c.w, and send them in handle, outside of the lock"},
+		Check{Name: "bounded-replies", What: "replies that wait to be sent are bounded", Run: boundedReplies, Own: true, Slow: 2, Guide: "Build it",
+			NotRedis: "redis-server collects all replies to what one read brought; its limits are client-output-buffer-limit's",
+			Hint:     "replies pile up without a bound: after each command, flush when c.w.Len() is more than maxReplies"},
+		Check{Name: "large-value", What: "a value of 4 MB is stored and returned", Run: largeValue, Slow: 2, Guide: "Build it",
+			Hint: "a value may be up to 512 MB: store and answer it whole"},
+
 		Check{Name: "exists-count", What: "EXISTS counts, twice for a key named twice", Run: existsCount, Guide: "Build it",
 			Hint: "EXISTS k k answers 2 when k exists: count arguments, not different keys"},
+		Check{Name: "del-count", What: "DEL answers how many keys it removed", Run: delCount, Guide: "Build it",
+			Hint: "DEL takes any number of keys: count those that were there when their turn came"},
+
 		Check{Name: "incr", What: "INCR counts from 0 and stores the number as text", Run: incr, Guide: "Build it",
-			Hint: "a missing key counts as 0; the answer is an integer (:1), the stored value its decimal digits"},
-		Check{Name: "incr-errors", What: "INCR refuses what is no integer, and overflow", Run: incrErrors, Guide: "On the wire",
-			Hint: "parse as 64-bit decimal; the old value stays; check for the largest number before you add 1"},
-		Check{Name: "arity", What: "a wrong number of arguments is refused by name", Run: arityErrors, Guide: "On the wire",
-			Hint: "check the count before the handler runs, in one place; the error names the command in lower case"},
-		Check{Name: "unknown-command", What: "an unknown command is named with its first arguments", Run: unknownCommand, Guide: "On the wire",
-			Hint: "each argument in quotes with a space behind it, the last too", Before: "step 02 words it so already"},
-		Check{Name: "error-keeps-open", What: "a command's error does not close the connection", Run: errorKeepsOpen,
-			Hint: "closing on a command error: only a protocol error closes, since only then the place of the next command is unknown"},
-		Check{Name: "pipeline-order", What: "pipelined commands see each other's effects, in order", Run: pipelineOrder,
-			Hint: "answer a connection's commands one after the other: a goroutine a command loses their order"},
+			Hint: "a missing key counts as 0; the reply is an integer (:1), and what is stored are its decimal digits"},
+		Check{Name: "incr-errors", What: "INCR refuses what is no integer, and overflow", Run: incrErrors, Guide: "Build it",
+			Hint: "INCR takes a 64-bit integer in decimal and nothing else; after an error the old value is still there"},
+		Check{Name: "arity-of-each", What: "the new commands refuse a wrong number of arguments", Run: arityOfEach, Guide: "Build it",
+			Hint: "the numbers in the table: GET 2, SET -3, DEL -2, EXISTS -2, INCR 2 (the name counts, a negative number is a minimum)"},
+		Check{Name: "readers-and-writers", What: "many clients at once: nothing crashes, nobody waits for ever", Run: readersWriters, Slow: 3,
+			Hint: "many clients at once get stuck or lose replies: hold one lock around the whole handler, and take it once"},
 		Check{Name: "incr-atomic", What: "100 clients × 100 INCR make 10,000", Run: incrAtomic, Slow: 3,
-			Hint: "INCR as read-modify-write without the lock over all of it: two clients read the same number. Hold one lock from the read to the write"},
-		Check{Name: "readers-and-writers", What: "readers and writers at once: nobody waits for ever, nothing crashes", Run: readersWriters, Slow: 3,
-			Hint: "RLock then Lock in one goroutine waits for itself, and a map touched without the lock ends the process (fatal error: concurrent map writes)"},
-		Check{Name: "command-docs", What: "redis-cli's COMMAND DOCS gets a whole reply and the connection lives", Run: commandDocs,
-			Hint: "redis-cli asks COMMAND DOCS when it connects; an empty array (*0\\r\\n) is a good answer", Before: "step 02 answers it too, so that redis-cli can be used there"},
-		Check{Name: "large-value", What: "a value of 4 MB is stored and returned", Run: largeValue, Slow: 2,
-			Hint: "lengths come from the wire: do not read into a buffer of fixed size"},
+			Hint: "INCR is a read-modify-write without the lock over all of it: two clients read the same number. Hold one lock from the read to the write"},
 	)
+}
+
+func protocolError03(t *T) {
+	const want = "-ERR Protocol error: expected '$', got ':'\r\n"
+	explained(func() { t.Dial().Send("*1\r\n:1\r\n").Expect(want).ExpectClose() }, func(got string) string {
+		if closed(got) && !strings.Contains(got, "Protocol error") {
+			return "the server closed without a word. If the error is still in c.w then, send it: leave the loop with break, and Flush behind the loop"
+		}
+		return ""
+	})
+}
+
+func answersFirst(t *T) {
+	s := t.Alone()
+	c := t.DialTo(s)
+	explained(func() { c.Send("ping\r\n").Expect("+PONG\r\n") }, func(got string) string {
+		if silent(got) {
+			return "the reply was not sent: when no whole command is left, flush before Fill waits, or both sides wait for ever"
+		}
+		return ""
+	})
+	explained(func() { c.Send("ping\r\n").Expect("+PONG\r\n") }, func(got string) string {
+		if silent(got) && !t.answersOthers(s) {
+			return "the first command was answered, and since then nobody is: the lock was taken and not given back. Each Lock needs its Unlock (defer it, on the line below)"
+		}
+		return ""
+	})
+	c.Send("ping\r\n*1\r\n$4\r\npi").Expect("+PONG\r\n").Send("ng\r\n").Expect("+PONG\r\n")
+	c.Send("ping\r\n*1\r\n:1\r\n").Expect("+PONG\r\n-ERR Protocol error: expected '$', got ':'\r\n").ExpectClose()
+}
+
+func errorKeepsOpen(t *T) {
+	s := t.Alone()
+	c := t.DialTo(s)
+	explained(func() {
+		for _, wrong := range [][]string{{"foo", "bar"}, {"ping", "a", "b"}} {
+			v := c.Do(wrong...)
+			t.Require(v.IsError(), "an error", "%s", str(v))
+			c.Ask("+PONG\r\n", "ping")
+		}
+	}, func(got string) string {
+		if closed(got) {
+			return "closing on a command error: only a protocol error ends the connection, since only then nobody knows where the next command begins"
+		}
+		return t.lockedByError(s, got)
+	})
+}
+
+func caseRules(t *T) {
+	explained(func() {
+		t.Dial().Ask("+PONG\r\n", "pInG").Ask(Bulk("Hey"), "ECHO", "Hey")
+	}, func(got string) string {
+		switch {
+		case strings.Contains(got, "unknown command"):
+			return "case-sensitive names: the table's names are in lower case, so look up strings.ToLower of the name"
+		case strings.Contains(got, "hey"):
+			return "the argument came back in lower case: only the name ignores case, args[1] and the rest are values"
+		}
+		return ""
+	})
+}
+
+func unknownCommand(t *T) {
+	explained(func() {
+		t.Dial().Ask(Err("ERR unknown command 'FOO', with args beginning with: 'bar' "), "FOO", "bar").
+			Ask(Err("ERR unknown command 'foo', with args beginning with: "), "foo").
+			Ask(Err("ERR unknown command 'Nope', with args beginning with: 'a' 'b c' "), "Nope", "a", "b c")
+	}, func(got string) string { return t.lockedByError(t.Server(), got) })
+}
+
+func arityRules(t *T) {
+	explained(func() {
+		c := t.Dial()
+		for _, cmd := range [][]string{{"eCHO"}, {"echo", "a", "b"}, {"PING", "a", "b"}} {
+			c.Ask(wrongArity(cmd[0]), cmd...)
+		}
+		c.Ask("+PONG\r\n", "PING").Ask(Bulk("a"), "ECHO", "a")
+	}, func(got string) string {
+		if strings.Contains(got, "'eCHO'") {
+			return "this error names the command in lower case, however it was typed"
+		}
+		return t.lockedByError(t.Server(), got)
+	})
+}
+
+func commandDocs(t *T) {
+	c := t.Dial()
+	v := c.Do("COMMAND", "DOCS")
+	t.Require(v.Kind == resp.Array || v.Kind == resp.Map || v.IsError(), "an array (or an error)", "%s", str(v))
+	c.Ask("+PONG\r\n", "PING")
+}
+
+func getMissing(t *T) {
+	explained(func() { t.Dial().Ask("$-1\r\n", "GET", t.Key("missing")) }, func(got string) string {
+		if strings.Contains(got, `$0\r\n`) {
+			return "$0 is a value, the empty one. A missing key is null, $-1: ask the map's second result (v, ok := m[k])"
+		}
+		return t.whyNot("GET", 2, got)
+	})
 }
 
 func setGet(t *T) {
 	k := t.Key("k")
-	t.Dial().Ask("+OK\r\n", "SET", k, "hello").Ask(Bulk("hello"), "GET", k).
-		Ask("+OK\r\n", "SET", k, "world").Ask(Bulk("world"), "GET", k)
-	t.Hint("the map is shared by all connections").Dial().Ask(Bulk("world"), "GET", k)
+	explained(func() {
+		t.Dial().Ask("+OK\r\n", "SET", k, "hello").Ask(Bulk("hello"), "GET", k).
+			Ask("+OK\r\n", "SET", k, "world").Ask(Bulk("world"), "GET", k)
+	}, func(got string) string { return t.whyNot("SET", -3, got) })
+	t.Hint("another client does not find the value: a map of its own for each connection is one too many. The map belongs to the server").
+		Dial().Ask(Bulk("world"), "GET", k)
 }
-
-func setOptions(t *T) {
-	k := t.Key("k")
-	t.Dial().Ask(Err("ERR syntax error"), "SET", k, "v", "nonsense").Ask("$-1\r\n", "GET", k).
-		Ask("+OK\r\n", "SET", k, "kept").Ask(Err("ERR syntax error"), "SET", k, "v", "non", "sense").Ask(Bulk("kept"), "GET", k)
-}
-
-func getMissing(t *T) { t.Dial().Ask("$-1\r\n", "GET", t.Key("missing")) }
 
 func emptyValue(t *T) {
 	k := t.Key("empty")
-	t.Dial().Ask("+OK\r\n", "SET", k, "").Ask("$0\r\n\r\n", "GET", k).Ask(":1\r\n", "EXISTS", k)
+	t.Dial().Ask("+OK\r\n", "SET", k, "").Ask("$0\r\n\r\n", "GET", k)
+}
+
+func valueKept(t *T) {
+	a, b, c := t.Key("a"), t.Key("b"), t.Dial()
+	c.Ask("+OK\r\n", "SET", a, "first value").Ask("+OK\r\n", "SET", b, "other stuff")
+	for range 50 {
+		c.Ask("$-1\r\n", "GET", t.Key("filler that overwrites the buffer"))
+	}
+	c.Ask(Bulk("first value"), "GET", a).Ask(Bulk("other stuff"), "GET", b)
 }
 
 func binarySafe(t *T) {
@@ -83,63 +207,15 @@ func binarySafe(t *T) {
 	c.Ask("+OK\r\n", "SET", k+" ", " spaces ").Ask(Bulk(" spaces "), "GET", k+" ").Ask(Bulk(string(b[:])), "GET", k)
 }
 
-func valueKept(t *T) {
-	a, b, c := t.Key("a"), t.Key("b"), t.Dial()
-	c.Ask("+OK\r\n", "SET", a, "first value").Ask("+OK\r\n", "SET", b, "other stuff")
-	for range 50 {
-		c.Ask("$-1\r\n", "GET", t.Key("filler that overwrites the buffer"))
-	}
-	c.Ask(Bulk("first value"), "GET", a).Ask(Bulk("other stuff"), "GET", b)
-}
-
-func caseRules(t *T) {
+func keysKeepCase(t *T) {
 	k := t.Key("Case")
-	t.Dial().Ask("+OK\r\n", "sEt", k, "V").Ask(Bulk("V"), "get", k).Ask("$-1\r\n", "GET", strings.ToLower(k))
+	t.Dial().Ask("+OK\r\n", "SET", k, "V").Ask(Bulk("V"), "get", k).Ask("$-1\r\n", "GET", strings.ToLower(k))
 }
 
-func delCount(t *T) {
-	a, b, c := t.Key("a"), t.Key("b"), t.Key("c")
-	t.Dial().Ask("+OK\r\n", "SET", a, "1").Ask("+OK\r\n", "SET", b, "2").
-		Ask(":2\r\n", "DEL", a, b, c).Ask(":0\r\n", "DEL", a).Ask("$-1\r\n", "GET", a).
-		Ask("+OK\r\n", "SET", a, "1").Ask(":1\r\n", "DEL", a, a)
-}
-
-func existsCount(t *T) {
-	a, b := t.Key("a"), t.Key("b")
-	t.Dial().Ask(":0\r\n", "EXISTS", a).Ask("+OK\r\n", "SET", a, "1").Ask(":1\r\n", "EXISTS", a, b).Ask(":2\r\n", "EXISTS", a, a)
-}
-
-func incr(t *T) {
-	k := t.Key("n")
-	t.Dial().Ask(":1\r\n", "INCR", k).Ask(":2\r\n", "INCR", k).Ask(Bulk("2"), "GET", k).
-		Ask("+OK\r\n", "SET", k, "-5").Ask(":-4\r\n", "INCR", k).Ask(Bulk("-4"), "GET", k)
-}
-
-func incrErrors(t *T) {
-	k, c := t.Key("n"), t.Dial()
-	for _, v := range []string{"abc", "", "1.5", " 1", "9223372036854775808"} {
-		c.Ask("+OK\r\n", "SET", k, v).Ask(Err("ERR value is not an integer or out of range"), "INCR", k).Ask(Bulk(v), "GET", k)
-	}
-	c.Ask("+OK\r\n", "SET", k, "9223372036854775807").Ask(Err("ERR increment or decrement would overflow"), "INCR", k)
-}
-
-func arityErrors(t *T) {
-	c := t.Dial()
-	for _, cmd := range [][]string{{"GET"}, {"GET", "a", "b"}, {"SET", "a"}, {"INCR"}, {"INCR", "a", "b"}, {"DEL"}, {"EXISTS"}, {"ECHO"}} {
-		c.Ask(Err("ERR wrong number of arguments for '"+strings.ToLower(cmd[0])+"' command"), cmd...)
-	}
-}
-
-func unknownCommand(t *T) {
-	t.Dial().Ask(Err("ERR unknown command 'FOO', with args beginning with: 'bar' "), "FOO", "bar").
-		Ask(Err("ERR unknown command 'foo', with args beginning with: "), "foo").
-		Ask(Err("ERR unknown command 'Nope', with args beginning with: 'a' 'b c' "), "Nope", "a", "b c")
-}
-
-func errorKeepsOpen(t *T) {
-	k, c := t.Key("k"), t.Dial()
-	c.Ask(Err("ERR wrong number of arguments for 'get' command"), "GET").Ask("+OK\r\n", "SET", k, "x").
-		Ask(Err("ERR value is not an integer or out of range"), "INCR", k).Ask(Bulk("x"), "GET", k)
+func setOptions(t *T) {
+	k := t.Key("k")
+	t.Dial().Ask(Err("ERR syntax error"), "SET", k, "v", "nonsense").Ask("$-1\r\n", "GET", k).
+		Ask("+OK\r\n", "SET", k, "kept").Ask(Err("ERR syntax error"), "SET", k, "v", "non", "sense").Ask(Bulk("kept"), "GET", k)
 }
 
 func pipelineOrder(t *T) {
@@ -148,61 +224,43 @@ func pipelineOrder(t *T) {
 	want := ""
 	for i := range 300 {
 		in = resp.AppendCommandStrings(in, "SET", k, strconv.Itoa(i))
-		in = resp.AppendCommandStrings(in, "INCR", k)
 		in = resp.AppendCommandStrings(in, "GET", k)
-		want += "+OK\r\n:" + strconv.Itoa(i+1) + "\r\n" + Bulk(strconv.Itoa(i+1))
+		want += "+OK\r\n" + Bulk(strconv.Itoa(i))
 	}
 	t.Dial().Exchange(string(in), want)
 }
 
-func incrAtomic(t *T) {
-	k := t.Key("n")
-	one := string(resp.AppendCommandStrings(nil, "INCR", k))
-	t.Parallel(100, func(int) {
-		c := t.Dial()
-		for range 4 { // bursts, so that clients meet
-			c.Send(strings.Repeat(one, 25))
-			for range 25 {
-				v := c.Reply()
-				t.Require(v.Kind == resp.Integer, "an integer for each INCR", "%s", str(v))
-			}
+func slowReader(t *T) {
+	k := t.Key("big")
+	slow := t.Dial().SmallWindow()
+	slow.Exchange(string(resp.AppendCommandStrings(nil, "SET", k, strings.Repeat("x", 1<<20))), "+OK\r\n")
+	chunk := resp.AppendCommandStrings(nil, "GET", k)
+	chunk = resp.AppendCommandStrings(chunk, "PING", strings.Repeat("y", 16<<10))
+	// When the server takes no more, it waits for somebody to read.
+	slow.c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+	for range 1000 {
+		if _, err := slow.c.Write(chunk); err != nil {
+			break
 		}
-	})
-	t.Dial().Ask(Bulk("10000"), "GET", k)
-}
-
-func readersWriters(t *T) {
-	keys := make([]string, 8)
-	for i := range keys {
-		keys[i] = t.Key("shared")
 	}
-	t.Parallel(24, func(i int) {
-		c := t.Dial()
-		for j := range 40 {
-			k := keys[(i+j)%len(keys)]
-			var in []byte
-			for r := range 10 {
-				in = resp.AppendCommandStrings(in, "SET", fmt.Sprint(k, r), "1")
-				in = resp.AppendCommandStrings(in, "GET", fmt.Sprint(k, r+1))
-				in = resp.AppendCommandStrings(in, "INCR", k)
-				in = resp.AppendCommandStrings(in, "DEL", fmt.Sprint(k, r+2))
-				in = resp.AppendCommandStrings(in, "EXISTS", k, fmt.Sprint(k, r))
-			}
-			c.Send(string(in))
-			for range 50 {
-				c.Reply()
-			}
-		}
-	})
-	k := t.Key("after")
-	t.Dial().Ask("+OK\r\n", "SET", k, "alive").Ask(Bulk("alive"), "GET", k)
+	t.Dial().Ask("+PONG\r\n", "PING").Ask("$-1\r\n", "GET", t.Key("missing"))
+	slow.Reset()
+	t.Dial().Ask("+OK\r\n", "SET", k, "")
 }
 
-func commandDocs(t *T) {
-	c := t.Dial()
-	v := c.Do("COMMAND", "DOCS")
-	t.Require(v.Kind == resp.Array || v.Kind == resp.Map || v.IsError(), "an array (or an error)", "%s", str(v))
-	c.Ask("+PONG\r\n", "PING")
+// What comes first tells what has piled up: without a bound nothing comes until all of one read is answered.
+func boundedReplies(t *T) {
+	s := t.Start(process.Options{})
+	c := t.DialTo(s)
+	c.Exchange(string(resp.AppendCommandStrings(nil, "SET", "big", strings.Repeat("x", 1<<20))), "+OK\r\n")
+	before := residentBytes(s)
+	if before == 0 {
+		t.Skip("only Linux tells how much memory a process uses")
+	}
+	c.Send(strings.Repeat("GET big\r\n", 200))
+	t.Require(c.fill(t.deadline(t.limit)) == nil, "an answer", "%s", trace.Visible(c.in, 40))
+	grown := residentBytes(s) - before
+	t.Require(grown < 64<<20, "a first answer before 200 of 1 MB have been collected", "the server's memory grew by %d MB first", grown>>20)
 }
 
 func largeValue(t *T) {
@@ -210,5 +268,117 @@ func largeValue(t *T) {
 	c := t.Dial()
 	c.Exchange(string(resp.AppendCommandStrings(nil, "SET", k, v)), "+OK\r\n")
 	c.Exchange(string(resp.AppendCommandStrings(nil, "GET", k)), Bulk(v))
-	c.Ask(":1\r\n", "DEL", k)
+	c.Ask("+OK\r\n", "SET", k, "")
+}
+
+func existsCount(t *T) {
+	a, b := t.Key("a"), t.Key("b")
+	explained(func() {
+		t.Dial().Ask(":0\r\n", "EXISTS", a).Ask("+OK\r\n", "SET", a, "").Ask(":1\r\n", "EXISTS", a, b).Ask(":2\r\n", "EXISTS", a, a)
+	}, func(got string) string { return t.whyNot("EXISTS", -2, got) })
+}
+
+func delCount(t *T) {
+	a, b, c := t.Key("a"), t.Key("b"), t.Key("c")
+	explained(func() {
+		t.Dial().Ask("+OK\r\n", "SET", a, "1").Ask("+OK\r\n", "SET", b, "2").
+			Ask(":2\r\n", "DEL", a, b, c).Ask(":0\r\n", "DEL", a).Ask("$-1\r\n", "GET", a).
+			Ask("+OK\r\n", "SET", a, "1").Ask(":1\r\n", "DEL", a, a)
+	}, func(got string) string { return t.whyNot("DEL", -2, got) })
+}
+
+func incr(t *T) {
+	k := t.Key("n")
+	explained(func() {
+		t.Dial().Ask(":1\r\n", "INCR", k).Ask(":2\r\n", "INCR", k).Ask(Bulk("2"), "GET", k).
+			Ask("+OK\r\n", "SET", k, "-5").Ask(":-4\r\n", "INCR", k).Ask(Bulk("-4"), "GET", k)
+	}, func(got string) string {
+		if strings.Contains(got, notInteger) {
+			return "a missing key counts as 0: parse only what was found"
+		}
+		return t.whyNot("INCR", 2, got)
+	})
+}
+
+func incrErrors(t *T) {
+	k, c := t.Key("n"), t.Dial()
+	for _, v := range []string{"abc", "", "1.5", "9223372036854775808", "007", "+1", "-0", " 1", "1 "} {
+		explained(func() {
+			c.Ask("+OK\r\n", "SET", k, v).Ask(Err(notInteger), "INCR", k)
+		}, func(got string) string {
+			if strings.HasPrefix(got, `":`) {
+				return fmt.Sprintf("INCR took %q for a number. It takes only what it would write itself: resp.ParseInt refuses the rest, strconv's accepts 007 and +1", v)
+			}
+			return ""
+		})
+		c.Hint("after an error the old value is still there").Ask(Bulk(v), "GET", k)
+	}
+	explained(func() {
+		c.Ask("+OK\r\n", "SET", k, "9223372036854775807").Ask(Err(overflow), "INCR", k).Ask(Bulk("9223372036854775807"), "GET", k).
+			Ask("+OK\r\n", "SET", k, "-9223372036854775808").Ask(":-9223372036854775807\r\n", "INCR", k)
+	}, func(got string) string {
+		if strings.Contains(got, ":-9223372036854775808") {
+			return "the largest number plus 1 wrapped around to the smallest: Go adds without a word, so ask before you add"
+		}
+		return ""
+	})
+}
+
+func arityOfEach(t *T) {
+	c := t.Dial()
+	for _, cmd := range [][]string{{"GET"}, {"GET", "a", "b"}, {"SET"}, {"SET", "a"}, {"DEL"}, {"EXISTS"}, {"INCR"}, {"INCR", "a", "b"}} {
+		c.Ask(wrongArity(cmd[0]), cmd...)
+	}
+}
+
+func readersWriters(t *T) {
+	keys := make([]string, 8)
+	for i := range keys {
+		keys[i] = t.Key("shared")
+	}
+	explained(func() {
+		t.Parallel(24, func(i int) {
+			c := t.Dial()
+			for j := range 40 {
+				k := keys[(i+j)%len(keys)]
+				var in []byte
+				for r := range 10 {
+					in = resp.AppendCommandStrings(in, "SET", fmt.Sprint(k, r), "1")
+					in = resp.AppendCommandStrings(in, "GET", fmt.Sprint(k, r+1))
+					in = resp.AppendCommandStrings(in, "INCR", k)
+					in = resp.AppendCommandStrings(in, "DEL", fmt.Sprint(k, r+2))
+					in = resp.AppendCommandStrings(in, "EXISTS", k, fmt.Sprint(k, r))
+				}
+				c.Send(string(in))
+				for range 50 {
+					c.Reply()
+				}
+			}
+		})
+		k := t.Key("after")
+		t.Dial().Ask("+OK\r\n", "SET", k, "alive").Ask(Bulk("alive"), "GET", k)
+	}, t.mapWithoutLock)
+}
+
+func incrAtomic(t *T) {
+	k := t.Key("n")
+	one := string(resp.AppendCommandStrings(nil, "INCR", k))
+	explained(func() {
+		t.Parallel(100, func(int) {
+			c := t.Dial()
+			for range 4 { // bursts, so that clients meet
+				c.Send(strings.Repeat(one, 25))
+				for range 25 {
+					v := c.Reply()
+					t.Require(v.Kind == resp.Integer, "an integer for each INCR", "%s", str(v))
+				}
+			}
+		})
+		t.Dial().Ask(Bulk("10000"), "GET", k)
+	}, t.mapWithoutLock)
+}
+
+// wrongArity returns the error for too few or too many arguments.
+func wrongArity(name string) string {
+	return Err("ERR wrong number of arguments for '" + strings.ToLower(name) + "' command")
 }
