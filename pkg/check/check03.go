@@ -16,60 +16,60 @@ import (
 
 func init() {
 	register(3, 0,
-		Check{Name: "protocol-error", What: "bytes that are no RESP get an error, and then the connection ends", Run: protocolError03, Guide: "Build it",
+		Check{Name: "protocol-error", After: 1, What: "bytes that are no RESP get an error, and then the connection ends", Run: protocolError03, Guide: "Build it",
 			Hint: "an error of Next that is not ErrIncomplete is a protocol error: write it with \"ERR \" in front, leave the loop, send it, close", Before: "step 02 does that too"},
-		Check{Name: "answers-before-it-waits", What: "what is whole is answered before the server waits for more", Run: answersFirst, Guide: "Build it",
+		Check{Name: "answers-before-it-waits", After: 2, What: "what is whole is answered before the server waits for more", Run: answersFirst, Guide: "Build it",
 			Hint: "when Next has no whole command left, send what is in c.w (Flush), and only then wait for more (Fill)", Before: "step 02 sends each reply at once"},
-		Check{Name: "error-keeps-open", What: "a command's error does not end the connection, nor the work of others", Run: errorKeepsOpen,
+		Check{Name: "error-keeps-open", After: 2, What: "a command's error does not end the connection, nor the work of others", Run: errorKeepsOpen,
 			Hint: "answer a command's error and go on: the next command stands right behind it", Before: "step 02 goes on too"},
-		Check{Name: "case", What: "the name of a command ignores case, what follows does not", Run: caseRules,
+		Check{Name: "case", After: 2, What: "the name of a command ignores case, what follows does not", Run: caseRules,
 			Hint: "look the command up by its name in lower case, and leave the arguments as they are", Before: "step 02 ignores case too"},
-		Check{Name: "unknown-command", What: "an unknown command is named with its first arguments", Run: unknownCommand, Guide: "On the wire",
+		Check{Name: "unknown-command", After: 2, What: "an unknown command is named with its first arguments", Run: unknownCommand, Guide: "On the wire",
 			Hint: "unknownCommand(args) words this error for you: the name as it was typed, and a space behind each argument, the last too", Before: "step 02 words it so already"},
-		Check{Name: "arity", What: "a wrong number of arguments is refused before the command runs", Run: arityRules, Guide: "On the wire",
+		Check{Name: "arity", After: 2, What: "a wrong number of arguments is refused before the command runs", Run: arityRules, Guide: "On the wire",
 			Hint: "execute counts the arguments before it calls the handler, which trusts args[1] to be there; wrongArity(name) words the error", Before: "step 02 counts for its two commands"},
-		Check{Name: "command-docs", What: "redis-cli's COMMAND DOCS gets a whole reply, and the connection lives", Run: commandDocs, Guide: "Build it",
+		Check{Name: "command-docs", After: 2, What: "redis-cli's COMMAND DOCS gets a whole reply, and the connection lives", Run: commandDocs, Guide: "Build it",
 			Hint: "redis-cli asks COMMAND DOCS when it starts; an empty array (*0\\r\\n) will do", Before: "step 02 answers it too, so that redis-cli can be used there"},
 
-		Check{Name: "get-missing", What: "GET of a missing key is a null", Run: getMissing, Guide: "On the wire",
+		Check{Name: "get-missing", After: 3, What: "GET of a missing key is a null", Run: getMissing, Guide: "On the wire",
 			Hint: "a missing key is the null bulk string $-1\\r\\n: c.w.Null()"},
 
-		Check{Name: "set-get", What: "SET stores a value, and everybody's GET returns it", Run: setGet, Guide: "Build it",
+		Check{Name: "set-get", After: 4, What: "SET stores a value, and everybody's GET returns it", Run: setGet, Guide: "Build it",
 			Hint: "SET key value stores in the server's map and answers +OK; GET key answers the value as a bulk string"},
-		Check{Name: "empty-value", What: "an empty value is a value", Run: emptyValue,
+		Check{Name: "empty-value", After: 4, What: "an empty value is a value", Run: emptyValue,
 			Hint: "the map's second result says whether a key exists (v, ok := m[k]); an empty value does not mean that it does not"},
-		Check{Name: "value-is-kept", What: "a stored value does not change when later commands arrive", Run: valueKept,
+		Check{Name: "value-is-kept", After: 4, What: "a stored value does not change when later commands arrive", Run: valueKept,
 			Hint: "args are valid only until the reader reads on: copy what you keep (string(arg) does)"},
-		Check{Name: "binary-safe", What: "keys and values may hold any bytes", Run: binarySafe,
+		Check{Name: "binary-safe", After: 4, What: "keys and values may hold any bytes", Run: binarySafe,
 			Hint: "a Go string holds any bytes: convert with string(b), and never through what is meant for text (TrimSpace, ToLower, %q, Split)"},
-		Check{Name: "keys-keep-case", What: "Key and key are two keys", Run: keysKeepCase, Guide: "Build it",
+		Check{Name: "keys-keep-case", After: 4, What: "Key and key are two keys", Run: keysKeepCase, Guide: "Build it",
 			Hint: "only the command's name ignores case: use the key as it came"},
-		Check{Name: "set-options", What: "SET refuses what it does not understand, and then stores nothing", Run: setOptions, Guide: "Build it",
+		Check{Name: "set-options", After: 4, What: "SET refuses what it does not understand, and then stores nothing", Run: setOptions, Guide: "Build it",
 			Hint: "SET has arity -3, at least three: what stands behind the value is an option. Answer one that you do not know with ERR syntax error, before you store"},
-		Check{Name: "pipeline-order", What: "pipelined commands run in order, and each sees what those before it did", Run: pipelineOrder, Guide: "Questions",
+		Check{Name: "pipeline-order", After: 4, What: "pipelined commands run in order, and each sees what those before it did", Run: pipelineOrder, Guide: "Questions",
 			Hint: "run a connection's commands one after the other: with a goroutine for each, nobody knows their order"},
-		Check{Name: "slow-reader", What: "a client that does not read its answers delays nobody else", Run: slowReader, Slow: 2,
+		Check{Name: "slow-reader", After: 4, What: "a client that does not read its answers delays nobody else", Run: slowReader, Slow: 2,
 			Hint: "a reply was sent while the lock was held, so all wait for a client that does not read: write replies to c.w, and send them in handle, outside of the lock"},
-		Check{Name: "bounded-replies", What: "replies that wait to be sent are bounded", Run: boundedReplies, Own: true, Slow: 2, Guide: "Build it",
+		Check{Name: "bounded-replies", After: 4, What: "replies that wait to be sent are bounded", Run: boundedReplies, Own: true, Slow: 2, Guide: "Build it",
 			NotRedis: "redis-server collects all replies to what one read brought; its limits are client-output-buffer-limit's",
 			Hint:     "replies pile up without a bound: after each command, flush when c.w.Len() is more than maxReplies"},
-		Check{Name: "large-value", What: "a value of 4 MB is stored and returned", Run: largeValue, Slow: 2, Guide: "Build it",
+		Check{Name: "large-value", After: 4, What: "a value of 4 MB is stored and returned", Run: largeValue, Slow: 2, Guide: "Build it",
 			Hint: "a value may be up to 512 MB: store and answer it whole"},
 
-		Check{Name: "exists-count", What: "EXISTS counts, twice for a key named twice", Run: existsCount, Guide: "Build it",
+		Check{Name: "exists-count", After: 5, What: "EXISTS counts, twice for a key named twice", Run: existsCount, Guide: "Build it",
 			Hint: "EXISTS k k answers 2 when k exists: count arguments, not different keys"},
-		Check{Name: "del-count", What: "DEL answers how many keys it removed", Run: delCount, Guide: "Build it",
+		Check{Name: "del-count", After: 5, What: "DEL answers how many keys it removed", Run: delCount, Guide: "Build it",
 			Hint: "DEL takes any number of keys: count those that were there when their turn came"},
 
-		Check{Name: "incr", What: "INCR counts from 0 and stores the number as text", Run: incr, Guide: "Build it",
+		Check{Name: "incr", After: 6, What: "INCR counts from 0 and stores the number as text", Run: incr, Guide: "Build it",
 			Hint: "a missing key counts as 0; the reply is an integer (:1), and what is stored are its decimal digits"},
-		Check{Name: "incr-errors", What: "INCR refuses what is no integer, and overflow", Run: incrErrors, Guide: "Build it",
+		Check{Name: "incr-errors", After: 6, What: "INCR refuses what is no integer, and overflow", Run: incrErrors, Guide: "Build it",
 			Hint: "INCR takes a 64-bit integer in decimal and nothing else; after an error the old value is still there"},
-		Check{Name: "arity-of-each", What: "the new commands refuse a wrong number of arguments", Run: arityOfEach, Guide: "Build it",
+		Check{Name: "arity-of-each", After: 6, What: "the new commands refuse a wrong number of arguments", Run: arityOfEach, Guide: "Build it",
 			Hint: "the numbers in the table: GET 2, SET -3, DEL -2, EXISTS -2, INCR 2 (the name counts, a negative number is a minimum)"},
-		Check{Name: "readers-and-writers", What: "many clients at once: nothing crashes, nobody waits for ever", Run: readersWriters, Slow: 3,
+		Check{Name: "readers-and-writers", After: 6, What: "many clients at once: nothing crashes, nobody waits for ever", Run: readersWriters, Slow: 3,
 			Hint: "many clients at once get stuck or lose replies: hold one lock around the whole handler, and take it once"},
-		Check{Name: "incr-atomic", What: "100 clients × 100 INCR make 10,000", Run: incrAtomic, Slow: 3,
+		Check{Name: "incr-atomic", After: 6, What: "100 clients × 100 INCR make 10,000", Run: incrAtomic, Slow: 3,
 			Hint: "INCR is a read-modify-write without the lock over all of it: two clients read the same number. Hold one lock from the read to the write"},
 	)
 }
@@ -150,8 +150,11 @@ func arityRules(t *T) {
 		}
 		c.Ask("+PONG\r\n", "PING").Ask(Bulk("a"), "ECHO", "a")
 	}, func(got string) string {
-		if strings.Contains(got, "'eCHO'") {
+		switch {
+		case strings.Contains(got, "'eCHO'"):
 			return "this error names the command in lower case, however it was typed"
+		case closed(got) && t.died("index out of range"):
+			return "the handler crashed: it trusts args[1] to be there. Let execute count the arguments before it calls the handler"
 		}
 		return t.lockedByError(t.Server(), got)
 	})

@@ -119,6 +119,9 @@ func (p *Report) traffic(r Result) {
 // hints returns what may help with r, the likeliest first. Where the server answers nobody, crashed or lacks a
 // command, the check's own hint is about something else and stays away, unless it could name the cause.
 func hints(r Result) []string {
+	if r.Seen {
+		return []string{r.Hint}
+	}
 	switch text := missing(r); {
 	case text != "":
 		return []string{text}

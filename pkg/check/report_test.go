@@ -48,6 +48,20 @@ func TestReportOfWaiting(t *testing.T) {
 	require.Empty(t, wait)
 }
 
+// A check that has seen the signs of a mistake is believed: what is said in general stays away.
+func TestReportBelievesWhatWasSeen(t *testing.T) {
+	for what, r := range map[string]Result{
+		"mute":    {Mute: true},
+		"crashed": {Got: "the end" + process.SaidMark + "panic: oh"},
+		"missing": {Got: "-ERR unknown command 'pInG', with args beginning with: "},
+	} {
+		r.Hint = "its own lock"
+		require.NotEqual(t, []string{r.Hint}, hints(r), what)
+		r.Seen = true
+		require.Equal(t, []string{r.Hint}, hints(r), what)
+	}
+}
+
 func TestReportNamesTheMissingCommand(t *testing.T) {
 	shown := func(r Result) string {
 		return reported(r)

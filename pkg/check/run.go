@@ -26,6 +26,7 @@ type Result struct {
 	Expected string   `json:"expected,omitempty"`
 	Got      string   `json:"got,omitempty"`
 	Hint     string   `json:"hint,omitempty"`
+	Seen     bool     `json:"seen,omitempty"` // Hint goes by what came back, and needs no other beside it
 	Guide    string   `json:"guide,omitempty"`
 	Ms       int64    `json:"ms"`
 	Traffic  []string `json:"traffic,omitempty"`
@@ -267,7 +268,7 @@ func verdict(res Result, t *T, c Check, p any) Result {
 		if len(p.Sent) > 0 {
 			res.Sent = trace.Visible(p.Sent, trace.ExcerptMax)
 		}
-		res.Expected, res.Got, res.Hint = p.Want, p.Got, p.Hint
+		res.Expected, res.Got, res.Hint, res.Seen = p.Want, p.Got, p.Hint, p.Seen
 		if p.At > 0 && len(p.Got) > 60 {
 			res.Got += fmt.Sprintf(" (differs at byte %d)", p.At)
 		}

@@ -41,7 +41,8 @@ type failure struct {
 	Want  string
 	Got   string
 	Hint  string
-	At    int // index of the first byte that differs; shown when above 0
+	Seen  bool // the hint goes by what came back, and is no guess
+	At    int  // index of the first byte that differs; shown when above 0
 	Guide string
 }
 
