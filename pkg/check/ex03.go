@@ -19,17 +19,17 @@ const (
 
 func init() {
 	register(3, 1, Check{Name: "incrby", What: "DECR, INCRBY and DECRBY count, and refuse overflow", Run: exIncrBy,
-		Hint: "one function with another number; ask before you add, since Go wraps around in silence"})
+		Hint: "all four commands are one function with another number; ask before you add, since Go wraps around in silence"})
 	register(3, 2, Check{Name: "set-options", What: "SET NX, XX and GET", Run: exSetOptions,
-		Hint: "parse all options first, then decide once whether to store; with GET the reply is the old value in any case"})
+		Hint: "parse all options first, then decide once whether to store; with GET the reply is the old value, stored or not"})
 	register(3, 3, Check{Name: "mset-mget", What: "MSET and MGET, and nobody sees half of one", Run: exMset, Slow: 2,
-		Hint: "the lock is held for the whole command, so that other commands see all of it or nothing"})
+		Hint: "hold the lock for the whole command: then other commands see all of it or nothing"})
 	register(3, 4, Check{Name: "shards", What: "-shards N, and every command stays indivisible", Run: exShards, Own: true, Slow: 3,
-		NotRedis: "one thread has no shards", Hint: "lock all shards that a command needs, in ascending order and each once, before it runs"})
+		NotRedis: "one thread needs no shards", Hint: "before a command runs, lock all shards that it needs, in ascending order and each once"})
 	register(3, 5, Check{Name: "executor", What: "all checks of the step pass with -executor", Run: exExecutor, Own: true, Slow: 6,
-		NotRedis: "it is one", Hint: "one goroutine owns the map; connections send it commands and wait"})
+		NotRedis: "it is one", Hint: "one goroutine owns the map; connections send it their commands and wait until it is done"})
 	register(3, 6, Check{Name: "info-bytes", What: "INFO counts clients, commands and bytes", Run: exInfoBytes, Own: true,
-		NotRedis: "redis-server counts when it has read and written, a little otherwise", Hint: "count in a Read and a Write of your own, around the connection's; the counters are atomic"})
+		NotRedis: "redis-server counts at slightly other moments", Hint: "count in a Read and a Write of your own, around the connection's, with atomic counters"})
 }
 
 func exIncrBy(t *T) {
@@ -102,23 +102,59 @@ func exShards(t *T) {
 		a, b := fmt.Sprint("a", i), fmt.Sprint("b", i)
 		c.Ask("+OK\r\n", "SET", a, "1").Ask("+OK\r\n", "SET", b, "1").Ask(":2\r\n", "EXISTS", a, b).Ask(":2\r\n", "DEL", b, a).Ask(":0\r\n", "EXISTS", a, b)
 	}
-	end := time.Now().Add(500 * time.Millisecond)
+	t.crossing(s)
+	t.allOrNothing(s)
+	t.AllPass(s, Of(3, 0))
+}
+
+// crossing has clients lock pairs of keys in either order.
+func (t *T) crossing(s *process.Server) {
+	t.Hint("two commands wait for each other's shards: lock in ascending order, whatever the order of the keys, and each shard once")
 	t.Parallel(8, func(i int) {
-		w := t.DialTo(s)
-		for time.Now().Before(end) {
+		c := t.DialTo(s)
+		for range 60 {
 			var in []byte
 			for j := range 20 {
 				a, b := fmt.Sprint("a", j%8), fmt.Sprint("b", (i+j)%8)
 				in = resp.AppendCommandStrings(in, "DEL", a, b)
 				in = resp.AppendCommandStrings(in, "EXISTS", b, a, a)
 			}
-			w.Send(string(in))
+			c.Send(string(in))
 			for range 40 {
-				w.Reply()
+				c.Reply()
 			}
 		}
 	})
-	t.AllPass(s, Of(3, 0))
+}
+
+// allOrNothing has clients look at pairs of keys that another deletes meanwhile, pair by pair.
+func (t *T) allOrNothing(s *process.Server) {
+	const pairs = 200
+	var del, look, set []byte
+	for i := range pairs {
+		a, b := fmt.Sprint("left", i), fmt.Sprint("right", i)
+		set = resp.AppendCommandStrings(resp.AppendCommandStrings(set, "SET", a, "1"), "SET", b, "1")
+		del = resp.AppendCommandStrings(del, "DEL", a, b)
+		look = resp.AppendCommandStrings(look, "EXISTS", a, b)
+	}
+	c := t.DialTo(s)
+	for range 40 {
+		c.Exchange(string(set), strings.Repeat("+OK\r\n", 2*pairs))
+		t.Parallel(4, func(i int) {
+			if i == 0 {
+				c.Exchange(string(del), strings.Repeat(":2\r\n", pairs))
+				return
+			}
+			r := t.DialTo(s).Send(string(look))
+			for range pairs {
+				if n := r.Reply().Int; n != 0 && n != 2 {
+					t.Hint("EXISTS a b saw half of DEL a b: lock all shards of a command before it runs, and unlock them when it is over").
+						Fail("both keys of a pair, or neither", fmt.Sprint(n))
+				}
+			}
+			r.Close()
+		})
+	}
 }
 
 func exExecutor(t *T) { t.AllPass(t.Start(process.Options{Extra: []string{"-executor"}}), Of(3, 0)) }

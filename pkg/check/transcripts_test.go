@@ -30,8 +30,8 @@ import (
 // output: … within a line stands for anything, a line … for any number of lines. A carriage return at
 // the end of a line of output, which a page cannot show, is passed over.
 //
-// Further words: upto=K, the server has the pieces up to the K-th alone; tty, redis-cli prints as it does to a
-// terminal; terminal=NAME, the block is another window, see window_test.go.
+// Further words: upto=K, the server has the pieces up to the K-th alone; tty, the block shows what a terminal does,
+// and redis-cli prints as to one; terminal=NAME, the block is another window, see window_test.go.
 //
 // It happens in a copy of the tree. The server of the file's step runs there, too, in the top
 // directory as for a reader who typed `make NN-name`, on a free port that takes the place of 6380
@@ -302,6 +302,10 @@ func (s *stage) start(step int, name, port string) *process.Server {
 	return srv
 }
 
+// overprinted is what a terminal shows no more, once a carriage return has begun the line anew: the progress that
+// redis-benchmark prints.
+var overprinted = regexp.MustCompile(`(?m)^.*\r`)
+
 const mark = "\x01--- end of a command ---\x01"
 
 // compare runs the commands of b in one bash, so that variables and jobs live through the block.
@@ -325,7 +329,11 @@ timeout() { local d=$1; shift; command timeout "$(awk "BEGIN { print $d * %[1]d 
 	for i := range cmds {
 		got := "(bash ended before this command)"
 		if i < len(parts) {
-			got = strings.TrimRight(strings.ReplaceAll(parts[i], "\r\n", "\n"), "\n")
+			got = strings.ReplaceAll(parts[i], "\r\n", "\n")
+			if b.has("tty") {
+				got = overprinted.ReplaceAllString(got, "")
+			}
+			got = strings.TrimRight(got, "\n")
 		}
 		pattern := linesPattern(s.local(strings.Join(want[i], "\n")))
 		if !pattern.MatchString(got) {
