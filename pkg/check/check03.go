@@ -19,7 +19,7 @@ func init() {
 		Check{Name: "protocol-error", After: 1, What: "bytes that are no RESP get an error, and then the connection ends", Run: protocolError03, Guide: "Build it",
 			Hint: "an error of Next that is not ErrIncomplete is a protocol error: write it with \"ERR \" in front, leave the loop, send it, close", Before: "step 02 does that too"},
 		Check{Name: "answers-before-it-waits", After: 2, What: "what is whole is answered before the server waits for more", Run: answersFirst, Guide: "Build it",
-			Hint: "when Next has no whole command left, send what is in c.w (Flush), and only then wait for more (Fill)", Before: "step 02 sends each reply at once"},
+			Hint: "PING gets its +PONG at once, alone or in front of half a command: send what is owed before you wait for more (Flush, then Fill)", Before: "step 02 sends each reply at once"},
 		Check{Name: "error-keeps-open", After: 2, What: "a command's error does not end the connection, nor the work of others", Run: errorKeepsOpen,
 			Hint: "answer a command's error and go on: the next command stands right behind it", Before: "step 02 goes on too"},
 		Check{Name: "case", After: 2, What: "the name of a command ignores case, what follows does not", Run: caseRules,
@@ -45,7 +45,7 @@ func init() {
 		Check{Name: "keys-keep-case", After: 4, What: "Key and key are two keys", Run: keysKeepCase, Guide: "Build it",
 			Hint: "only the command's name ignores case: use the key as it came"},
 		Check{Name: "set-options", After: 4, What: "SET refuses what it does not understand, and then stores nothing", Run: setOptions, Guide: "Build it",
-			Hint: "SET has arity -3, at least three: what stands behind the value is an option. Answer one that you do not know with ERR syntax error, before you store"},
+			Hint: "SET has arity -3, at least three: what stands behind the value is an option. Answer one that you do not know with ERR syntax error, and return before you store"},
 		Check{Name: "pipeline-order", After: 4, What: "pipelined commands run in order, and each sees what those before it did", Run: pipelineOrder, Guide: "Questions",
 			Hint: "run a connection's commands one after the other: with a goroutine for each, nobody knows their order"},
 		Check{Name: "slow-reader", After: 4, What: "a client that does not read its answers delays nobody else", Run: slowReader, Slow: 2,
@@ -77,7 +77,12 @@ func init() {
 func protocolError03(t *T) {
 	const want = "-ERR Protocol error: expected '$', got ':'\r\n"
 	explained(func() { t.Dial().Send("*1\r\n:1\r\n").Expect(want).ExpectClose() }, func(got string) string {
-		if closed(got) && !strings.Contains(got, "Protocol error") {
+		switch {
+		case strings.Contains(got, "incomplete command"):
+			return "ErrIncomplete is no mistake of the client: after Fill, continue with the loop"
+		case closed(got) && died(t.Server(), "panic: "):
+			return "the server crashed: when Next returns an error, there is no command to execute"
+		case closed(got) && !strings.Contains(got, "Protocol error"):
 			return "the server closed without a word. If the error is still in c.w then, send it: leave the loop with break, and Flush behind the loop"
 		}
 		return ""
@@ -88,7 +93,10 @@ func answersFirst(t *T) {
 	s := t.Alone()
 	c := t.DialTo(s)
 	explained(func() { c.Send("ping\r\n").Expect("+PONG\r\n") }, func(got string) string {
-		if silent(got) {
+		switch {
+		case strings.Contains(got, "wrong number of arguments"):
+			return "PING alone has the right number of arguments: the name counts as one, and a negative arity is a minimum (-1: one or more)"
+		case silent(got):
 			return "the reply was not sent: when no whole command is left, flush before Fill waits, or both sides wait for ever"
 		}
 		return ""
@@ -113,7 +121,12 @@ func errorKeepsOpen(t *T) {
 			c.Ask("+PONG\r\n", "ping")
 		}
 	}, func(got string) string {
-		if closed(got) {
+		switch {
+		case strings.Contains(got, "wrong number of arguments for 'foo'"):
+			return "one command got two errors: when it is unknown, return behind the error"
+		case closed(got) && died(s, "panic: "):
+			return "the server crashed behind the error: return there, since an unknown command has no function to run"
+		case closed(got):
 			return "closing on a command error: only a protocol error ends the connection, since only then nobody knows where the next command begins"
 		}
 		return t.lockedByError(s, got)
@@ -153,8 +166,8 @@ func arityRules(t *T) {
 		switch {
 		case strings.Contains(got, "'eCHO'"):
 			return "this error names the command in lower case, however it was typed"
-		case closed(got) && t.died("index out of range"):
-			return "the handler crashed: it trusts args[1] to be there. Let execute count the arguments before it calls the handler"
+		case closed(got) && died(t.Server(), "index out of range"):
+			return "the handler crashed: it trusts args[1] to be there. Let execute count the arguments before it calls the handler, and return if the count is wrong"
 		}
 		return t.lockedByError(t.Server(), got)
 	})
@@ -168,12 +181,15 @@ func commandDocs(t *T) {
 }
 
 func getMissing(t *T) {
-	explained(func() { t.Dial().Ask("$-1\r\n", "GET", t.Key("missing")) }, func(got string) string {
+	c := t.Dial()
+	explained(func() { c.Ask("$-1\r\n", "GET", t.Key("missing")) }, func(got string) string {
 		if strings.Contains(got, `$0\r\n`) {
 			return "$0 is a value, the empty one. A missing key is null, $-1: ask the map's second result (v, ok := m[k])"
 		}
 		return t.whyNot("GET", 2, got)
 	})
+	t.Hint("one GET got two replies: behind the null, return").Guide("Build it")
+	c.Ask("+PONG\r\n", "PING")
 }
 
 func setGet(t *T) {
@@ -314,7 +330,7 @@ func incrErrors(t *T) {
 			}
 			return ""
 		})
-		c.Hint("after an error the old value is still there").Ask(Bulk(v), "GET", k)
+		c.Hint("after an error the old value is still there, and no second reply follows: return behind the error").Ask(Bulk(v), "GET", k)
 	}
 	explained(func() {
 		c.Ask("+OK\r\n", "SET", k, "9223372036854775807").Ask(Err(overflow), "INCR", k).Ask(Bulk("9223372036854775807"), "GET", k).
@@ -353,8 +369,13 @@ func readersWriters(t *T) {
 					in = resp.AppendCommandStrings(in, "EXISTS", k, fmt.Sprint(k, r))
 				}
 				c.Send(string(in))
-				for range 50 {
-					c.Reply()
+				for range 10 {
+					set, get := c.Reply(), c.Reply()
+					t.Require(str(set) == "OK" && (get.Null || str(get) == "1"), "OK for SET; 1 or a null for GET", "%s, then %s", str(set), str(get))
+					for _, name := range []string{"INCR", "DEL", "EXISTS"} {
+						v := c.Reply()
+						t.Require(v.Kind == resp.Integer, "a number for "+name, "%s", str(v))
+					}
 				}
 			}
 		})

@@ -74,15 +74,15 @@ func (t *T) lockedByError(s *process.Server, got string) string {
 	return "since a command was refused nobody gets an answer: that way out of execute leaves the lock locked. Lock behind the checks, or defer Unlock on the line below Lock"
 }
 
-// died says whether the shared server ended with words.
-func (t *T) died(words string) bool {
-	t.Server().LastWords()
-	return strings.Contains(t.Server().Output(), words)
+// died says whether s ended with words.
+func died(s *process.Server, words string) bool {
+	s.LastWords()
+	return strings.Contains(s.Output(), words)
 }
 
 // mapWithoutLock says that Go ended the process, because two goroutines used the map at once.
 func (t *T) mapWithoutLock(string) string {
-	if t.died("fatal error: concurrent map") {
+	if died(t.Server(), "fatal error: concurrent map") {
 		return "the map was touched without the lock, and Go ended the process: execute takes the lock before it runs the handler"
 	}
 	return ""
