@@ -56,7 +56,7 @@ func (t *T) answersOthers(s *process.Server) bool {
 func (t *T) whyNot(name string, arity int, got string) string {
 	switch {
 	case strings.Contains(got, "wrong number of arguments"):
-		return fmt.Sprintf("%s is refused although its arguments are right: its number in the table is %d, since the name counts too", name, arity)
+		return fmt.Sprintf("%s is refused although its arguments are right: its number in the table should be %d, since the name counts too, and a minus makes it a minimum", name, arity)
 	case !silent(got):
 		return ""
 	case t.answersOthers(t.Server()):
