@@ -31,6 +31,11 @@ func init() {
 		Check{Name: "command-docs", After: 2, What: "redis-cli's COMMAND DOCS gets a whole reply, and the connection lives", Run: commandDocs, Guide: "Build it",
 			Hint: "redis-cli asks COMMAND DOCS when it starts; an empty array (*0\\r\\n) will do", Before: "step 02 answers it too, so that redis-cli can be used there"},
 
+		Check{Name: "quit", After: 2, What: "QUIT is answered and ends the connection, and nothing behind it runs", Run: quit03, Guide: "Build it",
+			Hint: "QUIT sets c.closing: the loop looks at it before each command, and what is owed is sent behind the loop"},
+		Check{Name: "one-write", After: 2, What: "the replies to commands that came together leave together", Run: oneWrite, Guide: "Build it",
+			Hint: "replies left one by one: flush when Next has no whole command left, and not after each command"},
+
 		Check{Name: "get-missing", After: 3, What: "GET of a missing key is a null", Run: getMissing, Guide: "On the wire",
 			Hint: "a missing key is the null bulk string $-1\\r\\n: c.w.Null()"},
 
@@ -178,6 +183,24 @@ func commandDocs(t *T) {
 	v := c.Do("COMMAND", "DOCS")
 	t.Require(v.Kind == resp.Array || v.Kind == resp.Map || v.IsError(), "an array (or an error)", "%s", str(v))
 	c.Ask("+PONG\r\n", "PING")
+}
+
+func quit03(t *T) {
+	t.Dial().Send("PING\r\nQUIT\r\nPING\r\n").Expect("+PONG\r\n+OK\r\n").ExpectClose()
+}
+
+// oneWrite looks at what the first Read after a batch brings. Several Writes may come in one Read, though not
+// each time.
+func oneWrite(t *T) {
+	const n = 100
+	c := t.Dial()
+	for range 30 {
+		c.Send(strings.Repeat("PING\r\n", n))
+		t.Require(c.fill(t.deadline(t.limit)) == nil, "an answer", "nothing")
+		got := len(c.in)
+		c.Expect(strings.Repeat("+PONG\r\n", n))
+		t.Require(got == n*len("+PONG\r\n"), fmt.Sprintf("%d replies at once", n), "the first %d bytes, the others later", got)
+	}
 }
 
 func getMissing(t *T) {
