@@ -1,10 +1,9 @@
 // Step 06: snapshots. SAVE and BGSAVE write all data into dump.rdb, in the format of Redis itself.
 //
-// A log grows with every change, a snapshot only with the data. New are a binary format (rdb.go) and a
-// picture of one moment, taken while the data goes on changing. Redis forks a child process for that
-// and lets the kernel copy pages; Go cannot fork. So we walk the keyspace in small bites, and whoever
-// is about to change a key that the walk has not reached hands its old value over first (that part is
-// store.Snapshot). The known commands and the log of step 05 come from pkg/basics.
+// Two ideas are new: a binary format (rdb.go), and a picture of one moment while the data goes on
+// changing. Redis forks a child process for the picture. Go cannot fork, so we walk the keyspace in
+// small bites. A command that is about to change a key which the walk has not reached hands over the
+// old value first (store.Snapshot does this).
 package main
 
 import (
@@ -26,7 +25,7 @@ import (
 
 // commands is the dispatch table: what is new, and what the steps before have built.
 var commands = basics.Extend(basics.Table[*client]{
-	// region: the new commands
+	// region: temporary file, fsync, rename
 	"save": {Arity: 1, Run: save}, "bgsave": {Arity: 1, Run: bgsave}, "lastsave": {Arity: 1, Run: lastSave},
 	// endregion
 }, basics.OnData)
@@ -58,8 +57,8 @@ type dump struct {
 // beginDump draws the line: the picture shows the data as it is now. The caller holds s.mu.
 func (s *server) beginDump() *dump {
 	// region: a picture of one moment
-	// Every key is handed to us exactly once, with the value that it has now: by the walk (Next), or
-	// by a command that is about to change it. Encoding is quick, so it may happen under the lock.
+	// Every key comes here exactly once, with the value that it has now: from the walk (Next), or from
+	// a command that is about to change it.
 	d := &dump{s: s, db: -1, out: []byte("REDIS0010")}
 	d.snap = s.data.BeginSnapshot(func(e store.SnapshotEntry) {
 		if e.DB != d.db {
@@ -107,9 +106,8 @@ func (d *dump) save(mu sync.Locker) (err error) {
 		}
 	}()
 	// region: temporary file, fsync, rename
-	// Never into dump.rdb itself: a crash half-way would leave neither the old picture nor a new
-	// one. The fsync goes first, or after a power cut the good name could stand for an empty file.
-	// And the name itself is only safe when its directory is synced.
+	// Not into dump.rdb itself: a crash half-way would leave no picture at all. The fsync goes first,
+	// or a power cut could leave the good name on an empty file. The directory holds the name.
 	f, err := os.CreateTemp(d.s.opts.Dir, "temp-*.rdb")
 	if err != nil {
 		return err
@@ -167,8 +165,7 @@ func lastSave(c *client, _ [][]byte) ([][]byte, error) {
 	return nil, nil
 }
 
-// load brings the data back. As in Redis, the log is the truth where it is switched on, and dump.rdb
-// is not even looked at then. But the log may begin with a snapshot.
+// load brings the data back. With the log on, as in Redis, nobody looks at dump.rdb.
 func (s *server) load() error {
 	s.data.SetNow(time.Now().UnixMilli())
 	if s.opts.UseLog {

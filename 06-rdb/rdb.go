@@ -66,8 +66,7 @@ func appendEntry(out []byte, e store.SnapshotEntry) []byte {
 	// endregion
 }
 
-// rdbReader reads an RDB. After the first error, all it returns is zeroes, so that callers need
-// not ask after each byte; they look at err before they trust anything.
+// rdbReader reads an RDB. After the first error it returns zeroes: look at err before you trust them.
 type rdbReader struct {
 	r   *bufio.Reader
 	off int64 // bytes read
@@ -100,7 +99,7 @@ func (r *rdbReader) read(n uint64) []byte {
 		b = append(b, part...)
 	}
 	if r.err != nil {
-		return make([]byte, 9) // enough for those who look at single bytes
+		return make([]byte, 9) // enough for callers that look at single bytes
 	}
 	return b
 	// endregion
@@ -127,8 +126,8 @@ func (r *rdbReader) length() (n uint64, special bool) {
 	// endregion
 }
 
-// str reads a string. A real Redis saves strings that are integers, and those with repetitions,
-// in fewer bytes, so who only understands plain ones cannot read its files.
+// str reads a string. A real Redis saves integers and repetitive strings in fewer bytes, so a reader
+// that only understands plain strings cannot read its files.
 func (r *rdbReader) str() []byte {
 	// region: decode a string
 	n, special := r.length()
@@ -162,15 +161,21 @@ func (s *server) readRDB(in *bufio.Reader) error {
 		r.fail("%q is not the header of an RDB of version 10 or older", magic)
 	}
 	db, expireMs := s.data.DB(0), int64(-1)
-	// region: read opcodes and entries
 	for r.err == nil {
 		switch op := r.read(1)[0]; op {
+		// region: opcodes to pass over
 		case opAux:
 			r.str()
 			r.str()
 		case opResize:
 			r.length()
 			r.length()
+		case opIdle:
+			r.length()
+		case opFreq:
+			r.read(1)
+		// endregion
+		// region: database, deadline, key
 		case opSelectDB:
 			n, _ := r.length()
 			if db = s.data.DB(int(n)); db == nil {
@@ -180,24 +185,22 @@ func (s *server) readRDB(in *bufio.Reader) error {
 			expireMs = int64(binary.LittleEndian.Uint64(r.read(8)))
 		case opExpireSec:
 			expireMs = 1000 * int64(int32(binary.LittleEndian.Uint32(r.read(4))))
-		case opIdle:
-			r.length()
-		case opFreq:
-			r.read(1)
 		case typeString:
 			s.add(r, db, expireMs)
-			expireMs = -1
+			expireMs = -1 // a deadline belongs to one key
+		// endregion
+		// region: the end
 		case opEOF:
 			want := r.crc
 			if got := binary.LittleEndian.Uint64(r.read(8)); got != 0 && got != want { // 0: rdbchecksum no
 				r.fail("the checksum is %016x, but the file says %016x: it is damaged", want, got)
 			}
 			return r.err
-		default: // no length stands in front, so it cannot be skipped
+		default: // nothing says how long it is, so it cannot be skipped
 			r.fail("%s", basics.Unreadable(op, r.str))
+			// endregion
 		}
 	}
-	// endregion
 	return r.err
 }
 

@@ -90,6 +90,32 @@ func syncThenRename(t *T) {
 		Require(t.Real() || slices.ContainsFunc(lines[renamed:], syncs), "fsync of the directory behind the rename", "%s", strings.Join(lines, "\n"))
 }
 
+// filesAreClosed counts the files that the process has open before and after some saves.
+func filesAreClosed(t *T) {
+	s := t.Start(process.Options{})
+	if s.Cmd == nil {
+		t.Skip("needs a server that the checker has started")
+	}
+	open := func() (names []string) {
+		fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.Cmd.Process.Pid))
+		if err != nil || len(fds) == 0 {
+			t.Skip("needs /proc (Linux) to see the server's open files")
+		}
+		for _, fd := range fds {
+			if name, _ := os.Readlink(fd); strings.HasPrefix(name, s.Opt.Dir) {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+OK\r\n", "SAVE")
+	t.dumpBytes(s)
+	c.Ask("+OK\r\n", "SAVE").Ask("+OK\r\n", "SAVE")
+	t.Until(t.limit, "none of the snapshots is open any more", func() (bool, string) {
+		return len(open()) == 0, strings.Join(open(), ", ")
+	})
+}
+
 // renamedPaths returns the two paths in a traced rename, relative ones as if they were in dir.
 func renamedPaths(call, dir string) (from, to string) {
 	var paths []string
