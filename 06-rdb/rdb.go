@@ -163,10 +163,10 @@ func (s *server) readRDB(in *bufio.Reader) error {
 	db, expireMs := s.data.DB(0), int64(-1)
 	for r.err == nil {
 		switch op := r.read(1)[0]; op {
-		// region: opcodes to pass over
 		case opAux:
 			r.str()
 			r.str()
+		// region: opcodes to pass over
 		case opResize:
 			r.length()
 			r.length()
