@@ -104,9 +104,9 @@ func (p *Progress) Show(w io.Writer) {
 	}
 	own := fmt.Sprintf("work/%02d", next)
 	if _, err := os.Stat(filepath.Join(p.root, own, "main.go")); err == nil {
-		fmt.Fprintf(w, "Next: go on in %s: %s/GUIDE.md leads through it, `make check-%02d DIR=%s` judges it.\n", own, course.Folders[next], next, own)
+		fmt.Fprintf(w, "Next: go on in %s: %s/GUIDE.md leads through it, `make check-%02d` judges it.\n", own, course.Folders[next], next)
 		return
 	}
-	fmt.Fprintf(w, "Next: read %s/README.md, then `make start-%02d`, and `make check-%02d DIR=work/%02d` as often as you like.\n",
-		course.Folders[next], next, next, next)
+	fmt.Fprintf(w, "Next: read %s/README.md, then `make start-%02d`, and `make check-%02d` as often as you like.\n",
+		course.Folders[next], next, next)
 }
