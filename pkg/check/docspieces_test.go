@@ -101,7 +101,7 @@ func (d doc) pieceForm(t *testing.T, p course.Piece, from, to int) {
 		if b.line < from || b.line >= to {
 			continue
 		}
-		shown = shown || b.lang == "console" && b.word("upto") == fmt.Sprint(p.N)
+		shown = shown || b.lang == "console" && (b.word("upto") == fmt.Sprint(p.N) || b.has("noserver") || b.word("terminal") != "")
 		if b.lang == "go" && (d.folded(b.line, codeFold) || !d.folded(b.line, hintFold)) {
 			quotes = append(quotes, b.text...)
 		}
