@@ -118,7 +118,7 @@ func (s *server) newClient(conn net.Conn) *client {
 func newServer(o *basics.Options, master string) (*server, error) {
 	s := &server{opts: o, data: store.New(16), hub: pubsub.NewHub(), master: master}
 	s.disk = basics.NewDisk(o, &s.mu, s.data)
-	s.streamDB, s.replicas = -1, map[*replica]bool{}
+	s.replicas = map[*replica]bool{}
 	id := make([]byte, 20)
 	rand.Read(id)
 	s.replID = fmt.Sprintf("%x", id)
@@ -126,7 +126,7 @@ func newServer(o *basics.Options, master string) (*server, error) {
 	if err := s.disk.Load(o, c.W, c.execute); err != nil {
 		return nil, err
 	}
-	s.data.Expiry = (&client{srv: s}).expiry()
+	s.data.Expiry, s.streamDB = (&client{srv: s}).expiry(), -1 // whatever the log has selected at its end
 	s.data.OnExpire = func(db int, key string) { s.propagate(db, [][]byte{[]byte("DEL"), []byte(key)}) }
 	return s, nil
 }

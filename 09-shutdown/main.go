@@ -289,6 +289,7 @@ func newServer(o *basics.Options, master string) (*server, error) {
 	if err := s.disk.Load(o, c.W, c.execute); err != nil {
 		return nil, err
 	}
+	s.repl.Reselect()
 	s.data.Expiry = (&client{srv: s}).expiry()
 	s.data.OnExpire = func(db int, key string) { s.repl.Propagate(db, [][]byte{[]byte("DEL"), []byte(key)}) }
 	return s, nil

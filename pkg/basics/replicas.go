@@ -33,6 +33,11 @@ func (r *Replicas) Propagate(db int, effect [][]byte) {
 	r.Feed(b)
 }
 
+// Reselect says that nobody knows which database log and stream have selected at their end, as when a log
+// has been loaded: it may end with a SELECT whose command a crash has torn off. The next change brings
+// its SELECT along. The caller holds the lock.
+func (r *Replicas) Reselect() { r.selected = -1 }
+
 // Tick does once a second what time demands of a master until ctx is done: an end for those who are
 // silent, and pings, unless pings is false, since a replica's replicas get those of the first master.
 func (r *Replicas) Tick(ctx context.Context, pings bool) {

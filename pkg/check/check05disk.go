@@ -76,6 +76,19 @@ func appendAfterTear(t *T) {
 			Hint: "the new command stands behind a gap of zero bytes, where the file had ended before: open the log with os.O_APPEND, so that each write goes to its end (piece 1)"})
 	}
 	t.reborn(s).Ask(Bulk("whole"), "GET", "first").Ask("$-1\r\n", "GET", "last").Ask(Bulk("after the tear"), "GET", "new")
+	t.tearBehindSelect()
+}
+
+// tearBehindSelect tears off the command behind a SELECT, which stays. What comes next is in database 0.
+func (t *T) tearBehindSelect() {
+	s := t.logged()
+	t.DialTo(s).Ask("+OK\r\n", "SET", "first", "whole").Ask("+OK\r\n", "SELECT", "3").Ask("+OK\r\n", "SET", "last", "value")
+	s.Kill()
+	b := t.aofBytes(s.Opt.Dir)
+	t.cutFile(t.aofPath(s.Opt.Dir), b, len(b)-4)
+	t.onLog(s).Ask("+OK\r\n", "SET", "new", "in database 0")
+	t.Hint("the log ends with a SELECT whose command was torn off, and the next change of another database went there: after loading, nobody knows which database the log has selected, so write a SELECT first")
+	t.reborn(s).Ask(Bulk("whole"), "GET", "first").Ask(Bulk("in database 0"), "GET", "new")
 }
 
 // aboutFile finds the words of a message that is about a damaged file.
