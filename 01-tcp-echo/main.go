@@ -1,10 +1,9 @@
-// Step 01: a TCP server that answers every line with the same line, to any number of clients at
-// once.
+// Step 01: a TCP server that sends every line back, to any number of clients at once.
 //
-// TCP carries a stream of bytes, not messages. Where one Write of the client ends leaves no mark
-// in it, so a Read here may bring half a line, three lines, or two and a half. The whole program
-// follows from that: a loop that collects bytes until they make a line, and one goroutine for
-// each client, so that the loop may simply wait.
+// TCP carries a stream of bytes, not messages. A Write of the client leaves no mark in it, so a
+// Read here may bring half a line, three lines, or two and a half. The whole program follows from
+// that: a loop that collects bytes until they make a line, and a goroutine for each client, so
+// that the loop may simply wait.
 package main
 
 import (
@@ -23,9 +22,9 @@ import (
 	"byor/pkg/version"
 )
 
-// maxLine is the size of a connection's buffer in bytes. A server must bound what one client can
-// make it remember. A longer line is not refused but passed on in pieces, which an echo can
-// afford; step 02 has to refuse.
+// maxLine is the size of a client's buffer in bytes. One client must not be able to fill the
+// server's memory, so there is a bound. An echo can pass a longer line on in pieces; step 02 has
+// to refuse.
 const maxLine = 4 * 1024
 
 // server is what all connections share. It is safe for concurrent use.
@@ -34,84 +33,96 @@ type server struct {
 	lastID atomic.Uint64 // number of the newest connection, for the trace
 }
 
-// serve accepts connections until ln is closed. It never waits for a client: whoever connects
-// gets a goroutine, and the loop is back in Accept before the first byte has been read.
+// serve accepts clients until ln is closed, and then returns nil. It never waits for a client.
 func (s *server) serve(ln net.Listener) error {
+	// region: accept every client
 	for {
 		conn, err := ln.Accept()
 		if errors.Is(err, net.ErrClosed) {
-			return nil // we closed it ourselves: the normal end
+			return nil // we closed it ourselves, at Ctrl-C: the normal end
 		}
 		if err != nil {
-			// Usually "too many open files". It passes when a client leaves, so the server must
-			// not die of it; but without the pause this loop would eat a processor meanwhile.
+			// Usually "too many open files". That passes when a client leaves, so the server must
+			// not die of it. The pause keeps this loop from eating a processor until then.
 			fmt.Fprintln(os.Stderr, "accept:", err)
 			time.Sleep(50 * time.Millisecond)
 			continue
 		}
-		if s.trace != nil {
-			conn = &tracer{Conn: conn, out: s.trace, id: s.lastID.Add(1)}
-		}
-		// region: one goroutine a connection
-		// Without the word "go" the second client would wait until the first has left. A
-		// goroutine costs a few KB, not a thread's megabyte, so ten thousand are no trouble, and
-		// each is plain code that reads from top to bottom.
+		// Without the word "go", the second client would wait until the first has left.
 		go s.handle(conn)
-		// endregion
 	}
+	// endregion
 }
 
 // handle serves one client from its first byte to its last.
 func (s *server) handle(conn net.Conn) {
-	// region: close what you accepted
-	// Every way out of here must close: an open connection holds a file descriptor, a process has
-	// perhaps a thousand, and the client at the other end would wait for ever.
+	conn = s.traced(conn)
+	// region: serve a client to its end
+	// An open connection holds a file descriptor, and a process has a limited number of them. The
+	// defer runs when handle returns. In serve it would wait for the end of the whole program.
 	defer conn.Close()
-	// endregion
-	// A client that vanishes (a reset, a broken pipe) is a fact of life and no fault of ours: it
-	// ends this connection and nothing else.
-	if err := echoLines(conn); err != nil && s.trace != nil {
+	err := echoLines(conn)
+	if err != nil && s.trace != nil {
+		// A client that vanishes is a fact of life: it ends this connection and nothing else.
 		fmt.Fprintln(s.trace, "connection ended:", err)
 	}
+	// endregion
 }
 
-// echoLines answers each line from rw with the same line, until rw ends. It returns nil at the
-// end of the stream and the error otherwise.
+// echoLines sends each line from rw back to it until rw ends. It returns nil at the end of the
+// stream, and any other error as it is.
 func echoLines(rw io.ReadWriter) error {
-	var readErr error
-	// region: collect bytes until they make a line
+	// region: echo what comes
 	buf := make([]byte, maxLine)
 	filled := 0 // buf[:filled] has been received and not been answered
-	for readErr == nil {
-		// Read waits for at least one byte and then returns what is there: maybe a part of a
-		// line. So new bytes go behind the old ones, and only buf[:filled] means anything;
-		// what lies behind it is left over from earlier reads.
-		var n int
-		n, readErr = rw.Read(buf[filled:])
+	for {
+		// Read waits for at least one byte, then returns what is there. The new bytes go behind
+		// the old ones. Only buf[:filled] means anything; behind it is what earlier reads left.
+		n, readErr := rw.Read(buf[filled:])
 		filled += n
 
-		// Answer everything up to the last line end. If several lines have come, one Write
-		// answers them all. The error is not looked at yet, because Read may return bytes and
-		// an error together, and the bytes come first.
-		ready := bytes.LastIndexByte(buf[:filled], '\n') + 1
-		if readErr != nil || filled == len(buf) && ready == 0 {
-			ready = filled // the stream ended without a line end, or the line is too long to keep
-		}
-		// A client that does not read makes this Write wait, and then we stop reading from it
-		// as well. TCP slows the client down for us, and memory stays at one buffer.
+		ready := answerable(buf[:filled], readErr != nil)
 		if ready > 0 {
+			// A client that does not read makes this Write wait, and then we stop reading from
+			// it, too. TCP slows the client down for us, and memory stays at one buffer.
 			if _, err := rw.Write(buf[:ready]); err != nil {
 				return err
 			}
 		}
-		// Keep the unfinished line, moved to the front. copy may overlap.
-		filled = copy(buf, buf[ready:filled])
+		filled = copy(buf, buf[ready:filled]) // the rest moves to the front; copy may overlap
+
+		// The error comes last, because Read may return it together with the last bytes.
+		if readErr == io.EOF {
+			return nil // the client has said all it wants to say, and may still be listening
+		}
+		if readErr != nil {
+			return readErr
+		}
 	}
 	// endregion
-	if readErr == io.EOF {
-		return nil // no failure: the client has said all it wants to say, and may still be listening
+}
+
+// answerable returns how many bytes at the start of received can be answered now. over says that
+// no more will come.
+func answerable(received []byte, over bool) int {
+	// region: hold back half a line
+	lines := bytes.LastIndexByte(received, '\n') + 1 // 0 if there is no line end
+	tooLong := lines == 0 && len(received) == maxLine
+	if !over && !tooLong {
+		return lines
 	}
-	return readErr
+	// endregion
+	return len(received)
+}
+
+// traced returns conn itself or, with -trace, a connection that prints what happens to it.
+func (s *server) traced(conn net.Conn) net.Conn {
+	if s.trace == nil {
+		return conn
+	}
+	t := &tracer{Conn: conn, out: s.trace, id: s.lastID.Add(1)}
+	fmt.Fprintf(t.out, "#%d connected\n", t.id)
+	return t
 }
 
 // tracer is a connection that prints what passes through it, with every byte visible.
@@ -135,7 +146,12 @@ func (t *tracer) Write(p []byte) (int, error) {
 	return t.Conn.Write(p)
 }
 
-// print writes one line for one Read or Write, so that the chunks TCP makes can be seen.
+func (t *tracer) Close() error {
+	fmt.Fprintf(t.out, "#%d closed\n", t.id)
+	return t.Conn.Close()
+}
+
+// print writes one line for one Read or Write, so that you see where TCP cut the stream.
 func (t *tracer) print(direction string, p []byte) {
 	if len(p) > 0 {
 		fmt.Fprintf(t.out, "#%d %s  %q  (%d bytes, %d line ends)\n",
@@ -145,16 +161,12 @@ func (t *tracer) print(direction string, p []byte) {
 
 // run listens on addr and serves until Ctrl-C.
 func run(addr string, trace bool) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err // most often "address already in use": another step is still running
 	}
-	// Ctrl-C closes the listener. That makes the Accept in serve return, which ends run, which
-	// ends main, and with main all goroutines end. Step 09 is about doing this politely.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	context.AfterFunc(ctx, func() { ln.Close() })
-
 	host, port, _ := net.SplitHostPort(ln.Addr().String())
 	fmt.Printf("01-tcp-echo listens on %s. In another terminal: nc %s %s, then type a line. Ctrl-C ends it.\n",
 		ln.Addr(), host, port)
@@ -162,7 +174,14 @@ func run(addr string, trace bool) error {
 	if trace {
 		srv.trace = os.Stdout
 	}
-	return srv.serve(ln)
+	done := make(chan error, 1)
+	go func() { done <- srv.serve(ln) }()
+
+	<-ctx.Done() // Ctrl-C
+	// Closing the listener makes the Accept in serve return. When run and main return, all
+	// goroutines end, in the middle of whatever they do. Step 09 is about doing this politely.
+	ln.Close()
+	return <-done
 }
 
 func main() {

@@ -150,17 +150,19 @@ func TestTraceShowsChunks(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		(&server{}).handle(&tracer{Conn: srv, out: &out, id: 1})
+		(&server{trace: &out}).handle(srv)
 	}()
 	send(t, client, "he")
 	send(t, client, "y\n")
 	expect(t, client, "hey\n")
 	client.Close()
 	<-done
-	require.Equal(t, "#1 in   \"he\"  (2 bytes, 0 line ends)\n"+
+	require.Equal(t, "#1 connected\n"+
+		"#1 in   \"he\"  (2 bytes, 0 line ends)\n"+
 		"#1 in   \"y\\n\"  (2 bytes, 1 line ends)\n"+
 		"#1 out  \"hey\\n\"  (4 bytes, 1 line ends)\n"+
-		"#1 in   end of stream: the client will send no more\n", out.String())
+		"#1 in   end of stream: the client will send no more\n"+
+		"#1 closed\n", out.String())
 }
 
 // The program as a person runs it: it greets with what to type next and ends on Ctrl-C.
