@@ -19,9 +19,6 @@ const (
 	muteHint = "no client gets an answer, not even to PING. In a fresh skeleton, begin with the first piece of \"Build it\". " +
 		"Else replies are collected and not sent (Flush, then Fill), or somebody waits for ever, and all others for him: " +
 		"a lock taken twice by one goroutine (RLock, then Lock, too), a Write to a client that does not read"
-	// An echo server knows no PING, and has no lock.
-	muteEcho = "no client gets a line back. In a fresh skeleton, begin with the first piece of \"Build it\". Else somebody waits for ever: " +
-		"a Read for bytes that do not come, or Accept for a client that does not leave"
 	// A parser of step 02 has no lock either, and nobody else to wait for.
 	muteParser = "no client gets an answer, not even to PING. In a fresh skeleton, begin with the first piece of \"Build it\". " +
 		"Else the parser asks for bytes that were never announced, or a loop in it does not end"
@@ -29,11 +26,12 @@ const (
 	muteRest   = "not asked, since the last three checks left nobody an answer: mend that first"
 )
 
-// muteText is what to say of a step's server that answers nobody.
+// muteText is what to say of a step's server that answers nobody. For step 01 it is "": an echo server knows no
+// PING, before its third piece it rightly answers nobody, and its checks can tell why one that should is silent.
 func muteText(step int) string {
 	switch step {
 	case 1:
-		return muteEcho
+		return ""
 	case 2:
 		return muteParser
 	}

@@ -125,6 +125,8 @@ func hints(r Result) []string {
 	switch text := missing(r); {
 	case text != "":
 		return []string{text}
+	case r.Mute && muteText(r.Step) == "":
+		return []string{r.Hint}
 	case r.Mute && waiting.MatchString(r.Hint):
 		return []string{muteText(r.Step), "perhaps: " + r.Hint}
 	case r.Mute:
