@@ -1,7 +1,10 @@
 package check
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
 	"regexp"
 	"strings"
 	"time"
@@ -21,16 +24,18 @@ func init() {
 	}
 	ex(1, Check{Name: "chunks", What: "CHUNKS answers the sizes of the reads so far", Run: exChunks,
 		Hint: "append each n to a slice that lives as long as the connection, and keep the last hundred"})
-	ex(2, Check{Name: "quit", What: "QUIT answers BYE and ends the connection, behind the lines before it", Run: exQuit,
+	ex(2, Check{Name: "quit", What: "QUIT answers BYE and ends the connection, after the lines before it", Run: exQuit,
 		Hint: "find the first line that is exactly QUIT, answer what stands before it, then BYE, then return"})
-	ex(3, Check{Name: "max-clients", What: "the client too many is told so and closed, until a place is free", Run: exMaxClients, Own: true,
+	ex(3, Check{Name: "max-clients", What: "one client too many is told so and closed, until a place is free", Run: exMaxClients, Own: true,
 		Hint: "count up where you accept, and down where the client's goroutine ends (defer)"})
 	ex(4, Check{Name: "idle-timeout", What: "a silent connection is closed, one that says something is kept", Run: exIdle, Own: true,
 		Hint: "a deadline is an instant: set it anew before each Read"})
 	ex(5, Check{Name: "client", What: "-connect sends stdin, prints the answers, half-closes at the end", Run: exClient, Own: true, Slow: 3,
 		Hint: "two directions, two goroutines; at the end of stdin CloseWrite, not Close; exit when the server has closed"})
 	ex(6, Check{Name: "bench", What: "-bench makes N round trips and prints one line", Run: exBench, Own: true, Slow: 2,
-		Hint: "the line is: N round trips in S s, R a second; the last batch of a pipeline may be smaller"})
+		Hint: "the line is: N round trips in S s, R a second; the last batch of a pipeline may be smaller"},
+		Check{Name: "bench-pipeline", What: "-pipeline P sends P lines before it waits for P answers", Run: exPipeline, Own: true,
+			Hint: "send P lines in one Write, then read P answers, and only then send the next P; the last batch may be smaller"})
 }
 
 func exChunks(t *T) {
@@ -54,7 +59,7 @@ func exQuit(t *T) {
 
 func exMaxClients(t *T) {
 	s := t.Start(process.Options{Extra: []string{"-maxclients", "3"}})
-	time.Sleep(50 * time.Millisecond) // the look whether it listens was a client, too
+	time.Sleep(50 * time.Millisecond) // to see whether it listens, the checker was a client, too
 	var in []*Conn
 	for range 3 {
 		in = append(in, t.DialTo(s).Send("in\n").Expect("in\n"))
@@ -117,4 +122,49 @@ func exBench(t *T) {
 		m := benchLine.FindStringSubmatch(f.Stdout)
 		t.Require(f.Code == 0 && m != nil && m[1] == args[1], args[1]+" round trips in … s, … a second", "exit %d: %q %s", f.Code, f.Stdout, f.Stderr)
 	}
+}
+
+// exPipeline plays a server that answers only when a batch is complete, and listens for more meanwhile.
+func exPipeline(t *T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Skip(err.Error())
+	}
+	defer ln.Close()
+	seen := make(chan string, 1)
+	go func() {
+		c, err := ln.Accept()
+		if err != nil {
+			seen <- plainErr(err)
+			return
+		}
+		defer c.Close()
+		seen <- batches(c, t.limit, 5, 5, 2)
+	}()
+	f := t.RunProgram(4*t.limit, "", "-bench", ln.Addr().String(), "-n", "12", "-pipeline", "5")
+	ln.Close()
+	said := <-seen
+	t.Require(said == "", "with -n 12 -pipeline 5: 5 lines, 5 and 2, each batch after the answers to the one before", "%s", said)
+	t.Require(f.Code == 0 && benchLine.MatchString(f.Stdout), "12 round trips in … s, … a second", "exit %d: %q %s", f.Code, f.Stdout, f.Stderr)
+}
+
+// batches reads PINGs from c and answers them when a whole batch is there. It returns what was wrong, or "".
+func batches(c net.Conn, limit time.Duration, sizes ...int) string {
+	r := bufio.NewReader(c)
+	for i, size := range sizes {
+		c.SetReadDeadline(time.Now().Add(limit))
+		for n := range size {
+			if line, err := r.ReadString('\n'); err != nil || line != "PING\r\n" {
+				return fmt.Sprintf("batch %d has %d lines, then %s (%v)", i+1, n, trace.Visible([]byte(line), 40), err)
+			}
+		}
+		c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		if _, err := r.Peek(1); err == nil {
+			return fmt.Sprintf("batch %d is longer than %d lines", i+1, size)
+		}
+		if _, err := io.WriteString(c, strings.Repeat("+PONG\r\n", size)); err != nil {
+			return plainErr(err)
+		}
+	}
+	return ""
 }
