@@ -42,6 +42,7 @@ func init() {
 			Hint: "the last line got lost. When the stream ends, what is left in the buffer has to be answered: look at Read's bytes first, at its error last"},
 		{Name: "endless-line", After: 4, What: "a line without an end is passed on in pieces, and not remembered", Run: echoEndless, Slow: 3,
 			Hint: "the bytes of a long line change on their way: whatever was answered must leave the buffer"},
+		// It passes after piece 3, too. But so long a stream is cut everywhere, and a mistake of piece 4 is to be told as such.
 		{Name: "stalled-reader", After: 4, What: "a client that does not read its answers has to wait, and nobody else", Run: echoStalled, Slow: 3,
 			Hint: "a Write to one client may wait for ever: let it wait in that client's own goroutine, holding nothing that others need"},
 		{Name: "binary-1mib", After: 4, What: "1 MiB of all byte values comes back unchanged", Run: echoBinary, Slow: 3,
