@@ -26,6 +26,8 @@ func init() {
 			Hint: "one client blocks the accept loop: serve each in a goroutine of its own, go s.handle(conn)"},
 		{Name: "client-leaves", After: 3, What: "the server outlives clients that leave, even rudely", Run: echoLeaves,
 			Hint: oneClientEndsAll},
+		{Name: "closes-after-error", After: 3, What: "a client that vanishes leaves no file descriptor behind", Run: echoVanishes, Own: true,
+			Hint: "the server runs out of file descriptors: close the connection also when echoLines returns an error, as defer conn.Close() does"},
 		{Name: "short-after-long", After: 3, What: "a short line after a long one brings no old bytes along", Run: echoShort,
 			Hint: "what lies behind buf[:filled] is left over from earlier reads: it must not be sent"},
 		{Name: "fifty-clients", After: 3, What: "fifty clients at once get their own lines back", Run: echoFifty,
@@ -132,8 +134,8 @@ func echoLine(t *T) {
 		case got == "" && closed:
 			return hangsUp
 		case got == "":
-			return "nothing comes back. Does handle call echoLines, and does echoLines call Write after every Read? " +
-				"A Read that wants a full buffer first (io.ReadFull, io.ReadAll) waits for ever"
+			return "nothing comes back. Does handle call echoLines? Does filled grow by n before answerable is asked? " +
+				"Or does echoLines wait for a full buffer (io.ReadFull, io.ReadAll)?"
 		}
 		return ""
 	}
@@ -160,6 +162,31 @@ func echoLeaves(t *T) {
 	t.Sleep(50 * time.Millisecond)
 	stays.Send("after\n").Expect("after\n")
 	t.Dial().Send("new\n").Expect("new\n")
+}
+
+// echoVanishes has more clients vanish than the server has descriptors, one after the other.
+func echoVanishes(t *T) {
+	s := t.few()
+	for range 2 * fewFiles {
+		t.DialTo(s).Send("here\n").Expect("here\n").Reset()
+	}
+}
+
+// fewFiles is how many file descriptors the server of few has.
+const fewFiles = 32
+
+// few starts a server that can hardly open anything.
+func (t *T) few() *process.Server {
+	if runtime.GOOS == "windows" {
+		t.Skip("needs ulimit")
+	}
+	limited := *t.target
+	limited.Prefix = []string{"sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$@"`, fewFiles), "sh"}
+	s, err := t.startOf(&limited, process.Options{})
+	if err != nil {
+		t.Fail(fmt.Sprintf("the server starts with %d file descriptors", fewFiles), err.Error())
+	}
+	return s
 }
 
 func echoShort(t *T) {
@@ -203,17 +230,9 @@ func echoStalled(t *T) {
 }
 
 func echoTooMany(t *T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("needs ulimit")
-	}
-	limited := *t.target
-	limited.Prefix = []string{"sh", "-c", `ulimit -n 32 && exec "$@"`, "sh"}
-	s, err := t.startOf(&limited, process.Options{})
-	if err != nil {
-		t.Fail("the server starts with 32 file descriptors", err.Error())
-	}
+	s := t.few()
 	var crowd []*Conn
-	for range 64 { // of which the server can serve some; the next one's Accept fails
+	for range 2 * fewFiles { // of which the server can serve some; the next one's Accept fails
 		c := t.DialTo(s).Send("is there room?\n")
 		crowd = append(crowd, c)
 		if c.fill(t.deadline(300*time.Millisecond)) != nil {
@@ -273,6 +292,8 @@ func echoEndless(t *T) {
 		}
 		return "the buffer is full and holds no line end: answer it as it is, or there is no room left and Read returns 0 bytes for ever"
 	}).Send("\n").Expect(long[passedOn:] + "\n")
+	t.Hint("a full buffer that holds a line end is not too long a line: answer up to the line end, and there is room again")
+	t.Dial().Send("short\n" + strings.Repeat("x", 4096-len("short\n"))).Expect("short\n").Silent(50 * time.Millisecond)
 }
 
 func echoBinary(t *T) {

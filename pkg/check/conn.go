@@ -277,8 +277,8 @@ func (c *Conn) Exchange(raw, want string) {
 	}()
 	by := c.t.deadline(5 * c.t.limit)
 	var err error
-	for len(c.in) < len(want) && err == nil {
-		err = c.fill(by)
+	for len(c.in) < len(want) && err == nil && time.Now().Before(by) {
+		err = c.fill(c.t.deadline(c.t.limit))
 	}
 	n := min(len(want), len(c.in))
 	if at := trace.DiffAt([]byte(want), c.in[:n]); at >= 0 {

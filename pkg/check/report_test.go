@@ -112,5 +112,5 @@ func TestReportOfAMuteServer(t *testing.T) {
 	require.NotContains(t, shown(3, "GET answers a bulk string"), "bulk string")
 	require.Contains(t, shown(3, "a lock is taken twice"), "perhaps: a lock is taken twice")
 	require.Contains(t, shown(1, "send back buf[:n]"), "hint      send back buf[:n]\n") // an echo may rightly be silent
-	require.NotContains(t, shown(2, "a bulk string carries its length"), "lock") // which step 02 does not have
+	require.NotContains(t, shown(2, "a bulk string carries its length"), "lock")        // which step 02 does not have
 }

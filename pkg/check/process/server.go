@@ -3,9 +3,11 @@ package process
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"regexp"
 	"strings"
 	"sync"
@@ -106,8 +108,26 @@ func (s *Server) waitReady(done chan struct{}) error {
 }
 
 // Endings are the signals that end a program of this package. It has to catch them, or what it started
-// would outlive it: Ctrl-C, kill, a closed terminal, and a reader that has gone (`make check-04 | head`).
-var Endings = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE}
+// would outlive it: Ctrl-C, kill, a closed terminal. For a reader that has gone there is Stdout.
+var Endings = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+
+// Stdout returns the standard output as a writer that calls stop once its reader has gone, as in
+// `make check-04 | head`. The signal for that, SIGPIPE, cannot tell: it also comes whenever a server
+// hangs up while it is written to. So it is caught and does nothing.
+func Stdout(stop func()) io.Writer {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	return stdout{stop}
+}
+
+type stdout struct{ stop func() }
+
+func (w stdout) Write(p []byte) (int, error) {
+	n, err := os.Stdout.Write(p)
+	if err != nil {
+		w.stop()
+	}
+	return n, err
+}
 
 const (
 	SigInt  = syscall.SIGINT

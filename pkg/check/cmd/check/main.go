@@ -33,6 +33,7 @@ type options struct {
 	verbose, json, watch bool
 	progress             bool
 	limit                time.Duration
+	out                  io.Writer // for what comes while the checks run
 }
 
 func main() {
@@ -53,6 +54,7 @@ func main() {
 	version.FlagsOnly()
 	ctx, stop := signal.NotifyContext(context.Background(), process.Endings...)
 	defer stop()
+	o.out = process.Stdout(stop)
 	code, err := run(ctx, o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "check:", err)
@@ -134,8 +136,8 @@ func checkStep(ctx context.Context, o options, step int) (bool, error) {
 		return false, err
 	}
 	defer clean()
-	report := &check.Report{W: os.Stdout, Step: step, Verbose: o.verbose, Color: isTerminal(os.Stdout)}
-	enc := json.NewEncoder(os.Stdout)
+	report := &check.Report{W: o.out, Step: step, Verbose: o.verbose, Color: isTerminal(os.Stdout)}
+	enc := json.NewEncoder(o.out)
 	runner := check.Runner{Limit: o.limit, Traffic: o.verbose, Each: func(r check.Result) {
 		if o.json {
 			enc.Encode(r)

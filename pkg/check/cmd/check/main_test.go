@@ -139,6 +139,16 @@ func TestReaderGoesAway(t *testing.T) {
 	}, 5*time.Second, 5*time.Millisecond)
 }
 
+// A server that hangs up while a check writes to it is a failure like any other. The SIGPIPE that comes of it
+// does not end the run.
+func TestHangingUpIsNoInterruption(t *testing.T) {
+	redistest.Need(t, "python3")
+	_, start := program(t)
+	cmd, out := start("-step", "1", "-limit", "200ms", "-only", "one-byte-writes,binary-1mib", "-cmd", strings.Replace(echo, "c.sendall(b)", "return c.close()", 1))
+	require.Error(t, cmd.Wait())
+	require.Contains(t, out.String(), "0 passed, 2 failed\n")
+}
+
 // JSON is a line a check, for scripts; progress is remembered, and shows what comes next.
 func TestJSONAndProgress(t *testing.T) {
 	dir, start := program(t)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -24,18 +25,18 @@ func main() {
 	version.FlagsOnly()
 	ctx, stop := signal.NotifyContext(context.Background(), process.Endings...)
 	defer stop()
-	if err := run(ctx, *listen, *addr, *alone); err != nil {
+	if err := run(ctx, process.Stdout(stop), *listen, *addr, *alone); err != nil {
 		fmt.Fprintln(os.Stderr, "trace:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, listen, addr string, alone bool) error {
+func run(ctx context.Context, out io.Writer, listen, addr string, alone bool) error {
 	ln, err := net.Listen("tcp", listen)
 	if err != nil {
 		return err
 	}
-	p := &trace.Proxy{Server: addr, Out: os.Stdout}
+	p := &trace.Proxy{Server: addr, Out: out}
 	if !alone {
 		second, end, err := process.StartRedis(ctx)
 		if err != nil {
