@@ -60,11 +60,15 @@ func (c *Conn) SendSlowly(raw string) *Conn {
 // sets the pace. A server that serves nobody else gets the pause alone.
 func (t *T) pacer() func() {
 	c, err := t.TryDial(t.shared)
+	ask := "PING\r\n"
+	if t.Step() > 1 {
+		ask = "*1\r\n$4\r\nPING\r\n" // in step 02, arrays are understood before typed lines are
+	}
 	return func() {
 		time.Sleep(200 * time.Microsecond) // lets the segment leave alone
 		if err == nil {
 			c.c.SetDeadline(t.deadline(t.limit / 3))
-			if _, err = io.WriteString(c.c, "PING\r\n"); err == nil {
+			if _, err = io.WriteString(c.c, ask); err == nil {
 				_, err = c.c.Read(make([]byte, 64))
 			}
 		}
