@@ -12,17 +12,17 @@ import (
 
 func init() {
 	register(2, 1, Check{Name: "debug-protocol", What: "DEBUG PROTOCOL shows the types of reply", Run: exEncoder,
-		NotRedis: "needs enable-debug-command", Hint: "a header with the count, then that many values; there is no end mark"})
+		NotRedis: "needs enable-debug-command", Hint: "an array is its header with the count, then that many values; there is no end mark"})
 	register(2, 2, Check{Name: "four-nothings", What: "GET, LPOP and LRANGE answer nothing, each its own", Run: exNothing,
-		Hint: "$-1 is no value, *-1 no list, *0 an empty list, $0 an empty string"})
+		Hint: "$-1 is no value, *-1 no list, *0 an empty list, $0 an empty string; LPOP with a count asks for a list"})
 	register(2, 3, Check{Name: "requirepass", What: "a stranger may say little until AUTH", Run: exAuth, Own: true,
-		Hint: "the parser must know at the moment of reading a length whether it listens to a stranger; the order of errors: unknown command, number of arguments, NOAUTH"})
+		Hint: "Redis looks for errors in this order: is the command known, is the number of arguments right, has the client given the password?"})
 	register(2, 4, Check{Name: "hello", What: "HELLO 3 and HELLO 2 change the language of replies", Run: exHello,
-		Hint: "the language is a property of the connection, and the reply to HELLO 3 is in RESP3 already"})
+		Hint: "the language belongs to the connection, and the reply to HELLO 3 is in RESP3 already"})
 	register(2, 5, Check{Name: "fuzz", What: "FuzzParser exists, and its seeds pass", Run: exFuzz, Own: true, Slow: 4,
 		NotRedis: "it looks at Go code", Hint: "func FuzzParser(f *testing.F) in fuzz_test.go, with at least three f.Add"})
-	register(2, 6, Check{Name: "one-write", What: "a pipeline of a thousand costs few writes, one command none of its speed", Run: exOneWrite, Own: true,
-		NotRedis: "INFO and its own connections count as well", Hint: "write when the parser says that nothing whole is left, not after each command"})
+	register(2, 6, Check{Name: "one-write", What: "a thousand commands in one go cost few writes, and one command is answered at once", Run: exOneWrite, Own: true,
+		NotRedis: "INFO and its own connections count as well", Hint: "write when next says errIncomplete, not after each command"})
 }
 
 func exEncoder(t *T) {
@@ -48,16 +48,21 @@ func exAuth(t *T) {
 	s := t.Start(process.Options{Extra: []string{"-requirepass", "sesame"}})
 	c := t.DialTo(s)
 	noauth := Err("NOAUTH Authentication required.")
-	c.Ask(noauth, "PING").Ask(noauth, "ECHO", "x").Ask(Err("ERR wrong number of arguments for 'echo' command"), "ECHO").
+	c.Ask(noauth, "PING").Ask(noauth, "ECHO", "x").Ask(noauth, "COMMAND").Ask(Err("ERR wrong number of arguments for 'echo' command"), "ECHO").
 		Ask(Err("ERR unknown command 'NOPE', with args beginning with: "), "NOPE")
+	const stranger = "the parser must know, when it reads a length, whether it listens to a stranger: at most 10 arguments, of at most 16384 bytes each"
+	big := strings.Repeat("x", 16384)
+	c.Hint(stranger).Ask(noauth, "ECHO", big).Ask(Err("ERR wrong number of arguments for 'echo' command"), "ECHO", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 	t.DialTo(s).Send("*11\r\n").Expect("-ERR Protocol error: unauthenticated multibulk length\r\n").ExpectClose()
 	t.DialTo(s).Send("*1\r\n$16385\r\n").Expect("-ERR Protocol error: unauthenticated bulk length\r\n").ExpectClose()
+	t.Hint("AUTH password or AUTH default password; every other user is wrong, and a right password lifts all limits of this connection")
 	wrong := Err("WRONGPASS invalid username-password pair or user is disabled.")
 	c.Ask(wrong, "AUTH", "open").Ask(wrong, "AUTH", "ann", "sesame").Ask(Err("ERR syntax error"), "AUTH", "a", "b", "c").
 		Ask(Err("ERR wrong number of arguments for 'auth' command"), "AUTH").Ask(noauth, "PING").
 		Ask("+OK\r\n", "AUTH", "sesame").Ask("+PONG\r\n", "PING").Ask(Bulk(strings.Repeat("x", 20_000)), "ECHO", strings.Repeat("x", 20_000)).
-		Ask(wrong, "AUTH", "open").Hint("a wrong password later does not take the right away").Ask("+PONG\r\n", "PING")
+		Ask(wrong, "AUTH", "open").Hint("a wrong password afterwards does not shut the door again").Ask("+PONG\r\n", "PING")
 	t.DialTo(s).Ask("+OK\r\n", "auth", "default", "sesame").Ask("+PONG\r\n", "PING")
+	t.Require(!strings.Contains(s.Output(), "sesame"), "a server that keeps passwords to itself", "it printed %q", s.Output())
 	t.Hint("without the flag all is as before").Dial().Ask("+PONG\r\n", "PING").
 		Ask(Err("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"), "AUTH", "x")
 }
@@ -68,6 +73,8 @@ func exHello(t *T) {
 		return Bulk("server") + Bulk("redis") + Bulk("version") + Bulk("7.0.15") + Bulk("proto") + ":" + proto + "\r\n" + Bulk("id") + ":" + id + "\r\n" +
 			Bulk("mode") + Bulk("standalone") + Bulk("role") + Bulk("master") + Bulk("modules") + "*0\r\n"
 	}
+	c.Hint("in RESP2, nothing is $-1").Ask("*2\r\n$-1\r\n$-1\r\n", "COMMAND", "INFO", "nope", "neither")
+	c.Hint("the language belongs to the connection, and the reply to HELLO 3 is in RESP3 already")
 	v := c.Do("HELLO", "3")
 	t.Require(v.Kind == '%' && len(v.Elems) == 14, "a map of seven pairs, %7", "%c%s", v.Kind, str(v))
 	id := str(v.Elems[7])
@@ -109,6 +116,8 @@ func exOneWrite(t *T) {
 	c.Exchange(strings.Repeat("PING\r\n", 1000), strings.Repeat("+PONG\r\n", 1000))
 	t.Require(number("total_commands_processed") >= cmds+1000, "1000 commands more", "%d, then %d", cmds, number("total_commands_processed"))
 	t.Require(number("total_writes_processed")-writes < 100, "fewer than 100 writes for 1000 commands", "%d", number("total_writes_processed")-writes)
+	raw := str(c.Do("INFO"))
+	t.Require(strings.HasSuffix(raw, "\r\n") && !strings.Contains(strings.ReplaceAll(raw, "\r\n", ""), "\n"), "lines that end with \\r\\n", "%q", raw)
 	t.Require(number("total_reads_processed") > reads, "reads are counted", "%d", number("total_reads_processed"))
 	c.Send("PING\r\n*1\r\n$4\r\nPI").Hint("a whole command is answered at once, also with half of the next behind it").Expect("+PONG\r\n")
 	time.Sleep(10 * time.Millisecond)
