@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,7 +22,8 @@ import (
 // A block with terminal=NAME is another window of the reader's. Its command, if it has one, is started there and
 // goes on running; what stands below is what it prints before anything else happens. Later blocks with the
 // same name show what it has printed since. A line ^C presses Ctrl-C, and a last line [exit N] waits for the
-// end and its code. `make NN-name` stands for the step's program, on the port that takes the place of 6380.
+// end and its code. `make NN-name` stands for the step's program, on the port that takes the place of 6380, and
+// `go run ./work/NN` for a learner's, with upto=K for one who has written the pieces up to the K-th.
 
 // A window is a command that runs beside the others.
 type window struct {
@@ -52,12 +54,12 @@ func (s *stage) inWindow(b block, name string) {
 		if old := s.windows[name]; old != nil {
 			old.end()
 		}
-		if !b.has("noserver") && !strings.HasPrefix(cmds[0], "make ") {
+		if !b.has("noserver") && !startsStep.MatchString(cmds[0]) {
 			main := s.ports["6380"]
 			s.ports["6380"] = s.serve(b)
 			defer func() { s.ports["6380"] = main }()
 		}
-		s.windows[name] = s.open(b, s.program(cmds[0], name))
+		s.windows[name] = s.open(b, s.program(b, cmds[0], name))
 		lines = want[0]
 	}
 	w := s.windows[name]
@@ -84,28 +86,36 @@ func cut(lines []string, mark string) (before, after []string, found bool) {
 }
 
 var (
-	makeStep = regexp.MustCompile(`^make (\d\d)-[a-z-]+(?: ARGS="([^"]*)")?$`)
-	exitLine = regexp.MustCompile(`^\[exit (\d+)\]$`)
+	startsStep = regexp.MustCompile(`^(?:make (\d\d)-[a-z-]+(?: ARGS="([^"]*)")?|go run \./work/(\d\d)((?: .*)?))$`)
+	exitLine   = regexp.MustCompile(`^\[exit (\d+)\]$`)
 )
 
-// program returns what is executed for a command: in the place of make the program itself, at an address of ours.
-func (s *stage) program(cmd, name string) string {
-	m := makeStep.FindStringSubmatch(cmd)
+// program returns what is executed for a command: in the place of make or go the program itself, at an address
+// of ours.
+func (s *stage) program(b block, cmd, name string) string {
+	m := startsStep.FindStringSubmatch(cmd)
 	if m == nil {
 		return s.local(cmd)
 	}
 	var step int
-	fmt.Sscanf(m[1], "%d", &step)
-	args := m[2]
+	fmt.Sscanf(m[1]+m[3], "%d", &step)
+	given := m[2] + m[4]
+	args := given
 	if !strings.Contains(args, "-addr ") && !strings.Contains(args, "--port ") {
 		s.leave("main")
 		s.ports["6380"] = fourDigitPort(s.t)
 		s.hosts = name
 		if args = "-addr 127.0.0.1:6380 " + args; step == course.Last {
-			args = "--port 6380 --http-port 8080 " + m[2]
+			args = "--port 6380 --http-port 8080 " + given
 		}
 	}
-	return "exec " + built.target(s.t, step, "").Path + " " + s.local(args)
+	target := built.target(s.t, step, "")
+	if upto := b.word("upto"); upto != "" {
+		n, err := strconv.Atoi(upto)
+		require.NoError(s.t, err, s.doc.path)
+		target, _ = built.partial(s.t, step, n)
+	}
+	return "exec " + target.Path + " " + s.local(args)
 }
 
 // open starts a command in a window of its own.
