@@ -19,7 +19,7 @@ func init() {
 			Hint: "half a command is no reason to leave: when next says errIncomplete, answer must return true, and handle must read again"},
 		Check{Name: "long-line", After: 2, What: "a line without an end is refused after 64 KB", Run: longLine, Guide: "Build it",
 			Hint: "after maxLine bytes without a line end, line must return protocolError(tooBig); it sees them all only if handle appends each chunk to p.buf"},
-		Check{Name: "array-lengths", After: 3, What: "an array with a senseless length is a protocol error", Run: arrayLengths,
+		Check{Name: "array-lengths", After: 3, What: "empty arrays are skipped; a senseless length is a protocol error", Run: arrayLengths,
 			Hint: "the number behind * must be the whole line, in digits, and at most maxArgs: check both before you believe it"},
 		Check{Name: "expected-dollar", After: 4, What: "an element that is no bulk string is a protocol error", Run: expectedDollar, Guide: "On the wire",
 			Hint: "every element of a command begins with $: look at that byte before you read the length behind it"},
@@ -50,7 +50,7 @@ func init() {
 		Check{Name: "binary-argument", After: 6, What: "an argument may hold any bytes, CRLF too", Run: binaryArgument,
 			Hint: "splitting on CRLF breaks such a value: read the length, then take exactly that many bytes"},
 		Check{Name: "ignored", After: 6, What: "*0, *-1 and empty lines are passed over in silence", Run: ignoredInput, Guide: "Build it",
-			Hint: "an empty array and an empty line are not commands: next must look at the buffer again (for p.left == 0, not if) and answer nothing"},
+			Hint: "an empty array and an empty line are not commands: they get no answer, and next looks at what comes behind"},
 		Check{Name: "pipeline", After: 6, What: "many commands in one segment are all answered, in order", Run: pipeline, Net: true,
 			Hint: "every command in the buffer must be answered, in order, before the server reads again"},
 		Check{Name: "every-split", After: 6, What: "the same input, cut at any byte, gives the same output", Run: everySplit, Net: true, Slow: 2,
@@ -130,9 +130,19 @@ func (t *T) ended() bool {
 }
 
 func waitsForMore(t *T) {
-	t.Dial().Send("*2\r\n$4\r\nEC").Silent(50 * time.Millisecond).
-		Hint("when the client has no more to say, Read returns an error: handle must return then, and its deferred Close ends the connection").
-		CloseWrite().ExpectClose()
+	// Nothing can have come. If it did, the parser was fed with something that nobody sent.
+	fed := func(otherwise string) func(string, bool) string {
+		return func(got string, _ bool) string {
+			if got != "" {
+				return "the parser was fed with bytes that nobody sent: append chunk[:n] to p.buf, for only n bytes of the chunk are new"
+			}
+			return otherwise
+		}
+	}
+	c := t.Dial().Send("*2\r\n$4\r\nEC")
+	c.blame(func() { c.Silent(50 * time.Millisecond) }, fed(""))
+	c.blame(c.CloseWrite().ExpectClose,
+		fed("when the client has no more to say, Read returns an error: handle must return then, and its deferred Close ends the connection"))
 }
 
 func longLine(t *T) {
@@ -148,10 +158,15 @@ func arrayLengths(t *T) {
 	for _, in := range []string{"*+1\r\n", "*01\r\n", "* 1\r\n"} {
 		t.refused(in, "", "invalid multibulk length", oneWay)
 	}
+	for _, in := range []string{"*0\r\n*x\r\n", "*-1\r\n*x\r\n"} {
+		t.refused(in, "", "invalid multibulk length", "*0 and *-1 are not commands: after them p.left is 0, exactly their line is gone "+
+			"(consume takes it out, and line must not), and next looks at what comes behind (for p.left == 0, not if)")
+	}
 }
 
 func expectedDollar(t *T) {
 	t.refused("*1\r\n:1\r\n", "", "expected '$', got ':'", "")
+	t.refused("*1\r\n\r\n", "", "expected '$', got ' '", "the line may be empty: p.buf[0] is there even then, and line[0] is not")
 }
 
 func badLengths(t *T) {
@@ -184,6 +199,8 @@ func unknownCommand02(t *T) {
 	})
 	c.Cmd("QUUX", "a", "bcdef").expectOr(unknown("QUUX", "a", "bcdef"), func(got string, closed bool) string {
 		switch {
+		case got == "" && !closed:
+			return "the first command was answered and the second was not: something still stands in p.buf between the two"
 		case strings.Contains(got, "'FOO'"):
 			return "the arguments of the command before are still there: next must empty p.args when it hands them out"
 		case closed:
@@ -204,7 +221,12 @@ func unknown(name string, args ...string) string {
 }
 
 func pingArray(t *T) {
-	t.Dial().Ask("+PONG\r\n", "PING").Ask("$2\r\nhi\r\n", "PING", "hi")
+	t.Dial().Cmd("PING").expectOr("+PONG\r\n", func(got string, _ bool) string {
+		if strings.TrimRight(got, "\r\n") == "+PONG" {
+			return "a simple string ends with \\r\\n: the client waits for both bytes"
+		}
+		return ""
+	}).Ask("$2\r\nhi\r\n", "PING", "hi")
 }
 
 func echoArray(t *T) { t.Dial().Ask("$3\r\nhey\r\n", "ECHO", "hey") }
