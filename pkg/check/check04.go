@@ -20,45 +20,45 @@ const (
 
 func init() {
 	register(4, 0,
-		Check{Name: "ttl-replies", What: "TTL: -1 without a deadline, -2 without the key", Run: ttlReplies, Guide: "Build it",
+		Check{Name: "ttl-replies", After: 1, What: "TTL: -1 without a deadline, -2 without the key", Run: ttlReplies, Guide: "Build it",
 			Hint: "TTL and PTTL answer -1 for a key that has no deadline, and -2 for a key that is not there"},
-		Check{Name: "expire-options", What: "EXPIRE refuses options that it does not know", Run: expireOptions, Guide: "On the wire",
+		Check{Name: "expire-options", After: 1, What: "EXPIRE refuses options that it does not know", Run: expireOptions, Guide: "On the wire",
 			Hint: "whatever stands behind the number is ERR Unsupported option; EXPIRE looks at that before it looks at the number or at the key"},
-		Check{Name: "expire-errors", What: "EXPIRE refuses what is no number, or too large", Run: expireErrors, Guide: "Build it",
+		Check{Name: "expire-errors", After: 2, What: "EXPIRE refuses what is no number, or too large", Run: expireErrors, Guide: "Build it",
 			Hint: "a time to live is a decimal integer of 64 bits and nothing else; the key keeps its value and its deadline"},
-		Check{Name: "expire", What: "EXPIRE and PEXPIRE answer whether the key was there", Run: expireReplies, Guide: "Build it",
+		Check{Name: "expire", After: 3, What: "EXPIRE and PEXPIRE answer whether the key was there", Run: expireReplies, Guide: "Build it",
 			Hint: "EXPIRE answers 1 when the key now has the deadline, and 0 for a key that is not there"},
-		Check{Name: "counts-down", What: "PTTL becomes less from one command to the next", Run: countsDown, Guide: "Build it",
+		Check{Name: "counts-down", After: 3, What: "PTTL becomes less from one command to the next", Run: countsDown, Guide: "Build it",
 			Hint: "the time stands still between two commands: execute has to read the clock anew for each command, before the handler runs"},
-		Check{Name: "expire-too-far", What: "EXPIRE refuses a deadline that does not fit", Run: expireTooFar, Guide: "Build it",
+		Check{Name: "expire-too-far", After: 3, What: "EXPIRE refuses a deadline that does not fit", Run: expireTooFar, Guide: "Build it",
 			Hint: "the time to live fits into 64 bits, and added to the clock it does not: the sum wraps around into the past. Ask before you add"},
-		Check{Name: "ttl-rounds", What: "TTL rounds to the nearest second", Run: ttlRounds, Guide: "Build it",
+		Check{Name: "ttl-rounds", After: 3, What: "TTL rounds to the nearest second", Run: ttlRounds, Guide: "Build it",
 			Hint: "TTL answers seconds, rounded to the nearest: 2.6 s is 3 and 2.4 s is 2. Add half a unit before you divide"},
-		Check{Name: "past-deadline", What: "EXPIRE with a time that has passed deletes the key", Run: pastDeadline, Guide: "On the wire",
+		Check{Name: "past-deadline", After: 3, What: "EXPIRE with a time that has passed deletes the key", Run: pastDeadline, Guide: "On the wire",
 			Hint: "EXPIRE with 0 or a negative number is no error: it deletes the key at once and answers 1"},
-		Check{Name: "incr-keeps-ttl", What: "INCR changes the value and keeps the deadline", Run: incrKeeps, Guide: "On the wire",
+		Check{Name: "incr-keeps-ttl", After: 3, What: "INCR changes the value and keeps the deadline", Run: incrKeeps, Guide: "On the wire",
 			Hint: "a command that changes a value leaves its deadline alone; only one that replaces the value, such as SET, takes it away"},
-		Check{Name: "gone-in-time", What: "a key is there before its deadline and gone after it", Run: goneInTime,
+		Check{Name: "gone-in-time", After: 4, What: "a key is there before its deadline and gone after it", Run: goneInTime,
 			Hint: "a key is dead when the clock says more than its deadline; both are Unix milliseconds"},
-		Check{Name: "gone-for-all", What: "a dead key is gone for every command", Run: goneForAll,
+		Check{Name: "gone-for-all", After: 4, What: "a dead key is gone for every command", Run: goneForAll,
 			Hint: "every command has to find its keys through lookup, which compares the deadline with the clock"},
-		Check{Name: "expired-under-readers", What: "many clients look up keys as they die", Run: expiredReaders, Slow: 3,
+		Check{Name: "expired-under-readers", After: 4, What: "many clients look up keys as they die", Run: expiredReaders, Slow: 3,
 			Hint: "two clients found the same dead key, and both deleted it under a read lock (fatal error: concurrent map writes): a look-up may delete, so every command needs the full lock"},
-		Check{Name: "set-ex", What: "SET EX and PX set a time to live", Run: setEx, Guide: "Build it",
+		Check{Name: "set-ex", After: 5, What: "SET EX and PX set a time to live", Run: setEx, Guide: "Build it",
 			Hint: "EX counts seconds and PX counts milliseconds; upper and lower case are the same"},
-		Check{Name: "set-errors", What: "SET refuses times that make no sense, and changes nothing", Run: setErrors, Guide: "Build it",
+		Check{Name: "set-errors", After: 5, What: "SET refuses times that make no sense, and changes nothing", Run: setErrors, Guide: "Build it",
 			Hint: "SET takes pairs of EX or PX and a number; anything else is ERR syntax error"},
-		Check{Name: "set-clears-ttl", What: "SET of a key with a time to live removes it", Run: setClears,
+		Check{Name: "set-clears-ttl", After: 5, What: "SET of a key with a time to live removes it", Run: setClears,
 			Hint: "SET keeps the old deadline: a new value has none, unless EX or PX says so"},
-		Check{Name: "old-timer", What: "an old deadline does not end a new value", Run: oldTimer, Slow: 2,
+		Check{Name: "old-timer", After: 5, What: "an old deadline does not end a new value", Run: oldTimer, Slow: 2,
 			Hint: "the new value died when the old one was due. A timer for each key does that: it fires later and deletes whatever it finds. Store the deadline and compare it instead"},
-		Check{Name: "persist", What: "PERSIST removes the time to live", Run: persist, Guide: "Build it",
+		Check{Name: "persist", After: 6, What: "PERSIST removes the time to live", Run: persist, Guide: "Build it",
 			Hint: "PERSIST answers 1 when there was a deadline to take away, and 0 when there was none or no key"},
-		Check{Name: "persist-too-late", What: "PERSIST cannot save a key that has died", Run: persistTooLate, Guide: "Build it",
+		Check{Name: "persist-too-late", After: 6, What: "PERSIST cannot save a key that has died", Run: persistTooLate, Guide: "Build it",
 			Hint: "PERSIST brought a dead key back to life: call lookup first, it takes the dead key away together with its deadline"},
-		Check{Name: "reclaimed", What: "100,000 dead keys that nobody touches are reclaimed", Run: reclaimed, Own: true, Slow: 6,
+		Check{Name: "reclaimed", After: 8, What: "100,000 dead keys that nobody touches are reclaimed", Run: reclaimed, Own: true, Slow: 6,
 			Hint: "lazy deletion frees only what somebody looks up: the sweeper has to find the rest"},
-		Check{Name: "sweeps-in-steps", What: "clients are served while 100,000 keys die at once", Run: sweepsInSteps, Own: true, Slow: 6, Guide: "Build it",
+		Check{Name: "sweeps-in-steps", After: 8, What: "clients are served while 100,000 keys die at once", Run: sweepsInSteps, Own: true, Slow: 6, Guide: "Build it",
 			Hint: "no client got a turn while the sweeper deleted: look at a few keys only, give the lock back, and take it again for the next few"},
 	)
 }
@@ -97,7 +97,7 @@ func expireTooFar(t *T) {
 	c.Ask("+OK\r\n", "SET", k, "kept").
 		Ask(Err("ERR invalid expire time in 'pexpire' command"), "PEXPIRE", k, "9223372036854775807").
 		Ask(Err("ERR invalid expire time in 'expire' command"), "EXPIRE", k, "9223372036854775").
-		Ask(Bulk("kept"), "GET", k).Ask(":-1\r\n", "TTL", k)
+		Ask(Bulk("kept"), "GET", k).Ask(":-1\r\n", "TTL", k).Ask(":1\r\n", "EXPIRE", k, "9223372036")
 }
 
 // between sends a command and expects an integer from lo to hi.
@@ -280,7 +280,7 @@ func expiredReaders(t *T) {
 			}
 		})
 	}
-	t.Dial().Ask("+PONG\r\n", "PING")
+	t.Dial().Ask(":0\r\n", "EXISTS", keys[0]).Ask("+PONG\r\n", "PING")
 }
 
 func setEx(t *T) {
@@ -327,6 +327,7 @@ func oldTimer(t *T) {
 	c.Exchange(string(in), "+OK\r\n+OK\r\n+OK\r\n:1\r\n+OK\r\n+OK\r\n+OK\r\n")
 	t.Sleep(soon + 2*margin)
 	c.Ask(Bulk("new"), "GET", a).Ask(Bulk("new"), "GET", b).Ask(Bulk("new"), "GET", d)
+	t.Hint("the new value brought a deadline of its own, and EX 100 is what TTL counts from").Dial().about(100, "TTL", d)
 }
 
 func persist(t *T) {
