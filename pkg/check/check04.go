@@ -64,9 +64,13 @@ func init() {
 }
 
 func ttlReplies(t *T) {
-	k := t.Key("k")
-	t.Dial().Ask(":-2\r\n", "TTL", k).Ask("+OK\r\n", "SET", k, "v").Ask(":-1\r\n", "TTL", k).
-		Ask(":-1\r\n", "PTTL", k).Ask(":-2\r\n", "PTTL", t.Key("none"))
+	k, none, c := t.Key("k"), t.Key("none"), t.Dial()
+	c.Ask(":-2\r\n", "TTL", none).Ask(":-2\r\n", "PTTL", none).Ask("+OK\r\n", "SET", k, "v")
+	if c.Do("GET", k).Null {
+		t.Hint("a key without a deadline was taken for dead. A missing entry of a Go map reads as 0, which is the year 1970: ask for the map's second result, too").
+			Fail("GET answers what SET has just stored", "(nil)")
+	}
+	c.Ask(":-1\r\n", "TTL", k).Ask(":-1\r\n", "PTTL", k)
 }
 
 func expireOptions(t *T) {
@@ -83,8 +87,9 @@ func expireErrors(t *T) {
 		c.Ask(Err(notInteger), "EXPIRE", k, n)
 	}
 	t.Hint("the number fits into 64 bits in seconds, and in milliseconds it does not: ask before you multiply. The error names the command, expire or pexpire")
-	c.Ask(Err("ERR invalid expire time in 'expire' command"), "EXPIRE", k, "9223372036854775807").
-		Ask(Err("ERR invalid expire time in 'expire' command"), "EXPIRE", k, "-9223372036854775808")
+	c.Ask(Err("ERR invalid expire time in 'expire' command"), "EXPIRE", k, "9223372036854775807")
+	t.Hint("a negative number can be too large, too: its milliseconds do not fit either. For EXPIRE, least is the smallest number whose product fits")
+	c.Ask(Err("ERR invalid expire time in 'expire' command"), "EXPIRE", k, "-9223372036854775808")
 	t.Hint("EXPIRE looked for the key before it read the number: read the number first, so that a wrong one is an error for a missing key, too")
 	c.Ask(Err(notInteger), "EXPIRE", none, "soon").
 		Ask(Err("ERR invalid expire time in 'expire' command"), "EXPIRE", none, "9223372036854775807")
@@ -131,10 +136,10 @@ func expireReplies(t *T) {
 func countsDown(t *T) {
 	k, c := t.Key("k"), t.Dial()
 	c.Ask("+OK\r\n", "SET", k, "v").Ask(":1\r\n", "EXPIRE", k, "1000")
-	for range 10 {
-		before := c.Do("PTTL", k)
+	for range 30 {
+		before := c.Cmd("PTTL", k).answered(heldLock).Reply()
 		t.Sleep(5 * time.Millisecond)
-		after := c.Do("PTTL", k)
+		after := c.Cmd("PTTL", k).answered(heldLock).Reply()
 		t.Require(after.Int < before.Int && after.Kind == resp.Integer, "PTTL less than "+str(before)+" after five milliseconds", "%s", str(after))
 	}
 }
@@ -162,9 +167,12 @@ func (c *Conn) rounded(k, ms string) *Conn {
 }
 
 func pastDeadline(t *T) {
-	a, b := t.Key("a"), t.Key("b")
-	t.Dial().Ask("+OK\r\n", "SET", a, "v").Ask(":1\r\n", "EXPIRE", a, "-1").Ask("$-1\r\n", "GET", a).
+	a, b, n, c := t.Key("a"), t.Key("b"), t.Key("n"), t.Dial()
+	c.Ask("+OK\r\n", "SET", a, "v").Ask(":1\r\n", "EXPIRE", a, "-1").Ask("$-1\r\n", "GET", a).
 		Ask("+OK\r\n", "SET", b, "v").Ask(":1\r\n", "EXPIRE", b, "0").Ask(":0\r\n", "EXISTS", b)
+	c.Ask("+OK\r\n", "SET", n, "41").Ask(":1\r\n", "EXPIRE", n, "-100").Ask(":1\r\n", "INCR", n)
+	t.Hint("EXPIRE deleted the value and left a deadline behind, and the next key of that name got it: remove deletes both")
+	c.Ask(":-1\r\n", "TTL", n)
 }
 
 func incrKeeps(t *T) {
@@ -172,8 +180,11 @@ func incrKeeps(t *T) {
 	t.Dial().Ask("+OK\r\n", "SET", k, "1").Ask(":1\r\n", "EXPIRE", k, "100").Ask(":2\r\n", "INCR", k).between(95_000, 100_000, "PTTL", k)
 }
 
-// selfLock is the hint for a server that stops to answer at its first dead key.
-const selfLock = "the look-up of a dead key never came back: it takes a lock that its own command holds already, and waits for itself. execute holds the lock; lookup needs none"
+// Hints for a server that does not answer any more: because of a dead key, or with no such reason.
+const (
+	selfLock = "the look-up of a dead key never came back: it takes a lock that its own command holds already, and waits for itself. execute holds the lock; lookup needs none"
+	heldLock = "the server stopped answering, although no key was due: a lock was taken and not given back. In sweep, a deferred Unlock waits for the end of the function, and so for ever"
+)
 
 // answered waits for the first byte of a reply; a server that stays silent is told why.
 func (c *Conn) answered(silence string) *Conn {
@@ -194,9 +205,14 @@ func goneInTime(t *T) {
 	a, b, c := t.Key("a"), t.Key("b"), t.Dial()
 	begin := time.Now()
 	c.Ask("+OK\r\n", "SET", a, "v").Ask(":1\r\n", "PEXPIRE", a, "400").Ask("+OK\r\n", "SET", b, "v").Ask(":1\r\n", "PEXPIRE", b, "400")
-	both := func() string {
-		return str(c.Cmd("GET", a).answered(selfLock).Reply()) + str(c.Cmd("GET", b).answered(selfLock).Reply())
+	get := func(k string) string {
+		silence := heldLock
+		if time.Since(begin) >= life {
+			silence = selfLock
+		}
+		return str(c.Cmd("GET", k).answered(silence).Reply())
 	}
+	both := func() string { return get(a) + get(b) }
 	v := both()
 	if time.Since(begin) < life { // else this machine is too busy to tell
 		t.Require(v == "vv", "both keys before their deadline", "%s", v)
@@ -287,6 +303,8 @@ func setEx(t *T) {
 	k, c := t.Key("k"), t.Dial()
 	t.Hint("EX counts seconds: the time to live should be a hundred of them")
 	c.Ask("+OK\r\n", "SET", k, "v", "EX", "100").about(100, "TTL", k).Ask("+OK\r\n", "SET", k, "v", "ex", "20").between(15_000, 20_000, "PTTL", k)
+	t.Hint("an option may come twice, and the last one counts")
+	c.Ask("+OK\r\n", "SET", k, "v", "EX", "1000", "EX", "20").about(20, "TTL", k)
 	t.Hint("PX counts milliseconds: 100000 of them are a hundred seconds")
 	c.Ask("+OK\r\n", "SET", k, "v", "px", "100000").between(95_000, 100_000, "PTTL", k)
 }
@@ -297,6 +315,8 @@ func setErrors(t *T) {
 	for _, opts := range [][]string{{"EX"}, {"EX", "1", "PX", "1"}, {"NOPE"}, {"NOPE", "1"}} {
 		c.Ask(Err("ERR syntax error"), append([]string{"SET", k, "v"}, opts...)...)
 	}
+	t.Hint("SET reads all its options first, and only then the number behind them")
+	c.Ask(Err("ERR syntax error"), "SET", k, "v", "EX", "soon", "PX", "1")
 	t.Hint("SET k v EX 0 is hardly ever meant: SET refuses 0 and negative times, where EXPIRE deletes the key")
 	for _, opts := range [][]string{{"EX", "0"}, {"EX", "-1"}, {"PX", "0"}} {
 		c.Ask(Err("ERR invalid expire time in 'set' command"), append([]string{"SET", k, "v"}, opts...)...)
