@@ -39,7 +39,8 @@ func exKeepTTL(t *T) {
 	c.Ask("+OK\r\n", "SET", k, "short", "PX", "150")
 	t.Sleep(soon + margin)
 	c.Ask("+OK\r\n", "SET", k, "new", "KEEPTTL").Hint("a key past its deadline is not there, and neither is its deadline").Ask(":-1\r\n", "TTL", k)
-	c.Ask("+OK\r\n", "SET", t.Key("fresh"), "v", "KEEPTTL")
+	fresh := t.Key("fresh")
+	c.Ask("+OK\r\n", "SET", fresh, "v", "KEEPTTL").Ask(":-1\r\n", "TTL", fresh)
 }
 
 func exAbsolute(t *T) {
