@@ -330,8 +330,6 @@ func setEx(t *T) {
 	k, c := t.Key("k"), t.Dial()
 	t.Hint("EX counts seconds: the time to live should be a hundred of them")
 	c.Ask("+OK\r\n", "SET", k, "v", "EX", "100").about(100, "TTL", k).Ask("+OK\r\n", "SET", k, "v", "ex", "20").between(15_000, 20_000, "PTTL", k)
-	t.Hint("an option may come twice, and the last one counts")
-	c.Ask("+OK\r\n", "SET", k, "v", "EX", "1000", "EX", "20").about(20, "TTL", k)
 	t.Hint("PX counts milliseconds: 100000 of them are a hundred seconds")
 	c.Ask("+OK\r\n", "SET", k, "v", "px", "100000").between(95_000, 100_000, "PTTL", k)
 }
