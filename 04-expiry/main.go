@@ -1,12 +1,10 @@
 // Step 04: keys that die. EXPIRE, TTL and SET's EX and PX, over the server of step 03.
 //
-// A key gets a deadline: an instant, not a number of seconds that somebody would have to count
-// down. Two mechanisms then delete it, and it takes both. Lazy: whoever looks a key up compares its
-// deadline with the clock first, so no client ever sees a dead key. Active: a sweeper looks at a
-// few keys ten times a second, so that keys which nobody asks for again give their memory back.
-//
-// The tempting third way, a timer for each key, costs more than most values, and an old timer
-// would kill a new value of the same name.
+// A key gets a deadline. It is an instant, so nobody has to count seconds down. Two mechanisms
+// delete a dead key, and it takes both. Lazy: every look-up compares the deadline with the clock
+// first, so no client ever sees a dead key. Active: a sweeper looks at a few keys ten times a
+// second, so keys that nobody asks for again give their memory back. A timer for each key is the
+// tempting third way. It costs more memory than most values, and an old timer kills a new value.
 package main
 
 import (
@@ -34,14 +32,13 @@ import (
 const (
 	maxReplies = 64 << 10 // bytes of replies that may pile up before they are sent
 
-	// The sweeper's numbers are Redis's, but for the last, which is a time there.
+	// The first two numbers are Redis's. In place of the third, Redis has a time.
 	sweepEvery  = 100 * time.Millisecond
-	sweepSample = 20   // keys looked at while the lock is held once
-	sweepRounds = 1000 // samples in a row at most, as long as more than a tenth had expired
+	sweepSample = 20   // keys that are looked at while the lock is held
+	sweepRounds = 1000 // samples in a row at most
 )
 
-// command is what the server knows about a command: the number of arguments, counted with the
-// name (negative for "at least"), and the function.
+// command is a function and how many arguments it takes, with the name (negative: at least).
 type command struct {
 	arity int
 	run   func(c *client, args [][]byte)
@@ -51,30 +48,28 @@ type command struct {
 var commands = map[string]command{
 	"ping": {-1, ping}, "echo": {2, echo}, "quit": {-1, quit}, "command": {-1, commandDocs},
 	"get": {2, get}, "set": {-3, set}, "del": {-2, del}, "exists": {-2, exists}, "incr": {2, incr},
-	// region: the new commands
+	// New. A pair differs by its unit only: 1000 milliseconds, or 1.
 	"expire": {-3, expire(1000)}, "pexpire": {-3, expire(1)},
 	"ttl": {2, ttl(1000)}, "pttl": {2, ttl(1)},
 	"persist": {2, persist}, "dbsize": {1, dbsize},
-	// endregion
 }
 
 // keyspace is the data. It has no lock of its own: the server's lock protects it.
 type keyspace struct {
 	data map[string]string
-	// deadlines holds an instant, in Unix milliseconds, for each key of data that has one, and for
-	// no other. Most keys have none, and the sweeper need not look at those.
+	// deadlines holds an instant, in Unix milliseconds, only for those keys of data that have one.
 	deadlines map[string]int64
-	clock     func() int64 // the time in Unix milliseconds; tests have their own
-	now       int64        // the clock, read once for each command
-
-	walk func() (key string, more bool) // the sweeper's way through deadlines; nil at the start
+	clock     func() int64 // the time in Unix milliseconds; tests bring their own
+	now       int64        // what the clock said at the start of this command
+	// walk is the sweeper's way through deadlines, one key a call; nil at the start.
+	walk func() (key string, more bool)
 }
 
 // server is what all connections share. It is safe for concurrent use.
 type server struct {
 	trace  io.Writer     // where -trace prints; nil for silence
 	lastID atomic.Uint64 // number of the newest connection
-	mu     sync.Mutex    // protects keys, for the length of one command or one sample
+	mu     sync.Mutex    // protects keys; held for one command or one sample
 	keys   *keyspace
 }
 
@@ -97,12 +92,11 @@ func (c *client) execute(args [][]byte) {
 		c.wrongArity(name)
 		return
 	}
-	// The sweeper takes the same lock. Between two commands it may delete, within one it cannot.
+	// The sweeper takes the same lock, so it can delete between two commands but not within one.
 	c.srv.mu.Lock()
 	defer c.srv.mu.Unlock()
-	// region: freeze the clock
-	// A command happens at one instant. Read twice, the clock could let a key live at the start of
-	// a command and be dead at its end.
+	// region: the clock and TTL
+	// A command happens at one instant. With two looks at the clock, a key could die in between.
 	c.srv.keys.now = c.srv.keys.clock()
 	// endregion
 	cmd.run(c, args)
@@ -112,19 +106,20 @@ func newKeyspace(clock func() int64) *keyspace {
 	return &keyspace{data: map[string]string{}, deadlines: map[string]int64{}, clock: clock}
 }
 
-// expired reports whether key is past its deadline. Like Redis it lets the key live through the
-// millisecond that the deadline names.
+// expired reports whether key is past its deadline. In the deadline's own millisecond it lives.
 func (k *keyspace) expired(key string) bool {
+	// region: lazy deletion
 	deadline, ok := k.deadlines[key]
 	return ok && k.now > deadline
+	// endregion
 }
 
-// lookup returns the value of key. Every command finds keys through it and none touches data
-// itself, so that a dead key is dead for all of them: EXISTS, DEL and INCR as much as GET.
+// lookup returns the value of key. Every command finds its keys through lookup and none reads data
+// itself. So a dead key is dead for EXISTS, DEL and INCR as much as for GET.
 func (k *keyspace) lookup(key string) (value string, ok bool) {
 	// region: lazy deletion
-	// Deleting is a write, also when it is GET that does it. Under a read lock it would crash
-	// the process; our caller holds the one lock there is.
+	// Here GET deletes, and deleting is writing. Under a read lock this would crash the process.
+	// A lock taken here would wait for ever, because execute holds it already.
 	if k.expired(key) {
 		k.remove(key)
 	}
@@ -133,20 +128,38 @@ func (k *keyspace) lookup(key string) (value string, ok bool) {
 	return value, ok
 }
 
-// remove deletes a key and its deadline. One without the other would be a leak, or worse: a
-// deadline waiting for a new key of the same name.
+// remove deletes a key and its deadline, which would else kill the next key of the same name.
 func (k *keyspace) remove(key string) {
 	delete(k.data, key)
 	delete(k.deadlines, key)
 }
 
+// deadlineIn turns "amount units from now" into an instant; nothing else is ever stored. least is the
+// smallest amount that the command takes. If there is no such instant, it answers with the error.
+func (c *client) deadlineIn(name string, amount []byte, unitMs, least int64) (deadline int64, ok bool) {
+	// region: a number becomes an instant
+	n, ok := resp.ParseInt(amount)
+	if !ok {
+		c.w.Error("ERR value is not an integer or out of range")
+		return 0, false
+	}
+	now := c.srv.keys.now
+	// The client chooses n. Ask before you multiply and add: a sum that is too large wraps around
+	// into the past, and the key would be gone.
+	if n < least || n > math.MaxInt64/unitMs || n*unitMs > math.MaxInt64-now {
+		c.w.Error("ERR invalid expire time in '" + name + "' command")
+		return 0, false
+	}
+	return now + n*unitMs, true
+	// endregion
+}
+
 // set answers SET key value [EX seconds | PX milliseconds].
 func set(c *client, args [][]byte) {
-	k, key, deadline := c.srv.keys, string(args[1]), int64(0)
+	k, key, deadline := c.srv.keys, string(args[1]), int64(0) // 0 stands for no deadline
 	// region: EX and PX
-	var unitMs int64 // of the time to live; 0 while there is none
-	var amount []byte
 	// First everything that can be wrong, then the change: a command does all or nothing.
+	unitMs, amount := int64(0), []byte(nil) // 0 while there is no time to live
 	for i := 3; i < len(args); i += 2 {
 		unit := map[string]int64{"ex": 1000, "px": 1}[strings.ToLower(string(args[i]))]
 		if unit == 0 || i+1 == len(args) || unitMs != 0 && unitMs != unit {
@@ -156,77 +169,58 @@ func set(c *client, args [][]byte) {
 		unitMs, amount = unit, args[i+1]
 	}
 	if unitMs != 0 {
-		n, ok := resp.ParseInt(amount)
-		if !ok {
-			c.w.Error("ERR value is not an integer or out of range")
-			return
-		}
-		if deadline, ok = k.deadlineIn(n, unitMs); !ok || n <= 0 {
-			c.w.Error("ERR invalid expire time in 'set' command")
+		var ok bool
+		if deadline, ok = c.deadlineIn("set", amount, unitMs, 1); !ok {
 			return
 		}
 	}
 	// endregion
-	k.remove(key) // the old value and, just as much, the old deadline
 	k.data[key] = string(args[2])
+	// region: EX and PX
+	// A new value brings its own deadline or none. The old value's deadline is not its own.
+	delete(k.deadlines, key)
 	if deadline != 0 {
 		k.deadlines[key] = deadline
 	}
+	// endregion
 	c.w.OK()
 }
 
-// deadlineIn turns "n units from now" into an instant, which is all that is ever stored. ok is
-// false if the sum does not fit, for the client chooses n.
-func (k *keyspace) deadlineIn(n, unitMs int64) (deadline int64, ok bool) {
-	if n > math.MaxInt64/unitMs || n < math.MinInt64/unitMs || n*unitMs > math.MaxInt64-k.now {
-		return 0, false
-	}
-	return k.now + n*unitMs, true
-}
-
-// expire returns the handler of EXPIRE key seconds (unitMs 1000) and PEXPIRE key milliseconds (1):
-// 1 if the key now has that deadline, 0 if there is no such key.
+// expire returns the handler of EXPIRE key seconds (unitMs 1000) and PEXPIRE key milliseconds (1).
+// It answers 1 if the key now has that deadline, and 0 if there is no such key.
 func expire(unitMs int64) func(*client, [][]byte) {
 	return func(c *client, args [][]byte) {
-		// region: EXPIRE
-		k, key := c.srv.keys, string(args[1])
 		if len(args) > 3 {
 			c.w.Error("ERR Unsupported option " + string(args[3]))
 			return
 		}
-		n, ok := resp.ParseInt(args[2])
+		deadline, ok := c.deadlineIn(strings.ToLower(string(args[0])), args[2], unitMs, math.MinInt64/unitMs)
 		if !ok {
-			c.w.Error("ERR value is not an integer or out of range")
 			return
 		}
-		// In seconds, a number may fit into 64 bits and its milliseconds not.
-		deadline, ok := k.deadlineIn(n, unitMs)
-		if !ok {
-			c.w.Error("ERR invalid expire time in '" + strings.ToLower(string(args[0])) + "' command")
-			return
-		}
+		// region: EXPIRE
+		k, key := c.srv.keys, string(args[1])
 		if _, ok := k.lookup(key); !ok {
 			c.w.Int(0)
 			return
 		}
-		// The reply is 1 either way: the client asked for an end, and an end it is.
 		if deadline > k.now {
 			k.deadlines[key] = deadline
 		} else {
 			k.remove(key) // EXPIRE key -1 is a way to say DEL
 		}
-		c.w.Int(1)
+		c.w.Int(1) // either way: the client asked for an end, and got it
 		// endregion
 	}
 }
 
-// ttl returns the handler of TTL (unitMs 1000) and PTTL (1): the time left, rounded to the nearest
-// unit, -1 for a key without a deadline and -2 for no key.
+// ttl returns the handler of TTL (unitMs 1000) and PTTL (1). It answers the time left, rounded to
+// the nearest unit, -1 for a key without a deadline, and -2 for no key.
 func ttl(unitMs int64) func(*client, [][]byte) {
 	return func(c *client, args [][]byte) {
-		// region: TTL
+		// region: the clock and TTL
 		k, key := c.srv.keys, string(args[1])
-		// lookup first: it may take the key away, and then there is no deadline either.
+		// lookup comes first: it may take the key away, and then the deadline is gone, too.
 		_, exists := k.lookup(key)
 		deadline, mortal := k.deadlines[key]
 		switch {
@@ -241,32 +235,30 @@ func ttl(unitMs int64) func(*client, [][]byte) {
 	}
 }
 
-// persist answers PERSIST key: 1 if there was a deadline to take away.
+// persist answers PERSIST key with 1 if there was a deadline to take away, and else with 0.
 func persist(c *client, args [][]byte) {
 	// region: PERSIST
 	k, key := c.srv.keys, string(args[1])
-	k.lookup(key) // a dead key cannot be saved
-	_, mortal := k.deadlines[key]
-	delete(k.deadlines, key)
-	if mortal {
-		c.w.Int(1)
-	} else {
-		c.w.Int(0)
+	k.lookup(key) // takes a dead key away: PERSIST comes too late for it
+	var n int64
+	if _, mortal := k.deadlines[key]; mortal {
+		delete(k.deadlines, key)
+		n = 1
 	}
+	c.w.Int(n)
 	// endregion
 }
 
-// sweepOnce looks at a few keys that have a deadline, deletes those past it, and reports whether
-// there were so many that it is worth looking again at once.
+// sweepOnce looks at a few keys that have a deadline and deletes the dead among them. It reports
+// whether they were so many that it is worth looking again at once.
 func (k *keyspace) sweepOnce() (again bool) {
-	// region: active deletion
-	k.now = k.clock()
+	// region: one sample
+	k.now = k.clock() // no command is running that would have read it
 	looked, dead := 0, 0
 	for ; looked < sweepSample; looked++ {
 		if k.walk == nil {
-			// iter.Pull turns "for key := range" into a function that returns one key a call, so
-			// that the walk goes on where the last sample ended. Go allows a map to change
-			// meanwhile, and visits in random order, which makes each stretch a fair sample.
+			// iter.Pull turns "for key := range" into a function that returns one key a call. So
+			// the next sample goes on where this one stops. The map may change meanwhile.
 			k.walk, _ = iter.Pull(maps.Keys(k.deadlines))
 		}
 		key, more := k.walk()
@@ -279,22 +271,22 @@ func (k *keyspace) sweepOnce() (again bool) {
 			dead++
 		}
 	}
-	// If few of the sample were dead, few of all are: a statistic instead of a full scan.
-	again = dead*10 > looked
+	// If few of the sample are dead, few of all are: a statistic instead of a full scan.
+	return dead*10 > looked
 	// endregion
-	return again
 }
 
-// sweep runs until tick is closed. It lets go of the lock after each sample, so that no client
-// waits for more than twenty deletions, however many keys die at once.
+// sweep runs until tick is closed. However many keys die at once, a client waits for one sample.
 func (s *server) sweep(tick <-chan time.Time) {
+	// region: the sweeper
 	for range tick {
 		for round, again := 0, true; again && round < sweepRounds; round++ {
 			s.mu.Lock()
 			again = s.keys.sweepOnce()
-			s.mu.Unlock()
+			s.mu.Unlock() // between two samples it is the clients' turn
 		}
 	}
+	// endregion
 }
 
 func (c *client) wrongArity(name string) {
@@ -330,10 +322,10 @@ func quit(c *client, _ [][]byte) {
 	c.closing = true
 }
 
-// commandDocs answers COMMAND DOCS, which redis-cli asks when it starts, with an empty list.
+// commandDocs answers COMMAND DOCS with an empty list. redis-cli asks it when it starts.
 func commandDocs(c *client, _ [][]byte) { c.w.Array(0) }
 
-// get answers GET key. Not a word about time in it: lookup has seen to that.
+// get answers GET key. There is not a word about time in it: lookup has seen to that.
 func get(c *client, args [][]byte) {
 	if value, ok := c.srv.keys.lookup(string(args[1])); ok {
 		c.w.BulkString(value)
@@ -342,7 +334,7 @@ func get(c *client, args [][]byte) {
 	}
 }
 
-// del answers DEL key [key ...] with how many of them were there, which the dead were not.
+// del answers DEL key [key ...] with how many of them were there. Dead keys were not.
 func del(c *client, args [][]byte) {
 	var n int64
 	for _, key := range args[1:] {
@@ -354,7 +346,7 @@ func del(c *client, args [][]byte) {
 	c.w.Int(n)
 }
 
-// exists answers EXISTS key [key ...], counting arguments and not keys.
+// exists answers EXISTS key [key ...]. It counts arguments: a key named twice counts twice.
 func exists(c *client, args [][]byte) {
 	var n int64
 	for _, key := range args[1:] {
@@ -365,13 +357,11 @@ func exists(c *client, args [][]byte) {
 	c.w.Int(n)
 }
 
-// incr answers INCR key. It changes the value and leaves the deadline: that is what makes
-// "at most 100 requests a minute" a matter of INCR and EXPIRE.
+// incr answers INCR key. It changes the value and leaves the deadline alone.
 func incr(c *client, args [][]byte) {
 	key, n := string(args[1]), int64(0)
 	if value, found := c.srv.keys.lookup(key); found {
-		var ok bool
-		// Dead counters are not found, so they begin at 0 again.
+		var ok bool // a dead counter is not found, so it begins at 0 again
 		if n, ok = resp.ParseInt([]byte(value)); !ok {
 			c.w.Error("ERR value is not an integer or out of range")
 			return
@@ -385,11 +375,10 @@ func incr(c *client, args [][]byte) {
 	c.w.Int(n + 1)
 }
 
-// dbsize answers DBSIZE: the keys in memory. It does not look at deadlines, so between a key's
-// death and its deletion it shows what the sweeper still has to do.
+// dbsize answers DBSIZE with the number of keys in memory, dead or alive.
 func dbsize(c *client, _ [][]byte) { c.w.Int(int64(len(c.srv.keys.data))) }
 
-// handle serves one client, as in step 03: answer what is whole, send, wait for more.
+// handle serves one client as in step 03: it answers what is whole, sends, and waits for more.
 func (s *server) handle(conn net.Conn) {
 	defer conn.Close()
 	if s.trace != nil {
@@ -425,7 +414,7 @@ func (s *server) serve(ln net.Listener) {
 			go s.handle(conn)
 		case errors.Is(err, net.ErrClosed):
 			return
-		default: // too many open files: wait until somebody leaves
+		default: // too many open files: wait until a client leaves
 			time.Sleep(50 * time.Millisecond)
 		}
 	}
@@ -452,7 +441,7 @@ func main() {
 	if *trace {
 		srv.trace = os.Stdout
 	}
-	// region: start the sweeper
+	// region: the sweeper
 	go srv.sweep(time.Tick(sweepEvery))
 	// endregion
 	srv.serve(ln)

@@ -13,15 +13,17 @@ import (
 
 func init() {
 	register(4, 1, Check{Name: "keepttl", What: "SET KEEPTTL keeps the deadline", Run: exKeepTTL,
-		Hint: "an option without a number; a deadline that has passed is not kept"})
+		Hint: "KEEPTTL has no number behind it, and goes together with neither EX nor PX"})
 	register(4, 2, Check{Name: "absolute", What: "EXPIREAT, PEXPIREAT, EXPIRETIME, PEXPIRETIME, SET EXAT and PXAT", Run: exAbsolute,
-		Hint: "EXPIRE is EXPIREAT counted from now; mind overflow when seconds become milliseconds"})
+		Hint: "EXPIRE is EXPIREAT counted from now; mind the overflow when seconds become milliseconds"})
 	register(4, 3, Check{Name: "conditions", What: "EXPIRE with NX, XX, GT and LT", Run: exConditions,
-		Hint: "parse all options, look for contradictions, then look at the key; no deadline is infinity for GT and LT"})
+		Hint: "parse all options, look for contradictions, then look at the key; for GT and LT, no deadline is infinity"})
 	register(4, 4, Check{Name: "getdel-getex", What: "GETDEL and GETEX read and change in one go", Run: exGetEx,
 		Hint: "first everything that can fail, then the reply, then the change"})
 	register(4, 5, Check{Name: "due-first", What: "100 dead keys among 20,000 that live are found in time", Run: exDueFirst, Own: true, Slow: 4,
-		NotRedis: "it samples, too", Hint: "a heap ordered by deadline knows what is due without looking at the rest"})
+		NotRedis: "it samples, too", Hint: "the sweeper looked in vain: a heap ordered by deadline knows what is due without looking at the rest"},
+		Check{Name: "due-in-steps", What: "clients are served while 100,000 keys die at once", Run: sweepsInSteps, Own: true, Slow: 6,
+			Hint: "no client got a turn while the sweeper emptied the queue: take a few, give the lock back, and take it again for the next few"})
 	register(4, 6, Check{Name: "expired-keys", What: "INFO counts expired keys and those in memory", Run: exExpiredKeys, Own: true, Slow: 2,
 		NotRedis: "its INFO has other lines between", Hint: "keys die of their deadline in two places, the look-up and the sweeper: count in both, and nowhere else"})
 }
@@ -37,7 +39,8 @@ func exKeepTTL(t *T) {
 	c.Ask("+OK\r\n", "SET", k, "short", "PX", "150")
 	t.Sleep(soon + margin)
 	c.Ask("+OK\r\n", "SET", k, "new", "KEEPTTL").Hint("a key past its deadline is not there, and neither is its deadline").Ask(":-1\r\n", "TTL", k)
-	c.Ask("+OK\r\n", "SET", t.Key("fresh"), "v", "KEEPTTL")
+	fresh := t.Key("fresh")
+	c.Ask("+OK\r\n", "SET", fresh, "v", "KEEPTTL").Ask(":-1\r\n", "TTL", fresh)
 }
 
 func exAbsolute(t *T) {
