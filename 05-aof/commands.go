@@ -1,8 +1,8 @@
 package main
 
-// The commands of steps 03 and 04, over pkg/store now, which is the map, the deadlines and the sweeper that
-// you wrote there. Those on data are in pkg/basics, where the later steps find them, too; what needs to
-// know the client stands here. That a handler returns an effect is new, and what this step is about.
+// The commands that you wrote in steps 03 and 04. Those on data now work on pkg/store. They live in
+// pkg/basics, so that later steps can use them too. The ones that need to know the client are here.
+// One thing is new, and this step is about it: a handler returns an effect.
 
 import (
 	"context"
@@ -10,13 +10,13 @@ import (
 	"byor/pkg/basics"
 )
 
-// A handler appends the reply to c.w and returns the command's effect: a command that changes the
-// data in the same way at whatever time it is executed. It is nil when nothing changed, because
-// the command only reads or had nothing to do. A handler that fails returns the error instead of
-// a reply, and has changed nothing. The arguments are valid during the call only.
+// A handler appends the reply to c.w and returns the command's effect. The effect is a command, too:
+// it changes the data in the same way, whenever it is executed. It is nil when nothing changed. A
+// handler that fails has changed nothing; it returns an error and writes no reply. The arguments are
+// valid during the call only.
 type handler func(c *client, args [][]byte) (effect [][]byte, err error)
 
-// onData makes a handler of one that knows no clients, only the database that the client has chosen.
+// onData makes a handler from one that knows no client, only the database that the client selected.
 func onData(h basics.Handler) handler {
 	return func(c *client, args [][]byte) ([][]byte, error) { return h(c.db, c.w, args) }
 }
@@ -55,13 +55,13 @@ func quit(c *client, _ [][]byte) ([][]byte, error) {
 	return nil, nil
 }
 
-// commandDocs answers COMMAND DOCS, which redis-cli asks when it starts, with an empty list.
+// commandDocs answers COMMAND DOCS with an empty list. redis-cli asks for it when it starts.
 func commandDocs(c *client, _ [][]byte) ([][]byte, error) {
 	c.w.Array(0)
 	return nil, nil
 }
 
-// selectDB answers SELECT index. It changes the client and not the data, so it has no effect.
+// selectDB answers SELECT index. It changes the client, not the data, so it has no effect.
 func selectDB(c *client, args [][]byte) ([][]byte, error) {
 	db, err := basics.Select(c.srv.data, args[1])
 	if err != nil {
@@ -72,7 +72,7 @@ func selectDB(c *client, args [][]byte) ([][]byte, error) {
 	return nil, nil
 }
 
-// expireInBackground deletes keys whose time has come and that nobody asks for.
+// expireInBackground deletes the expired keys that nobody asks for.
 func (s *server) expireInBackground(ctx context.Context) {
 	basics.Sweep(ctx, &s.mu, s.data, nil)
 }

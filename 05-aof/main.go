@@ -1,14 +1,14 @@
-// Step 05: a server that survives its own death, because it writes every change down before it
-// answers OK.
+// Step 05: a server that survives its own death. It writes every change down before it answers OK.
 //
 // The append-only file is the simplest database format there is: the commands themselves, in RESP,
-// one behind the other. To load it is to execute it again. All the art lies in three questions:
-// what to write (the effect of a command, so that it means the same when repeated next week), in
-// which order (the order of execution, so under the same lock), and when it is really on the disk
-// (when fsync says so, which takes milliseconds, so there are three policies).
+// one after the other. Loading it means executing it again. Three questions make it interesting:
 //
-// The map and the deadlines of steps 03 and 04 are now pkg/store, and the commands that use them
-// stand in commands.go. This file is the server and its log.
+//   - What do we write? The effect of a command, so that it means the same next week.
+//   - In which order? In the order of execution, so we write under the same lock.
+//   - When is it safe? When fsync has returned. That takes milliseconds, so there are three policies.
+//
+// The map and the deadlines of steps 03 and 04 have moved to pkg/store. The commands that use them
+// are in pkg/basics, and commands.go puts them into our table. This file is the server and its log.
 package main
 
 import (
@@ -35,16 +35,16 @@ import (
 // maxReplies is how many bytes of replies may pile up before they are sent, as in step 03.
 const maxReplies = 64 << 10
 
-// The log lies where Redis 7 keeps its own, so that both can take turns on one directory: a file
-// of increments, and a manifest that lists the files that count. We only ever have this one.
+// The log has the name and the place that Redis 7 uses, so both can take turns on one directory. The
+// manifest lists the files that count. Ours only ever lists one, a file of increments (type i).
 const (
 	logName      = "appendonly.aof.1.incr.aof"
 	manifestName = "appendonly.aof.manifest"
 	manifest     = "file " + logName + " seq 1 type i\n"
 )
 
-// commands is the dispatch table. The number counts the arguments with the name; a negative one is
-// a minimum.
+// commands is the dispatch table. The number counts the arguments, name included; a negative number
+// is a minimum.
 var commands = map[string]struct {
 	arity int
 	run   handler
@@ -61,7 +61,7 @@ type server struct {
 	trace  bool          // print every byte
 	lastID atomic.Uint64 // number of the newest connection
 
-	mu   sync.Mutex // protects data and the order of what is in the log
+	mu   sync.Mutex // protects data, and the order of the commands in the log
 	data *store.Store
 	log  *appendLog // nil while the log is being replayed
 }
@@ -78,14 +78,14 @@ type client struct {
 type appendLog struct {
 	f      *os.File
 	policy string
-	db     int    // the database that the file has selected at its end, -1 when nobody knows
+	db     int    // the database selected at the end of the file; -1 when nobody knows
 	buf    []byte // reused
 
 	syncing sync.Mutex  // held during an fsync
 	dirty   atomic.Bool // something was written since the last fsync began
 }
 
-// execute runs one command. Every change of the data, whoever asks for it, passes through here.
+// execute runs one command. Clients and the replay both come through here.
 func (c *client) execute(args [][]byte) {
 	name := strings.ToLower(string(args[0]))
 	cmd, ok := commands[name]
@@ -106,20 +106,19 @@ func (c *client) execute(args [][]byte) {
 		c.w.Error(err.Error())
 	}
 	// region: log the effect
-	// Still under the lock under which it was executed. With another lock for the log, two clients
-	// could execute A, B and log B, A, and after a restart the key would have the other value. And
-	// the effect is logged, not the command: what failed or only read is not in the file at all.
+	// We still hold the lock. With a second lock for the log, two clients could execute A, B and log
+	// B, A. After a restart the key would have the other value.
 	if effect != nil {
 		s.propagate(c.db.ID(), effect)
 	}
 	// endregion
 }
 
-// propagate hands a change on to whoever must know it: today the log, in step 08 replicas too.
-// The caller holds s.mu.
+// propagate hands a change to everybody who must know about it: today the log, in step 08 the
+// replicas too. The caller holds s.mu.
 func (s *server) propagate(db int, effect [][]byte) {
 	if s.log == nil {
-		return // what is being replayed must not be appended to the log once more
+		return // a replay: the command comes from the log, so the log has it
 	}
 	written, err := s.log.append(db, effect)
 	if err != nil {
@@ -130,31 +129,34 @@ func (s *server) propagate(db int, effect [][]byte) {
 	}
 }
 
-// append writes one effect at the end of the file and returns the bytes written. Once Write has
-// returned, the bytes are with the operating system: if this process is killed, they stay. Only
-// when the machine itself stops can they be lost, and that is what sync is for.
+// append writes one effect at the end of the file and returns the bytes. After Write the operating
+// system has them, so they survive a kill -9. They may not survive a power cut: that needs sync.
 func (l *appendLog) append(db int, effect [][]byte) ([]byte, error) {
+	var err error
 	l.buf = l.buf[:0]
-	// region: encode the effect
+	// region: log the effect
 	if db != l.db {
-		// A command does not say which database it is meant for; the file must.
+		// The effect does not say which database it belongs to, so the file must.
 		l.buf = resp.AppendCommandStrings(l.buf, "SELECT", strconv.Itoa(db))
 		l.db = db
 	}
 	l.buf = resp.AppendCommand(l.buf, effect...)
-	// endregion
-	_, err := l.f.Write(l.buf)
+	_, err = l.f.Write(l.buf)
 	l.dirty.Store(true)
+	// endregion
 	return l.buf, err
 }
 
-// replay executes the log. If its last command is incomplete, as a crash during a write leaves it,
-// that command is cut off: its client was never told OK. Anything else that is wrong is an error,
-// for it means that bytes changed which had been written well, and guessing would lose data.
+// replay executes the log. A crash may have left half a command at the end; nobody was told OK for
+// it, so it is cut off. Anything else that is wrong is an error: bytes that were once written well
+// have changed, and guessing would lose data.
 func (s *server) replay(f *os.File) error {
-	// A key that has expired by now stays until the log itself says DEL: it may go on to PERSIST it.
+	// region: what expires is a change too
+	// The clock deletes nothing during the replay, only a DEL in the log does. A key that looks dead
+	// today may get a PERSIST further down.
 	s.data.Expiry = store.KeepExpired
 	defer func() { s.data.Expiry = store.DeleteExpired }()
+	// endregion
 	// region: execute the log again
 	c := &client{srv: s, db: s.data.DB(0), w: resp.NewWriter(nil)}
 	r := resp.NewCommandReader(f)
@@ -168,8 +170,8 @@ func (s *server) replay(f *os.File) error {
 		case err != nil:
 			return fmt.Errorf("%s, offset %d: %w", f.Name(), r.Consumed(), err)
 		}
-		// The replies go nowhere, but an error among them means that the log was not written by
-		// a server like this one. To skip the command would be to lose data in silence.
+		// Nobody reads the replies. But an error among them means that a server like this one did
+		// not write the log. If we skipped the command, we would lose data in silence.
 		c.w.Buf = c.w.Buf[:0]
 		if c.execute(args); c.w.Buf[0] == '-' {
 			return fmt.Errorf("%s, before offset %d: %q answers %q", f.Name(), r.Consumed(), args, c.w.Buf)
@@ -178,11 +180,11 @@ func (s *server) replay(f *os.File) error {
 	// endregion
 }
 
-// cutTail shortens the file to its good bytes, so that what is appended from now on stands behind
-// a whole command. Left in place, the torn command would swallow the beginning of the next one.
+// cutTail shortens the file to its good bytes. If the torn command stayed, it would swallow the
+// beginning of the next one that we append.
 func cutTail(f *os.File, good int64) error {
 	// region: cut the torn tail
-	// A torn write is a beginning: "*3\r\n$3\r\nSE". Other bytes were never written by us.
+	// A torn command is a beginning: "*3\r\n$3\r\nSE". Other bytes are not from us.
 	first := []byte{0}
 	if _, err := f.ReadAt(first, good); err != nil || first[0] != '*' {
 		return fmt.Errorf("%s, offset %d: %q is not how a command begins: the file is damaged", f.Name(), good, first)
@@ -195,8 +197,8 @@ func cutTail(f *os.File, good int64) error {
 // reply sends the replies gathered so far.
 func (c *client) reply() error {
 	// region: first the disk, then the answer
-	// Under "always" no client may see an OK, or a value, that a power cut could take back. The
-	// replies of a whole pipeline leave together, so a hundred SETs wait for the disk once.
+	// Under "always" no client may see an OK, or a value, that a power cut could take back. All the
+	// replies to a pipeline leave together, so a hundred SETs wait for the disk once.
 	if log := c.srv.log; log.policy == "always" && c.w.Len() > 0 {
 		if err := log.sync(); err != nil {
 			log.die(err)
@@ -206,11 +208,12 @@ func (c *client) reply() error {
 	return c.w.Flush()
 }
 
-// sync returns when everything written before the call is on the disk.
+// sync returns when everything that was written before the call is on the disk. It is safe for
+// concurrent use.
 func (l *appendLog) sync() error {
 	// region: one fsync for many
-	// Fifty clients that wait here need one fsync, not fifty. The first does it for all who wrote
-	// before it began; the others queue at the lock, and find nothing left to do.
+	// Fifty clients need one fsync, not fifty. The first one does it for all who wrote before it
+	// began. The others wait for the lock, and then find nothing left to do.
 	l.syncing.Lock()
 	defer l.syncing.Unlock()
 	if !l.dirty.Swap(false) {
@@ -222,48 +225,52 @@ func (l *appendLog) sync() error {
 
 // syncEverySecond is the policy in the middle: nobody waits, and a power cut costs a second or two.
 func (l *appendLog) syncEverySecond(ctx context.Context) {
+	// region: once a second
 	for l.policy == "everysec" && ctx.Err() == nil {
 		time.Sleep(time.Second)
 		if err := l.sync(); err != nil {
 			l.die(err)
 		}
 	}
+	// endregion
 }
 
-// die ends the server. After a failed write or fsync nobody knows what the file holds (Linux may
-// even have thrown the bytes away), so the next OK could be a lie. Better none.
+// die ends the server. After a failed write or fsync nobody knows what the file holds; Linux may
+// even have thrown the bytes away. The next OK could be a lie, so there is no next OK.
 func (l *appendLog) die(err error) {
 	fmt.Fprintln(os.Stderr, "05-aof: the log cannot be written, so nothing can be promised:", err)
 	os.Exit(1)
 }
 
-// openLog opens the log in dir, and creates it when there is none.
+// openLog opens the log in dir, and creates it if there is none.
 func openLog(dir, policy string) (*appendLog, error) {
 	if policy != "always" && policy != "everysec" && policy != "no" {
 		return nil, fmt.Errorf("-appendfsync must be always, everysec or no, not %q", policy)
 	}
-	dir = filepath.Join(dir, "appendonlydir")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	// O_APPEND makes every Write go to the end, wherever the reading at start has moved to.
-	f, err := os.OpenFile(filepath.Join(dir, logName), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
+	log := &appendLog{policy: policy, db: -1}
+	err := os.MkdirAll(dir, 0o755)
 	if err != nil {
 		return nil, err
 	}
+	// region: open the log
 	name := filepath.Join(dir, manifestName)
 	found, err := os.ReadFile(name)
-	if errors.Is(err, os.ErrNotExist) {
-		found, err = []byte(manifest), os.WriteFile(name, []byte(manifest), 0o644)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		err = os.WriteFile(name, []byte(manifest), 0o644)
+	case err == nil && string(found) != manifest:
+		err = fmt.Errorf("%s lists files that this step cannot read, try step 06: %q", name, found)
 	}
-	if err == nil && string(found) != manifest {
-		err = fmt.Errorf("%s lists files that this step cannot read (a base, or a rewritten log); try step 06", name)
+	if err != nil {
+		return nil, err
 	}
-	return &appendLog{f: f, policy: policy, db: -1}, err
+	// With O_APPEND every Write goes to the end, wherever the replay has read to.
+	log.f, err = os.OpenFile(filepath.Join(dir, logName), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
+	// endregion
+	return log, err
 }
 
-// handle serves one client, as in step 03: whole commands first, and when there are no more, the
-// replies to all of them.
+// handle serves one client, as in step 03: it executes all whole commands, then sends the replies.
 func (s *server) handle(conn net.Conn) {
 	defer conn.Close()
 	if s.trace {
@@ -299,25 +306,25 @@ func (s *server) serve(ln net.Listener) {
 			go s.handle(conn)
 		case errors.Is(err, net.ErrClosed):
 			return
-		default: // too many open files: wait until somebody leaves
+		default: // too many open files: wait until a client leaves
 			time.Sleep(50 * time.Millisecond)
 		}
 	}
 }
 
-// newServer opens the log in dir and brings back what it holds.
+// newServer opens the log in dir and brings its data back.
 func newServer(dir, policy string, trace bool) (*server, error) {
 	s := &server{data: store.New(16), trace: trace}
-	log, err := openLog(dir, policy)
+	log, err := openLog(filepath.Join(dir, "appendonlydir"), policy)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.replay(log.f); err != nil {
 		return nil, err
 	}
-	s.log = log // from here on, changes are written down
+	s.log = log // not earlier: the replay must not append what it reads
 	// region: what expires is a change too
-	// When a key is deleted because its time has come, no command has that as its effect.
+	// No client sent a command for this change, and it still has to be in the log.
 	s.data.OnExpire = func(db int, key string) {
 		s.propagate(db, [][]byte{[]byte("DEL"), []byte(key)})
 	}
@@ -342,7 +349,7 @@ func run(addr, dir, policy string, trace bool) error {
 	go s.log.syncEverySecond(ctx)
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	fmt.Printf("05-aof listens on %s. In another terminal: redis-cli -p %s SET city Paris EX 3600, then look into %s. Ctrl-C ends it.\n",
-		ln.Addr(), port, s.log.f.Name())
+		ln.Addr(), port, filepath.Join(dir, "appendonlydir", logName))
 	s.serve(ln)
 	return s.log.sync() // whatever the policy: a polite end loses nothing
 }
