@@ -3,8 +3,8 @@ package check
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -15,8 +15,9 @@ import (
 	"byor/pkg/resp"
 )
 
-// Step 05: a log that was torn or damaged, one that many write at once, and when it has reached the disk.
+// Step 05: a log that was torn or damaged, one that many write at once, and a disk that is full.
 
+// tornTail starts the server on its log, cut at a dozen places in the last command.
 func tornTail(t *T) {
 	s := t.logged()
 	t.DialTo(s).Ask("+OK\r\n", "SET", "first", "whole").Ask(":1\r\n", "INCR", "n").Ask("+OK\r\n", "SET", "last", "value")
@@ -33,11 +34,28 @@ func tornTail(t *T) {
 		}
 		t.awaitLoaded(s)
 		c := t.loaded(s, n).Ask(Bulk("whole"), "GET", "first").Ask(Bulk("1"), "GET", "n")
-		if n < len(b) {
+		if n > last && n < len(b) {
 			c.Ask("$-1\r\n", "GET", "last")
+			t.reported(s, filepath.Base(path), last, n)
 		}
 		s.Kill()
 	}
+}
+
+// reported expects a message of s that names its log and where it was cut.
+func (t *T) reported(s *process.Server, name string, good, size int) {
+	if s.Cmd == nil {
+		return
+	}
+	said := s.Fresh()
+	for _, line := range strings.Split(said, "\n") {
+		if strings.Contains(line, name) && regexp.MustCompile(fmt.Sprintf(`\b%d\b`, good)).MatchString(line) {
+			return
+		}
+	}
+	t.fail(failure{Want: fmt.Sprintf("a line on standard error that names %s and the %d bytes that it was cut to (it had %d)", name, good, size),
+		Got: "it said: " + trace.Visible([]byte(said), 300), Guide: "Build it",
+		Hint: "half a command was cut off in silence: tell the operator which file was cut, and to how many bytes (piece 5)"})
 }
 
 func appendAfterTear(t *T) {
@@ -67,35 +85,50 @@ func (t *T) refusesToStart(s *process.Server, what ...string) {
 	}
 	// Ending by a signal (code -1), the words of every start or those of a taken port are no refusal of the file.
 	fresh := s.Fresh()
-	refused := ended && code > 0 && aboutFile.MatchString(fresh) && !strings.Contains(fresh, "address already in use")
+	if ended && code > 0 && !aboutFile.MatchString(fresh) {
+		t.fail(failure{Want: "a message that says what is wrong with the file" + strings.Join(what, ""), Got: fmt.Sprintf("exit code %d%s", code, s.Said()),
+			Hint: "the server refuses to start and does not say why: name the file, and where in it the damage is"})
+	}
+	refused := ended && code > 0 && !strings.Contains(fresh, "address already in use")
 	t.Require(refused, "the server ends at once, with an exit code other than 0 and a message that says what is wrong with its file",
 		"ended=%v, exit code %d%s", ended, code, s.Said())
 }
 
 func garbageRefused(t *T) {
-	s := t.logged()
-	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1")
+	s, path, b := t.loggedAndEnded()
+	t.Hint("a command in the log was answered with an error, and the replay went on: then the data are not what they were, so say so and end (piece 3)")
+	t.refusesLog(s, path, b+"*1\r\n$4\r\nNOPE\r\n"+b)
+	t.Hint("a protocol error in the log was taken for its end: only io.EOF and io.ErrUnexpectedEOF are ends, any other error is damage (piece 3)")
+	t.refusesLog(s, path, b+"*3\r\n$3\r\nSET\r\n%1\r\na\r\n$1\r\n2\r\n"+b)
+	t.Hint("a line that is no command was passed over: an error in the log is damage, wherever it comes from (piece 3)")
+	t.refusesLog(s, path, b+"!!garbage!!\r\n"+b)
+}
+
+func zerosRefused(t *T) {
+	s, path, b := t.loggedAndEnded()
+	t.refusesLog(s, path, b+strings.Repeat("\x00", 100))
+}
+
+// loggedAndEnded returns a server that was killed after it had logged SET a text, and the log.
+func (t *T) loggedAndEnded() (s *process.Server, path, log string) {
+	s = t.logged()
+	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "text")
 	s.Kill()
-	path, b := t.aofPath(s.Opt.Dir), string(t.aofBytes(s.Opt.Dir))
-	if b == "" {
+	path, log = t.aofPath(s.Opt.Dir), string(t.aofBytes(s.Opt.Dir))
+	if log == "" {
 		t.nothingLogged("a SET in the log", "an empty log")
 	}
-	for _, damage := range []struct{ file, hint string }{
-		{b + "!!garbage!!\r\n" + b, ""},
-		{b + "*3\r\n$3\r\nSET\r\n%1\r\na\r\n$1\r\n2\r\n" + b, "a protocol error in the log was taken for its end: only io.EOF and io.ErrUnexpectedEOF are ends, any other error is damage (Build it, step 5)"},
-		{b + strings.Repeat("\x00", 100), "zero bytes at the end were taken for a torn command: a torn command begins with *, so look at the first byte that you would cut off (Build it, step 6)"},
-	} {
-		if damage.hint != "" {
-			t.Hint("%s", damage.hint)
-		}
-		t.cutFile(path, []byte(damage.file), len(damage.file))
-		t.refusesToStart(s)
-		after, _ := os.ReadFile(path)
-		at := trace.DiffAt([]byte(damage.file), after)
-		if at >= 0 {
-			t.fail(failure{Want: "the damaged log is left alone: " + trace.Excerpt([]byte(damage.file), at), Got: trace.Excerpt(after, at),
-				Hint: "a damaged file is evidence: leave it as it is"})
-		}
+	return s, path, log
+}
+
+// refusesLog starts s on a damaged log, and expects it to say so, to end, and to leave the file alone.
+func (t *T) refusesLog(s *process.Server, path, damaged string) {
+	t.cutFile(path, []byte(damaged), len(damaged))
+	t.refusesToStart(s)
+	after, _ := os.ReadFile(path)
+	if at := trace.DiffAt([]byte(damaged), after); at >= 0 {
+		t.fail(failure{Want: "the damaged log is left alone: " + trace.Excerpt([]byte(damaged), at), Got: trace.Excerpt(after, at),
+			Hint: "a damaged file is evidence: leave it as it is"})
 	}
 }
 
@@ -183,72 +216,4 @@ func killUnderLoad(t *T) {
 			t.Require(v == strconv.Itoa(n), fmt.Sprintf("%s = %d, one of %d acknowledged writes", key, n, total.Load()), "%s", v)
 		}
 	})
-}
-
-// fsyncBeforeReply watches the server's system calls. Only they can show it: after kill -9 the
-// system still writes what it was handed, so no test by restart can tell a Write from a Sync.
-func fsyncBeforeReply(t *T) {
-	s, calls := t.startTraced(process.Options{Fsync: "always"}, "write,writev,pwrite64,fsync,fdatasync,sendto,sendmsg")
-	c := t.DialTo(s).Ask("+PONG\r\n", "PING").Ask("+OK\r\n", "SET", "strace:key", "v").Ask("+OK\r\n", "SET", "strace:key", "w")
-	c.Close()
-	var lines []string
-	for _, l := range calls() {
-		if strings.Contains(l, "strace:key") || strings.Contains(l, "sync(") || strings.Contains(l, "OK\\r\\n") {
-			lines = append(lines, l)
-		}
-	}
-	logged, synced, writes := false, false, 0
-	for _, l := range lines {
-		switch {
-		case strings.Contains(l, "strace:key"):
-			logged, synced = true, false
-			writes++
-		case strings.Contains(l, "fsync(") || strings.Contains(l, "fdatasync("):
-			synced = true
-		case strings.Contains(l, "OK\\r\\n") && logged:
-			t.Require(synced, "write of the command, fsync, then the reply", "no fsync between them:\n%s", strings.Join(lines, "\n"))
-			logged = false
-		}
-	}
-	if writes < 2 {
-		t.fail(failure{Want: "a write of each command before its reply", Got: "system calls:\n" + strings.Join(lines, "\n"), Hint: hintBuffer})
-	}
-	t.Require(synced, "a fsync after each command is written", "system calls:\n%s", strings.Join(lines, "\n"))
-}
-
-// syncCovers slows the disk down and lets b write while the fsync for a runs: b needs one that begins later.
-func syncCovers(t *T) {
-	s, trace := t.startTracedRaw(process.Options{Fsync: "always"}, "write,writev,pwrite64,fsync,fdatasync,sendto,sendmsg", "fsync,fdatasync:delay_enter=300000")
-	a, b := t.DialTo(s), t.DialTo(s)
-	a.Ask("+OK\r\n", "SET", "sync:a", "100").Ask("+OK\r\n", "SET", "sync:b", "200")
-	a.Cmd("INCR", "sync:a")
-	t.Sleep(100 * time.Millisecond)
-	b.Cmd("INCR", "sync:b").Expect(":201\r\n")
-	a.Expect(":101\r\n")
-	lines := strings.Split(trace(), "\n")
-	for _, c := range [][2]string{{"sync:a", ":101\\r\\n"}, {"sync:b", ":201\\r\\n"}} {
-		replied := lastLine(lines, len(lines), c[1])
-		written := lastLine(lines, max(replied, 0), "INCR", c[0]) // a snapshot at the end names the keys, too
-		covered := false
-		for i := written + 1; i < replied && !covered; i++ {
-			if !strings.Contains(lines[i], "sync(") {
-				continue
-			}
-			// In two halves, it is over where the same thread's second half stands.
-			pid, _, _ := strings.Cut(lines[i], " ")
-			covered = !strings.Contains(lines[i], "unfinished") || lastLine(lines, replied, pid+" ", "sync resumed") > i
-		}
-		t.Require(written >= 0 && covered, "write of INCR "+c[0]+", then a whole fsync, then the reply", "no whole fsync between them:\n%s",
-			strings.Join(lines[max(written, 0):max(replied, 0)+1], "\n"))
-	}
-}
-
-// lastLine returns the index of the last line before end that contains all words, or -1.
-func lastLine(lines []string, end int, words ...string) int {
-	for i := end - 1; i >= 0; i-- {
-		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(lines[i], w) }) {
-			return i
-		}
-	}
-	return -1
 }

@@ -11,16 +11,28 @@ import (
 )
 
 // startTraced is Start under strace. The function it returns ends the server and gives the system
-// calls it made, one a line. inject are strace's -e inject= expressions (to slow a disk down, say).
-// Without strace the check is skipped.
+// calls it made, one a line. inject are strace's -e inject= expressions (to slow a disk down, say), or paths:
+// then only calls on these files are traced. Without strace the check is skipped.
 func (t *T) startTraced(o process.Options, calls string, inject ...string) (*process.Server, func() []string) {
 	s, trace := t.startTracedRaw(o, calls, inject...)
 	return s, func() []string { return strings.Split(joinResumed(trace()), "\n") }
 }
 
-// startTracedRaw is startTraced for who wants to see where a call began, too: calls that another thread's came
-// between are in two halves.
+// startTracedRaw is startTraced for a check that has to see where a call began, too: a call is in two halves
+// where another thread's came between.
 func (t *T) startTracedRaw(o process.Options, calls string, inject ...string) (*process.Server, func() string) {
+	s, soFar := t.startWatched(o, calls, inject...)
+	return s, func() string {
+		s.Signal(process.SigInt)
+		if _, ended := s.Exit(2 * time.Second); !ended {
+			s.Kill()
+		}
+		return soFar()
+	}
+}
+
+// startWatched is startTracedRaw with a function that gives the calls made so far and does not end the server.
+func (t *T) startWatched(o process.Options, calls string, inject ...string) (*process.Server, func() string) {
 	path, err := exec.LookPath("strace")
 	if err != nil {
 		t.Skip("needs strace (Linux) to see the server's system calls")
@@ -31,6 +43,10 @@ func (t *T) startTracedRaw(o process.Options, calls string, inject ...string) (*
 	file := filepath.Join(t.TempDir(), "strace.txt")
 	args := []string{path, "-f", "-s", "200", "-e", "trace=" + calls, "-o", file}
 	for _, i := range inject {
+		if filepath.IsAbs(i) {
+			args = append(args, "-P", i)
+			continue
+		}
 		args = append(args, "-e", "inject="+i)
 	}
 	traced := *t.target
@@ -43,10 +59,6 @@ func (t *T) startTracedRaw(o process.Options, calls string, inject ...string) (*
 		t.Fail("the server starts under strace", err.Error())
 	}
 	return s, func() string {
-		s.Signal(process.SigInt)
-		if _, ended := s.Exit(2 * time.Second); !ended {
-			s.Kill()
-		}
 		b, _ := os.ReadFile(file)
 		return string(b)
 	}

@@ -1,0 +1,180 @@
+package check
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
+	"byor/pkg/resp"
+)
+
+// Step 05: what a start makes of the log.
+
+// onLog starts a server again that has ended, on a log that leaves it with keys in database 0. If nothing was
+// written, or nothing was loaded, the failure says so, and not that something is wrong with a value.
+func (t *T) onLog(s *process.Server) *Conn {
+	n := len(t.aofBytes(s.Opt.Dir))
+	if n == 0 {
+		t.nothingLogged("a log with what was changed", "an empty log")
+	}
+	t.again(s)
+	return t.loaded(s, n)
+}
+
+// loaded connects to a server that has loaded a log of n bytes.
+func (t *T) loaded(s *process.Server, n int) *Conn {
+	c := t.DialTo(s)
+	if v := c.Do("DBSIZE"); v.Kind == resp.Integer && v.Int == 0 {
+		t.fail(failure{Sent: resp.AppendCommandStrings(nil, "DBSIZE"), Want: fmt.Sprintf("keys in database 0, from a log of %d bytes", n), Got: str(v), Guide: "Build it",
+			Hint: "nothing was loaded: at the start, execute what is in the log (piece 3)"})
+	}
+	return c
+}
+
+// reborn kills s and starts it on its log.
+func (t *T) reborn(s *process.Server) *Conn {
+	s.Kill()
+	return t.onLog(s)
+}
+
+// restart kills s with kill -9 and starts it again.
+func (t *T) restart(s *process.Server) *Conn {
+	s.Kill()
+	t.again(s)
+	return t.DialTo(s)
+}
+
+// again starts a server that has ended.
+func (t *T) again(s *process.Server) {
+	if err := s.Run(); err != nil {
+		t.Fail("the server starts again on its own files", err.Error())
+	}
+	t.awaitLoaded(s)
+}
+
+// awaitLoaded waits while a server answers -LOADING, as a real redis-server does at first.
+func (t *T) awaitLoaded(s *process.Server) {
+	c := t.DialTo(s)
+	t.Until(5*time.Second, "the server has loaded its data", func() (bool, string) {
+		v := str(c.Do("PING"))
+		return !strings.HasPrefix(v, "LOADING"), v
+	})
+	c.Close()
+}
+
+func survivesRestart(t *T) {
+	s := t.logged()
+	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask(":2\r\n", "INCR", "a").Ask("+OK\r\n", "SET", "b", "two words").Ask("+OK\r\n", "SET", "e", "")
+	t.reborn(s).Ask(Bulk("2"), "GET", "a").Ask(Bulk("two words"), "GET", "b").Ask(Bulk(""), "GET", "e").Ask(":3\r\n", "INCR", "a")
+	t.Hint("the second start has lost a change that came after the first: go on logging once the replay is over (s.log = log)").
+		reborn(s).Ask(Bulk("3"), "GET", "a")
+}
+
+func replaySilent(t *T) {
+	s := t.logged()
+	t.DialTo(s).Ask(":1\r\n", "INCR", "n").Ask(":2\r\n", "INCR", "n").Ask("+OK\r\n", "SET", "k", "v")
+	before := t.aofBytes(s.Opt.Dir)
+	if len(before) == 0 {
+		t.nothingLogged("a log with what was changed", "an empty log")
+	}
+	for range 2 {
+		s.Kill()
+		t.again(s)
+	}
+	after := t.aofBytes(s.Opt.Dir)
+	at := trace.DiffAt(before, after)
+	t.Require(at < 0, fmt.Sprintf("%s, %d bytes as before the restarts", trace.Excerpt(before, at), len(before)), "%s, %d bytes", trace.Excerpt(after, at), len(after))
+	t.loaded(s, len(after)).Ask(Bulk("2"), "GET", "n")
+}
+
+func ttlAfterRestart(t *T) {
+	s := t.logged()
+	c := t.DialTo(s)
+	c.Ask("+OK\r\n", "SET", "a", "v", "PX", "60000").Ask("+OK\r\n", "SET", "b", "v").Ask(":1\r\n", "EXPIRE", "b", "60").
+		Ask("+OK\r\n", "SET", "c", "v", "EX", "60").Ask(":1\r\n", "PERSIST", "c")
+	t.Sleep(300 * time.Millisecond)
+	c = t.reborn(s)
+	c.between(30_000, 59_700, "PTTL", "a").between(30_000, 59_700, "PTTL", "b").Ask(":-1\r\n", "TTL", "c")
+}
+
+// expiryLogged makes a key anew that has expired. Without the DEL between the two, a replay that keeps what has
+// expired until the log says otherwise counts on from the old value, under the old deadline.
+func expiryLogged(t *T) {
+	s := t.logged()
+	c := t.DialTo(s).Ask("+OK\r\n", "SET", "asked", "5", "PX", "100").Ask("+OK\r\n", "SET", "swept", "stays")
+	c.Ask("+OK\r\n", "SELECT", "3").Ask("+OK\r\n", "SET", "swept", "v", "PX", "100").Ask("+OK\r\n", "SELECT", "0")
+	t.Until(t.limit, "GET asked is null, 100 ms after SET asked 5 PX 100", func() (bool, string) {
+		v := c.Do("GET", "asked")
+		return v.Null, str(v)
+	})
+	c.Ask(":1\r\n", "INCR", "asked")
+	t.Until(t.limit, "DEL asked and DEL swept in the log", func() (bool, string) {
+		cmds := t.aofCommands(s.Opt.Dir)
+		if len(cmds) == 0 {
+			t.nothingLogged("three SETs in the log", "an empty log")
+		}
+		n := 0
+		for _, cmd := range cmds {
+			if w := strings.ToUpper(cmd[0]); w == "DEL" || w == "UNLINK" {
+				n += len(cmd) - 1
+			}
+		}
+		return n == 2, fmt.Sprintf("%q", cmds)
+	})
+	c = t.reborn(s).Ask(Bulk("1"), "GET", "asked").Ask(":-1\r\n", "TTL", "asked")
+	t.Hint("the key expired in database 3, and its DEL went to database 0: the store says which one it means (piece 4)")
+	c.Ask(Bulk("stays"), "GET", "swept").Ask("+OK\r\n", "SELECT", "3").Ask("$-1\r\n", "GET", "swept")
+}
+
+func expiredWhileDown(t *T) {
+	s := t.logged()
+	t.DialTo(s).Ask("+OK\r\n", "SET", "short", "v", "PX", "250").Ask("+OK\r\n", "SET", "long", "v", "PX", "60000")
+	s.Kill()
+	t.Sleep(350 * time.Millisecond)
+	t.onLog(s).Ask("$-1\r\n", "GET", "short").Ask(":-2\r\n", "TTL", "short").Ask(Bulk("v"), "GET", "long")
+}
+
+// persistInTime takes deadlines away, or puts them off, while the keys are alive, and starts the server when the
+// first deadlines would have been over. Each pair of commands goes out in one write, so that nothing comes between.
+func persistInTime(t *T) {
+	s := t.logged()
+	c := t.DialTo(s).Ask("+OK\r\n", "SET", "k", "v")
+	c.Send(cmds("SET freed v PX 400", "PERSIST freed")).Expect("+OK\r\n:1\r\n")
+	c.Send(cmds("SET later v PX 400", "EXPIRE later 600")).Expect("+OK\r\n:1\r\n")
+	s.Kill()
+	t.Sleep(500 * time.Millisecond)
+	t.onLog(s).Ask(Bulk("v"), "GET", "freed").Ask(":-1\r\n", "TTL", "freed").between(500, 600, "TTL", "later")
+}
+
+func delLogged(t *T) {
+	s := t.logged()
+	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+OK\r\n", "SET", "b", "1").Ask(":2\r\n", "DEL", "a", "b", "c").
+		Ask("+OK\r\n", "SET", "d", "1").Ask(":1\r\n", "EXPIRE", "d", "-1").Ask("+OK\r\n", "SET", "e", "1").Ask("+OK\r\n", "SET", "e", "2")
+	t.reborn(s).Ask(":0\r\n", "EXISTS", "a", "b", "d").Ask(Bulk("2"), "GET", "e")
+}
+
+func binaryLog(t *T) {
+	s := t.logged()
+	weird := []string{"a\r\nb", "\x00", "*1\r\n$4\r\nPING\r\n", "\xff\xfe", strings.Repeat("z", 100_000), " "}
+	c := t.DialTo(s)
+	for _, w := range weird {
+		c.Ask("+OK\r\n", "SET", w, w+"!")
+	}
+	c = t.reborn(s)
+	for _, w := range weird {
+		c.Ask(Bulk(w+"!"), "GET", w)
+	}
+}
+
+// logDatabases uses two databases with the same keys. The log that the second start finds ends in database 3.
+func logDatabases(t *T) {
+	s := t.logged()
+	t.DialTo(s).Ask("+OK\r\n", "SELECT", "3").Ask("+OK\r\n", "SET", "k", "of 3").Ask("+OK\r\n", "SELECT", "0").Ask("+OK\r\n", "SET", "k", "of 0").
+		Ask("+OK\r\n", "SELECT", "3").Ask(":1\r\n", "INCR", "n")
+	t.reborn(s).Ask(Bulk("of 0"), "GET", "k").Ask("$-1\r\n", "GET", "n").Ask(":1\r\n", "INCR", "m")
+	t.Hint("after a start nobody knows which database the file has selected at its end: write SELECT before the first change (l.db is -1 then)")
+	t.reborn(s).Ask(Bulk("1"), "GET", "m").Ask("+OK\r\n", "SELECT", "3").Ask("$-1\r\n", "GET", "m").
+		Ask(Bulk("of 3"), "GET", "k").Ask(Bulk("1"), "GET", "n")
+}

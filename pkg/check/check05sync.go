@@ -1,0 +1,209 @@
+package check
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"byor/pkg/check/process"
+	"byor/pkg/resp"
+)
+
+// Step 05: when the log is on the disk. Only the server's system calls show that. After kill -9 the system still
+// writes what it was handed, so no test by restart can tell a Write from a Sync.
+
+const diskCalls = "write,writev,pwrite64,fsync,fdatasync,sendto,sendmsg"
+
+// isSync says whether a line of strace's is an fsync, or the second half of one.
+func isSync(line string) bool { return strings.Contains(line, "sync(") }
+
+// syncsAfter returns how many fsyncs of a joined trace end after the first line that contains all words.
+func syncsAfter(lines []string, words ...string) (n int, found bool) {
+	for _, l := range lines {
+		switch {
+		case !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(l, w) }):
+			found = true
+		case found && isSync(l):
+			n++
+		}
+	}
+	return n, found
+}
+
+// politeEnd presses Ctrl-C under a policy that never syncs by itself.
+func politeEnd(t *T) {
+	s, calls := t.startTraced(process.Options{Fsync: "no"}, diskCalls)
+	t.DialTo(s).Ask("+OK\r\n", "SET", "end:key", "v")
+	lines := calls()
+	n, logged := syncsAfter(lines, "end:key", "SET")
+	if !logged {
+		t.nothingLogged("SET end:key in the log", "system calls:\n"+lastLines(lines))
+	}
+	t.Require(n > 0, "a fsync between the last SET and the end of the server", "none:\n%s", lastLines(lines))
+}
+
+func lastLines(lines []string) string {
+	return strings.Join(lines[max(0, len(lines)-12):], "\n")
+}
+
+// everySecond runs two servers. The one under no gets its command first, so when the other has synced, it has had
+// its time as well.
+func everySecond(t *T) {
+	never, neverSoFar := t.startWatched(process.Options{Fsync: "no"}, diskCalls)
+	t.DialTo(never).Ask("+OK\r\n", "SET", "sync:key", "0")
+	s, soFar := t.startWatched(process.Options{Fsync: "everysec"}, diskCalls)
+	c := t.DialTo(s)
+	for i := range 40 {
+		c.Ask("+OK\r\n", "SET", "sync:key", fmt.Sprint(i))
+	}
+	lines := func(soFar func() string) []string { return strings.Split(joinResumed(soFar()), "\n") }
+	t.Until(t.limit, "an fsync after the last SET, without any further command", func() (bool, string) {
+		n, _ := syncsAfter(lines(soFar), "sync:key", `\r\n39\r\n`)
+		return n > 0, "none:\n" + lastLines(lines(soFar))
+	})
+	n, _ := syncsAfter(lines(neverSoFar), "sync:key", "SET")
+	t.Hint("under no the system decides when the disk gets the log: sync neither before a reply nor in the background (pieces 7 and 8)").
+		Require(n == 0, "no fsync under no", "%d:\n%s", n, lastLines(lines(neverSoFar)))
+	n, _ = syncsAfter(lines(soFar), "sync:key", `\r\n0\r\n`)
+	t.Hint("under everysec nobody waits for the disk: sync before a reply only if the policy is always (piece 8)").
+		Require(n <= 10, "a fsync a second for 40 SETs, about two", "%d", n)
+}
+
+func fsyncBeforeReply(t *T) {
+	s, calls := t.startTraced(process.Options{Fsync: "always"}, diskCalls)
+	c := t.DialTo(s).Ask("+PONG\r\n", "PING").Ask("+OK\r\n", "SET", "strace:key", "v").Ask("+OK\r\n", "SET", "strace:key", "w")
+	c.Close()
+	var lines []string
+	for _, l := range calls() {
+		if strings.Contains(l, "strace:key") || isSync(l) || strings.Contains(l, "OK\\r\\n") {
+			lines = append(lines, l)
+		}
+	}
+	logged, synced, writes := false, false, 0
+	for _, l := range lines {
+		switch {
+		case strings.Contains(l, "strace:key"):
+			logged, synced = true, false
+			writes++
+		case isSync(l):
+			synced = true
+		case strings.Contains(l, "OK\\r\\n") && logged:
+			t.Require(synced, "write of the command, fsync, then the reply", "no fsync between them:\n%s", strings.Join(lines, "\n"))
+			logged = false
+		}
+	}
+	if writes < 2 {
+		t.fail(failure{Want: "a write of each command before its reply", Got: "system calls:\n" + strings.Join(lines, "\n"), Hint: hintBuffer})
+	}
+	t.Require(synced, "a fsync after each command is written", "system calls:\n%s", strings.Join(lines, "\n"))
+}
+
+// syncCovers slows the disk down and lets b write while the fsync for a runs: b needs one that begins later.
+func syncCovers(t *T) {
+	s, trace := t.startTracedRaw(process.Options{Fsync: "always"}, diskCalls, "fsync,fdatasync:delay_enter=300000")
+	a, b := t.DialTo(s), t.DialTo(s)
+	a.Ask("+OK\r\n", "SET", "sync:a", "100").Ask("+OK\r\n", "SET", "sync:b", "200")
+	a.Cmd("INCR", "sync:a")
+	t.Sleep(100 * time.Millisecond)
+	b.Cmd("INCR", "sync:b").Expect(":201\r\n")
+	a.Expect(":101\r\n")
+	lines := strings.Split(trace(), "\n")
+	t.covered(lines, "sync:a", ":101\\r\\n")
+	t.covered(lines, "sync:b", ":201\\r\\n")
+}
+
+// readsWaitToo lets b read what a has written while the fsync for it runs, several times: now b comes first, now a.
+func readsWaitToo(t *T) {
+	s, trace := t.startTracedRaw(process.Options{Fsync: "always"}, diskCalls, "fsync,fdatasync:delay_enter=200000")
+	a, b := t.DialTo(s), t.DialTo(s)
+	a.Ask("+OK\r\n", "SET", "sync:a", "100")
+	for n := 101; n <= 103; n++ {
+		a.Cmd("INCR", "sync:a")
+		t.Until(t.limit, "INCR sync:a in the log", func() (bool, string) {
+			found := find(t.aofCommands(s.Opt.Dir), "INCR")
+			return len(found) == n-100, fmt.Sprintf("%q", found)
+		})
+		b.Ask(Bulk(fmt.Sprint(n)), "GET", "sync:a")
+		a.Expect(fmt.Sprintf(":%d\r\n", n))
+	}
+	lines := strings.Split(trace(), "\n")
+	t.covered(lines, "sync:a", "$3\\r\\n103\\r\\n")
+	t.covered(lines, "sync:a", ":103\\r\\n")
+}
+
+// covered expects a whole fsync between the last INCR of key in the log and the reply.
+func (t *T) covered(lines []string, key, reply string) {
+	replied := lastLine(lines, len(lines), reply)
+	written := lastLine(lines, max(replied, 0), "INCR", key) // a snapshot at the end names the keys, too
+	covered := false
+	for i := written + 1; i < replied && !covered; i++ {
+		if !isSync(lines[i]) {
+			continue
+		}
+		// In two halves, it is over where the same thread's second half stands.
+		pid, _, _ := strings.Cut(lines[i], " ")
+		covered = !strings.Contains(lines[i], "unfinished") || lastLine(lines, replied, pid+" ", "sync resumed") > i
+	}
+	t.Require(written >= 0 && covered, "write of INCR "+key+", then a whole fsync, then the reply "+reply, "no whole fsync between them:\n%s",
+		strings.Join(lines[max(written, 0):max(replied, 0)+1], "\n"))
+}
+
+// lastLine returns the index of the last line before end that contains all words, or -1.
+func lastLine(lines []string, end int, words ...string) int {
+	for i := end - 1; i >= 0; i-- {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(lines[i], w) }) {
+			return i
+		}
+	}
+	return -1
+}
+
+// oneFsyncForMany counts fsyncs, with a disk so slow that clients have to wait together.
+func oneFsyncForMany(t *T) {
+	s, calls := t.startTraced(process.Options{Fsync: "always"}, diskCalls, "fsync,fdatasync:delay_enter=100000")
+	const clients = 20
+	c := t.DialTo(s).Ask("+OK\r\n", "SET", "begin", "pipeline")
+	c.Exchange(strings.Repeat(cmds("SET k v"), 50), strings.Repeat("+OK\r\n", 50))
+	c.Ask("+OK\r\n", "SET", "begin", "clients")
+	var conns [clients]*Conn
+	for i := range conns {
+		conns[i] = t.DialTo(s)
+	}
+	for _, c := range conns {
+		c.Cmd("INCR", "n")
+	}
+	for _, c := range conns {
+		c.Reply()
+	}
+	lines := calls()
+	piped, _ := syncsAfter(lines, "begin", "pipeline")
+	later, _ := syncsAfter(lines, "begin", "clients")
+	t.Require(piped-later < 25, "50 SETs in one pipeline share an fsync", "%d fsyncs", piped-later)
+	t.Hint("each of the clients made its own fsync: whoever gets the mutex looks first whether dirty is still set, and is done if it is not (piece 6)").
+		Require(later < clients*3/4, fmt.Sprintf("%d clients that wait at the same time share a few fsyncs", clients), "%d fsyncs", later)
+}
+
+// onBadDisk starts a server whose log fails: fault is an inject expression of strace.
+func (t *T) onBadDisk(fault string) *process.Server {
+	dir := t.TempDir()
+	s, _ := t.startTraced(process.Options{Fsync: "always", Dir: dir}, diskCalls, fault, filepath.Join(dir, "appendonly.aof"),
+		filepath.Join(dir, "appendonlydir", "appendonly.aof.1.incr.aof"))
+	return s
+}
+
+// noPromise sends a SET that the log cannot take. The server must not say OK, and must end.
+func (t *T) noPromise(s *process.Server) {
+	c := t.DialTo(s)
+	if c.TrySend(string(resp.AppendCommandStrings(nil, "SET", "k", "v"))) {
+		v, err := c.TryReply()
+		t.Require(err != nil || v.IsError(), "no OK for what is not in the log", "%s", str(v))
+	}
+	code, ended := s.Exit(t.limit)
+	t.Require(ended && code != 0, "the server ends with an error, since it can promise nothing any more", "ended=%v, exit code %d%s", ended, code, s.Said())
+}
+
+func fullDisk(t *T) { t.noPromise(t.onBadDisk("write,writev,pwrite64:error=ENOSPC")) }
+
+func failedFsync(t *T) { t.noPromise(t.onBadDisk("fsync,fdatasync:error=EIO")) }
