@@ -99,6 +99,7 @@ func (t *T) logged() *process.Server { return t.Start(process.Options{Fsync: "al
 
 func logFiles(t *T) {
 	s := t.logged()
+	t.awaitLoaded(s)
 	path := t.aofPath(s.Opt.Dir)
 	if _, err := os.Stat(path); err != nil {
 		t.Fail("the file that the manifest names", err.Error())
@@ -115,6 +116,7 @@ func logFiles(t *T) {
 // foreignManifest hands the server a manifest of a log that begins with a snapshot, and no snapshot.
 func foreignManifest(t *T) {
 	s := t.logged()
+	t.awaitLoaded(s)
 	manifest := filepath.Join(s.Opt.Dir, "appendonlydir", "appendonly.aof.manifest")
 	if simple := t.aofPath(s.Opt.Dir); filepath.Dir(simple) == filepath.Clean(s.Opt.Dir) {
 		t.Skip("the server keeps its log in one file, without a manifest")
