@@ -39,7 +39,7 @@ func init() {
 		Check{Name: "survives-restart", After: 3, What: "data is there after a kill -9 and a restart", Run: survivesRestart, Own: true, Guide: "Build it",
 			Hint: "the log has the change, and the start did not bring it back: execute every command in the log, in its order (piece 3)"},
 		Check{Name: "replay-is-silent", After: 3, What: "replay does not log again", Run: replaySilent, Own: true, Guide: "Build it",
-			Hint: "logging again on replay makes the file longer at each start: s.log must still be nil while the replay executes (piece 3)"},
+			Hint: hintSilent},
 		Check{Name: "del-is-logged", After: 3, What: "what was deleted stays deleted", Run: delLogged, Own: true, Guide: "The idea",
 			Hint: "DEL changes data, and so does an EXPIRE with a time that has passed: log them as DEL"},
 		Check{Name: "binary-log", After: 3, What: "keys and values of any bytes survive", Run: binaryLog, Own: true, Guide: "On the wire",
@@ -69,24 +69,27 @@ func init() {
 			Hint: "zero bytes at the end were taken for a torn command: a torn command begins with *, so look at the first byte that you would cut off (piece 5)"},
 
 		Check{Name: "polite-end", After: 6, What: "after Ctrl-C the log is on the disk, whatever the policy", Run: politeEnd, Own: true, Slow: 2, Guide: "Build it",
-			Hint: "the server ended, and nothing had put the last change on the disk: sync must call Sync on the file if anything was written since the last one (piece 6)"},
+			Hint: "the server ended, and nothing had put the last change on the disk: append sets dirty (piece 2), and if dirty is set, sync calls Sync on the file (piece 6)"},
 		Check{Name: "every-second", After: 7, What: "everysec syncs in the background and no does not sync", Run: everySecond, Own: true, Slow: 2, Guide: "Build it",
 			Hint: "under everysec the log has to reach the disk without any further command: call sync once a second (piece 7)"},
 		Check{Name: "fsync-before-reply", After: 8, What: "under always, the disk has confirmed before the client gets its answer", Run: fsyncBeforeReply, Own: true, Slow: 2, Guide: "Build it",
 			Hint: "taking Write for durable: Write hands bytes to the system, only Sync (fsync) puts them on the disk. Under always sync before you answer (piece 8)"},
-		Check{Name: "one-fsync-for-many", After: 8, What: "a pipeline shares one fsync, and so do clients that wait together", Run: oneFsyncForMany, Own: true, Slow: 3, Guide: "Build it",
-			Hint: "there is one fsync for each command: sync in reply, which is called once for a whole pipeline, and not where a command is executed (piece 8)"},
-		Check{Name: "sync-covers-the-write", After: 8, What: "an fsync that began before a write does not count for it", Run: syncCovers, Own: true, Slow: 2, Guide: "Build it",
-			Hint: "a write that came during another client's fsync was taken for safe: clear dirty before the fsync, not after it (piece 6)"},
 		Check{Name: "reads-wait-too", After: 8, What: "under always, nobody reads a value that is not on the disk yet", Run: readsWaitToo, Own: true, Slow: 2, Guide: "Build it",
 			Hint: "a reply went out while the fsync for it was still running: every reply waits, a GET's too (piece 8), " +
 				"and sync holds its mutex until the fsync of another client is over (piece 6)"},
+		Check{Name: "sync-covers-the-write", After: 8, What: "an fsync that began before a write does not count for it", Run: syncCovers, Own: true, Slow: 2, Guide: "Build it",
+			Hint: "a write that came during another client's fsync was taken for safe: clear dirty before the fsync, not after it (piece 6)"},
 		Check{Name: "failed-fsync", After: 8, What: "an fsync that fails is never answered with OK", Run: failedFsync, Own: true, Slow: 2, Guide: "Build it",
 			Hint: "the fsync failed and the client still got its answer: look at the error of sync, and end the server with die (piece 8)"},
+		Check{Name: "one-fsync-for-many", After: 8, What: "a pipeline shares one fsync, and so do clients that wait together", Run: oneFsyncForMany, Own: true, Slow: 3, Guide: "Build it",
+			Hint: "there is one fsync for each command: sync in reply, which is called once for a whole pipeline, and not where a command is executed (piece 8)"},
 	)
 }
 
-const hintBuffer = "a buffer in your process dies with it: hand each effect to the file with Write before you answer (piece 2)"
+const (
+	hintBuffer = "a buffer in your process dies with it: hand each effect to the file with Write before you answer (piece 2)"
+	hintSilent = "logging again on replay makes the file longer at each start: s.log must still be nil while the replay executes (piece 3)"
+)
 
 // nothingLogged fails for a server whose log has not what a check wants to look at.
 func (t *T) nothingLogged(want, got string) {

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -48,10 +49,27 @@ func (t *T) restart(s *process.Server) *Conn {
 
 // again starts a server that has ended.
 func (t *T) again(s *process.Server) {
+	before, _ := t.logSize(s)
 	if err := s.Run(); err != nil {
+		if after, ok := t.logSize(s); ok && after > before+1000 { // it reads what it writes
+			t.Hint("%s", hintSilent)
+		}
 		t.Fail("the server starts again on its own files", err.Error())
 	}
 	t.awaitLoaded(s)
+}
+
+// logSize returns the length of the log of s, if it has one.
+func (t *T) logSize(s *process.Server) (n int64, ok bool) {
+	path, err := aofFile(s.Opt.Dir)
+	if err != nil {
+		return 0, false
+	}
+	stat, err := os.Stat(path)
+	if err != nil {
+		return 0, false
+	}
+	return stat.Size(), true
 }
 
 // awaitLoaded waits while a server answers -LOADING, as a real redis-server does at first.
