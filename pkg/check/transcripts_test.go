@@ -237,12 +237,12 @@ func (s *stage) serve(b block) string {
 		step, name = 0, "redis"
 	case s.hosts != "":
 		return s.port("6380")
-	case upto != "":
-		name = "upto " + upto
-		s.leave("main")
-	case name == "main":
+	case upto != "" || name == "main":
+		if upto != "" {
+			name = "upto " + upto
+		}
 		for other := range s.servers {
-			if strings.HasPrefix(other, "upto ") {
+			if other != name && (other == "main" || strings.HasPrefix(other, "upto ")) {
 				s.leave(other)
 			}
 		}
