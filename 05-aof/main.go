@@ -151,7 +151,7 @@ func (l *appendLog) append(db int, effect [][]byte) ([]byte, error) {
 // it, so it is cut off. Anything else that is wrong is an error: bytes that were once written well
 // have changed, and guessing would lose data.
 func (s *server) replay(f *os.File) error {
-	// region: what expires is a change too
+	// region: an expiry is a change too
 	// The clock deletes nothing during the replay, only a DEL in the log does. A key that looks dead
 	// today may get a PERSIST further down.
 	s.data.Expiry = store.KeepExpired
@@ -323,7 +323,7 @@ func newServer(dir, policy string, trace bool) (*server, error) {
 		return nil, err
 	}
 	s.log = log // not earlier: the replay must not append what it reads
-	// region: what expires is a change too
+	// region: an expiry is a change too
 	// No client sent a command for this change, and it still has to be in the log.
 	s.data.OnExpire = func(db int, key string) {
 		s.propagate(db, [][]byte{[]byte("DEL"), []byte(key)})
