@@ -57,7 +57,7 @@ func init() {
 		Check{Name: "kill-under-load", After: 3, What: "kill -9 under load loses nothing that was acknowledged", Run: killUnderLoad, Own: true, Slow: 3, Guide: "Build it", Hint: hintBuffer},
 
 		Check{Name: "expiry-is-logged", After: 4, What: "a key that expires is logged as DEL", Run: expiryLogged, Own: true, Guide: "Build it",
-			Hint: "an expiry changes the data though nobody sent a command: its effect is DEL key, whether a client or the sweeper found it (piece 4)"},
+			Hint: "an expiry changes the data though nobody sent a command: its effect is DEL key, in the log before a GET that found it is answered (piece 4)"},
 		Check{Name: "persist-in-time", After: 4, What: "a key that lost its deadline in time survives a late restart", Run: persistInTime, Own: true, Guide: "Build it",
 			Hint: "the replay deleted a key by today's clock, and the PERSIST further down in the log came too late: keep expired keys until the log itself says DEL (piece 4)"},
 
@@ -72,6 +72,8 @@ func init() {
 			Hint: "the server ended, and nothing had put the last change on the disk: append sets dirty (piece 2), and if dirty is set, sync calls Sync on the file (piece 6)"},
 		Check{Name: "every-second", After: 7, What: "everysec syncs in the background and no does not sync", Run: everySecond, Own: true, Slow: 2, Guide: "Build it",
 			Hint: "under everysec the log has to reach the disk without any further command: call sync once a second (piece 7)"},
+		Check{Name: "bad-disk", After: 7, Until: 5, What: "after an fsync that failed in the background, no change is promised any more", Run: badDisk, Own: true, Slow: 2, Guide: "Build it",
+			Hint: "the fsync failed and the server goes on saying OK: look at the error of sync in syncEverySecond, and end the server with die (piece 7)"},
 		Check{Name: "fsync-before-reply", After: 8, What: "under always, the disk has confirmed before the client gets its answer", Run: fsyncBeforeReply, Own: true, Slow: 2, Guide: "Build it",
 			Hint: "taking Write for durable: Write hands bytes to the system, only Sync (fsync) puts them on the disk. Under always sync before you answer (piece 8)"},
 		Check{Name: "reads-wait-too", After: 8, What: "under always, nobody reads a value that is not on the disk yet", Run: readsWaitToo, Own: true, Slow: 2, Guide: "Build it",

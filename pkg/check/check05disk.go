@@ -68,6 +68,10 @@ func appendAfterTear(t *T) {
 	}
 	t.cutFile(t.aofPath(s.Opt.Dir), b, len(b)-4)
 	t.onLog(s).Ask("+OK\r\n", "SET", "new", "after the tear")
+	if log := t.aofBytes(s.Opt.Dir); strings.Contains(string(log), "\x00") {
+		t.fail(failure{Want: "the new command right behind the whole ones", Got: trace.Visible(log, 300), Guide: "Build it",
+			Hint: "the new command stands behind a gap of zero bytes, where the file had ended before: open the log with os.O_APPEND, so that each write goes to its end (piece 1)"})
+	}
 	t.reborn(s).Ask(Bulk("whole"), "GET", "first").Ask("$-1\r\n", "GET", "last").Ask(Bulk("after the tear"), "GET", "new")
 }
 
@@ -96,7 +100,7 @@ func (t *T) refusesToStart(s *process.Server, what ...string) {
 
 func garbageRefused(t *T) {
 	s, path, b := t.loggedAndEnded()
-	t.Hint("a command in the log was answered with an error, and the replay went on: then the data are not what they were, so say so and end (piece 3)")
+	t.Hint("a command in the log was answered with an error, and the replay went on: look at the reply to this command (c.w.Buf is empty before it), say what is wrong, and end (piece 3)")
 	t.refusesLog(s, path, b+"*1\r\n$4\r\nNOPE\r\n"+b)
 	t.Hint("a protocol error in the log was taken for its end: only io.EOF and io.ErrUnexpectedEOF are ends, any other error is damage (piece 3)")
 	t.refusesLog(s, path, b+"*3\r\n$3\r\nSET\r\n%1\r\na\r\n$1\r\n2\r\n"+b)
@@ -107,6 +111,7 @@ func garbageRefused(t *T) {
 func zerosRefused(t *T) {
 	s, path, b := t.loggedAndEnded()
 	t.refusesLog(s, path, b+strings.Repeat("\x00", 100))
+	t.refusesLog(s, path, b+"SE")
 }
 
 // loggedAndEnded returns a server that was killed after it had logged SET a text, and the log.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +25,9 @@ func init() {
 		NotRedis: "it cuts off the torn command at one start, and the open transaction at the next",
 		Hint:     "queue copies until EXEC; at the end of the file with a transaction open, cut back to the byte before its MULTI"})
 	register(5, 4, Check{Name: "rewrite", What: "BGREWRITEAOF leaves the shortest log and loses nothing", Run: exRewrite, Own: true, Slow: 4,
-		NotRedis: "its log has several files", Hint: "a new file beside the old one, synced, then renamed; go on writing to the new descriptor, beginning with SELECT"})
+		NotRedis: "its log has several files", Hint: "a new file beside the old one, synced, then renamed; go on writing to the new descriptor, beginning with SELECT"},
+		Check{Name: "rewrite-on-disk", What: "the new log is on the disk before it replaces the old one, and its name after it", Run: exRewriteOnDisk, Own: true, Slow: 2,
+			NotRedis: "its log has several files", Hint: "sync the new file, rename it, then sync the directory"})
 	register(5, 5, Check{Name: "aof-info", What: "INFO counts the log's bytes and syncs", Run: exAOFInfo, Own: true,
 		NotRedis: "its INFO has other lines", Hint: "count where Sync is called, and only calls that were made; a batch of replies waits for one"})
 }
@@ -76,7 +79,7 @@ func exLogTransactions(t *T) {
 	for _, cut := range []int{len(cmds("MULTI")), len(cmds("MULTI", "SET b 2")), len(cmds("MULTI", "SET b 2")) + 7, len(multi) - 2, 5} {
 		write(whole[:len(before)+cut])
 		t.again(s)
-		t.DialTo(s).Ask(Bulk("1"), "GET", "a").Ask("$-1\r\n", "GET", "b")
+		t.DialTo(s).Ask(Bulk("1"), "GET", "a").Ask("$-1\r\n", "GET", "b").Ask(Err("ERR unknown command 'MULTI', with args beginning with: "), "MULTI")
 		s.Kill()
 		after := t.aofBytes(s.Opt.Dir)
 		t.Require(bytes.Equal(after, before), "the file cut back to before MULTI: "+trace.Visible(before, 100), "%s", trace.Visible(after, 200))
@@ -94,6 +97,8 @@ func exRewrite(t *T) {
 		}
 	}
 	c.Ask("+OK\r\n", "SET", "ttl", "v", "EX", "1000").Ask("+OK\r\n", "SET", "gone", "v").Ask(":1\r\n", "DEL", "gone")
+	c.Ask("+OK\r\n", "SELECT", "5").Ask("+OK\r\n", "SET", "gone", "v").Ask(":1\r\n", "DEL", "gone").Ask("+OK\r\n", "SELECT", "2").
+		Ask("+OK\r\n", "SET", "two", "v").Ask("+OK\r\n", "SELECT", "0")
 	c.Do("BGREWRITEAOF")
 	t.Hint("the second BGREWRITEAOF left the log long: an os.File keeps the name it was opened with, so after the rename f.Name() is not the log's")
 	t.Until(2*t.limit, "a log of at most 300 bytes", func() (bool, string) {
@@ -102,8 +107,8 @@ func exRewrite(t *T) {
 	})
 	t.Hint("one SELECT for each database with keys, one SET for each key, with PXAT if it has a deadline; then go on behind them, beginning with SELECT")
 	log := t.aofCommands(s.Opt.Dir)
-	t.Require(len(log) == 3 && strings.EqualFold(log[0][0], "SELECT") && len(find(log, "n")) == 1 && len(find(log, "ttl")) == 1,
-		"SELECT 0 and two SETs", "%q", log)
+	t.Require(len(log) == 5 && strings.EqualFold(log[0][0], "SELECT") && len(find(log, "n")) == 1 && len(find(log, "ttl")) == 1 && len(find(log, "two")) == 1,
+		"SELECT 0 and two SETs, SELECT 2 and one SET", "%q", log)
 	ttl := find(log, "ttl")[0]
 	t.Require(len(ttl) == 5 && strings.EqualFold(ttl[3], "PXAT"), "SET ttl v PXAT …", "%q", ttl)
 	c.Ask(":3001\r\n", "INCR", "n")
@@ -116,6 +121,30 @@ func exRewrite(t *T) {
 		got, _ := strconv.Atoi(str(c.Do("GET", "n")))
 		t.Require(got >= acked, fmt.Sprintf("n at %d or more after kill %d", acked, round+1), "%d", got)
 	}
+}
+
+// exRewriteOnDisk looks at the order in which a rewrite reaches the disk. Under no, nothing else syncs meanwhile.
+func exRewriteOnDisk(t *T) {
+	s, soFar := t.startWatched(process.Options{Fsync: "no"}, "fsync,fdatasync,rename,renameat,renameat2")
+	t.DialTo(s).Ask(":1\r\n", "INCR", "n").Ask(":2\r\n", "INCR", "n").
+		Ask("+Background append only file rewriting started\r\n", "BGREWRITEAOF")
+	lines := func() (all []string, renamed int) {
+		all = strings.Split(joinResumed(soFar()), "\n")
+		return all, slices.IndexFunc(all, func(l string) bool { return strings.Contains(l, "rename") && strings.Contains(l, ".aof") })
+	}
+	t.Hint("write a new file beside the log, and rename it over the log when it is whole")
+	t.Until(t.limit, "a rename to the log", func() (bool, string) {
+		all, renamed := lines()
+		return renamed >= 0, strings.Join(all, "\n")
+	})
+	all, renamed := lines()
+	t.Hint("the new file replaced the log before it was on the disk: Sync it, then rename it").
+		Require(slices.ContainsFunc(all[:renamed], isSync), "fsync, then rename", "%s", strings.Join(all, "\n"))
+	t.Hint("a rename changes the directory, and a power cut may take that back: after the rename open the directory, Sync it and close it")
+	t.Until(t.limit, "fsync of the directory after the rename", func() (bool, string) {
+		all, _ := lines()
+		return slices.ContainsFunc(all[renamed:], isSync), strings.Join(all, "\n")
+	})
 }
 
 // killWhileRewriting counts n up while rewrites run, kills the server, and returns the last number
