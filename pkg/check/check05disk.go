@@ -30,6 +30,9 @@ func tornTail(t *T) {
 	for n := last; n <= len(b); n += 1 + (len(b)-last)/12 {
 		t.cutFile(path, b, n)
 		if err := s.Run(); err != nil {
+			if now := t.aofBytes(s.Opt.Dir); len(now) < n {
+				t.Hint("the server cut the log and then refused it: look at the first byte that would go before you cut (piece 5)")
+			}
 			t.Fail(fmt.Sprintf("the server starts on a log cut after %d of %d bytes", n, len(b)), err.Error())
 		}
 		t.awaitLoaded(s)

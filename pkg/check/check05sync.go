@@ -69,7 +69,7 @@ func everySecond(t *T) {
 	n, _ := syncsAfter(lines(soFar), "sync:key", `\r\n0\r\n`)
 	t.Hint("under everysec nobody waits for the disk: sync before a reply only if the policy is always (piece 8)").
 		Require(n <= 10, "an fsync a second for 40 SETs, about two", "%d", n)
-	t.Hint("the first second was followed by an fsync, and the next was not: go on for as long as the server runs (piece 7)")
+	t.Hint("the first second was followed by an fsync, and the next was not: go on for as long as the server runs (piece 7), and unlock the mutex on every way out of sync (piece 6)")
 	c.Ask("+OK\r\n", "SET", "sync:key", "40")
 	synced("40")
 	n, _ = syncsAfter(lines(neverSoFar), "sync:key", "SET")
