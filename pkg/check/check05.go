@@ -106,6 +106,7 @@ func (t *T) logged() *process.Server { return t.Start(process.Options{Fsync: "al
 func logFiles(t *T) {
 	s := t.logged()
 	t.awaitLoaded(s)
+	t.awaitLoaded(s) // a lock that is never given back stops the second reply
 	path := t.aofPath(s.Opt.Dir)
 	if _, err := os.Stat(path); err != nil {
 		t.Fail("the file that the manifest names", err.Error())
