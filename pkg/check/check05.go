@@ -44,7 +44,7 @@ const (
 	hintSilent = "logging again on replay makes the file longer at each start: s.log must still be nil while the replay executes (piece 3)"
 )
 
-// nothingLogged fails for a server whose log has not what a check wants to look at.
+// nothingLogged fails for a server whose log lacks what a check wants to look at.
 func (t *T) nothingLogged(want, got string) {
 	t.fail(failure{Want: want, Got: got, Guide: "Build it",
 		Hint: "the server said OK and the log is empty: encode each effect and Write it to the file before you answer (piece 2)"})
