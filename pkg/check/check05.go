@@ -36,56 +36,6 @@ func init() {
 			Hint: "redis-server reads the same format: SELECT first, each command whole, real Redis commands with absolute deadlines only"},
 		Check{Name: "full-disk", After: 2, What: "a write to the log that fails is never answered with OK", Run: fullDisk, Own: true, Slow: 2, Guide: "Build it",
 			Hint: "the write to the log failed and the client still got OK: return the error of Write, so that the server ends (piece 2)"},
-
-		Check{Name: "survives-restart", After: 3, What: "data is there after a kill -9 and a restart", Run: survivesRestart, Own: true, Guide: "Build it",
-			Hint: "the log has the change, and the start did not bring it back: execute every command in the log, in its order (piece 3)"},
-		Check{Name: "replay-is-silent", After: 3, What: "replay does not log again", Run: replaySilent, Own: true, Guide: "Build it",
-			Hint: hintSilent},
-		Check{Name: "del-is-logged", After: 3, What: "what was deleted stays deleted", Run: delLogged, Own: true, Guide: "The idea",
-			Hint: "DEL changes data, and so does an EXPIRE with a time that has passed: log them as DEL"},
-		Check{Name: "binary-log", After: 3, What: "keys and values of any bytes survive", Run: binaryLog, Own: true, Guide: "On the wire",
-			Hint: "the log is length-prefixed like the wire: write lengths and raw bytes, never lines of text"},
-		Check{Name: "databases", After: 3, What: "each change comes back in its own database", Run: logDatabases, Own: true, Guide: "Build it",
-			Hint: "a SELECT in the log holds for what follows it: execute it in the replay like any other command, with one client for the whole log (piece 3)"},
-		Check{Name: "ttl-after-restart", After: 3, What: "a key's remaining time goes on over a restart", Run: ttlAfterRestart, Own: true, Guide: "The idea",
-			Hint: "relative TTL in the log starts anew at each replay: log the deadline itself"},
-		Check{Name: "expired-while-down", After: 3, What: "what expired while the server was down is gone", Run: expiredWhileDown, Own: true,
-			Hint: "a deadline in the log may have passed by the time of the replay: the key must not be served then, with or without its deadline"},
-		Check{Name: "garbage-is-refused", After: 3, What: "a damaged log is refused with a message", Run: garbageRefused, Own: true, Slow: 2, Guide: "Build it",
-			Hint: "a torn tail is the end of the file within a command; what is no command is damage: say where, and exit with an error (piece 3)"},
-		Check{Name: "order", After: 3, What: "the log's order is the order of execution", Run: logOrder, Own: true, Slow: 3, Guide: "Build it",
-			Hint: "log order differing from execution order: with two locks, two clients' SETs can be executed a, b and logged b, a. Execute and append under one lock (piece 2)"},
-		Check{Name: "kill-under-load", After: 3, What: "kill -9 under load loses nothing that was acknowledged", Run: killUnderLoad, Own: true, Slow: 3, Guide: "Build it", Hint: hintBuffer},
-
-		Check{Name: "expiry-is-logged", After: 4, What: "a key that expires is logged as DEL", Run: expiryLogged, Own: true, Guide: "Build it",
-			Hint: "an expiry changes the data though nobody sent a command: its effect is DEL key, in the log before a GET that found it is answered (piece 4)"},
-		Check{Name: "persist-in-time", After: 4, What: "a key that lost its deadline in time survives a late restart", Run: persistInTime, Own: true, Guide: "Build it",
-			Hint: "the replay deleted a key by today's clock, and the PERSIST further down in the log came too late: keep expired keys until the log itself says DEL (piece 4)"},
-
-		Check{Name: "torn-tail", After: 5, What: "a log cut anywhere in its last command loads up to that command", Run: tornTail, Own: true, Slow: 3, Guide: "Build it",
-			Hint: "dying on a torn tail: a crash may leave half a command at the end. Load what is whole, cut the rest off, go on (pieces 3 and 5)"},
-		Check{Name: "append-after-tear", After: 5, What: "what is written after a torn tail survives the next start", Run: appendAfterTear, Own: true, Guide: "Build it",
-			Hint: "truncate the file to the last whole command before you append, or new commands stand behind half a command (piece 5)"},
-		Check{Name: "zeros-are-refused", After: 5, What: "zero bytes at the end are damage, not a torn command", Run: zerosRefused, Own: true, Guide: "Build it",
-			Hint: "zero bytes at the end were taken for a torn command: a torn command begins with *, so look at the first byte that you would cut off (piece 5)"},
-
-		Check{Name: "polite-end", After: 6, What: "after Ctrl-C the log is on the disk, whatever the policy", Run: politeEnd, Own: true, Slow: 2, Guide: "Build it",
-			Hint: "the server ended, and nothing had put the last change on the disk: append sets dirty (piece 2), and if dirty is set, sync calls Sync on the file (piece 6)"},
-		Check{Name: "every-second", After: 7, What: "everysec syncs in the background and no does not sync", Run: everySecond, Own: true, Slow: 2, Guide: "Build it",
-			Hint: "under everysec the log has to reach the disk without any further command: call sync once a second (piece 7)"},
-		Check{Name: "bad-disk", After: 7, Until: 5, What: "after an fsync that failed in the background, no change is promised any more", Run: badDisk, Own: true, Slow: 2, Guide: "Build it",
-			Hint: "the fsync failed and the server goes on saying OK: look at the error of sync in syncEverySecond, and end the server with die (piece 7)"},
-		Check{Name: "fsync-before-reply", After: 8, What: "under always, the disk has confirmed before the client gets its answer", Run: fsyncBeforeReply, Own: true, Slow: 2, Guide: "Build it",
-			Hint: "taking Write for durable: Write hands bytes to the system, only Sync (fsync) puts them on the disk. Under always sync before you answer (piece 8)"},
-		Check{Name: "reads-wait-too", After: 8, What: "under always, nobody reads a value that is not on the disk yet", Run: readsWaitToo, Own: true, Slow: 2, Guide: "Build it",
-			Hint: "a reply went out while the fsync for it was still running: every reply waits, a GET's too (piece 8), " +
-				"and sync holds its mutex until the fsync of another client is over (piece 6)"},
-		Check{Name: "sync-covers-the-write", After: 8, What: "an fsync that began before a write does not count for it", Run: syncCovers, Own: true, Slow: 2, Guide: "Build it",
-			Hint: "a write that came during another client's fsync was taken for safe: clear dirty before the fsync, not after it (piece 6)"},
-		Check{Name: "failed-fsync", After: 8, What: "an fsync that fails is never answered with OK", Run: failedFsync, Own: true, Slow: 2, Guide: "Build it",
-			Hint: "the fsync failed and the client still got its answer: look at the error of sync, and end the server with die (piece 8)"},
-		Check{Name: "one-fsync-for-many", After: 8, What: "a pipeline shares one fsync, and so do clients that wait together", Run: oneFsyncForMany, Own: true, Slow: 3, Guide: "Build it",
-			Hint: "there is one fsync for each command: sync in reply, which is called once for a whole pipeline, and not where a command is executed (piece 8)"},
 	)
 }
 
@@ -94,7 +44,7 @@ const (
 	hintSilent = "logging again on replay makes the file longer at each start: s.log must still be nil while the replay executes (piece 3)"
 )
 
-// nothingLogged fails for a server whose log has not what a check wants to look at.
+// nothingLogged fails for a server whose log lacks what a check wants to look at.
 func (t *T) nothingLogged(want, got string) {
 	t.fail(failure{Want: want, Got: got, Guide: "Build it",
 		Hint: "the server said OK and the log is empty: encode each effect and Write it to the file before you answer (piece 2)"})

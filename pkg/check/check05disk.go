@@ -17,6 +17,17 @@ import (
 
 // Step 05: a log that was torn or damaged, one that many write at once, and a disk that is full.
 
+func init() {
+	register(5, 0,
+		Check{Name: "torn-tail", After: 5, What: "a log cut anywhere in its last command loads up to that command", Run: tornTail, Own: true, Slow: 3, Guide: "Build it",
+			Hint: "dying on a torn tail: a crash may leave half a command at the end. Load what is whole, cut the rest off, go on (pieces 3 and 5)"},
+		Check{Name: "append-after-tear", After: 5, What: "what is written after a torn tail survives the next start", Run: appendAfterTear, Own: true, Guide: "Build it",
+			Hint: "truncate the file to the last whole command before you append, or new commands stand behind half a command (piece 5)"},
+		Check{Name: "zeros-are-refused", After: 5, What: "zero bytes at the end are damage, not a torn command", Run: zerosRefused, Own: true, Guide: "Build it",
+			Hint: "zero bytes at the end were taken for a torn command: a torn command begins with *, so look at the first byte that you would cut off (piece 5)"},
+	)
+}
+
 // tornTail starts the server on its log, cut at a dozen places in the last command.
 func tornTail(t *T) {
 	s := t.logged()
@@ -76,19 +87,6 @@ func appendAfterTear(t *T) {
 			Hint: "the new command stands behind a gap of zero bytes, where the file had ended before: open the log with os.O_APPEND, so that each write goes to its end (piece 1)"})
 	}
 	t.reborn(s).Ask(Bulk("whole"), "GET", "first").Ask("$-1\r\n", "GET", "last").Ask(Bulk("after the tear"), "GET", "new")
-	t.tearBehindSelect()
-}
-
-// tearBehindSelect tears off the command behind a SELECT, which stays. What comes next is in database 0.
-func (t *T) tearBehindSelect() {
-	s := t.logged()
-	t.DialTo(s).Ask("+OK\r\n", "SET", "first", "whole").Ask("+OK\r\n", "SELECT", "3").Ask("+OK\r\n", "SET", "last", "value")
-	s.Kill()
-	b := t.aofBytes(s.Opt.Dir)
-	t.cutFile(t.aofPath(s.Opt.Dir), b, len(b)-4)
-	t.onLog(s).Ask("+OK\r\n", "SET", "new", "in database 0")
-	t.Hint("the log ends with a SELECT whose command was torn off, and the next change of another database went there: after loading, nobody knows which database the log has selected, so write a SELECT first")
-	t.reborn(s).Ask(Bulk("whole"), "GET", "first").Ask(Bulk("in database 0"), "GET", "new")
 }
 
 // aboutFile finds the words of a message that is about a damaged file.

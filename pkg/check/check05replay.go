@@ -13,6 +13,34 @@ import (
 
 // Step 05: what a start makes of the log.
 
+func init() {
+	register(5, 0,
+		Check{Name: "survives-restart", After: 3, What: "data is there after a kill -9 and a restart", Run: survivesRestart, Own: true, Guide: "Build it",
+			Hint: "the log has the change, and the start did not bring it back: execute every command in the log, in its order (piece 3)"},
+		Check{Name: "replay-is-silent", After: 3, What: "replay does not log again", Run: replaySilent, Own: true, Guide: "Build it",
+			Hint: hintSilent},
+		Check{Name: "del-is-logged", After: 3, What: "what was deleted stays deleted", Run: delLogged, Own: true, Guide: "The idea",
+			Hint: "DEL changes data, and so does an EXPIRE with a time that has passed: log them as DEL"},
+		Check{Name: "binary-log", After: 3, What: "keys and values of any bytes survive", Run: binaryLog, Own: true, Guide: "On the wire",
+			Hint: "the log is length-prefixed like the wire: write lengths and raw bytes, never lines of text"},
+		Check{Name: "databases", After: 3, What: "each change comes back in its own database", Run: logDatabases, Own: true, Guide: "Build it",
+			Hint: "a SELECT in the log holds for what follows it: execute it in the replay like any other command, with one client for the whole log (piece 3)"},
+		Check{Name: "ttl-after-restart", After: 3, What: "a key's remaining time goes on over a restart", Run: ttlAfterRestart, Own: true, Guide: "The idea",
+			Hint: "relative TTL in the log starts anew at each replay: log the deadline itself"},
+		Check{Name: "expired-while-down", After: 3, What: "what expired while the server was down is gone", Run: expiredWhileDown, Own: true,
+			Hint: "a deadline in the log may have passed by the time of the replay: the key must not be served then, with or without its deadline"},
+		Check{Name: "garbage-is-refused", After: 3, What: "a damaged log is refused with a message", Run: garbageRefused, Own: true, Slow: 2, Guide: "Build it",
+			Hint: "a torn tail is the end of the file within a command; what is no command is damage: say where, and exit with an error (piece 3)"},
+		Check{Name: "order", After: 3, What: "the log's order is the order of execution", Run: logOrder, Own: true, Slow: 3, Guide: "Build it",
+			Hint: "log order differing from execution order: with two locks, two clients' SETs can be executed a, b and logged b, a. Execute and append under one lock (piece 2)"},
+		Check{Name: "kill-under-load", After: 3, What: "kill -9 under load loses nothing that was acknowledged", Run: killUnderLoad, Own: true, Slow: 3, Guide: "Build it", Hint: hintBuffer},
+		Check{Name: "expiry-is-logged", After: 4, What: "a key that expires is logged as DEL", Run: expiryLogged, Own: true, Guide: "Build it",
+			Hint: "an expiry changes the data though nobody sent a command: its effect is DEL key, in the log before a GET that found it is answered (piece 4)"},
+		Check{Name: "persist-in-time", After: 4, What: "a key that lost its deadline in time survives a late restart", Run: persistInTime, Own: true, Guide: "Build it",
+			Hint: "the replay deleted a key by today's clock, and the PERSIST further down in the log came too late: keep expired keys until the log itself says DEL (piece 4)"},
+	)
+}
+
 // onLog starts a server again that has ended, on a log that leaves it with keys in database 0. If nothing was
 // written, or nothing was loaded, the failure says so, and not that something is wrong with a value.
 func (t *T) onLog(s *process.Server) *Conn {

@@ -14,6 +14,28 @@ import (
 // Step 05: when the log is on the disk. Only the server's system calls show that. After kill -9 the system still
 // writes what it was handed, so no test by restart can tell a Write from a Sync.
 
+func init() {
+	register(5, 0,
+		Check{Name: "polite-end", After: 6, What: "after Ctrl-C the log is on the disk, whatever the policy", Run: politeEnd, Own: true, Slow: 2, Guide: "Build it",
+			Hint: "the server ended, and nothing had put the last change on the disk: append sets dirty (piece 2), and if dirty is set, sync calls Sync on the file (piece 6)"},
+		Check{Name: "every-second", After: 7, What: "everysec syncs in the background and no does not sync", Run: everySecond, Own: true, Slow: 2, Guide: "Build it",
+			Hint: "under everysec the log has to reach the disk without any further command: call sync once a second (piece 7)"},
+		Check{Name: "bad-disk", After: 7, Until: 5, What: "after an fsync that failed in the background, no change is promised any more", Run: badDisk, Own: true, Slow: 2, Guide: "Build it",
+			Hint: "the fsync failed and the server goes on saying OK: look at the error of sync in syncEverySecond, and end the server with die (piece 7)"},
+		Check{Name: "fsync-before-reply", After: 8, What: "under always, the disk has confirmed before the client gets its answer", Run: fsyncBeforeReply, Own: true, Slow: 2, Guide: "Build it",
+			Hint: "taking Write for durable: Write hands bytes to the system, only Sync (fsync) puts them on the disk. Under always sync before you answer (piece 8)"},
+		Check{Name: "reads-wait-too", After: 8, What: "under always, nobody reads a value that is not on the disk yet", Run: readsWaitToo, Own: true, Slow: 2, Guide: "Build it",
+			Hint: "a reply went out while the fsync for it was still running: every reply waits, a GET's too (piece 8), " +
+				"and sync holds its mutex until the fsync of another client is over (piece 6)"},
+		Check{Name: "sync-covers-the-write", After: 8, What: "an fsync that began before a write does not count for it", Run: syncCovers, Own: true, Slow: 2, Guide: "Build it",
+			Hint: "a write that came during another client's fsync was taken for safe: clear dirty before the fsync, not after it (piece 6)"},
+		Check{Name: "failed-fsync", After: 8, What: "an fsync that fails is never answered with OK", Run: failedFsync, Own: true, Slow: 2, Guide: "Build it",
+			Hint: "the fsync failed and the client still got its answer: look at the error of sync, and end the server with die (piece 8)"},
+		Check{Name: "one-fsync-for-many", After: 8, What: "a pipeline shares one fsync, and so do clients that wait together", Run: oneFsyncForMany, Own: true, Slow: 3, Guide: "Build it",
+			Hint: "there is one fsync for each command: sync in reply, which is called once for a whole pipeline, and not where a command is executed (piece 8)"},
+	)
+}
+
 const diskCalls = "write,writev,pwrite64,fsync,fdatasync,sendto,sendmsg"
 
 // isSync says whether a line of strace's is an fsync, or the second half of one.

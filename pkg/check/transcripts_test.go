@@ -32,6 +32,7 @@ import (
 //
 // Further words: upto=K, the server has the pieces up to the K-th alone; tty, the block shows what a terminal does,
 // and redis-cli prints as to one; terminal=NAME, the block is another window, see window_test.go.
+// With noserver, upto=K puts what the reader has by then into work/NN, to be built or read there.
 //
 // It happens in a copy of the tree. The server of the file's step runs there, too, in the top
 // directory as for a reader who typed `make NN-name`, on a free port that takes the place of 6380
@@ -170,6 +171,9 @@ func (s *stage) play(b block) {
 	if b.has("fresh") {
 		s.reset()
 	}
+	if b.has("noserver") && b.word("upto") != "" {
+		s.written(b)
+	}
 	if name := b.word("terminal"); name != "" {
 		s.inWindow(b, name)
 		return
@@ -180,6 +184,18 @@ func (s *stage) play(b block) {
 	}
 	s.compare(b)
 	s.ports["6380"] = main
+}
+
+// written puts work/NN on the stage as it is when the reader has written the pieces up to the block's.
+func (s *stage) written(b block) {
+	upto, err := strconv.Atoi(b.word("upto"))
+	require.NoError(s.t, err, s.doc.path)
+	dir := fmt.Sprintf("work/%02d", s.doc.step())
+	require.NoError(s.t, os.RemoveAll(filepath.Join(s.dir, dir)))
+	built.slots <- true
+	defer func() { <-built.slots }()
+	_, err = course.Fill(s.dir, s.doc.step(), dir, upto)
+	require.NoError(s.t, err, s.doc.path)
 }
 
 // notExecuted counts the transcripts that were not executed, by the tool that is missing.
