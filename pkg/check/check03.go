@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"byor/pkg/check/process"
-	"byor/pkg/check/trace"
 	"byor/pkg/resp"
 )
 
@@ -55,9 +53,6 @@ func init() {
 			Hint: "run a connection's commands one after the other: with a goroutine for each, nobody knows their order"},
 		Check{Name: "slow-reader", After: 4, What: "a client that does not read its answers delays nobody else", Run: slowReader, Slow: 2,
 			Hint: "a reply was sent while the lock was held, so all wait for a client that does not read: write replies to c.w, and send them in handle, outside of the lock"},
-		Check{Name: "bounded-replies", After: 4, What: "replies that wait to be sent are bounded", Run: boundedReplies, Own: true, Slow: 2, Guide: "Build it",
-			NotRedis: "redis-server collects all replies to what one read brought; its limits are client-output-buffer-limit's",
-			Hint:     "replies pile up without a bound: after each command, flush when c.w.Len() is more than maxReplies"},
 		Check{Name: "large-value", After: 4, What: "a value of 4 MB is stored and returned", Run: largeValue, Slow: 2, Guide: "Build it",
 			Hint: "a value may be up to 512 MB: store and answer it whole"},
 
@@ -288,21 +283,6 @@ func slowReader(t *T) {
 	t.Dial().Ask("+PONG\r\n", "PING").Ask("$-1\r\n", "GET", t.Key("missing"))
 	slow.Reset()
 	t.Dial().Ask("+OK\r\n", "SET", k, "")
-}
-
-// What comes first tells what has piled up: without a bound nothing comes until all of one read is answered.
-func boundedReplies(t *T) {
-	s := t.Start(process.Options{})
-	c := t.DialTo(s)
-	c.Exchange(string(resp.AppendCommandStrings(nil, "SET", "big", strings.Repeat("x", 256<<10))), "+OK\r\n")
-	before := residentBytes(s)
-	if before == 0 {
-		t.Skip("only Linux tells how much memory a process uses")
-	}
-	c.Send(strings.Repeat("GET big\r\n", 200))
-	t.Require(c.fill(t.deadline(t.limit)) == nil, "an answer", "%s", trace.Visible(c.in, 40))
-	grown := residentBytes(s) - before
-	t.Require(grown < 24<<20, "a first answer before 200 of 256 KB have been collected", "the server's memory grew by %d MB first", grown>>20)
 }
 
 func largeValue(t *T) {

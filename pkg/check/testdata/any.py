@@ -72,6 +72,12 @@ def increment(key):
     return b":%d\r\n" % (n + 1)
 
 
+def ping(*words):
+    if len(words) > 1:
+        return b"-ERR wrong number of arguments for 'ping' command\r\n"
+    return bulk(words[0]) if words else b"+PONG\r\n"
+
+
 def put(key, value, *options):
     if options:
         return b"-ERR syntax error\r\n"
@@ -80,7 +86,8 @@ def put(key, value, *options):
 
 
 COMMANDS = {  # arity as Redis counts: with the name, negative for a minimum
-    b"PING": (-1, lambda *a: bulk(a[0]) if a else b"+PONG\r\n"),
+    b"PING": (-1, ping),
+    b"QUIT": (-1, lambda *a: b"+OK\r\n"),
     b"ECHO": (2, bulk),
     b"COMMAND": (-1, lambda *a: b"*0\r\n"),
     b"SET": (-3, put),
@@ -102,6 +109,27 @@ def execute(args):
         return run(*args[1:])
 
 
+def answer(conn, buf):
+    """Answers the whole commands in buf. Says whether the conversation goes on."""
+    replies = bytearray()
+    try:
+        while buf and (args := command(buf)) is not None:
+            if not args:
+                continue
+            replies += execute(args)
+            if args[0].upper() == b"QUIT":
+                return False
+            if len(replies) > 64 << 10:
+                conn.sendall(replies)
+                replies.clear()
+    except ProtocolError as e:
+        replies += b"-ERR Protocol error: " + e.args[0] + b"\r\n"
+        return False
+    finally:
+        conn.sendall(replies)
+    return True
+
+
 def serve(conn):
     buf = bytearray()
     with conn:
@@ -110,13 +138,8 @@ def serve(conn):
                 if MISTAKE == "split":
                     buf.clear()
                 buf += chunk
-                replies = []
-                while buf and (args := command(buf)) is not None:
-                    if args:
-                        replies.append(execute(args))
-                conn.sendall(b"".join(replies))
-        except ProtocolError as e:
-            conn.sendall(b"-ERR Protocol error: " + e.args[0] + b"\r\n")
+                if not answer(conn, buf):
+                    return
         except OSError:
             pass  # the client has gone
 
