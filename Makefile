@@ -60,10 +60,10 @@ NOTCODE := -x '*_test.go' -x '*.md' -x solutions -x bench -x testdata
 .PHONY: $(NUMS:%=compare-%)
 $(NUMS:%=compare-%): compare-%: ## your work/NN beside the finished step
 	@test -d work/$* || { echo 'there is no work/$*; `make start-$*` makes it' >&2; exit 1; }
-	@rm -rf bin/compare && mkdir -p bin/compare/yours bin/compare/finished
-	@cp -R work/$*/. bin/compare/yours && cp -R $(filter $*-%,$(STEPS))/. bin/compare/finished
-	@find bin/compare -name '*.go' | while read -r f; do grep -vE '^[[:space:]]*// (region: .*|endregion|piece [0-9]+: .*)$$' "$$f" > bin/compare/file; mv bin/compare/file "$$f"; done
-	@cd bin/compare && diff -ru $(NOTCODE) yours finished || true
+	@rm -rf bin/.compare && mkdir -p bin/.compare/yours bin/.compare/finished
+	@cp -R work/$*/. bin/.compare/yours && cp -R $(filter $*-%,$(STEPS))/. bin/.compare/finished
+	@find bin/.compare -name '*.go' | while read -r f; do grep -vE '^[[:space:]]*// (region: .*|endregion|piece [0-9]+: .*)$$' "$$f" > bin/.compare/file; mv bin/.compare/file "$$f"; done
+	@cd bin/.compare && diff -ru $(NOTCODE) yours finished || true
 
 DIFFS := 01-02 02-03 03-04 04-05 05-06 06-07 07-08 08-09 09-10
 .PHONY: $(DIFFS:%=diff-%)

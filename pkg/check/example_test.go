@@ -37,7 +37,12 @@ func ExampleRunner() {
 		}
 	}()
 	target := process.AddrTarget(1, ln.Addr().String())
-	results, err := (&check.Runner{}).Run(context.Background(), target, check.Of(1, 0)[:1])
+	first, err := check.Named(check.Of(1, 0), []string{"echo-line"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	results, err := (&check.Runner{}).Run(context.Background(), target, first)
 	if err != nil {
 		fmt.Println(err)
 		return
