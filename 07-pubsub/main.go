@@ -1,14 +1,14 @@
 // Step 07: publish and subscribe. A message goes to everyone who listens on its channel, now.
 //
-// It is the first time that a client gets something it has not just asked for, and that turns two
-// things around. A connection now has two sources of bytes, its own replies and the messages of
-// others, so it needs one writer that both go through. And a client that reads slowly now costs
-// somebody else: if the publisher wrote to each subscriber's socket, one that stopped reading would
-// stop them all. So a message is put into the subscriber's queue, which takes no time; the queue has
-// an end; and who is that far behind is disconnected. Nothing is kept for those who are away.
+// For the first time a client is sent something that it has not just asked for. That turns two things
+// around. A connection has two sources of bytes, its own replies and the messages of others, so it
+// needs one writer that both go through. And a slow reader costs somebody else: if the publisher wrote
+// to every subscriber's socket, one that has stopped reading would stop them all. So the publisher puts
+// the message into each subscriber's queue, which takes no time. The queue has an end, and a subscriber
+// that is so far behind is disconnected. Nothing is kept for those who are away.
 //
-// What the steps before have built, the known commands, the log and the snapshots, comes from
-// pkg/basics. glob.go compares a name with a pattern.
+// pkg/basics has what the earlier steps built: the known commands, the log and the snapshots. glob.go
+// compares a name with a pattern.
 package main
 
 import (
@@ -26,26 +26,23 @@ import (
 	"byor/pkg/store"
 )
 
-// A subscriber may be this far behind. Both limits are needed: a million empty messages take memory
-// too, and one message may have 512 MB.
+// A subscriber may be this far behind. Both limits are needed: a million empty messages take memory,
+// too, and a single message may have 512 MB.
 const (
 	maxQueued      = 1 << 13  // messages
 	maxQueuedBytes = 32 << 20 // as Redis (client-output-buffer-limit pubsub)
 )
 
-// commands is the dispatch table: what is new, and what the steps before have built. New is a fact about
-// commands, too, the flag s: a subscriber may use it. PING has it, and has learnt something.
+// commands is the dispatch table: what is new, and what the steps before have built. The flag s means
+// that a subscriber may use the command.
 var commands = basics.Extend(basics.Table[*client]{
-	"ping": {Arity: -1, Run: ping, Flags: "s"},
-	// region: the new commands
+	"ping":      {Arity: -1, Run: ping, Flags: "s"},
 	"subscribe": {Arity: -2, Run: subscribe, Flags: "s"}, "unsubscribe": {Arity: -1, Run: unsubscribe, Flags: "s"},
 	"psubscribe": {Arity: -2, Run: psubscribe, Flags: "s"}, "punsubscribe": {Arity: -1, Run: punsubscribe, Flags: "s"},
 	"publish": {Arity: 3, Run: publish},
-	// endregion
 }, basics.OnData, basics.OnDisk)
 
-// There are two kinds of subscription, to a channel and to a pattern of channels. They differ only
-// in when they apply and in the first letter of their commands.
+// There are two kinds of subscription: to a channel, and to all channels that match a pattern.
 const (
 	channel = 0
 	pattern = 1
@@ -53,13 +50,12 @@ const (
 
 // server is what all connections share. It is safe for concurrent use.
 type server struct {
-	opts *basics.Options
 	disk *basics.Disk // log and snapshots
 
 	mu   sync.Mutex // protects what follows, the disk, and the order of what is in the log
 	data *store.Store
-	// listeners are the subscribers by name, of each kind. A name without any is not in the map,
-	// or every channel that anybody ever subscribed to would stay for ever.
+	// listeners are the subscribers by name, of each kind. A name without any is not in the map, or
+	// the server would remember every channel that anybody ever subscribed to.
 	listeners [2]map[string]map[*client]bool
 }
 
@@ -70,7 +66,7 @@ type client struct {
 	conn   net.Conn
 	topics [2]map[string]bool // what it is subscribed to, by kind
 
-	queue   chan []byte   // from the first SUBSCRIBE on: everything that is to be sent; else nil
+	queue   chan []byte   // from the first SUBSCRIBE on, everything that is to be sent; else nil
 	queued  atomic.Int64  // bytes in it
 	drained chan struct{} // closed when the writer has ended
 }
@@ -82,13 +78,10 @@ func punsubscribe(c *client, args [][]byte) ([][]byte, error) {
 	return c.unsubscribe(pattern, args[1:])
 }
 
-// subscribe adds subscriptions of one kind. Each is confirmed by an array of its own.
+// subscribe adds subscriptions of one kind. It confirms each of them with an array of its own.
 func (c *client) subscribe(kind int, names [][]byte) ([][]byte, error) {
+	c.startQueue()
 	// region: subscribe
-	if c.queue == nil {
-		c.queue, c.drained = make(chan []byte, maxQueued), make(chan struct{})
-		go c.writeQueue()
-	}
 	listeners := c.srv.listeners[kind]
 	for _, name := range names {
 		if listeners[string(name)] == nil {
@@ -99,7 +92,7 @@ func (c *client) subscribe(kind int, names [][]byte) ([][]byte, error) {
 		c.confirm("subscribe", kind, name)
 	}
 	// endregion
-	return nil, nil // no effect: who listens is not data, and is forgotten with the connection
+	return nil, nil // no effect: a subscription is not data, and ends with its connection
 }
 
 // confirm writes the array that answers each (un)subscription: what, which, and how many are left.
@@ -115,64 +108,6 @@ func (c *client) confirm(verb string, kind int, name []byte) {
 }
 
 func (c *client) subscriptions() int { return len(c.topics[channel]) + len(c.topics[pattern]) }
-
-// enqueue puts bytes into the client's queue. It never waits: all publishers and all commands wait
-// behind us for the lock. The caller holds it, and b must not be changed any more.
-func (c *client) enqueue(b []byte) {
-	// region: bounded, and never waiting
-	if c.queued.Add(int64(len(b))) <= maxQueuedBytes {
-		select {
-		case c.queue <- b:
-			return
-		default: // full
-		}
-	}
-	// Too slow. To drop just this message would leave a hole that the subscriber cannot see. It
-	// shall see that it missed something: its connection ends, and the rest follows in leave.
-	c.conn.Close()
-	// endregion
-}
-
-// writeQueue is the goroutine that writes to a subscriber. From its first SUBSCRIBE on, nobody else
-// does, or two messages could be mixed in the middle. It may wait for the peer as long as it likes:
-// nobody waits for it.
-func (c *client) writeQueue() {
-	defer close(c.drained)
-	// region: one writer
-	for b := range c.queue {
-		c.srv.disk.Commit()
-		if _, err := c.conn.Write(b); err != nil {
-			c.conn.Close() // wakes the reader, which ends the connection; here the queue is emptied
-		}
-		c.queued.Add(-int64(len(b)))
-	}
-	// endregion
-}
-
-// publish answers PUBLISH channel message with the number of those who were given it.
-func publish(c *client, args [][]byte) ([][]byte, error) {
-	var n int64
-	// region: hand out the message
-	name := string(args[1])
-	message := resp.AppendCommand(nil, []byte("message"), args[1], args[2]) // encoded once for all
-	for sub := range c.srv.listeners[channel][name] {
-		sub.enqueue(message)
-		n++
-	}
-	for glob, subs := range c.srv.listeners[pattern] {
-		if !match(glob, name) {
-			continue
-		}
-		message := resp.AppendCommand(nil, []byte("pmessage"), []byte(glob), args[1], args[2])
-		for sub := range subs {
-			sub.enqueue(message)
-			n++
-		}
-	}
-	// endregion
-	c.W.Int(n)
-	return nil, nil
-}
 
 // unsubscribe ends subscriptions of one kind; without names, all of that kind.
 func (c *client) unsubscribe(kind int, names [][]byte) ([][]byte, error) {
@@ -195,16 +130,92 @@ func (c *client) unsubscribe(kind int, names [][]byte) ([][]byte, error) {
 
 // forget ends one subscription. The caller holds the lock.
 func (c *client) forget(kind int, name string) {
+	// region: unsubscribe
 	listeners := c.srv.listeners[kind]
 	delete(c.topics[kind], name)
 	if delete(listeners[name], c); len(listeners[name]) == 0 {
 		delete(listeners, name)
 	}
+	// endregion
 }
 
-// leave ends the connection. Only when no publisher can find us any more may the queue be closed,
-// since a send on a closed channel would bring the whole server down. That is certain once we have
-// unsubscribed under the lock under which all publishers send.
+// publish answers PUBLISH channel message with the number of queues that the message went into.
+func publish(c *client, args [][]byte) ([][]byte, error) {
+	var n int64
+	// region: publish
+	name := string(args[1])
+	message := resp.AppendCommand(nil, []byte("message"), args[1], args[2]) // encoded once for all
+	for sub := range c.srv.listeners[channel][name] {
+		sub.enqueue(message)
+		n++
+	}
+	// endregion
+	// region: patterns
+	for glob, subs := range c.srv.listeners[pattern] {
+		if !match(glob, name) {
+			continue
+		}
+		message := resp.AppendCommand(nil, []byte("pmessage"), []byte(glob), args[1], args[2])
+		for sub := range subs {
+			sub.enqueue(message)
+			n++
+		}
+	}
+	// endregion
+	c.W.Int(n)
+	return nil, nil
+}
+
+// startQueue gives the client its queue, if it has none yet, and a goroutine that empties it.
+func (c *client) startQueue() {
+	if c.queue != nil {
+		return
+	}
+	// region: a queue with an end
+	c.queue = make(chan []byte, maxQueued)
+	// endregion
+	// region: one writer
+	c.drained = make(chan struct{})
+	go c.writeQueue()
+	// endregion
+}
+
+// enqueue puts bytes into the client's queue. It never waits, because the caller holds the lock and
+// everybody else waits for that. Nobody may change b any more.
+func (c *client) enqueue(b []byte) {
+	// region: a queue with an end
+	if c.queued.Add(int64(len(b))) <= maxQueuedBytes {
+		select {
+		case c.queue <- b:
+			return
+		default: // full
+		}
+	}
+	// This subscriber is too slow. If we dropped only this message, the subscriber would never know.
+	// So we close the connection: that is something it cannot miss. Its goroutine wakes up and leaves.
+	c.conn.Close()
+	// endregion
+}
+
+// writeQueue is the goroutine that writes to a subscriber. From the first SUBSCRIBE on nobody else
+// does, or one message could end up in the middle of another. It may wait for a slow peer as long as
+// it likes, because nobody waits for it.
+func (c *client) writeQueue() {
+	// region: one writer
+	defer close(c.drained)
+	for b := range c.queue {
+		c.srv.disk.Commit() // b may be the OK of a SET, and the log has to have the SET first
+		if _, err := c.conn.Write(b); err != nil {
+			c.conn.Close() // wakes the reader, which ends the connection; we go on emptying the queue
+		}
+		c.queued.Add(-int64(len(b)))
+	}
+	// endregion
+}
+
+// leave ends the connection. A send on a closed channel would bring the whole server down. So we may
+// close the queue only when no publisher can find us any more. All publishers send under the lock, and
+// under the same lock we unsubscribe from everything first.
 func (c *client) leave() {
 	// region: unsubscribe, then close
 	c.srv.mu.Lock()
@@ -215,7 +226,7 @@ func (c *client) leave() {
 	}
 	c.srv.mu.Unlock()
 	if c.queue != nil {
-		c.conn.SetWriteDeadline(time.Now().Add(time.Second)) // for the last replies, as that to QUIT
+		c.conn.SetWriteDeadline(time.Now().Add(time.Second)) // for the last replies, QUIT's for one
 		close(c.queue)
 		<-c.drained
 	}
@@ -223,37 +234,42 @@ func (c *client) leave() {
 	c.conn.Close()
 }
 
-// ping answers PING [message]. For a subscriber, all replies are arrays.
+// ping answers PING [message].
 func ping(c *client, args [][]byte) ([][]byte, error) {
-	if c.subscriptions() == 0 || len(args) > 2 {
-		return basics.OnData["ping"].Run(&c.Client, args)
+	// region: a subscriber may do less
+	if c.subscriptions() > 0 && len(args) <= 2 {
+		c.W.Array(2)
+		c.W.BulkString("pong")
+		c.W.Bulk(bytes.Join(args[1:], nil)) // the message, or nothing
+		return nil, nil
 	}
-	c.W.Array(2)
-	c.W.BulkString("pong")
-	c.W.Bulk(bytes.Join(args[1:], nil))
-	return nil, nil
+	// endregion
+	return basics.OnData["ping"].Run(&c.Client, args)
 }
 
-// execute runs one command under the lock. What a subscriber is answered goes into its queue before
-// the lock is released, so that replies and messages keep the order in which things happened: who
-// publishes next must not overtake the "you are subscribed".
+// execute runs one command under the lock.
 func (c *client) execute(args [][]byte) {
 	c.srv.mu.Lock()
 	defer c.srv.mu.Unlock()
 	c.run(args)
+	// region: replies in the same queue
+	// The next PUBLISH needs the lock. It must not overtake our "you are subscribed".
 	if c.queue != nil {
 		c.enqueueReply()
 	}
+	// endregion
 }
 
-// run is what execute was until step 06.
+// run looks the command up and calls it, unless a subscriber must not use it.
 func (c *client) run(args [][]byte) {
 	cmd, err := commands.Find(c, args)
+	// region: a subscriber may do less
+	// In RESP2 a message looks like a reply. A client that waits for one and gets the other would take
+	// "hello" for the value of its key. So a subscriber gets no other replies.
 	if err == nil && c.subscriptions() > 0 && !cmd.Has('s') {
-		// In RESP2 a message looks like a reply. A client that waits for one and gets the other
-		// would take "hello" for the value of its key, so there may be no other replies.
 		err = basics.WhileSubscribed(strings.ToLower(string(args[0])))
 	}
+	// endregion
 	if err != nil {
 		c.W.Error(err.Error())
 		return
@@ -263,22 +279,25 @@ func (c *client) run(args [][]byte) {
 
 // enqueueReply moves the replies gathered so far into the queue. The caller holds the lock.
 func (c *client) enqueueReply() {
+	// region: replies in the same queue
 	if c.W.Len() > 0 {
-		c.enqueue(bytes.Clone(c.W.Buf))
+		c.enqueue(bytes.Clone(c.W.Buf)) // the next reply overwrites the buffer
 		c.W.Buf = c.W.Buf[:0]
 	}
+	// endregion
 }
 
 // reply sends the replies gathered so far, once the log has all that they promise.
 func (c *client) reply() error {
+	// region: replies in the same queue
 	if c.queue != nil {
 		c.srv.mu.Lock()
 		defer c.srv.mu.Unlock()
 		c.enqueueReply()
 		return nil
 	}
-	c.srv.disk.Commit()
-	return c.W.Flush()
+	// endregion
+	return c.srv.disk.Reply(c.W)
 }
 
 // handle serves one client, as in step 03.
@@ -291,19 +310,17 @@ func (s *server) handle(conn net.Conn) {
 
 // newClient returns a client whose replies go to w, nil for nowhere.
 func (s *server) newClient(w io.Writer) *client {
-	return &client{srv: s, topics: [2]map[string]bool{{}, {}}, Client: basics.Client{DB: s.data.DB(0), W: resp.NewWriter(w), Disk: s.disk}}
+	known := basics.Client{DB: s.data.DB(0), W: resp.NewWriter(w), Disk: s.disk}
+	return &client{srv: s, topics: [2]map[string]bool{{}, {}}, Client: known}
 }
 
 // newServer loads what is on the disk.
 func newServer(o *basics.Options) (*server, error) {
-	s := &server{opts: o, data: store.New(16), listeners: [2]map[string]map[*client]bool{{}, {}}}
+	s := &server{data: store.New(16), listeners: [2]map[string]map[*client]bool{{}, {}}}
 	s.disk = basics.NewDisk(o, &s.mu, s.data)
-	c := s.newClient(nil)
-	if err := s.disk.Load(o, c.W, c.execute); err != nil {
-		return nil, err
-	}
 	s.data.OnExpire = s.disk.Expired
-	return s, nil
+	c := s.newClient(nil)
+	return s, s.disk.Load(o, c.W, c.execute)
 }
 
 // run serves until Ctrl-C.

@@ -1,0 +1,298 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"byor/pkg/check/process"
+	"byor/pkg/check/trace"
+	"byor/pkg/resp"
+)
+
+// Step 07: nobody waits for a slow subscriber, and nothing is left of one that has gone.
+
+func init() {
+	register(7, 0,
+		Check{Name: "stalled-subscriber", After: 6, What: "a subscriber that reads nothing delays nobody", Run: stalledSubscriber, Slow: 3, Guide: "The idea",
+			Hint: "PUBLISH answers a number, whatever becomes of the subscribers"},
+		Check{Name: "bounded-queue", After: 6, What: "the server ends a subscriber that is too far behind", Run: boundedQueue, Own: true, Slow: 6, Guide: "The idea",
+			Hint: "unbounded queue: the server keeps every message for a subscriber that reads nothing. Bound the queue in messages and in bytes (piece 6)"},
+		Check{Name: "burst", After: 7, What: "a subscriber may be behind for a while", Run: burst, Guide: "Build it",
+			Hint: "the payloads come in the order in which they were published"},
+		Check{Name: "keeps-up", After: 7, What: "a subscriber that reads everything stays, however much that is", Run: keepsUp, Slow: 2, Guide: "Build it",
+			Hint: "a subscriber that reads gets every message, also beside one that does not read"},
+
+		Check{Name: "confirmed-first", After: 8, What: "no message overtakes the confirmation of SUBSCRIBE", Run: confirmedFirst, Slow: 2, Guide: "Build it",
+			Hint: "a message came before the answer to SUBSCRIBE. Put the replies of a subscriber into its queue before the lock is released (piece 8)"},
+		Check{Name: "whole-frames", After: 8, What: "replies and messages of a connection never mix", Run: wholeFrames, Slow: 2, Guide: "The idea",
+			Hint: "two goroutines interleaving on a socket: from the first SUBSCRIBE on, replies go into the queue like messages (piece 8)"},
+		Check{Name: "log-before-reply", After: 8, What: "an OK that comes through a queue is in the log, too", Run: logBeforeReply, Own: true, Guide: "Build it",
+			Hint: "the writer of the queue has to wait for the log before each write, because it may be about to write the OK of a SET: call Commit (piece 7)"},
+
+		Check{Name: "quit", After: 9, What: "QUIT is answered after everything that is in the queue", Run: quitSubscriber, Guide: "Build it",
+			Hint: "QUIT answers +OK and closes. What is still in the queue is written before the connection is closed: leave waits for the writer (piece 9)"},
+		Check{Name: "leaves", After: 9, What: "a subscriber that has gone is counted no more", Run: subscriberLeaves, Guide: "Build it",
+			Hint: "leak on disconnect: leave takes the connection out of every channel and pattern, however it ended (piece 9)"},
+		Check{Name: "come-and-go", After: 9, What: "subscribers that come and go while others publish break nothing", Run: comeAndGo, Slow: 3, Guide: "Build it",
+			Hint: "send on a closed channel ends the server: unsubscribe under the lock first, and close the queue when no publisher can find it any more (piece 9)"},
+		Check{Name: "stalled-quit", After: 9, What: "a subscriber that says QUIT and reads nothing is not waited for", Run: stalledQuit, Own: true, Slow: 2, Guide: "Build it",
+			NotRedis: "it keeps such a connection until its buffer is too large",
+			Hint:     "the connection stays open, because the writer waits for a peer that reads nothing: set a deadline for the last writes before you wait for the writer (piece 9)"},
+	)
+}
+
+func stalledSubscriber(t *T) {
+	ch, p := t.Key("ch"), t.Dial()
+	t.Dial().SmallWindow().Ask(push("subscribe", ch, 1), "SUBSCRIBE", ch) // and reads no more
+	const burst = 100
+	one := func(n int) string {
+		return string(resp.AppendCommandStrings(nil, "PUBLISH", ch, strings.Repeat("x", n)))
+	}
+	published := func() {
+		v := p.Reply()
+		t.Require(v.Kind == resp.Integer, "a number: 1, or 0 once the subscriber has been ended", "%s", str(v))
+	}
+	t.seen(t.shared, func() {
+		for range 600 { // its queue may be full by bytes
+			p.Send(one(16 << 10))
+			published()
+		}
+		for range 160 { // or by messages
+			p.Send(strings.Repeat(one(1000), burst))
+			for range burst {
+				published()
+			}
+		}
+		t.Dial().Ask("+PONG\r\n", "PING")
+	}, sign{quiet: "PUBLISH waits for a subscriber that does not read, and it holds the lock, so everybody waits. " +
+		"In enqueue write to no socket, and send into the queue with select and default (piece 6)"})
+}
+
+func boundedQueue(t *T) {
+	const most = 250 // MB
+	s := t.Start(process.Options{})
+	p, stalled := t.DialTo(s), t.listenAt(s, "ch") // and reads no more
+	before := residentBytes(s)
+	one := string(resp.AppendCommandStrings(nil, "PUBLISH", "ch", strings.Repeat("x", 64<<10)))
+	found := true
+	for i := 0; i < most && found; i++ { // 1 MB each
+		p.Send(strings.Repeat(one, 16))
+		for range 16 {
+			found = str(p.Reply()) != "0"
+		}
+		grown := residentBytes(s) - before
+		t.Require(grown < 200<<20, "the server ends a subscriber that is 200 MB behind, or keeps less than that",
+			"it holds %d MB more after %d MB", grown>>20, i+1)
+	}
+	t.Hint("messages that do not fit are thrown away: the subscriber has a hole in what it heard, and does not know. Close its connection instead (piece 6)")
+	for {
+		_, err := stalled.TryReply() // what was on its way
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fail("the server closes the connection of a subscriber that missed something", "the connection is open, and nothing more comes")
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// burst lets a subscriber sleep for less than its queue holds.
+func burst(t *T) {
+	const n = 5000
+	ch := t.Key("ch")
+	s := t.listen(ch)
+	var in, want []byte
+	for i := range n {
+		payload := strconv.Itoa(i) + strings.Repeat(".", 1000)
+		in = resp.AppendCommandStrings(in, "PUBLISH", ch, payload)
+		want = append(want, message(ch, payload)...)
+	}
+	t.Dial().Exchange(string(in), strings.Repeat(":1\r\n", n))
+	s.hears(string(want))
+}
+
+// keepsUp sends a subscriber more in all than may wait for it at once, beside one that reads nothing.
+func keepsUp(t *T) {
+	ch, p := t.Key("ch"), t.Dial()
+	s := t.listen(ch)
+	t.Dial().SmallWindow().Ask(push("subscribe", ch, 1), "SUBSCRIBE", ch)
+	payload := strings.Repeat("x", 64<<10)
+	t.seen(t.shared, func() {
+		for range 640 { // 40 MB
+			v := p.Do("PUBLISH", ch, payload)
+			t.Require(v.Int >= 1, "PUBLISH counts the subscriber that reads", "%s", str(v))
+			s.Expect(message(ch, payload))
+		}
+	}, sign{quiet: hintUnheard, ended: "the server ended a subscriber that has read everything: what has been written must be taken off the count of bytes, or that only grows (piece 7)"})
+}
+
+func confirmedFirst(t *T) {
+	ch := t.Key("ch")
+	t.flood(ch, 3, 4, func(int) {
+		for range 60 {
+			s := t.Dial()
+			v := str(s.Do("SUBSCRIBE", ch))
+			s.Close()
+			t.Require(v == "[subscribe "+ch+" 1]", "[subscribe "+ch+" 1]", "%s", v)
+		}
+	})
+}
+
+// flood lets publishers publish on ch until each of n others has done what it does.
+func (t *T) flood(ch string, publishers, n int, other func(i int)) {
+	var busy atomic.Int64
+	busy.Store(int64(n))
+	t.Parallel(publishers+n, func(i int) {
+		if i < n {
+			defer busy.Add(-1)
+			other(i)
+			return
+		}
+		var in []byte
+		for range 20 {
+			in = resp.AppendCommandStrings(in, "PUBLISH", ch, "x")
+		}
+		for p := t.Dial(); busy.Load() > 0; {
+			p.Send(string(in))
+			for range 20 {
+				v := p.Reply()
+				t.Require(v.Kind == resp.Integer, "a number", "%s", str(v))
+			}
+		}
+	})
+}
+
+// wholeFrames lets a connection get messages while it asks for replies, and reads all of both.
+func wholeFrames(t *T) {
+	ch := t.Key("ch")
+	const publishers, each, asked = 4, 200, 300
+	payload := strings.Repeat("payload ", 50)
+	s := t.listen(ch)
+	t.Parallel(publishers+1, func(i int) {
+		if i < publishers {
+			p := t.Dial()
+			for range each {
+				p.Ask(":1\r\n", "PUBLISH", ch, payload)
+			}
+			return
+		}
+		for range asked {
+			s.Cmd("PING", "p")
+		}
+		messages, pongs := 0, 0
+		for messages < publishers*each || pongs < asked {
+			v := s.Reply()
+			switch {
+			case len(v.Elems) == 3 && str(v.Elems[0]) == "message" && str(v.Elems[2]) == payload:
+				messages++
+			case len(v.Elems) == 2 && str(v.Elems[0]) == "pong" && str(v.Elems[1]) == "p":
+				pongs++
+			default:
+				t.Fail("only messages and pongs, each whole", trace.Visible([]byte(str(v)), 200))
+			}
+		}
+	})
+}
+
+// mustLog skips a check of a server that was started by a command and keeps no log.
+func (t *T) mustLog(s *process.Server) {
+	if files, _ := os.ReadDir(s.Opt.Dir); t.target.Kind == process.KindCmd && len(files) == 0 {
+		t.Skip("the server keeps no log: see APPENDONLY, APPENDFSYNC and DIR in its environment")
+	}
+}
+
+func logBeforeReply(t *T) {
+	s := t.logged()
+	t.listenAt(s, "ch").Ask(push("unsubscribe", "ch", 0), "UNSUBSCRIBE").Ask("+OK\r\n", "SET", "k", "v")
+	t.mustLog(s)
+	t.restart(s).Ask(Bulk("v"), "GET", "k")
+}
+
+func quitSubscriber(t *T) {
+	ch, p := t.Key("ch"), t.Dial()
+	payload := strings.Repeat("x", 10_000)
+	for range 20 {
+		s := t.listen(ch)
+		for range 10 {
+			p.Ask(":1\r\n", "PUBLISH", ch, payload)
+		}
+		s.Cmd("QUIT").Expect(strings.Repeat(message(ch, payload), 10) + "+OK\r\n").ExpectClose()
+		t.Until(t.limit, "PUBLISH to a channel whose only subscriber has said QUIT answers 0", func() (bool, string) {
+			v := str(p.Do("PUBLISH", ch, "x"))
+			return v == "0", v
+		})
+	}
+}
+
+func subscriberLeaves(t *T) {
+	ch, p := t.Key("ch"), t.Dial()
+	for _, leave := range []func(*Conn){(*Conn).Close, (*Conn).Reset} {
+		s := t.listen(ch).Ask(push("psubscribe", ch+"*", 2), "PSUBSCRIBE", ch+"*")
+		p.Ask(":2\r\n", "PUBLISH", ch, "x")
+		leave(s)
+		t.Until(t.limit, "PUBLISH to a channel whose only subscriber has gone answers 0", func() (bool, string) {
+			v := str(p.Do("PUBLISH", ch, "x"))
+			return v == "0", v
+		})
+	}
+}
+
+func comeAndGo(t *T) {
+	ch := t.Key("ch")
+	end := time.Now().Add(700 * time.Millisecond)
+	t.flood(ch, 4, 8, func(i int) {
+		for n := 0; time.Now().Before(end); n++ {
+			s := t.Dial()
+			v := s.Do("SUBSCRIBE", ch)
+			t.Require(!v.IsError(), "a subscription", "%s", str(v))
+			switch (i + n) % 3 {
+			case 0:
+				s.Reset()
+			case 1:
+				s.Cmd("UNSUBSCRIBE").Cmd("SUBSCRIBE", ch).Close()
+			default:
+				s.Close()
+			}
+		}
+	})
+	t.Dial().Ask("+PONG\r\n", "PING")
+}
+
+// openFiles returns how many descriptors the server's process has open, or 0 where the system does not tell.
+func openFiles(s *process.Server) int {
+	if runtime.GOOS != "linux" || s.Cmd == nil {
+		return 0
+	}
+	fds, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.Cmd.Process.Pid))
+	return len(fds)
+}
+
+func stalledQuit(t *T) {
+	s := t.Start(process.Options{})
+	p := t.DialTo(s).Ask("+PONG\r\n", "PING")
+	before := openFiles(s)
+	if before == 0 {
+		t.Skip("this system does not tell how many connections a server has open")
+	}
+	var subs []*Conn
+	for range 3 {
+		subs = append(subs, t.DialTo(s).SmallWindow().Ask(push("subscribe", "ch", 1), "SUBSCRIBE", "ch"))
+	}
+	payload := strings.Repeat("x", 64<<10)
+	for range 160 { // 10 MB: more than the sockets hold, less than a queue does
+		p.Ask(":3\r\n", "PUBLISH", "ch", payload)
+	}
+	for _, c := range subs {
+		c.Cmd("QUIT")
+	}
+	t.Until(2*t.limit, "the connections of three subscribers that said QUIT and read nothing are closed", func() (bool, string) {
+		open := openFiles(s) - before
+		return open <= 0, fmt.Sprintf("%d are open", open)
+	})
+}
