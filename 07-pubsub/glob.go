@@ -9,12 +9,12 @@ package main
 //	[^abc]   one byte that is none of these
 //	\x       x itself
 //
-// Where a star was too greedy, only the latest one needs to be widened, since whatever an earlier
-// one could take, the later one can take as well. So there are two nested walks at worst, and no
-// recursion whose cost doubles with each star: "a*a*a*a*b" comes from clients.
+// A star may have taken too few bytes. Then only the latest star needs to take one more: whatever an
+// earlier one could take, the latest can take as well. So there are two nested walks at worst. A
+// recursion would double its cost with each star, and "a*a*a*a*b" comes from clients.
 func match(pattern, s string) bool {
 	p, i := 0, 0
-	star, starI := -1, 0 // behind the latest star, and where in s the rest after it was tried
+	star, starI := -1, 0 // after the latest star, and where in s the rest of the pattern was tried
 	for i < len(s) {
 		if p < len(pattern) && pattern[p] == '*' {
 			p++
