@@ -13,15 +13,15 @@ import (
 
 func init() {
 	register(7, 1, Check{Name: "numsub", What: "PUBSUB NUMSUB and NUMPAT count subscribers and patterns", Run: exNumSub,
-		Hint: "NUMSUB answers each channel as it was asked for with its subscribers; patterns count in NUMPAT only, each once"})
+		Hint: "NUMSUB answers each channel as it was asked for, and after it how many connections are subscribed to it. Patterns do not count there"})
 	register(7, 2, Check{Name: "channels", What: "PUBSUB CHANNELS lists what has a subscriber", Run: exChannels,
-		Hint: "a name without subscribers must not stay in the map; count before you write the array's length"})
+		Hint: "CHANNELS answers with the channels that have a subscriber now, and no others. Count them before you write the length of the array"})
 	register(7, 3, Check{Name: "reset", What: "RESET ends all subscriptions and selects database 0", Run: exReset,
-		Hint: "allowed while subscribed, one reply: +RESET"})
+		Hint: "RESET gives one reply, +RESET. It ends every subscription, selects database 0, and a subscriber may use it (flag s)"})
 	register(7, 4, Check{Name: "sharded", What: "SSUBSCRIBE, SUNSUBSCRIBE and SPUBLISH are a kind of their own", Run: exSharded,
-		Hint: "three kinds of names; sharded channels are counted apart from the two others, but any subscription makes a subscriber"})
+		Hint: "a sharded channel is a third kind of name, and its subscriptions are counted apart from those of the other two"})
 	register(7, 5, Check{Name: "pubsub-limit", What: "-pubsub-limit ends a slow subscriber, INFO counts it once", Run: exPubsubLimit, Own: true, Slow: 3,
-		NotRedis: "its limit has another name", Hint: "an ended connection stays in the map until its goroutine has noticed: count it once"})
+		NotRedis: "its limit has another name", Hint: "INFO counts channels, patterns and subscribers that were cut off"})
 }
 
 func exNumSub(t *T) {
@@ -33,14 +33,18 @@ func exNumSub(t *T) {
 	t.DialTo(srv).Ask(push("psubscribe", a+"*", 1), "PSUBSCRIBE", a+"*")
 	count := func(name string, n int) string { return Bulk(name) + fmt.Sprintf(":%d\r\n", n) }
 	c.Ask("*6\r\n"+count(a, 2)+count(none, 0)+count(b, 1), "PUBSUB", "NUMSUB", a, none, b).Ask("*0\r\n", "PUBSUB", "NUMSUB").
-		Ask("*4\r\n"+count(a, 2)+count(a, 2), "pubsub", "numsub", a, a).Ask(fmt.Sprintf(":%d\r\n", before+1), "PUBSUB", "NUMPAT")
+		Ask("*4\r\n"+count(a, 2)+count(a, 2), "pubsub", "numsub", a, a)
+	t.Hint("NUMPAT answers how many different patterns there are, and not how many subscriptions to them")
+	c.Ask(fmt.Sprintf(":%d\r\n", before+1), "PUBSUB", "NUMPAT")
+	t.Hint("NUMSUB counts a connection that has unsubscribed or left")
 	one.Ask(push("unsubscribe", a, 1), "UNSUBSCRIBE", a)
 	two.Close()
 	t.Until(t.limit, "NUMSUB 0 once the subscribers have left", func() (bool, string) {
 		v := str(c.Do("PUBSUB", "NUMSUB", a))
 		return v == "["+a+" 0]", v
 	})
-	c.Ask(Err("ERR unknown subcommand 'foo'. Try PUBSUB HELP."), "PUBSUB", "foo").
+	t.Hint("the error's words are Redis's own; the subcommand stands there as it was typed").
+		DialTo(srv).Ask(Err("ERR unknown subcommand 'foo'. Try PUBSUB HELP."), "PUBSUB", "foo").
 		Ask(Err("ERR wrong number of arguments for 'pubsub|numpat' command"), "PUBSUB", "NUMPAT", "x")
 }
 
@@ -87,8 +91,10 @@ func exSharded(t *T) {
 	p.Ask(":2\r\n", "PUBLISH", ch, "plain").Ask(":0\r\n", "SPUBLISH", t.Key("none"), "x")
 	s.Expect(message(ch, "plain") + pmessage(ch+"*", ch, "plain"))
 	s.Ask(push("unsubscribe", ch, 1), "UNSUBSCRIBE").Ask("*3\r\n"+Bulk("punsubscribe")+Bulk(ch+"*")+":0\r\n", "PUNSUBSCRIBE")
+	t.Hint("any subscription makes a subscriber, a sharded one, too: the check for the flag s asks for all three kinds")
 	v := s.Do("GET", "x")
 	t.Require(v.IsError(), "an error for GET: sharded subscriptions make a subscriber, too", "%s", str(v))
+	t.Hint("SUNSUBSCRIBE answers as UNSUBSCRIBE does, and counts what is left of sharded channels")
 	s.Ask(push("sunsubscribe", ch, 1), "SUNSUBSCRIBE", ch).Ask(push("sunsubscribe", ch+"2", 0), "SUNSUBSCRIBE").Ask("$-1\r\n", "GET", t.Key("none")).
 		Ask("*3\r\n"+Bulk("sunsubscribe")+"$-1\r\n:0\r\n", "SUNSUBSCRIBE")
 	p.Ask(":0\r\n", "SPUBLISH", ch, "x")
@@ -109,12 +115,15 @@ func exPubsubLimit(t *T) {
 	for ; sent < 300 && !ended; sent++ {
 		ended = p.Send(string(one)).Reply().Int == 0
 	}
+	t.Hint("-pubsub-limit says how many bytes may be in the queue of a subscriber; enqueue compares with it")
 	t.Require(ended, "the slow one ended before it is 19 MB behind", "%d messages of 64 KB and it is still counted", sent)
 	t.Require(sent > 15, "not before it is 1 MB behind", "ended after %d messages of 64 KB", sent)
+	t.Hint("a connection that was cut off stays in the map until its goroutine has noticed. Meanwhile enqueue meets it again: count it once")
 	t.Until(t.limit, "pubsub_ended:1 and pubsub_channels:1", func() (bool, string) {
 		info := p.Info()
 		return info["pubsub_ended"] == "1" && info["pubsub_channels"] == "1", fmt.Sprint(info)
 	})
+	t.Hint("the other subscribers go on as before")
 	p.Ask(":3\r\n", "PUBLISH", "other", "x")
 	live.Expect(message("other", "x") + pmessage("o*", "other", "x"))
 }
