@@ -55,21 +55,28 @@ func pmessage(pattern, channel, payload string) string {
 }
 
 // seen runs f, which talks to s. If an expectation in f fails, what came instead may name the mistake: quiet is the
-// hint for silence, ended for a connection that the server closed. A crash of s names it best.
-func seen(s *process.Server, f func(), quiet, ended string) {
+// hint for silence, ended for a connection that the server closed. A server that crashed, or answers nobody any more,
+// is another matter.
+func (t *T) seen(s *process.Server, f func(), quiet, ended string) {
 	explained(f, func(got string) string {
 		s.LastWords()
+		said := s.Output()
 		switch {
-		case !s.Alive() && strings.Contains(s.Output(), "send on closed channel"):
-			return "a publisher sent on a closed channel, and that ended the server. In leave unsubscribe from everything first, and close the queue after that (piece 9)"
-		case !s.Alive() && strings.Contains(s.Output(), "concurrent map"):
-			return "two goroutines used a map at once, and Go ended the server. Commands run under the lock; leave has to take it by itself (piece 9)"
-		case !s.Alive():
-			return ""
-		case silent(got):
+		case s.Alive() && silent(got) && !t.answersOthers(s):
+			return "nobody gets an answer any more: a goroutine holds the server's lock and waits. execute has taken the lock for every command, so a piece that takes it again waits for itself"
+		case s.Alive() && silent(got):
 			return quiet
-		case closed(got):
+		case s.Alive() && closed(got):
 			return ended
+		case s.Alive():
+			return ""
+		case strings.Contains(said, "send on closed channel"):
+			return "a publisher sent on a closed channel, and that ended the server. enqueue closes the connection and not the queue (piece 6); " +
+				"leave closes the queue, but only after it has unsubscribed from everything (piece 9)"
+		case strings.Contains(said, "concurrent map"):
+			return "two goroutines used a map at once, and Go ended the server. Commands run under the lock; leave has to take it by itself (piece 9)"
+		case strings.Contains(said, "nil map"):
+			return "nobody has made the map for a new name yet, and writing to a nil map ended the server: make it first (piece 1)"
 		}
 		return ""
 	})
@@ -86,7 +93,7 @@ const (
 
 // hears expects what a subscription brings.
 func (c *Conn) hears(want string) *Conn {
-	seen(c.t.shared, func() { c.Expect(want) }, hintUnheard, hintNoRoom)
+	c.t.seen(c.t.shared, func() { c.Expect(want) }, hintUnheard, hintNoRoom)
 	return c
 }
 
@@ -99,16 +106,26 @@ func (t *T) listenAt(s *process.Server, channel string) *Conn {
 
 func subscribe(t *T) {
 	a, b, c := t.Key("a"), t.Key("b"), t.Key("c")
-	seen(t.shared, func() {
-		t.Dial().Ask(push("subscribe", a, 1)+push("subscribe", b, 2), "SUBSCRIBE", a, b).
-			Ask(push("subscribe", a, 2), "SUBSCRIBE", a).Ask(push("psubscribe", c+"*", 3), "PSUBSCRIBE", c+"*")
+	t.seen(t.shared, func() {
+		explained(func() {
+			t.Dial().Ask(push("subscribe", a, 1)+push("subscribe", b, 2), "SUBSCRIBE", a, b).
+				Ask(push("subscribe", a, 2), "SUBSCRIBE", a).Ask(push("psubscribe", c+"*", 3), "PSUBSCRIBE", c+"*")
+		}, func(got string) string {
+			switch {
+			case strings.Contains(got, `:0\r\n`):
+				return "the new subscription is not counted: put the name into c.topics first, and confirm it after that (piece 1)"
+			case strings.Contains(got, `:1\r\n*3`) && strings.Contains(got, `:2\r\n*3`):
+				return "earlier replies came once more: enqueueReply puts a copy of c.W.Buf into the queue, and then empties it (piece 8)"
+			}
+			return ""
+		})
 	}, "a confirmation does not come. Write one for each name (piece 1). From piece 8 on it goes into the queue, and the writer of piece 7 has to send it", hintNoRoom)
 }
 
 func unsubscribe(t *T) {
 	a, b, none := t.Key("a"), t.Key("b"), t.Key("none")
 	s := t.Dial().Ask(push("subscribe", a, 1)+push("subscribe", b, 2), "SUBSCRIBE", a, b)
-	seen(t.shared, func() { s.Ask(push("unsubscribe", none, 2), "UNSUBSCRIBE", none) },
+	t.seen(t.shared, func() { s.Ask(push("unsubscribe", none, 2), "UNSUBSCRIBE", none) },
 		"UNSUBSCRIBE answers every name that it is given, also one that the client has not subscribed to (piece 2)", "")
 	s.Ask(push("unsubscribe", a, 1), "UNSUBSCRIBE", a)
 	t.Hint("UNSUBSCRIBE without names ends all subscriptions to channels, and answers each of them (piece 2)")
@@ -162,10 +179,14 @@ func subscribedMode(t *T) {
 		t.Hint(hintMode)
 		refused := func(args ...string) {
 			v := str(s.Do(args...))
-			want := "ERR Can't execute '" + args[0] + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+			want := "ERR Can't execute '" + strings.ToLower(args[0]) + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
 			t.Require(v == want, want, "%s", v)
 		}
 		refused("get", "x")
+		t.Hint("the error names the command in lower case, however the client wrote it (piece 3)")
+		refused("GET", "x")
+		t.Hint("a command that does not exist, or has too few arguments, keeps the error that Find has returned (piece 3)")
+		s.Ask(Err("ERR unknown command 'NOPE', with args beginning with: "), "NOPE").Ask(Err("ERR wrong number of arguments for 'subscribe' command"), "SUBSCRIBE")
 		t.Hint("PUBLISH answers a number, and a subscriber expects nothing but arrays: PUBLISH has no flag s (piece 3)")
 		refused("publish", ch, "x")
 		t.Hint("a subscriber's PING is answered by an array, which looks like no reply to any other command: pong, and the argument or an empty string (piece 3)")
