@@ -180,8 +180,8 @@ func (c *client) startQueue() {
 	// endregion
 }
 
-// enqueue puts bytes into the client's queue. It never waits, because the caller holds the lock and
-// everybody else waits for that. Nobody may change b any more.
+// enqueue puts bytes into the client's queue. It never waits: the caller holds the lock, and everybody
+// else waits for the lock. Nobody may change b any more.
 func (c *client) enqueue(b []byte) {
 	// region: a queue with an end
 	if c.queued.Add(int64(len(b))) <= maxQueuedBytes {
@@ -206,7 +206,7 @@ func (c *client) writeQueue() {
 	for b := range c.queue {
 		c.srv.disk.Commit() // b may be the OK of a SET, and the log has to have the SET first
 		if _, err := c.conn.Write(b); err != nil {
-			c.conn.Close() // wakes the reader, which ends the connection; we go on emptying the queue
+			c.conn.Close() // wakes the client's own goroutine, which waits in a read
 		}
 		c.queued.Add(-int64(len(b)))
 	}
