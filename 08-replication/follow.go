@@ -38,7 +38,6 @@ func (s *server) followOnce(port string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "following %s from offset %d on\n", s.master, offset)
 	fresh, err := s.receiveSnapshot(r)
 	if err != nil {
 		return err
@@ -49,6 +48,7 @@ func (s *server) followOnce(port string) error {
 	basics.Replace(s.data, fresh, s.propagate)
 	s.mu.Unlock()
 	// endregion
+	fmt.Fprintf(os.Stderr, "following %s from offset %d on\n", s.master, offset)
 	return s.applyStream(conn, r, offset)
 }
 

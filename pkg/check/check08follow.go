@@ -31,6 +31,13 @@ func followerHandshake(t *T) {
 	t.Require(port, fmt.Sprintf("REPLCONF listening-port %d", s.Port), "%q", l.all)
 }
 
+func refusedReplconf(t *T) {
+	m := t.fakeMaster()
+	m.old = true
+	t.startFollower(m)
+	m.accept(0, rdbWith("snap", "shot"), "")
+}
+
 // startFollower starts a server that follows m.
 func (t *T) startFollower(m *fakeMaster) *process.Server {
 	return t.Start(process.Options{ReplicaOf: m.Addr})
@@ -73,7 +80,7 @@ func linkInPieces(t *T) {
 	l.send(cmds("SELECT 0", "SET streamed 1", "INCR streamed"))
 	c := t.DialTo(s)
 	c.eventually("shot", "GET", "snap")
-	t.Hint("if stream-in-one-read is not green, mend that first; else: one Read is not one command: a command is whole when its last byte has come")
+	t.Hint("one Read is not one command: a command is whole when its last byte has come")
 	c.eventually("2", "GET", "streamed")
 }
 

@@ -17,6 +17,7 @@ type fakeMaster struct {
 	ln   net.Listener
 	Addr string
 	slow bool // every byte in a segment of its own
+	old  bool // knows no REPLCONF
 	wary bool // looks for a PSYNC that comes before the answers to all else
 
 	missing  int // so many bytes at the end of the snapshot are kept back
@@ -97,7 +98,11 @@ func (m *fakeMaster) accept(offset int, rdb, stream string) *link {
 		case "PING":
 			l.send("+PONG\r\n")
 		case "REPLCONF":
-			l.send("+OK\r\n")
+			if m.old {
+				l.send("-ERR unknown command 'REPLCONF'\r\n")
+			} else {
+				l.send("+OK\r\n")
+			}
 		case "PSYNC":
 			l.send(fmt.Sprintf("\n+FULLRESYNC %s %d\r\n\n$%d\r\n%s%s", fakeID, offset, len(rdb), rdb[:len(rdb)-m.missing], stream))
 			return l
