@@ -38,10 +38,10 @@ func init() {
 			Hint: "the offset is the number of bytes sent behind the snapshot, all of them, added to the offset in +FULLRESYNC"},
 		Check{Name: "two-replicas", After: 4, What: "each replica gets the whole stream, and SELECT first", Run: twoReplicas,
 			Hint: "a new listener does not know which database the stream is in: begin with SELECT again whenever one joins"},
-		Check{Name: "no-gap", After: 4, What: "a replica that attaches under writes misses none", Run: noGap, Slow: 3,
-			Hint: "a gap between snapshot and registration: take the copy and enter the replica in the list under one lock, or writes between the two are lost"},
 		Check{Name: "slow-replica", After: 4, What: "a replica that does not read delays nobody", Run: slowReplica, Slow: 3,
 			Hint: "a Write to a replica waits when its socket is full: under the lock only put the bytes into a queue, and write (the snapshot, too) without the lock"},
+		Check{Name: "no-gap", After: 4, What: "a replica that attaches under writes misses none", Run: noGap, Slow: 3,
+			Hint: "a gap between snapshot and registration: take the copy and enter the replica in the list under one lock, or writes between the two are lost"},
 		Check{Name: "ack-unanswered", After: 5, What: "an ACK gets no answer", Run: ackUnanswered, Guide: build,
 			Hint: "an answer to REPLCONF ACK stands in the middle of the stream, where the replica expects commands: answer nothing"},
 		Check{Name: "redis-follows", After: 5, What: "a real redis-server follows and has the same data", Run: redisFollows, Own: true, Slow: 4, Guide: "How real Redis does it",
@@ -66,10 +66,10 @@ func init() {
 			Hint: "what the master sends changes our data, and so belongs into our own stream, too"},
 		Check{Name: "follows-redis", After: 8, What: "it follows a real redis-server and has the same data", Run: followsRedis, Own: true, Slow: 4, Guide: "How real Redis does it",
 			Hint: "a real master sends what stream-in-one-read and stream-commands send, and keep-alives: empty lines, also before +FULLRESYNC"},
-		Check{Name: "getack", After: 9, What: "GETACK is answered with the offset before it", Run: getAck, Own: true, Slow: 2,
-			Hint: "counting the current GETACK: answer with the offset of all bytes before it, then add its 37"},
 		Check{Name: "silent-replica", After: 9, What: "a replica sends no replies to what it is sent", Run: silentReplica, Own: true,
 			Hint: "replying to propagated writes: a command from the master gets no answer; only REPLCONF ACK goes back"},
+		Check{Name: "getack", After: 9, What: "GETACK is answered with the offset before it", Run: getAck, Own: true, Slow: 2,
+			Hint: "counting the current GETACK: answer with the offset of all bytes before it, then add its 37"},
 		Check{Name: "acks-by-itself", After: 9, What: "a replica acknowledges once a second, unasked", Run: acksByItself, Own: true, Guide: "The idea", Slow: 2,
 			Hint: "REPLCONF ACK <offset> is sent every second, though nobody asks and nothing comes: a master takes a silent replica for dead"},
 		Check{Name: "read-only", After: 10, What: "a replica refuses writes from clients", Run: readOnly, Own: true, Guide: build,
@@ -111,6 +111,9 @@ func (t *T) attach(s *process.Server) *replica {
 		t.Require(err == nil && n > 0, "$<length of the snapshot>", "%q", head)
 		t.snapshot(r, n)
 	}, func(got string) string {
+		if r.id == "" && strings.HasPrefix(got, `"*`) {
+			return "the stream came before +FULLRESYNC: until the snapshot has been sent, put what changes into the replica's queue"
+		}
 		if closed(got) && len(r.rdb) == 0 && r.id == "" {
 			return "the server closed the link behind PSYNC: " + noAnswerYet + ". If it is written, the server's terminal says why (replica … is gone)"
 		}

@@ -67,9 +67,21 @@ func streamInOneRead(t *T) {
 	c := t.DialTo(s)
 	c.Hint("the snapshot behind $<length> must be loaded").eventually("shot", "GET", "snap")
 	l.send(cmds("SET later 1"))
-	c.Hint("the commands of the stream must be executed").eventually("1", "GET", "later")
+	t.applied(s, func() {
+		c.Hint("the commands of the stream must be executed").eventually("1", "GET", "later")
+	})
 	c.Hint("a new bufio.Reader after the handshake loses what the old one had read ahead: one reader for the link's whole life").
 		Ask(Bulk("2"), "GET", "streamed")
+}
+
+// applied runs f. If what it expects does not come, the server may have said that it cannot do what its master does.
+func (t *T) applied(s *process.Server, f func()) {
+	explained(f, func(string) string {
+		if out := s.Output(); strings.Contains(out, "cannot be applied") && strings.Contains(out, "READONLY") {
+			return "the server refuses its own master's commands (its terminal says so: cannot be applied). READONLY is for clients, and c.isMaster tells the master"
+		}
+		return ""
+	})
 }
 
 func linkInPieces(t *T) {
@@ -91,10 +103,12 @@ func silentReplica(t *T) {
 	c := t.DialTo(s)
 	c.Hint("the commands of the stream must be executed").eventually("d", "GET", "c")
 	c.Hint("replying to propagated writes: a command from the master gets no answer; only REPLCONF ACK goes back")
-	l.send(cmds("REPLCONF GETACK *"))
-	off := strconv.Itoa(len(cmds("SELECT 0", "SET a 1", "INCR a", "PING", "DEL b", "SET c d")))
-	if got := l.ack(off); got != off {
-		t.Fail("REPLCONF ACK "+off+" and nothing else", got)
+	l.send(cmds("REPLCONF GETACK *", "REPLCONF GETACK *")) // two: an ACK may have been sent before
+	for range 2 {
+		if _, err := l.nextAck(); err != nil {
+			t.Hint("GETACK was not answered: that is REPLCONF in the stream, and the one thing that gets an answer, REPLCONF ACK <offset>").
+				Fail("REPLCONF ACK <offset> for each REPLCONF GETACK *", plainErr(err))
+		}
 	}
 }
 

@@ -171,16 +171,25 @@ func (l *link) ack(want string) string {
 	last := "nothing"
 	by := time.Now().Add(l.t.limit)
 	for time.Now().Before(by) {
-		args, err := l.read(l.t.limit)
+		got, err := l.nextAck()
 		if err != nil {
 			return last + ", then " + plainErr(err)
 		}
-		if len(args) != 3 || !strings.EqualFold(args[0], "REPLCONF") || !strings.EqualFold(args[1], "ACK") {
-			l.t.Fail("a replica sends its master nothing but REPLCONF ACK", fmt.Sprintf("%q", args))
-		}
-		if last = args[2]; last == want {
+		if last = got; last == want {
 			return last
 		}
 	}
 	return last
+}
+
+// nextAck returns the offset of the next acknowledgement. Nothing else may come.
+func (l *link) nextAck() (string, error) {
+	args, err := l.read(l.t.limit)
+	if err != nil {
+		return "", err
+	}
+	if len(args) != 3 || !strings.EqualFold(args[0], "REPLCONF") || !strings.EqualFold(args[1], "ACK") {
+		l.t.Fail("a replica sends its master nothing but REPLCONF ACK", fmt.Sprintf("%q", args))
+	}
+	return args[2], nil
 }
