@@ -60,6 +60,8 @@ func init() {
 			Hint: "a new bufio.Reader after the handshake loses what the old one had read ahead: one reader for the link's whole life"},
 		Check{Name: "link-in-pieces", After: 8, What: "answers, snapshot and stream that come one byte at a time are understood", Run: linkInPieces, Own: true, Slow: 2,
 			Hint: "one Read is not one answer, and not the snapshot: read whole lines, then exactly $<length> bytes, then commands, all through one reader"},
+		Check{Name: "snapshot-rest", After: 8, What: "all of the $<length> bytes belong to the snapshot", Run: snapshotRest, Own: true, Guide: build,
+			Hint: "what the loader left of the snapshot's $<length> bytes was executed as if it belonged to the stream: throw those bytes away"},
 		Check{Name: "stream-commands", After: 8, What: "SELECT, MULTI, EXEC and PUBLISH in the stream do what they say", Run: followCommands, Own: true, Guide: build,
 			Hint: "the link to the master is a client of its own, with a database of its own"},
 		Check{Name: "chain", After: 8, What: "a replica has replicas of its own", Run: chain, Own: true, Guide: build,

@@ -68,6 +68,9 @@ func (r *replica) rdbHas(key, value string) bool {
 func ackUnanswered(t *T) {
 	s := t.Alone()
 	r := t.attach(s)
+	t.Hint("an ACK may come from a client that is no replica: c.replica is nil then, so store nothing, and answer nothing")
+	t.DialTo(s).Send(cmds("REPLCONF ACK 0", "PING")).Expect("+PONG\r\n")
+	t.Hint("an answer to REPLCONF ACK stands in the middle of the stream, where the replica expects commands: answer nothing")
 	k := t.Key("k")
 	for round := range 2 { // an answer that comes behind the first round's change is found in the second
 		for i := range 3 {
