@@ -1,10 +1,9 @@
 package main
 
-// The replica's end: we are a client of the master, with one question.
+// The replica's end. It is a client of the master, and asks for only one thing: everything.
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -18,7 +17,7 @@ import (
 	"byor/pkg/store"
 )
 
-// follow follows the master as long as the server lives. A link that breaks is no reason to stop.
+// follow follows the master as long as the server lives. When the link breaks, it builds a new one.
 func (s *server) follow(ctx context.Context, port string) {
 	basics.Every(ctx, time.Second, func() {
 		err := s.followOnce(port)
@@ -33,7 +32,7 @@ func (s *server) followOnce(port string) error {
 		return err
 	}
 	defer conn.Close()
-	// One reader for the whole life of the link: what it has read ahead, a second would never see.
+	// One reader for the whole life of the link. A second one would miss what this one has read ahead.
 	r := resp.NewCommandReader(conn)
 	offset, err := handshake(conn, r, port)
 	if err != nil {
@@ -43,19 +42,20 @@ func (s *server) followOnce(port string) error {
 	if err != nil {
 		return err
 	}
-	// For our own log and replicas this is a change like any other: everything goes, and fresh comes.
+	// region: exactly so many bytes
+	// Our own log and our own replicas see a change like any other: FLUSHALL, then all of fresh.
 	s.mu.Lock()
 	basics.Replace(s.data, fresh, s.propagate)
 	s.mu.Unlock()
+	// endregion
 	fmt.Fprintf(os.Stderr, "following %s from offset %d on\n", s.master, offset)
 	return s.applyStream(conn, r, offset)
 }
 
 // handshake introduces us and asks for everything. It returns the offset of the snapshot.
 func handshake(conn net.Conn, r *resp.CommandReader, port string) (offset int64, err error) {
-	// region: PING, REPLCONF, PSYNC
-	// Each answer is read before the next question: a master refuses PSYNC otherwise. We do not
-	// announce "capa eof", so it will tell us the length of the snapshot in advance.
+	// region: ask for everything
+	// One question, one answer: a master refuses PSYNC while it still owes another answer.
 	for _, ask := range []string{"PING", "REPLCONF listening-port " + port, "REPLCONF capa psync2", "PSYNC ? -1"} {
 		if _, err = conn.Write(resp.AppendCommandStrings(nil, strings.Fields(ask)...)); err != nil {
 			return 0, err
@@ -72,10 +72,10 @@ func handshake(conn net.Conn, r *resp.CommandReader, port string) (offset int64,
 		}
 	}
 	// endregion
-	return 0, errors.New("PSYNC was not answered by +FULLRESYNC")
+	return 0, fmt.Errorf("PSYNC was not answered by +FULLRESYNC")
 }
 
-// answerLine returns the next line that is not empty: empty ones mean that the master is busy.
+// answerLine returns the next line that is not empty. A busy master sends empty ones meanwhile.
 func answerLine(r *resp.CommandReader) (string, error) {
 	for {
 		line, err := r.ReadLine()
@@ -85,9 +85,9 @@ func answerLine(r *resp.CommandReader) (string, error) {
 	}
 }
 
-// receiveSnapshot reads "$length" and the snapshot into a store of its own, so that our clients can
-// go on with the old data, and keep it if the link breaks half-way.
+// receiveSnapshot reads "$length" and the snapshot, into a store of its own: clients see the old one.
 func (s *server) receiveSnapshot(r *resp.CommandReader) (fresh *store.Store, err error) {
+	// region: exactly so many bytes
 	line, err := answerLine(r)
 	if err != nil {
 		return nil, err
@@ -96,7 +96,6 @@ func (s *server) receiveSnapshot(r *resp.CommandReader) (fresh *store.Store, err
 	if !ok {
 		return nil, fmt.Errorf("%q where $length of the snapshot was expected", line)
 	}
-	// region: exactly so many bytes
 	in := io.LimitReader(r, size)
 	if fresh, err = basics.LoadBeside(in, s.data); err == nil {
 		_, err = io.Copy(io.Discard, in) // what is left of them, or it would be taken for the stream
@@ -107,27 +106,31 @@ func (s *server) receiveSnapshot(r *resp.CommandReader) (fresh *store.Store, err
 
 // applyStream executes what the master sends, and tells it every second how far we have come.
 func (s *server) applyStream(conn net.Conn, r *resp.CommandReader, start int64) error {
+	// region: count and confirm
 	var offset atomic.Int64
 	offset.Store(start)
 	ack := func() { conn.Write(resp.AppendCommandStrings(nil, "REPLCONF", "ACK", fmt.Sprint(offset.Load()))) }
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go basics.Every(ctx, time.Second, ack)
+	// endregion
 	for c := s.newClient(nil); ; {
 		args, err := r.ReadCommand()
 		if err != nil {
 			return err
 		}
-		// region: apply, count, never answer
-		size := int64(len(resp.AppendCommand(nil, args...)))
-		switch name := strings.ToLower(string(args[0])); name {
-		case "replconf": // GETACK: the one thing that is answered, with the offset before it
-			ack()
-		case "multi", "exec": // a transaction: nothing can come between its commands anyway
+		// region: apply, never answer
+		switch strings.ToLower(string(args[0])) {
+		case "replconf", "multi", "exec": // no change; see the guide on transactions
 		default:
 			c.Apply(c.execute, args)
 		}
-		offset.Add(size)
+		// endregion
+		// region: count and confirm
+		if strings.EqualFold(string(args[0]), "replconf") {
+			ack() // GETACK asks for the offset in front of it
+		}
+		offset.Add(int64(len(resp.AppendCommand(nil, args...))))
 		// endregion
 	}
 }

@@ -1,15 +1,14 @@
-// Step 08: replication. One server follows another and has the same data, a moment later.
+// Step 08: replication. A second server follows the first and has the same data, a moment later.
 //
-// A replica needs two things: what there is (a snapshot, step 06) and what changes from then on (the effects,
-// step 05, now sent over a socket). The art is the seam between the two: the picture must be of exactly the
-// moment at which the stream begins, or a change is lost or made twice. Both sides count the bytes of the
-// stream, and this number, the offset, says how far a replica has come.
+// A replica needs two things: what there is (a snapshot, step 06), and every change from then on (the
+// effects of step 05, sent over a socket). The seam between the two is the art. The stream has to begin
+// at exactly the moment of the snapshot. Otherwise a change is lost, or made twice. Both sides count the
+// bytes of the stream. This number, the offset, says how far a replica has come.
 //
-// The master never waits: it answers its client first, and the replica has the change a little later, or
-// never, if the master dies in between. That is what "asynchronous" costs.
-//
-// Both ends speak the protocol of Redis, so a real redis-server can be either of them. master.go is the
-// one end, follow.go the other; this file is the server around them. What is known comes from pkg/basics.
+// The master never waits for a replica. It answers its client, and the replica gets the change a little
+// later. If the master dies in between, the replica never gets it: the price of "asynchronous".
+// Either end may be a real redis-server. master.go is one end, follow.go the other, and this file is the
+// server around them. The known commands come from pkg/basics.
 package main
 
 import (
@@ -26,13 +25,11 @@ import (
 	"byor/pkg/store"
 )
 
-// commands is the dispatch table: what is new, and what the steps before have built. Flags, w: changes
-// data, r: allowed to a replica.
+// commands is the dispatch table: what is new, and the commands of the steps before. A command with the
+// flag w changes data. A replica that has said PSYNC may use only those with the flag r.
 var commands = basics.Extend(basics.Table[*client]{
-	"publish": {Arity: 3, Run: publish},
-	// region: the new commands
+	"publish":  {Arity: 3, Run: publish},
 	"replconf": {Arity: -1, Run: replconf, Flags: "r"}, "psync": {Arity: 3, Run: psync},
-	// endregion
 }, basics.OnData, basics.OnDisk, basics.OnChannels)
 
 // server is what all connections share. It is safe for concurrent use.
@@ -44,7 +41,7 @@ type server struct {
 
 	mu       sync.Mutex // protects what follows, the disk, and the order of log and stream
 	data     *store.Store
-	replID   string // names this history of changes; an offset means nothing without it
+	replID   string // names this history of changes. An offset means nothing without it.
 	offset   int64  // bytes of the stream so far
 	streamDB int    // the database that log and stream have selected at their end, -1 for none
 	replicas map[*replica]bool
@@ -54,7 +51,7 @@ type server struct {
 type client struct {
 	basics.Client
 	srv      *server
-	isMaster bool     // its commands are our master's, or those of the log: obeyed, and never answered
+	isMaster bool     // its commands come from our master or from the log: we obey, and never answer
 	replica  *replica // set by PSYNC: from then on this is the link to a replica
 }
 
@@ -65,16 +62,16 @@ func (s *server) propagate(db int, effect [][]byte) {
 	s.feed(b)
 }
 
-// expiry says what happens to a key whose time is over. A replica does not delete it: its clock is
-// not the master's, and the master may be about to PERSIST it. It hides the key from its clients
-// until the master says DEL, and lets the master's own commands find it.
+// expiry says what happens to a key whose time is over.
 func (c *client) expiry() store.ExpiryMode {
+	// region: one master, one clock
 	switch {
 	case c.isMaster:
-		return store.KeepExpired
+		return store.KeepExpired // the master's commands find the key, PERSIST for example
 	case c.srv.master != "":
-		return store.HideExpired
+		return store.HideExpired // clients do not, and the master will say DEL
 	}
+	// endregion
 	return store.DeleteExpired
 }
 
@@ -84,9 +81,11 @@ func (c *client) execute(args [][]byte) {
 	defer c.End()
 	s := c.srv
 	cmd, err := commands.Find(c, args)
+	// region: one master, one clock
 	if err == nil && s.master != "" && !c.isMaster && cmd.Has('w') {
-		err = basics.ErrReadOnly // a change that the master does not know of would never go away again
+		err = basics.ErrReadOnly // the master would never hear of this change
 	}
+	// endregion
 	switch {
 	case err != nil:
 		c.W.Error(err.Error())
@@ -109,7 +108,7 @@ func (s *server) handle(conn net.Conn) {
 	c.Conn.Close()
 }
 
-// newClient returns the client at conn; without one, the log or our master.
+// newClient returns the client at conn. Without a conn it stands for the log, or for our master.
 func (s *server) newClient(conn net.Conn) *client {
 	return &client{srv: s, isMaster: conn == nil, Client: basics.NewClient(s.disk, s.hub, conn)}
 }
@@ -122,11 +121,12 @@ func newServer(o *basics.Options, master string) (*server, error) {
 	id := make([]byte, 20)
 	rand.Read(id)
 	s.replID = fmt.Sprintf("%x", id)
-	c := s.newClient(nil) // a log is obeyed like a master
+	c := s.newClient(nil) // we obey a log as we obey a master
 	if err := s.disk.Load(o, c.W, c.execute); err != nil {
 		return nil, err
 	}
-	s.data.Expiry, s.streamDB = (&client{srv: s}).expiry(), -1 // whatever the log has selected at its end
+	s.streamDB = -1 // a crash may have left a SELECT at the end of the log
+	s.data.Expiry = (&client{srv: s}).expiry()
 	s.data.OnExpire = func(db int, key string) { s.propagate(db, [][]byte{[]byte("DEL"), []byte(key)}) }
 	return s, nil
 }
@@ -148,8 +148,7 @@ func run(o *basics.Options, master string) error {
 		"-dir /tmp -replicaof %s\" (or: redis-server --port 6381 --replicaof 127.0.0.1 %s)", ln.Addr(), port)
 	if master != "" {
 		go s.follow(ctx, port)
-		next = fmt.Sprintf(" and follows %s. In another terminal: redis-cli -p %s GET something that you SET there",
-			master, port)
+		next = fmt.Sprintf(" and follows %s. In another terminal: redis-cli -p %s GET something that you SET there", master, port)
 	}
 	fmt.Printf("08-replication listens on %s%s. Ctrl-C ends it.\n", ln.Addr(), next)
 	basics.Accept(ln, s.handle)

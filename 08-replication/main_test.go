@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -318,4 +319,28 @@ func TestProgram(t *testing.T) {
 	replica := run("-replicaof", master)
 	redistest.Dial(t, master).Do("SET a 1")
 	redistest.Dial(t, replica).Eventually("1", "GET a")
+}
+
+// A crash may tear the log just behind a SELECT. What comes next belongs into its own database all the same.
+func TestALogTornBehindSelect(t *testing.T) {
+	dir := t.TempDir()
+	_, addr, stop := start(t, dir, true, "")
+	c := redistest.Dial(t, addr)
+	c.Do("SET a 1")
+	c.Do("SELECT 3")
+	c.Do("SET b 1")
+	stop()
+	files, err := filepath.Glob(filepath.Join(dir, "appendonlydir", "*.incr.aof"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	log, err := os.ReadFile(files[0])
+	require.NoError(t, err)
+	whole, _, found := bytes.Cut(log, []byte("*3\r\n$3\r\nSET\r\n$1\r\nb"))
+	require.True(t, found, "%q", log)
+	require.NoError(t, os.WriteFile(files[0], whole, 0o644))
+	_, addr, stop = start(t, dir, true, "")
+	require.Equal(t, "OK", redistest.Dial(t, addr).Do("SET c 1"))
+	stop()
+	_, addr, _ = start(t, dir, true, "")
+	require.Equal(t, "1", redistest.Dial(t, addr).Do("GET c"))
 }

@@ -3,6 +3,7 @@ package check
 import (
 	"bytes"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -19,39 +20,64 @@ import (
 // checks and the step's list; the replica's are in check08follow.go.
 
 func init() {
+	const build, wire = "Build it", "On the wire"
 	register(8, 0,
-		Check{Name: "handshake", What: "PING, REPLCONF and PSYNC get the answers a replica waits for", Run: handshake, Guide: "On the wire",
+		Check{Name: "pending-output", After: 1, What: "PSYNC is refused while another answer is still to be sent", Run: pendingOutput, Guide: wire,
+			Hint: "PSYNC came in one packet with PING, before the answer to that was read: refuse it (basics.ErrPendingOutput) as long as c.W is not empty"},
+		Check{Name: "handshake", After: 3, What: "PING, REPLCONF and PSYNC get the answers a replica waits for", Run: handshake, Guide: wire,
 			Hint: "+PONG, +OK, +OK, then +FULLRESYNC <40 hex digits> <offset>, and $<length> with the snapshot"},
-		Check{Name: "snapshot-frame", What: "no line end follows the snapshot, the stream does at once", Run: snapshotFrame,
-			Hint: "expecting CRLF after the RDB: $<length>\\r\\n and exactly that many bytes; unlike a bulk string nothing comes behind it", Guide: "On the wire"},
-		Check{Name: "stream", What: "each change reaches the replica as a command", Run: streamCommands, Guide: "Build it",
-			Hint: "SELECT 0 first, then what the append-only file gets, too: effects only, with absolute deadlines"},
-		Check{Name: "stream-offset", What: "the offset counts the stream's bytes", Run: streamOffset,
+		Check{Name: "own-id", After: 3, What: "the replication ID is one's own, and the same for all replicas", Run: ownID, Own: true, Guide: wire,
+			Hint: "the ID names one history of changes. Make it at random when the server starts, or an offset of another server's history is taken for one of ours"},
+		Check{Name: "no-file-stays", After: 3, What: "the snapshot's temporary file is removed", Run: noFileStays, Own: true, Guide: build,
+			Hint: "a temporary file stays in the directory after each snapshot: defer file.Close() when you have it, since Close removes it"},
+		Check{Name: "snapshot-frame", After: 4, What: "no line end follows the snapshot, the stream does at once", Run: snapshotFrame, Guide: wire,
+			Hint: "expecting CRLF after the RDB: send $<length>\\r\\n and exactly that many bytes; unlike a bulk string nothing comes behind it"},
+		Check{Name: "stream", After: 4, What: "each change reaches the replica as a command", Run: streamCommands, Guide: build,
+			Hint: "the stream has what the append-only file gets, too: SELECT 0 first, then effects only, with absolute deadlines"},
+		Check{Name: "stream-offset", After: 4, What: "the offset counts the stream's bytes", Run: streamOffset,
 			Hint: "the offset is the number of bytes sent behind the snapshot, all of them, added to the offset in +FULLRESYNC"},
-		Check{Name: "no-gap", What: "a replica that attaches under writes misses none", Run: noGap, Slow: 3,
+		Check{Name: "two-replicas", After: 4, What: "each replica gets the whole stream, and SELECT first", Run: twoReplicas,
+			Hint: "a new listener does not know which database the stream is in: begin with SELECT again whenever one joins"},
+		Check{Name: "slow-replica", After: 4, What: "a replica that does not read delays nobody", Run: slowReplica, Slow: 3,
+			Hint: "a Write to a replica waits when its socket is full: under the lock only put the bytes into a queue, and write (the snapshot, too) without the lock"},
+		Check{Name: "no-gap", After: 4, What: "a replica that attaches under writes misses none", Run: noGap, Slow: 3,
 			Hint: "a gap between snapshot and registration: take the copy and enter the replica in the list under one lock, or writes between the two are lost"},
-		Check{Name: "redis-follows", What: "a real redis-server follows and has the same data", Run: redisFollows, Own: true, Slow: 4, Guide: "How real Redis does it",
+		Check{Name: "ack-unanswered", After: 5, What: "an ACK gets no answer", Run: ackUnanswered, Guide: build,
+			Hint: "an answer to REPLCONF ACK stands in the middle of the stream, where the replica expects commands: answer nothing"},
+		Check{Name: "redis-follows", After: 5, What: "a real redis-server follows and has the same data", Run: redisFollows, Own: true, Slow: 4, Guide: "How real Redis does it",
 			Hint: "the same question as no-gap's, by a stricter reader: each change is in the snapshot or in the stream, once, and whole"},
-		Check{Name: "follows-redis", What: "it follows a real redis-server and has the same data", Run: followsRedis, Own: true, Slow: 4, Guide: "How real Redis does it",
-			Hint: "a real master sends what stream-in-one-read and stream-commands send, and keep-alives: empty lines, also before +FULLRESYNC"},
-		Check{Name: "follower-handshake", What: "a replica asks PING, REPLCONF and, after their answers, PSYNC ? -1", Run: followerHandshake, Own: true, Guide: "On the wire",
+		Check{Name: "follower-handshake", After: 6, What: "a replica asks PING, REPLCONF and, after their answers, PSYNC ? -1", Run: followerHandshake, Own: true, Guide: wire,
 			Hint: "PING, REPLCONF listening-port, REPLCONF capa …, PSYNC ? -1, as arrays; a real master refuses PSYNC with answers pending"},
-		Check{Name: "stream-in-one-read", What: "stream bytes that arrive together with the snapshot are applied", Run: streamInOneRead, Own: true,
-			Hint: "a new bufio.Reader after the handshake loses what the old one had read ahead: one reader for the link's whole life"},
-		Check{Name: "link-in-pieces", What: "answers, snapshot and stream that come one byte at a time are understood", Run: linkInPieces, Own: true, Slow: 2,
-			Hint: "if stream-in-one-read is not green, mend that first; else: one Read is not one answer, and not the snapshot: read whole lines, then exactly $<length> bytes, then commands, all through one reader"},
-		Check{Name: "silent-replica", What: "a replica sends no replies to what it is sent", Run: silentReplica, Own: true,
-			Hint: "replying to propagated writes: a command from the master gets no answer; only REPLCONF ACK goes back"},
-		Check{Name: "getack", What: "GETACK is answered with the offset before it", Run: getAck, Own: true, Slow: 2,
-			Hint: "counting the current GETACK: answer with the offset of all bytes before it, then add its 37"},
-		Check{Name: "master-expires", What: "a replica leaves expired keys for the master to delete, but hides them", Run: masterExpires, Own: true, Slow: 2,
-			Hint: "a replica that expires by itself changes data its master did not change: hide an expired key, remove it when DEL comes"},
-		Check{Name: "old-data-goes", What: "a full resync replaces the replica's data", Run: oldDataGoes, Own: true,
-			Hint: "the snapshot is the whole truth: drop the old keyspace before you load it"},
-		Check{Name: "reconnects", What: "a replica comes back after its link was cut", Run: reconnects, Own: true, Slow: 4,
+		Check{Name: "refused-replconf", After: 6, What: "a replica goes on when the master refuses REPLCONF", Run: refusedReplconf, Own: true, Guide: build,
+			Hint: "an error to REPLCONF ended the handshake. An old master does not know the option, and can send its data all the same: go on, and give up only when PING or PSYNC fails"},
+		Check{Name: "old-data-goes", After: 7, What: "a full resync replaces the replica's data", Run: oldDataGoes, Own: true,
+			Hint: "the snapshot is the whole truth: the replica's old data have to go when it comes"},
+		Check{Name: "half-a-snapshot", After: 7, What: "old data stay, and can be read, until the whole snapshot is there", Run: halfASnapshot, Own: true, Guide: build, Slow: 2,
+			Hint: "load the snapshot into a store of its own, without the lock, and exchange the two at its end: until then clients see the old data"},
+		Check{Name: "reconnects", After: 7, What: "a replica comes back after its link was cut", Run: reconnects, Own: true, Slow: 4,
 			Hint: "the link's end is no reason to stop: wait a moment and begin again with PING"},
-		Check{Name: "read-only", What: "a replica refuses writes from clients", Run: readOnly, Own: true, Guide: "Build it",
-			Hint: "-READONLY You can't write against a read only replica. The master's own writes come by the link and are not asked"},
+		Check{Name: "stream-in-one-read", After: 8, What: "stream bytes that arrive together with the snapshot are applied", Run: streamInOneRead, Own: true, Guide: build,
+			Hint: "a new bufio.Reader after the handshake loses what the old one had read ahead: one reader for the link's whole life"},
+		Check{Name: "link-in-pieces", After: 8, What: "answers, snapshot and stream that come one byte at a time are understood", Run: linkInPieces, Own: true, Slow: 2,
+			Hint: "one Read is not one answer, and not the snapshot: read whole lines, then exactly $<length> bytes, then commands, all through one reader"},
+		Check{Name: "snapshot-rest", After: 8, What: "all of the $<length> bytes belong to the snapshot", Run: snapshotRest, Own: true, Guide: build,
+			Hint: "what the loader left of the snapshot's $<length> bytes was executed as if it belonged to the stream: throw those bytes away"},
+		Check{Name: "stream-commands", After: 8, What: "SELECT, MULTI, EXEC and PUBLISH in the stream do what they say", Run: followCommands, Own: true, Guide: build,
+			Hint: "the link to the master is a client of its own, with a database of its own"},
+		Check{Name: "chain", After: 8, What: "a replica has replicas of its own", Run: chain, Own: true, Guide: build,
+			Hint: "what the master sends changes our data, and so belongs into our own stream, too"},
+		Check{Name: "follows-redis", After: 8, What: "it follows a real redis-server and has the same data", Run: followsRedis, Own: true, Slow: 4, Guide: "How real Redis does it",
+			Hint: "a real master sends what stream-in-one-read and stream-commands send, and keep-alives: empty lines, also before +FULLRESYNC"},
+		Check{Name: "silent-replica", After: 9, What: "a replica sends no replies to what it is sent", Run: silentReplica, Own: true,
+			Hint: "replying to propagated writes: a command from the master gets no answer; only REPLCONF ACK goes back"},
+		Check{Name: "getack", After: 9, What: "GETACK is answered with the offset before it", Run: getAck, Own: true, Slow: 2,
+			Hint: "counting the current GETACK: answer with the offset of all bytes before it, then add its 37"},
+		Check{Name: "acks-by-itself", After: 9, What: "a replica acknowledges once a second, unasked", Run: acksByItself, Own: true, Guide: "The idea", Slow: 2,
+			Hint: "REPLCONF ACK <offset> is sent every second, though nobody asks and nothing comes: a master takes a silent replica for dead"},
+		Check{Name: "read-only", After: 10, What: "a replica refuses writes from clients", Run: readOnly, Own: true, Guide: build,
+			Hint: "a client's change on a replica is answered -READONLY You can't write against a read only replica. The master's own changes are not asked"},
+		Check{Name: "master-expires", After: 10, What: "a replica leaves expired keys for the master to delete, but hides them", Run: masterExpires, Own: true, Slow: 2,
+			Hint: "a replica that expires by itself changes data its master did not change: hide an expired key, remove it when DEL comes"},
 	)
 }
 
@@ -74,13 +100,45 @@ func (t *T) attach(s *process.Server) *replica {
 		Ask("+OK\r\n", "REPLCONF", "capa", "psync2").Cmd("PSYNC", "?", "-1")
 	defer t.Hint("%s", t.hint)
 	t.Hint(noAnswerYet)
-	m := fullResync.FindStringSubmatch(c.skipLine("+FULLRESYNC <40 hex digits> <offset>"))
-	t.Require(m != nil, "+FULLRESYNC <40 hex digits> <offset>", "%v", m)
-	off, _ := strconv.ParseInt(m[2], 10, 64)
-	head := c.skipLine("$<length of the snapshot>")
-	n, err := strconv.Atoi(strings.TrimPrefix(head, "$"))
-	t.Require(err == nil && n > 0, "$<length of the snapshot>", "%q", head)
-	return &replica{Conn: c, id: m[1], offset: off, rdb: c.exactly(n)}
+	r := &replica{Conn: c}
+	explained(func() {
+		const want = "+FULLRESYNC <40 hex digits> <offset>"
+		line := c.skipLine(want)
+		m := fullResync.FindStringSubmatch(line)
+		t.Require(m != nil, want, "%q", line)
+		r.id = m[1]
+		r.offset, _ = strconv.ParseInt(m[2], 10, 64)
+		head := c.skipLine("$<length of the snapshot>")
+		n, err := strconv.Atoi(strings.TrimPrefix(head, "$"))
+		t.Require(err == nil && n > 0, "$<length of the snapshot>", "%q", head)
+		t.snapshot(r, n)
+	}, func(got string) string {
+		if r.id == "" && strings.HasPrefix(got, `"*`) {
+			return "the stream came before +FULLRESYNC: until the snapshot has been sent, put what changes into the replica's queue"
+		}
+		if closed(got) && len(r.rdb) == 0 && r.id == "" {
+			return "the server closed the link behind PSYNC: " + noAnswerYet + ". If it is written, the server's terminal says why (replica … is gone)"
+		}
+		return ""
+	})
+	return r
+}
+
+// snapshot reads the n bytes of the snapshot that r was promised.
+func (t *T) snapshot(r *replica, n int) {
+	explained(func() { r.rdb = r.exactly(n) }, func(got string) string {
+		switch {
+		case len(r.in) == 0 && silent(got):
+			return "the length is there, and nothing follows. A file that was just written stands at its end: seek back to its beginning before you send it"
+		case silent(got):
+			return fmt.Sprintf("$%d promises more bytes than come (%d): the length must be that of the snapshot itself", n, len(r.in))
+		}
+		return ""
+	})
+	if r.rdb[0] == '*' {
+		t.fail(failure{Want: `a snapshot that opens with "REDIS00"`, Got: trace.Visible(r.rdb, 100), Seen: true,
+			Hint: "the stream follows the length, and no snapshot. A file that was just written stands at its end: seek back to its beginning before you send it"})
+	}
 }
 
 // skipLine returns the next line that is not a keep-alive, without a leading + and its end.
@@ -88,10 +146,14 @@ func (c *Conn) skipLine(want string) string {
 	by := c.t.deadline(2 * c.t.limit)
 	for {
 		for i := bytes.IndexByte(c.in, '\n'); i >= 0; i = bytes.IndexByte(c.in, '\n') {
-			line := strings.TrimRight(string(c.in[:i]), "\r")
+			line, whole := strings.CutSuffix(string(c.in[:i]), "\r")
 			if line == "" {
 				c.in = c.in[i+1:]
 				continue
+			}
+			if !whole {
+				c.t.fail(failure{Sent: c.sent, Want: `a line with \r\n at its end`, Got: trace.Visible(c.in[:i+1], 100), Seen: true,
+					Hint: `a bare \n is a keep-alive's end. The lines of +FULLRESYNC and of $<length> end with \r\n, as all lines do: a real replica cuts two bytes off`})
 			}
 			c.done(i + 1)
 			return strings.TrimPrefix(line, "+")
@@ -167,6 +229,23 @@ func (c *Conn) streamValue(size *int) resp.Value {
 			c.t.fail(failure{Sent: c.sent, Want: "the next command of the stream", Got: c.gotText(err)})
 		}
 	}
+}
+
+func pendingOutput(t *T) {
+	c := t.Dial().Send(cmds("PING", "PSYNC ? -1")).Expect("+PONG\r\n")
+	c.Expect(Err("ERR SYNC and PSYNC are invalid with pending output"))
+}
+
+// noFileStays looks at the server's directory when the snapshot has come.
+func noFileStays(t *T) {
+	dir := t.TempDir()
+	s := t.Start(process.Options{Dir: dir})
+	t.DialTo(s).Ask("+OK\r\n", "SET", "k", "v")
+	t.attach(s)
+	t.Until(t.limit, "no temporary file is left when the snapshot has been sent", func() (bool, string) {
+		files, err := filepath.Glob(filepath.Join(dir, "temp-*"))
+		return err == nil && len(files) == 0, fmt.Sprint(files)
+	})
 }
 
 func handshake(t *T) {

@@ -16,27 +16,6 @@ import (
 // Step 08, more questions to both ends: replicas that are slow, or several; and links that carry
 // more than SETs, or break half-way.
 
-func init() {
-	register(8, 0,
-		Check{Name: "own-id", What: "the replication ID is one's own, and the same for all replicas", Run: ownID, Own: true, Guide: "On the wire",
-			Hint: "the ID names one history of changes: random at each start, or an offset of another server's history is taken for one of ours"},
-		Check{Name: "two-replicas", What: "each replica gets the whole stream, and SELECT first", Run: twoReplicas,
-			Hint: "a new listener does not know which database the stream is in: begin with SELECT again whenever one joins"},
-		Check{Name: "ack-unanswered", What: "an ACK gets no answer", Run: ackUnanswered, Guide: "Build it",
-			Hint: "an answer to REPLCONF ACK stands in the middle of the stream, where the replica expects commands: answer nothing"},
-		Check{Name: "slow-replica", What: "a replica that does not read delays nobody", Run: slowReplica, Slow: 3,
-			Hint: "a Write to a replica waits when its socket is full: under the lock only put the bytes into a queue, and write (the snapshot, too) without the lock"},
-		Check{Name: "acks-by-itself", What: "a replica acknowledges once a second, unasked", Run: acksByItself, Own: true, Guide: "The idea", Slow: 2,
-			Hint: "REPLCONF ACK <offset> is sent every second, though nobody asks and nothing comes: a master takes a silent replica for dead"},
-		Check{Name: "stream-commands", What: "SELECT, MULTI, EXEC and PUBLISH in the stream do what they say", Run: followCommands, Own: true, Guide: "Build it",
-			Hint: "the link to the master is a client of its own, with a database of its own"},
-		Check{Name: "half-a-snapshot", What: "old data stay, and can be read, until the whole snapshot is there", Run: halfASnapshot, Own: true, Guide: "Build it", Slow: 2,
-			Hint: "load the snapshot into a store of its own, without the lock, and exchange the two at its end: until then clients see the old data"},
-		Check{Name: "chain", What: "a replica has replicas of its own", Run: chain, Own: true, Guide: "Build it",
-			Hint: "what the master sends changes our data, and so belongs into our own stream, too"},
-	)
-}
-
 // streamIs expects want as the next command of the stream.
 func (r *replica) streamIs(want ...string) {
 	got, _ := r.next()
@@ -89,6 +68,9 @@ func (r *replica) rdbHas(key, value string) bool {
 func ackUnanswered(t *T) {
 	s := t.Alone()
 	r := t.attach(s)
+	t.Hint("an ACK may come from a client that is no replica: c.replica is nil then, so store nothing, and answer nothing")
+	t.DialTo(s).Send(cmds("REPLCONF ACK 0", "PING")).Expect("+PONG\r\n")
+	t.Hint("an answer to REPLCONF ACK stands in the middle of the stream, where the replica expects commands: answer nothing")
 	k := t.Key("k")
 	for round := range 2 { // an answer that comes behind the first round's change is found in the second
 		for i := range 3 {
@@ -191,6 +173,7 @@ func halfASnapshot(t *T) {
 	c.Ask(Bulk("data"), "GET", "old").Ask("$-1\r\n", "GET", "new")
 	l = m.accept(0, whole, "")
 	c.Ask(Bulk("data"), "GET", "old")
+	t.Hint("the snapshot came in two pieces and was not loaded. One Read is not the snapshot: read on until all of the $<length> bytes are there")
 	l.send(whole[len(whole)-m.missing:])
 	c.eventually("data", "GET", "new")
 }

@@ -17,6 +17,7 @@ type fakeMaster struct {
 	ln   net.Listener
 	Addr string
 	slow bool // every byte in a segment of its own
+	old  bool // knows no REPLCONF
 	wary bool // looks for a PSYNC that comes before the answers to all else
 
 	missing  int // so many bytes at the end of the snapshot are kept back
@@ -97,7 +98,11 @@ func (m *fakeMaster) accept(offset int, rdb, stream string) *link {
 		case "PING":
 			l.send("+PONG\r\n")
 		case "REPLCONF":
-			l.send("+OK\r\n")
+			if m.old {
+				l.send("-ERR unknown command 'REPLCONF'\r\n")
+			} else {
+				l.send("+OK\r\n")
+			}
 		case "PSYNC":
 			l.send(fmt.Sprintf("\n+FULLRESYNC %s %d\r\n\n$%d\r\n%s%s", fakeID, offset, len(rdb), rdb[:len(rdb)-m.missing], stream))
 			return l
@@ -166,16 +171,25 @@ func (l *link) ack(want string) string {
 	last := "nothing"
 	by := time.Now().Add(l.t.limit)
 	for time.Now().Before(by) {
-		args, err := l.read(l.t.limit)
+		got, err := l.nextAck()
 		if err != nil {
 			return last + ", then " + plainErr(err)
 		}
-		if len(args) != 3 || !strings.EqualFold(args[0], "REPLCONF") || !strings.EqualFold(args[1], "ACK") {
-			l.t.Fail("a replica sends its master nothing but REPLCONF ACK", fmt.Sprintf("%q", args))
-		}
-		if last = args[2]; last == want {
+		if last = got; last == want {
 			return last
 		}
 	}
 	return last
+}
+
+// nextAck returns the offset of the next acknowledgement. Nothing else may come.
+func (l *link) nextAck() (string, error) {
+	args, err := l.read(l.t.limit)
+	if err != nil {
+		return "", err
+	}
+	if len(args) != 3 || !strings.EqualFold(args[0], "REPLCONF") || !strings.EqualFold(args[1], "ACK") {
+		l.t.Fail("a replica sends its master nothing but REPLCONF ACK", fmt.Sprintf("%q", args))
+	}
+	return args[2], nil
 }
