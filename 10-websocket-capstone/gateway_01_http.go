@@ -169,7 +169,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // pointed at 127.0.0.1 (DNS rebinding) is same-origin to the browser, but it
 // has to ask for its own name. Plain addresses cannot be rebound.
 func (o *gatewayOptions) hostAllowed(r *http.Request) bool {
-	// region: the Host header
+	// region: who may come in
 	host := hostOnly(r.Host)
 	return host == "localhost" || net.ParseIP(host) != nil || slices.Contains(o.Hosts, host) || slices.Contains(o.Hosts, "*")
 	// endregion

@@ -28,7 +28,7 @@ func (g *gateway) serveSocket(w http.ResponseWriter, r *http.Request) {
 		}
 		http.Error(w, why, code)
 	}
-	// region: who may come in, a session, and the upgrade
+	// region: refused before the upgrade
 	if !g.opts.originAllowed(r) {
 		refuse(http.StatusForbidden, "This page may not connect (see ws-origins).")
 		return
@@ -38,6 +38,8 @@ func (g *gateway) serveSocket(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusBadRequest, "Subprotocols: "+protoJSON+" and "+protoRESP+".")
 		return
 	}
+	// endregion
+	// region: a place, and the upgrade
 	if !g.reserve() {
 		refuse(http.StatusServiceUnavailable, "No more connections now.")
 		return
@@ -67,7 +69,7 @@ func (g *gateway) serveSocket(w http.ResponseWriter, r *http.Request) {
 // policy: every page may open one to anywhere, with the user's reach, and only
 // the server can say no. Programs that are no browsers send none.
 func (o *gatewayOptions) originAllowed(r *http.Request) bool {
-	// region: the Origin header
+	// region: who may come in
 	origin := r.Header["Origin"]
 	if len(origin) == 0 {
 		return true

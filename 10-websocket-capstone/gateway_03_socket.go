@@ -67,7 +67,7 @@ func newSocket(g *gateway, ws *websocket.Conn, session net.Conn) *socket {
 
 // run starts the goroutines and returns.
 func (s *socket) run() {
-	// region: the limit and the pongs
+	// region: three goroutines, one of which reads
 	s.ws.SetReadLimit(int64(s.g.opts.MaxMessage)) // gorilla has none by default
 	s.ws.SetPongHandler(s.pong)
 	// endregion
@@ -81,7 +81,7 @@ func (s *socket) run() {
 			}
 		})
 	}
-	// region: a goroutine for each direction
+	// region: three goroutines, one of which reads
 	go s.write()
 	go s.listen()
 	go s.read()

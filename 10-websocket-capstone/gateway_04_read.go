@@ -12,10 +12,10 @@ import (
 
 // Station 4: what the peer says, message by message, until it hangs up, falls silent or breaks a rule.
 
-// read passes on what the peer says until it hangs up or breaks a rule.
+// read passes on what the peer says until it hangs up.
 func (s *socket) read() {
 	defer s.teardown()
-	// region: what the peer says
+	// region: three goroutines, one of which reads
 	for {
 		_ = s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
 		kind, data, err := s.readMessage()
@@ -28,22 +28,32 @@ func (s *socket) read() {
 		}
 		s.g.metrics.received.Add(1)
 		s.g.metrics.receivedBytes.Add(int64(len(data)))
-		if s.draining.Load() {
-			continue // only the peer's close is of interest now
+		if !s.draining.Load() { // else only the peer's close is of interest
+			s.message(kind, data)
 		}
-		if s.proto == protoRESP {
-			err = s.resp.message(kind, data)
-		} else {
-			err = s.json.message(kind, data)
-		}
-		var refusal *closeError
-		if errors.As(err, &refusal) {
-			s.close(refusal.code, refusal.reason, true)
-			s.draining.Store(true)
-		} else if err != nil { // the session does not hear us: say so, and wait for the peer's close
-			s.sessionEnded(err)
-			s.draining.Store(true)
-		}
+	}
+	// endregion
+}
+
+// message hands a message to its protocol. If that ends the conversation, the socket says so, and read
+// goes on until the peer has closed, too.
+func (s *socket) message(kind int, data []byte) {
+	// region: what ends a conversation
+	var err error
+	if s.proto == protoRESP {
+		err = s.resp.message(kind, data)
+	} else {
+		err = s.json.message(kind, data)
+	}
+	var refusal *closeError
+	switch {
+	case errors.As(err, &refusal):
+		s.close(refusal.code, refusal.reason, true)
+	case err != nil: // the session no longer hears us
+		s.sessionEnded(err)
+	}
+	if err != nil {
+		s.draining.Store(true)
 	}
 	// endregion
 }
@@ -92,7 +102,7 @@ func (s *socket) linger() {
 // none does in the middle of a message, or a peer could hold the memory of a
 // message for ever by sending its fragments slowly.
 func (s *socket) pong(data string) error {
-	// region: our own ping only
+	// region: three goroutines, one of which reads
 	if n := s.lastPing.Load(); n > 0 && data == strconv.FormatInt(n, 10) && !s.inMessage.Load() {
 		return s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
 	}

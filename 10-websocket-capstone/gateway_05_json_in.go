@@ -122,7 +122,7 @@ func (t *jsonTalk) greet() {
 // one handles one operation. What is wrong with it is answered, and the
 // connection lives; an error ends it.
 func (t *jsonTalk) one(line []byte) error {
-	// region: an operation and its rules
+	// region: the rules for an operation
 	var req request
 	if err := json.Unmarshal(line, &req); err != nil {
 		t.fail(idOf(line), "ERR", "not a JSON object of the form {\"id\":1,\"op\":\"cmd\",…}: "+err.Error())
@@ -141,21 +141,28 @@ func (t *jsonTalk) one(line []byte) error {
 		args := refusal([]byte(req.Op), why)
 		return t.ask(&operation{id: req.ID, kind: "cmd", refused: why}, args)
 	}
+	return t.perform(&req)
+	// endregion
+}
+
+// perform does what an operation asks for, or sends a command for it.
+func (t *jsonTalk) perform(req *request) error {
+	// region: which operation
 	switch req.Op {
 	case "hello":
-		return t.hello(&req)
+		return t.hello(req)
 	case "cmd":
-		return t.cmd(&req)
+		return t.cmd(req)
 	case "ping":
 		return t.ask(&operation{id: req.ID, kind: "ping"}, [][]byte{[]byte("PING")})
 	case "sub":
-		return t.sub(&req)
+		return t.sub(req)
 	case "unsub":
-		return t.unsub(&req)
+		return t.unsub(req)
 	case "pub":
-		return t.pub(&req)
+		return t.pub(req)
 	case "presence":
-		t.presence(&req)
+		t.presence(req)
 		return nil
 	}
 	t.fail(req.ID, "ERR", "no operation \""+req.Op+"\"; there are hello cmd ping sub unsub pub presence")
@@ -222,18 +229,10 @@ func (t *jsonTalk) hello(req *request) error {
 }
 
 func (t *jsonTalk) cmd(req *request) error {
-	// region: a command of the engine
-	args := make([][]byte, len(req.Args))
-	for i, raw := range req.Args {
-		arg, err := argument(raw)
-		if err != nil {
-			t.fail(req.ID, "ERR", err.Error())
-			return nil
-		}
-		args[i] = arg
-	}
-	if len(args) == 0 {
-		t.fail(req.ID, "ERR", "args must have the command's name and arguments")
+	// region: a command, awaited before it is sent
+	args, err := arguments(req.Args)
+	if err != nil {
+		t.fail(req.ID, "ERR", err.Error())
 		return nil
 	}
 	born := t.s.g.opts.born(args)
@@ -360,7 +359,7 @@ func (t *jsonTalk) presence(req *request) {
 
 // ask awaits an operation and sends its one command with the rest of the message.
 func (t *jsonTalk) ask(o *operation, args [][]byte) error {
-	// region: awaited before it is sent
+	// region: a command, awaited before it is sent
 	if err := t.await(o); err != nil {
 		return err
 	}

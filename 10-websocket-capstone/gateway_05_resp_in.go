@@ -53,40 +53,60 @@ func (t *respTalk) message(kind int, data []byte) error {
 	}
 	// region: frames are not commands
 	t.feed.Write(data)
-	t.in.Limits.MaxBulk = t.s.g.opts.MaxQueue
-	t.in.Limits.Unauthenticated = !t.s.authed.Load()
+	t.bound()
 	t.out = t.out[:0]
 	for {
 		args, err := t.in.Next()
-		if errors.Is(err, resp.ErrIncomplete) {
-			if t.feed.Len() > 0 {
-				if err := t.in.Fill(); err != nil && err != io.EOF {
-					return err
-				}
-				continue
+		switch {
+		case errors.Is(err, resp.ErrIncomplete) && t.feed.Len() > 0:
+			if err := t.in.Fill(); err != nil && err != io.EOF {
+				return err
 			}
-			if t.in.Buffered() > 2*t.s.g.opts.MaxQueue {
-				return &closeError{websocket.CloseMessageTooBig, "the command is too large"}
+		case errors.Is(err, resp.ErrIncomplete): // the rest comes with the next frame
+			if err := t.tooLarge(); err != nil {
+				return err
 			}
 			return t.s.toSession(t.out)
-		}
-		var broken *resp.ProtocolError
-		if errors.As(err, &broken) {
-			// What was right before it is still executed, as over TCP.
-			_ = t.s.toSession(t.out)
-			t.settle()
-			t.s.reply([]byte("-ERR Protocol error: " + broken.Msg + "\r\n"))
-			return &closeError{websocket.CloseInvalidFramePayloadData, "Protocol error: " + broken.Msg}
-		}
-		if err != nil {
-			return err
-		}
-		if len(args) > 0 {
+		case err != nil:
+			return t.broken(err)
+		case len(args) > 0:
 			if err := t.one(args); err != nil {
 				return err
 			}
 		}
 	}
+	// endregion
+}
+
+// bound sets the limits of the command reader.
+func (t *respTalk) bound() {
+	// region: what never ends, and what is no command
+	t.in.Limits.MaxBulk = t.s.g.opts.MaxQueue
+	t.in.Limits.Unauthenticated = !t.s.authed.Load()
+	// endregion
+}
+
+// tooLarge ends a conversation in which a command never becomes whole.
+func (t *respTalk) tooLarge() error {
+	// region: what never ends, and what is no command
+	if t.in.Buffered() > 2*t.s.g.opts.MaxQueue {
+		return &closeError{websocket.CloseMessageTooBig, "the command is too large"}
+	}
+	return nil
+	// endregion
+}
+
+// broken answers bytes that are no command, and ends the conversation.
+func (t *respTalk) broken(err error) error {
+	// region: what never ends, and what is no command
+	var wrong *resp.ProtocolError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	_ = t.s.toSession(t.out) // what was right before it is executed, as over TCP
+	t.settle()
+	t.s.reply([]byte("-ERR Protocol error: " + wrong.Msg + "\r\n"))
+	return &closeError{websocket.CloseInvalidFramePayloadData, "Protocol error: " + wrong.Msg}
 	// endregion
 }
 

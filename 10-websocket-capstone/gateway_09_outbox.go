@@ -11,7 +11,7 @@ import (
 // shared with other sockets. A peer whose queue is full is closed: it gets
 // everything or nothing more, never a stream with holes.
 func (s *socket) send(msg []byte) {
-	// region: everything or nothing more
+	// region: the queue, then the close
 	if !s.out.put(msg) {
 		s.close(closeSlow, "too slow: "+strconv.Itoa(s.g.opts.MaxQueue)+" bytes are waiting", false)
 		_ = s.session.Close() // it is no subscriber any more, whatever becomes of the connection
@@ -52,7 +52,7 @@ func (o *outbox) init(limit int) {
 
 // put queues msg; false means that it does not fit. After a close it is dropped.
 func (o *outbox) put(msg []byte) bool {
-	// region: what fits, and what does not
+	// region: the queue
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.dead || o.code != 0 {
@@ -119,7 +119,7 @@ func (o *outbox) rouse() {
 
 // take returns the messages for the next frame. They count until wrote.
 func (o *outbox) take() [][]byte {
-	// region: a frame full
+	// region: the queue
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n := min(len(o.queue), framesBatch)

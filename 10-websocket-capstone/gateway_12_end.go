@@ -84,10 +84,9 @@ const drainSpread = 500 * time.Millisecond
 // that: it does not touch connections that became WebSockets. Call it
 // before the engine stops. When ctx ends, what is still open is cut.
 func (g *gateway) Drain(ctx context.Context) error {
-	// region: let nothing in, say goodbye, wait, cut
+	// region: let nobody in, say goodbye, wait, cut
 	g.mu.Lock()
 	first := !g.draining.Swap(true)
-	server := g.server
 	g.mu.Unlock()
 	if first {
 		for _, s := range g.open() {
@@ -102,19 +101,33 @@ func (g *gateway) Drain(ctx context.Context) error {
 	for _, s := range g.open() {
 		s.teardown()
 	}
-	g.presence.close()
-	g.engine.close()
-	if server != nil {
-		if err := server.Shutdown(ctx); err != nil {
-			_ = server.Close()
-			return fmt.Errorf("draining the gateway: %w", err)
-		}
+	err := g.shut(ctx)
+	if err == nil && !ended {
+		err = ctx.Err()
 	}
-	if !ended {
-		return fmt.Errorf("draining the gateway: %w", ctx.Err())
+	if err != nil {
+		return fmt.Errorf("draining the gateway: %w", err)
 	}
 	return nil
 	// endregion
+}
+
+// shut ends what is left when the sockets have gone. Until then HTTP answers, so that
+// /readyz can say 503.
+func (g *gateway) shut(ctx context.Context) error {
+	g.mu.Lock()
+	server := g.server
+	g.mu.Unlock()
+	g.presence.close()
+	g.engine.close()
+	if server == nil {
+		return nil
+	}
+	err := server.Shutdown(ctx)
+	if err != nil {
+		_ = server.Close()
+	}
+	return err
 }
 
 // drain lets the commands in flight finish and then says goodbye.
