@@ -29,6 +29,7 @@ type options struct {
 	resp   bool          // byor.resp.v1
 	binary bool          // send binary frames
 	stay   bool          // go on printing
+	trace  bool          // show the bytes
 	wait   time.Duration // for an answer
 }
 
@@ -39,6 +40,7 @@ func main() {
 	flag.BoolVar(&o.resp, "resp", false, "speak byor.resp.v1: messages are bytes, \\r\\n and \\x00 are understood")
 	flag.BoolVar(&o.binary, "binary", false, "send binary frames")
 	flag.BoolVar(&o.stay, "stay", false, "print what comes until Ctrl-C, or until the server hangs up")
+	flag.BoolVar(&o.trace, "trace", false, "print what goes over the connection")
 	flag.DurationVar(&o.wait, "wait", 2*time.Second, "how long to wait for an answer")
 	flag.Usage = func() {
 		fmt.Fprintln(os.Stderr, "usage: ws [options] PORT [MESSAGE]…")
@@ -58,7 +60,7 @@ func main() {
 
 // run is one conversation.
 func run(out io.Writer, o options, messages []string) error {
-	ws, err := dial(o)
+	ws, err := dial(out, o)
 	if err != nil {
 		return err
 	}
@@ -102,8 +104,14 @@ func run(out io.Writer, o options, messages []string) error {
 }
 
 // dial connects; the status of a refusal is the error.
-func dial(o options) (*websocket.Conn, error) {
+func dial(out io.Writer, o options) (*websocket.Conn, error) {
 	d := websocket.Dialer{HandshakeTimeout: o.wait}
+	if o.trace {
+		d.NetDial = func(network, addr string) (net.Conn, error) {
+			c, err := net.Dial(network, addr)
+			return &traced{c, out}, err
+		}
+	}
 	if o.resp {
 		o.proto = "byor.resp.v1"
 	}
@@ -136,16 +144,19 @@ func listen(ws *websocket.Conn, heard chan<- []byte) error {
 // answer prints what comes until a request has been answered, or the server hangs up.
 func answer(out io.Writer, o options, heard <-chan []byte, ended <-chan error) (over bool, err error) {
 	wait := time.NewTimer(o.wait)
+	silent := true
 	for {
 		select {
 		case b := <-heard:
 			if o.resp {
 				fmt.Fprintf(out, "%q\n", b)
 				wait.Reset(200 * time.Millisecond) // is there more?
-				o.stay = true                      // something has come
+				silent = false
 				continue
 			}
-			fmt.Fprintf(out, "%s\n", b)
+			if !o.trace { // else it has been printed
+				fmt.Fprintf(out, "%s\n", b)
+			}
 			if bytes.Contains(b, []byte(`"id":`)) {
 				return false, nil
 			}
@@ -156,7 +167,7 @@ func answer(out io.Writer, o options, heard <-chan []byte, ended <-chan error) (
 			}
 			return true, fmt.Errorf("the connection has ended: %w", err)
 		case <-wait.C:
-			if !o.stay {
+			if silent && !o.stay {
 				fmt.Fprintln(out, "(no answer)")
 			}
 			return false, nil
