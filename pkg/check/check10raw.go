@@ -21,7 +21,7 @@ func init() {
 		Check{Name: "raw-limits", After: 19, What: "a command that never ends is not collected in memory", Run: rawLimits, Guide: "Mistakes people make",
 			Hint: "a peer announces what it never sends: set t.in.Limits.MaxBulk in bound"},
 		Check{Name: "goodbye", After: 20, What: "SIGTERM says goodbye to browsers (1001) and exits with 0", Run: goodbye, Slow: 2, Guide: "Mistakes people make",
-			Hint: "http.Server.Shutdown does not touch hijacked connections: Drain must say goodbye to each of g.open() by itself, and close with 1001"})
+			Hint: "http.Server.Shutdown does not touch hijacked connections: Drain must say goodbye to each of g.open(), which closes with 1001, and wait until they have hung up"})
 }
 
 func rawRESP(t *T) {

@@ -191,7 +191,7 @@ func adminDenied(t *T) {
 		`["DEBUG","SLEEP","1"]`, `["REPLICAOF","NO","ONE"]`, `["SAVE"]`, `["CLIENT","KILL","TYPE","normal"]`, `["client","kill","TYPE","normal"]`} {
 		code := w.code(i+1, `"op":"cmd","args":`+args)
 		switch {
-		case strings.ToUpper(args) != args || i == 1:
+		case strings.ToUpper(args[:6]) != args[:6]:
 			t.Hint("names are not case-sensitive: put the command's name, and the subcommand's, into lower case before you look them up")
 		case strings.Contains(args, "CLIENT"):
 			t.Hint("some commands are denied with a subcommand only, as client|kill: look up the name with its subcommand, too")
