@@ -14,10 +14,9 @@ import (
 	"byor/pkg/resp"
 )
 
-// Station 5, byor.json.v1, the half that hears the browser: operations in, commands out.
-// Each operation is put on a list of what is awaited before its commands go to
-// the session. The session answers in order, so the head of the list says whose
-// answer a reply is; see gateway_08_json_out.go for that half.
+// Station 5, byor.json.v1, the half that hears the browser: operations in, commands out. Each operation goes
+// on the list of what is awaited before its commands go to the session. The session answers in order, so the
+// head of the list says whose answer a reply is. gateway_08_json_out.go is that half.
 
 // maxAwaited bounds the operations on their way. At the bound the gateway
 // stops reading, and the browser has to wait.
@@ -119,8 +118,8 @@ func (t *jsonTalk) greet() {
 	}
 }
 
-// one handles one operation. What is wrong with it is answered, and the
-// connection lives; an error ends it.
+// one handles one operation. If something is wrong with it, the browser gets an error, and the connection
+// lives. An error that one returns ends it.
 func (t *jsonTalk) one(line []byte) error {
 	// region: the rules for an operation
 	var req request
@@ -170,13 +169,13 @@ func (t *jsonTalk) perform(req *request) error {
 	// endregion
 }
 
-// notQueued are the operations that a transaction cannot hold: the engine would answer QUEUED, and what they
-// change here would be changed although it may never be executed.
+// notQueued are the operations that a transaction cannot hold. The engine would answer QUEUED, and the gateway
+// would have changed its own state for a command that is perhaps never executed.
 var notQueued = map[string]string{
 	"hello": "hello is for outside of MULTI", "sub": "sub is for outside of MULTI", "unsub": "unsub is for outside of MULTI",
 }
 
-// idOf finds the id of an object of which something else is wrong.
+// idOf finds the id of an object in which something else is wrong.
 func idOf(line []byte) json.RawMessage {
 	var o struct {
 		ID json.RawMessage `json:"id"`
@@ -185,7 +184,7 @@ func idOf(line []byte) json.RawMessage {
 	return o.ID
 }
 
-// tooFast refuses an operation. Who goes on regardless is closed.
+// tooFast refuses an operation. A browser that goes on regardless is closed.
 func (t *jsonTalk) tooFast(req *request) error {
 	t.s.strikes++
 	if t.s.strikes > t.s.g.opts.OpsBurst {
@@ -376,7 +375,7 @@ func (t *jsonTalk) await(o *operation) error {
 	defer t.mu.Unlock()
 	for len(t.awaited) >= maxAwaited && !t.ended {
 		if len(t.out) > 0 {
-			// What is awaited may wait for commands that are not sent yet.
+			// The operations on the list may wait for commands that are not sent yet.
 			t.mu.Unlock()
 			err := t.s.toSession(t.out)
 			t.out = t.out[:0]
@@ -401,7 +400,7 @@ func (t *jsonTalk) idle() bool {
 	return len(t.awaited) == 0
 }
 
-// end wakes whoever waits, and takes the socket out of the presence of its channels.
+// end wakes the goroutines that wait, and takes the socket out of the presence of its channels.
 func (t *jsonTalk) end() {
 	t.mu.Lock()
 	t.ended = true

@@ -15,10 +15,9 @@ import (
 	"byor/pkg/resp"
 )
 
-// Station 5, byor.resp.v1: the bytes of a TCP connection in binary frames, so that a
-// client library needs nothing but another transport. Frames are not commands:
-// one may hold many, or a part of one. The gateway still parses what the peer
-// sends, because what is denied over WebSocket must be denied here too.
+// Station 5, byor.resp.v1: the bytes of a TCP connection in binary frames, so that a client library needs
+// nothing but another transport. Frames are not commands: one may hold many, or a part of one. The gateway
+// still parses them, because the guard must see each command here, too.
 
 // respTalk is the state of one socket that speaks byor.resp.v1.
 type respTalk struct {
@@ -126,8 +125,8 @@ func (t *respTalk) settle() {
 func (t *respTalk) one(args [][]byte) error {
 	t.s.g.metrics.operations.Add(1)
 	for wait := t.s.bucket.take(time.Now()); wait > 0; wait = t.s.bucket.take(time.Now()) {
-		// A stream of bytes has no place for a refusal: whoever is too fast is
-		// read more slowly, and TCP passes that on.
+		// A stream of bytes has no place for a refusal. So the gateway reads a fast peer more slowly,
+		// and TCP passes that on.
 		if err := t.s.toSession(t.out); err != nil {
 			return err
 		}
@@ -176,8 +175,8 @@ type rawSubscriptions struct {
 	multi bool            // a transaction is being queued
 }
 
-// refuses returns why a command would be one subscription too many, "" if it may be sent, and counts it then.
-// Inside MULTI nobody knows yet whether it will be executed.
+// refuses returns why a command would be one subscription too many. If it may be sent, refuses counts it and
+// returns "". Inside MULTI nobody knows yet whether a command will be executed.
 func (r *rawSubscriptions) refuses(args [][]byte, limit int) string {
 	name := strings.ToLower(string(args[0]))
 	kind, on := strings.CutSuffix(name, "subscribe")

@@ -11,7 +11,7 @@ import (
 	"byor/pkg/server"
 )
 
-// Station 12, the end: of a socket, for one of many reasons, and of all of them, when the server ends.
+// Station 12, the end: of one socket, for one of many reasons, or of all when the server ends.
 
 // Close codes of our own (4000 to 4999 are free to use); the others are RFC 6455's.
 const (
@@ -39,7 +39,7 @@ func (s *socket) sessionEnded(err error) {
 	s.close(code, reason, true)
 }
 
-// whyEnded is how the close frame says why the engine has ended the session.
+// whyEnded returns what the close frame says when the engine has ended the session.
 func (s *socket) whyEnded() (code int, reason string) {
 	session, ok := s.session.(*sessionConn)
 	if !ok {
@@ -74,15 +74,14 @@ func (s *socket) teardown() {
 	})
 }
 
-// drainSpread is over how long the closes of a drain are spread, so that the
-// clients do not all come back in the same moment.
+// drainSpread is the time over which Drain spreads the closes, so that the clients do not all come back in the
+// same moment.
 const drainSpread = 500 * time.Millisecond
 
-// Drain ends the gateway in an orderly way: nothing new is let in, commands in
-// flight are answered, every client is told "goodbye" and closed with 1001, and
-// Drain waits for them to hang up. http.Server.Shutdown would not do any of
-// that: it does not touch connections that became WebSockets. Call it
-// before the engine stops. When ctx ends, what is still open is cut.
+// Drain ends the gateway in an orderly way. It lets nobody in, waits until commands in flight are answered,
+// says goodbye to every client and closes with 1001, and waits until they have hung up. http.Server.Shutdown
+// would do none of that: it does not touch connections that became WebSockets. Call Drain before the engine
+// stops. When ctx ends, Drain cuts those that are still open.
 func (g *gateway) Drain(ctx context.Context) error {
 	// region: let nobody in, say goodbye, wait, cut
 	g.mu.Lock()
