@@ -27,7 +27,7 @@ func init() {
 			Hint: "each way out of serveSocket must give back what it has taken"},
 		Check{Name: "message-limit", After: 5, What: "a message over 64 KiB is refused", Run: messageLimit, Guide: "Mistakes people make",
 			Hint: "no read limit lets one browser take all memory: call SetReadLimit before you read; then gorilla closes with 1009"},
-		Check{Name: "hangs-up", After: 5, What: "a browser that hangs up gives back its place and its session", Run: hangsUp,
+		Check{Name: "hangs-up", After: 5, What: "a browser that hangs up gives back its place and its session", Run: browserHangsUp,
 			Hint: "when readMessage returns an error, read must return: the deferred teardown does the rest"},
 		Check{Name: "wrong-frames", After: 9, What: "frames of the wrong kind end the conversation, with a reason", Run: wrongFrames,
 			Hint: "s.json or s.resp returns a *closeError: close with its code, set draining, and let write and flush send the close frame"})
@@ -183,7 +183,7 @@ func messageLimit(t *T) {
 	t.Require(code == 1009, "close code 1009", "%d", code)
 }
 
-func hangsUp(t *T) {
+func browserHangsUp(t *T) {
 	s, addr := t.withGateway("-ws-connections", "1")
 	c := t.DialTo(s).Ask("+PONG\r\n", "PING")
 	for range 3 {
