@@ -18,17 +18,14 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// The gateway lets browsers in: a page, a WebSocket with two subprotocols, and
-// three addresses for whoever watches the server. Each WebSocket has a session
-// of the engine of its own, reached over an in-memory connection and speaking
-// RESP, so that a browser is a client like any other: the same commands, the
-// same limits, a line of its own in CLIENT LIST. The price is a copy and
-// a goroutine more for each message than a gateway grown into the engine would
-// pay; encoding a published message only once for all sockets buys most of
-// that back.
+// The gateway lets browsers in: a page, a WebSocket with two subprotocols, and three addresses for
+// monitoring. Each WebSocket has a session of the engine of its own. The gateway reaches it over a pipe in
+// memory and speaks RESP to it, so a browser is a client like any other: it has the same commands, the same
+// limits, a line of its own in CLIENT LIST. The price is a copy and a switch of goroutines for each message.
+// A published message is encoded once for all sockets, and that buys most of it back.
 //
-// The files bear the numbers of the stations that a message passes, in and out again; two with
-// one number are the same station of the two protocols. What stands beside the way has no number.
+// The files bear the numbers of the stations that a message passes, in and out again. Two files with one
+// number are the same station of the two protocols. Files beside the way have no number.
 
 //go:embed web
 var webFiles embed.FS
@@ -51,9 +48,8 @@ type gateway struct {
 	server    *http.Server
 }
 
-// openGateway makes a gateway and, unless its port is 0, serves it in the
-// background. page is where, "" for nowhere: the port is 0, or it is the default
-// one and another program has it.
+// openGateway makes a gateway and, unless its port is 0, serves it in the background. page is its address.
+// It is "" if the port is 0, or if it is the default one and another program has it.
 func openGateway(opts gatewayOptions) (g *gateway, page string, err error) {
 	g = newGateway(opts)
 	if opts.Port == 0 {
@@ -71,7 +67,7 @@ func openGateway(opts gatewayOptions) (g *gateway, page string, err error) {
 	return g, "http://" + l.Addr().String() + "/", nil
 }
 
-// newGateway returns a gateway; it does nothing until it is asked for pages.
+// newGateway returns a gateway. It does nothing until somebody asks for a page.
 func newGateway(opts gatewayOptions) *gateway {
 	if opts.Logf == nil {
 		opts.Logf = func(string, ...any) {}
@@ -84,8 +80,8 @@ func newGateway(opts gatewayOptions) *gateway {
 		}
 	})
 	g.upgrader = websocket.Upgrader{
-		// Small buffers, and one for writing only while something is written: most
-		// connections are idle most of the time.
+		// Most connections are idle most of the time, so buffers are small, and a connection has one
+		// for writing only while it writes.
 		ReadBufferSize: 1024, WriteBufferSize: 4096, WriteBufferPool: &sync.Pool{},
 		HandshakeTimeout:  5 * time.Second,
 		Subprotocols:      []string{protoJSON, protoRESP},
@@ -113,8 +109,8 @@ func (g *gateway) routes() {
 	}
 }
 
-// Listen binds http-bind and http-port. It fails with errPublicBind where that
-// would open the server to the network without a password.
+// Listen binds http-bind and http-port. It fails with errPublicBind if that would open the server to the
+// network without a password.
 func (g *gateway) Listen() (net.Listener, error) {
 	if err := g.opts.checkBind(); err != nil {
 		return nil, err
@@ -165,11 +161,11 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.mux.ServeHTTP(w, r)
 }
 
-// hostAllowed checks the Host header. A page of evil.example whose name was
-// pointed at 127.0.0.1 (DNS rebinding) is same-origin to the browser, but it
-// has to ask for its own name. Plain addresses cannot be rebound.
+// hostAllowed checks the Host header. A page of evil.example may point its own name at 127.0.0.1 (DNS
+// rebinding). To the browser it is same-origin then, but it still has to ask for evil.example. Plain
+// addresses cannot be rebound.
 func (o *gatewayOptions) hostAllowed(r *http.Request) bool {
-	// region: the Host header
+	// region: who may come in
 	host := hostOnly(r.Host)
 	return host == "localhost" || net.ParseIP(host) != nil || slices.Contains(o.Hosts, host) || slices.Contains(o.Hosts, "*")
 	// endregion

@@ -10,16 +10,16 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Station 2: an HTTP request becomes a WebSocket, if its page may connect, if there is room, and if the
-// engine takes one more session.
+// Station 2: an HTTP request becomes a WebSocket. Its page must be allowed to connect, there must be room,
+// and the engine must take one more session.
 
 const (
 	protoJSON = "byor.json.v1"
 	protoRESP = "byor.resp.v1"
 )
 
-// serveSocket upgrades to a WebSocket and returns: while a handler runs,
-// net/http keeps 8 KB of buffers for it, hijacked or not.
+// serveSocket upgrades to a WebSocket and returns. While a handler runs, net/http keeps 8 KB of buffers for
+// it, hijacked or not.
 func (g *gateway) serveSocket(w http.ResponseWriter, r *http.Request) {
 	refuse := func(code int, why string) {
 		g.metrics.refused.Add(1)
@@ -28,7 +28,7 @@ func (g *gateway) serveSocket(w http.ResponseWriter, r *http.Request) {
 		}
 		http.Error(w, why, code)
 	}
-	// region: who may come in, a session, and the upgrade
+	// region: refused before the upgrade
 	if !g.opts.originAllowed(r) {
 		refuse(http.StatusForbidden, "This page may not connect (see ws-origins).")
 		return
@@ -38,6 +38,8 @@ func (g *gateway) serveSocket(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusBadRequest, "Subprotocols: "+protoJSON+" and "+protoRESP+".")
 		return
 	}
+	// endregion
+	// region: a place, and the upgrade
 	if !g.reserve() {
 		refuse(http.StatusServiceUnavailable, "No more connections now.")
 		return
@@ -63,11 +65,11 @@ func (g *gateway) serveSocket(w http.ResponseWriter, r *http.Request) {
 	// endregion
 }
 
-// originAllowed checks the Origin header. WebSockets know no same-origin
-// policy: every page may open one to anywhere, with the user's reach, and only
-// the server can say no. Programs that are no browsers send none.
+// originAllowed checks the Origin header. WebSockets know no same-origin policy: every page may open one to
+// every machine that its user can reach, and only the server can say no. A program that is no browser sends
+// no Origin.
 func (o *gatewayOptions) originAllowed(r *http.Request) bool {
-	// region: the Origin header
+	// region: who may come in
 	origin := r.Header["Origin"]
 	if len(origin) == 0 {
 		return true

@@ -15,9 +15,9 @@ import (
 //	listen  session → outbox  replies and pushes in, messages out       stations 7 to 9
 //	write   outbox → peer     the only one that writes data frames      stations 10 and 11
 //
-// listen waits for no peer to take a push, so the engine never waits for a browser; what the
-// peer does not take heaps up in the outbox until that overflows and the
-// socket is closed. read may wait for the session, and then so does the peer.
+// listen waits for no peer to take a push, so the engine never waits for a browser. If the peer takes
+// nothing, messages heap up in the outbox until it overflows, and the socket is closed. read may wait for the
+// session, and then the peer waits, too.
 
 // socket is one WebSocket.
 type socket struct {
@@ -38,7 +38,7 @@ type socket struct {
 	inMessage  atomic.Bool // in the middle of a message of the peer's
 	progress   int         // used by write only: bytes since the deadlines were renewed
 
-	unsent *unsentConn // the connection under ws; nil where that is none of ours
+	unsent *unsentConn // the connection under ws; nil if that is none of ours
 
 	json *jsonTalk // of byor.json.v1
 	resp *respTalk // of byor.resp.v1
@@ -67,7 +67,7 @@ func newSocket(g *gateway, ws *websocket.Conn, session net.Conn) *socket {
 
 // run starts the goroutines and returns.
 func (s *socket) run() {
-	// region: the limit and the pongs
+	// region: three goroutines, one of which reads
 	s.ws.SetReadLimit(int64(s.g.opts.MaxMessage)) // gorilla has none by default
 	s.ws.SetPongHandler(s.pong)
 	// endregion
@@ -81,7 +81,7 @@ func (s *socket) run() {
 			}
 		})
 	}
-	// region: a goroutine for each direction
+	// region: three goroutines, one of which reads
 	go s.write()
 	go s.listen()
 	go s.read()

@@ -10,12 +10,12 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Station 4: what the peer says, message by message, until it hangs up, falls silent or breaks a rule.
+// Station 4: the peer speaks, message by message, until it hangs up, falls silent or breaks a rule.
 
-// read passes on what the peer says until it hangs up or breaks a rule.
+// read passes on what the peer says until it hangs up.
 func (s *socket) read() {
 	defer s.teardown()
-	// region: what the peer says
+	// region: three goroutines, one of which reads
 	for {
 		_ = s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
 		kind, data, err := s.readMessage()
@@ -28,27 +28,37 @@ func (s *socket) read() {
 		}
 		s.g.metrics.received.Add(1)
 		s.g.metrics.receivedBytes.Add(int64(len(data)))
-		if s.draining.Load() {
-			continue // only the peer's close is of interest now
-		}
-		if s.proto == protoRESP {
-			err = s.resp.message(kind, data)
-		} else {
-			err = s.json.message(kind, data)
-		}
-		var refusal *closeError
-		if errors.As(err, &refusal) {
-			s.close(refusal.code, refusal.reason, true)
-			s.draining.Store(true)
-		} else if err != nil { // the session does not hear us: say so, and wait for the peer's close
-			s.sessionEnded(err)
-			s.draining.Store(true)
+		if !s.draining.Load() { // else only the peer's close is of interest
+			s.message(kind, data)
 		}
 	}
 	// endregion
 }
 
-// readMessage reads a whole message. From its first byte on, it has ReadTimeout.
+// message hands a message to its protocol. If that ends the conversation, the socket says so, and read
+// goes on until the peer has closed, too.
+func (s *socket) message(kind int, data []byte) {
+	// region: what ends a conversation
+	var err error
+	if s.proto == protoRESP {
+		err = s.resp.message(kind, data)
+	} else {
+		err = s.json.message(kind, data)
+	}
+	var refusal *closeError
+	switch {
+	case errors.As(err, &refusal):
+		s.close(refusal.code, refusal.reason, true)
+	case err != nil: // the session no longer hears us
+		s.sessionEnded(err)
+	}
+	if err != nil {
+		s.draining.Store(true)
+	}
+	// endregion
+}
+
+// readMessage reads a whole message. It must be whole within ReadTimeout of its first byte.
 func (s *socket) readMessage() (kind int, data []byte, err error) {
 	kind, r, err := s.ws.NextReader()
 	if err != nil {
@@ -73,8 +83,8 @@ type closeError struct {
 
 func (e *closeError) Error() string { return e.reason }
 
-// linger reads and forgets what the peer is still sending. Closing a connection
-// with unread bytes resets it, and the peer might never see the close frame.
+// linger reads what the peer is still sending, and forgets it. To close a connection with unread bytes is to
+// reset it, and the peer might never see the close frame.
 func (s *socket) linger() {
 	conn := s.ws.NetConn()
 	if u, ok := conn.(*unsentConn); ok {
@@ -87,12 +97,11 @@ func (s *socket) linger() {
 	_, _ = io.Copy(io.Discard, io.LimitReader(conn, 16<<20))
 }
 
-// pong answers to our own last ping prolong the life of an idle connection.
-// Others do not, or a peer could hold one for ever by sending pongs; and
-// none does in the middle of a message, or a peer could hold the memory of a
-// message for ever by sending its fragments slowly.
+// pong prolongs the life of an idle connection if it answers our own last ping. Any other pong does not:
+// a peer could hold a connection for ever by sending them. In the middle of a message none does, or a peer
+// could hold the memory of half a message for ever.
 func (s *socket) pong(data string) error {
-	// region: our own ping only
+	// region: three goroutines, one of which reads
 	if n := s.lastPing.Load(); n > 0 && data == strconv.FormatInt(n, 10) && !s.inMessage.Load() {
 		return s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
 	}
@@ -100,8 +109,8 @@ func (s *socket) pong(data string) error {
 	// endregion
 }
 
-// answerPing gives a pong as long as anything else; gorilla would give it a second. What becomes of
-// it the writer sees.
+// answerPing gives a pong as much time as any other write; gorilla would give it a second. If it fails,
+// the writer sees that.
 func (s *socket) answerPing(data string) error {
 	if s.unsent.err() == nil {
 		_ = s.ws.WriteControl(websocket.PongMessage, []byte(data), s.deadline())

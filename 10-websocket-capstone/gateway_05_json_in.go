@@ -14,10 +14,9 @@ import (
 	"byor/pkg/resp"
 )
 
-// Station 5, byor.json.v1, the half that hears the browser: operations in, commands out.
-// Each operation is put on a list of what is awaited before its commands go to
-// the session. The session answers in order, so the head of the list says whose
-// answer a reply is; see gateway_08_json_out.go for that half.
+// Station 5, byor.json.v1, the half that hears the browser: operations in, commands out. Each operation goes
+// on the list of what is awaited before its commands go to the session. The session answers in order, so the
+// head of the list says whose answer a reply is. gateway_08_json_out.go is that half.
 
 // maxAwaited bounds the operations on their way. At the bound the gateway
 // stops reading, and the browser has to wait.
@@ -119,10 +118,10 @@ func (t *jsonTalk) greet() {
 	}
 }
 
-// one handles one operation. What is wrong with it is answered, and the
-// connection lives; an error ends it.
+// one handles one operation. If something is wrong with it, the browser gets an error, and the connection
+// lives. An error that one returns ends it.
 func (t *jsonTalk) one(line []byte) error {
-	// region: an operation and its rules
+	// region: the rules for an operation
 	var req request
 	if err := json.Unmarshal(line, &req); err != nil {
 		t.fail(idOf(line), "ERR", "not a JSON object of the form {\"id\":1,\"op\":\"cmd\",…}: "+err.Error())
@@ -141,21 +140,28 @@ func (t *jsonTalk) one(line []byte) error {
 		args := refusal([]byte(req.Op), why)
 		return t.ask(&operation{id: req.ID, kind: "cmd", refused: why}, args)
 	}
+	return t.perform(&req)
+	// endregion
+}
+
+// perform does what an operation asks for, or sends a command for it.
+func (t *jsonTalk) perform(req *request) error {
+	// region: which operation
 	switch req.Op {
 	case "hello":
-		return t.hello(&req)
+		return t.hello(req)
 	case "cmd":
-		return t.cmd(&req)
+		return t.cmd(req)
 	case "ping":
 		return t.ask(&operation{id: req.ID, kind: "ping"}, [][]byte{[]byte("PING")})
 	case "sub":
-		return t.sub(&req)
+		return t.sub(req)
 	case "unsub":
-		return t.unsub(&req)
+		return t.unsub(req)
 	case "pub":
-		return t.pub(&req)
+		return t.pub(req)
 	case "presence":
-		t.presence(&req)
+		t.presence(req)
 		return nil
 	}
 	t.fail(req.ID, "ERR", "no operation \""+req.Op+"\"; there are hello cmd ping sub unsub pub presence")
@@ -163,13 +169,13 @@ func (t *jsonTalk) one(line []byte) error {
 	// endregion
 }
 
-// notQueued are the operations that a transaction cannot hold: the engine would answer QUEUED, and what they
-// change here would be changed although it may never be executed.
+// notQueued are the operations that a transaction cannot hold. The engine would answer QUEUED, and the gateway
+// would have changed its own state for a command that is perhaps never executed.
 var notQueued = map[string]string{
 	"hello": "hello is for outside of MULTI", "sub": "sub is for outside of MULTI", "unsub": "unsub is for outside of MULTI",
 }
 
-// idOf finds the id of an object of which something else is wrong.
+// idOf finds the id of an object in which something else is wrong.
 func idOf(line []byte) json.RawMessage {
 	var o struct {
 		ID json.RawMessage `json:"id"`
@@ -178,7 +184,7 @@ func idOf(line []byte) json.RawMessage {
 	return o.ID
 }
 
-// tooFast refuses an operation. Who goes on regardless is closed.
+// tooFast refuses an operation. A browser that goes on regardless is closed.
 func (t *jsonTalk) tooFast(req *request) error {
 	t.s.strikes++
 	if t.s.strikes > t.s.g.opts.OpsBurst {
@@ -222,18 +228,10 @@ func (t *jsonTalk) hello(req *request) error {
 }
 
 func (t *jsonTalk) cmd(req *request) error {
-	// region: a command of the engine
-	args := make([][]byte, len(req.Args))
-	for i, raw := range req.Args {
-		arg, err := argument(raw)
-		if err != nil {
-			t.fail(req.ID, "ERR", err.Error())
-			return nil
-		}
-		args[i] = arg
-	}
-	if len(args) == 0 {
-		t.fail(req.ID, "ERR", "args must have the command's name and arguments")
+	// region: a command, awaited before it is sent
+	args, err := arguments(req.Args)
+	if err != nil {
+		t.fail(req.ID, "ERR", err.Error())
 		return nil
 	}
 	born := t.s.g.opts.born(args)
@@ -360,7 +358,7 @@ func (t *jsonTalk) presence(req *request) {
 
 // ask awaits an operation and sends its one command with the rest of the message.
 func (t *jsonTalk) ask(o *operation, args [][]byte) error {
-	// region: awaited before it is sent
+	// region: a command, awaited before it is sent
 	if err := t.await(o); err != nil {
 		return err
 	}
@@ -377,7 +375,7 @@ func (t *jsonTalk) await(o *operation) error {
 	defer t.mu.Unlock()
 	for len(t.awaited) >= maxAwaited && !t.ended {
 		if len(t.out) > 0 {
-			// What is awaited may wait for commands that are not sent yet.
+			// The operations on the list may wait for commands that are not sent yet.
 			t.mu.Unlock()
 			err := t.s.toSession(t.out)
 			t.out = t.out[:0]
@@ -402,7 +400,7 @@ func (t *jsonTalk) idle() bool {
 	return len(t.awaited) == 0
 }
 
-// end wakes whoever waits, and takes the socket out of the presence of its channels.
+// end wakes the goroutines that wait, and takes the socket out of the presence of its channels.
 func (t *jsonTalk) end() {
 	t.mu.Lock()
 	t.ended = true

@@ -15,10 +15,9 @@ import (
 	"byor/pkg/resp"
 )
 
-// Station 5, byor.resp.v1: the bytes of a TCP connection in binary frames, so that a
-// client library needs nothing but another transport. Frames are not commands:
-// one may hold many, or a part of one. The gateway still parses what the peer
-// sends, because what is denied over WebSocket must be denied here too.
+// Station 5, byor.resp.v1: the bytes of a TCP connection in binary frames, so that a client library needs
+// nothing but another transport. Frames are not commands: one may hold many, or a part of one. The gateway
+// still parses them, because the guard must see each command here, too.
 
 // respTalk is the state of one socket that speaks byor.resp.v1.
 type respTalk struct {
@@ -53,40 +52,60 @@ func (t *respTalk) message(kind int, data []byte) error {
 	}
 	// region: frames are not commands
 	t.feed.Write(data)
-	t.in.Limits.MaxBulk = t.s.g.opts.MaxQueue
-	t.in.Limits.Unauthenticated = !t.s.authed.Load()
+	t.bound()
 	t.out = t.out[:0]
 	for {
 		args, err := t.in.Next()
-		if errors.Is(err, resp.ErrIncomplete) {
-			if t.feed.Len() > 0 {
-				if err := t.in.Fill(); err != nil && err != io.EOF {
-					return err
-				}
-				continue
+		switch {
+		case errors.Is(err, resp.ErrIncomplete) && t.feed.Len() > 0:
+			if err := t.in.Fill(); err != nil && err != io.EOF {
+				return err
 			}
-			if t.in.Buffered() > 2*t.s.g.opts.MaxQueue {
-				return &closeError{websocket.CloseMessageTooBig, "the command is too large"}
+		case errors.Is(err, resp.ErrIncomplete): // the rest comes with the next frame
+			if err := t.tooLarge(); err != nil {
+				return err
 			}
 			return t.s.toSession(t.out)
-		}
-		var broken *resp.ProtocolError
-		if errors.As(err, &broken) {
-			// What was right before it is still executed, as over TCP.
-			_ = t.s.toSession(t.out)
-			t.settle()
-			t.s.reply([]byte("-ERR Protocol error: " + broken.Msg + "\r\n"))
-			return &closeError{websocket.CloseInvalidFramePayloadData, "Protocol error: " + broken.Msg}
-		}
-		if err != nil {
-			return err
-		}
-		if len(args) > 0 {
+		case err != nil:
+			return t.broken(err)
+		case len(args) > 0:
 			if err := t.one(args); err != nil {
 				return err
 			}
 		}
 	}
+	// endregion
+}
+
+// bound sets the limits of the command reader.
+func (t *respTalk) bound() {
+	// region: what never ends, and what is no command
+	t.in.Limits.MaxBulk = t.s.g.opts.MaxQueue
+	t.in.Limits.Unauthenticated = !t.s.authed.Load()
+	// endregion
+}
+
+// tooLarge ends a conversation in which a command never becomes whole.
+func (t *respTalk) tooLarge() error {
+	// region: what never ends, and what is no command
+	if t.in.Buffered() > 2*t.s.g.opts.MaxQueue {
+		return &closeError{websocket.CloseMessageTooBig, "the command is too large"}
+	}
+	return nil
+	// endregion
+}
+
+// broken answers bytes that are no command, and ends the conversation.
+func (t *respTalk) broken(err error) error {
+	// region: what never ends, and what is no command
+	var wrong *resp.ProtocolError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	_ = t.s.toSession(t.out) // what was right before it is executed, as over TCP
+	t.settle()
+	t.s.reply([]byte("-ERR Protocol error: " + wrong.Msg + "\r\n"))
+	return &closeError{websocket.CloseInvalidFramePayloadData, "Protocol error: " + wrong.Msg}
 	// endregion
 }
 
@@ -106,8 +125,8 @@ func (t *respTalk) settle() {
 func (t *respTalk) one(args [][]byte) error {
 	t.s.g.metrics.operations.Add(1)
 	for wait := t.s.bucket.take(time.Now()); wait > 0; wait = t.s.bucket.take(time.Now()) {
-		// A stream of bytes has no place for a refusal: whoever is too fast is
-		// read more slowly, and TCP passes that on.
+		// A stream of bytes has no place for a refusal. So the gateway reads a fast peer more slowly,
+		// and TCP passes that on.
 		if err := t.s.toSession(t.out); err != nil {
 			return err
 		}
@@ -156,8 +175,8 @@ type rawSubscriptions struct {
 	multi bool            // a transaction is being queued
 }
 
-// refuses returns why a command would be one subscription too many, "" if it may be sent, and counts it then.
-// Inside MULTI nobody knows yet whether it will be executed.
+// refuses returns why a command would be one subscription too many. If it may be sent, refuses counts it and
+// returns "". Inside MULTI nobody knows yet whether a command will be executed.
 func (r *rawSubscriptions) refuses(args [][]byte, limit int) string {
 	name := strings.ToLower(string(args[0]))
 	kind, on := strings.CutSuffix(name, "subscribe")

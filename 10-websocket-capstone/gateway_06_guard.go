@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Station 6, the guard: how often a peer may speak, and what it may say. (Who may come in at all is
-// decided before: by hostAllowed and originAllowed.)
+// Station 6, the guard: how often a peer may speak, and what it may say. (hostAllowed and originAllowed have
+// decided before whether it may come in at all.)
 
 // bucket is a token bucket: rate tokens a second, burst at most. Not safe for
 // concurrent use.
@@ -44,8 +44,8 @@ var administrative = []string{
 	"shutdown", "slaveof", "slowlog", "swapdb", "sync",
 }
 
-// ofTheGateway are the commands that the JSON protocol has operations for, or
-// that would tear apart the order of commands and replies it relies on.
+// ofTheGateway are the commands for which the JSON protocol has operations, and those that would tear apart
+// the order of commands and replies, on which it relies.
 var ofTheGateway = map[string]string{
 	"subscribe": "use the operation sub", "psubscribe": "use the operation sub",
 	"unsubscribe": "use the operation unsub", "punsubscribe": "use the operation unsub",
@@ -76,7 +76,7 @@ func newGuard(allow []string) *guard {
 
 // refuses returns why a command may not be run over WebSocket, "" if it may.
 func (g *guard) refuses(args [][]byte) string {
-	// region: administrative commands, and the names of presence
+	// region: what a browser may not do
 	if len(args) == 0 {
 		return ""
 	}
@@ -110,15 +110,14 @@ func (g *guard) refusesJSON(args [][]byte) string {
 	return ""
 }
 
-// refusal is what the engine gets instead of a refused command: a command that
-// does not exist. Its error then comes at the right place among the replies,
-// and makes a transaction fail as Redis's own refusals do. Nothing the
-// gateway could insert into the stream of replies by itself would be as certain.
+// refusal is the command that the engine gets instead of a refused one. It does not exist. So its error comes
+// at the right place among the replies, and makes a transaction fail as Redis's own refusals do. Nothing that
+// the gateway could insert into the stream of replies by itself would be as certain.
 func refusal(name []byte, why string) [][]byte {
 	name = name[:min(len(name), 32)]
 	return [][]byte{[]byte(refusedMark + strings.ToUpper(string(name)) + ": " + why)}
 }
 
-// refusedMark opens the name of a command that does not exist. Our own engine answers with what stands behind
-// it (see addressedConn), any other with its error for unknown commands.
+// refusedMark opens the name of a command that does not exist. Our own engine answers with the text behind
+// the mark (see addressedConn), any other engine with its error for unknown commands.
 const refusedMark = "refused: "

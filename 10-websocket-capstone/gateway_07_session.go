@@ -11,9 +11,8 @@ import (
 // Station 7: the session of the engine, at the other end of a pipe. Commands go in by toSession, replies and
 // pushes come out by listen.
 
-// dialInMemory makes a dialFunc of the server's function that serves one
-// connection: the two ends of a pipe, one of which says that it comes from the
-// browser's address. The session on the other end does not know the difference.
+// dialInMemory makes a dialFunc of serve, the server's function for one connection. A session has one end of
+// a pipe, which says that it comes from the browser's address. It does not know the difference.
 func dialInMemory(serve func(net.Conn)) dialFunc {
 	// region: a session over a pipe
 	return func(remote net.Addr) (net.Conn, error) {
@@ -31,7 +30,7 @@ type sessionConn struct {
 	ended atomic.Value // a server.EndReason, if the engine has given one
 }
 
-// addressedConn is the engine's end. What it knows of the peer it tells the engine, see client_peer.go in pkg/server.
+// addressedConn is the engine's end. It tells the engine about the peer, see client_peer.go in pkg/server.
 type addressedConn struct {
 	net.Conn
 	remote  net.Addr

@@ -49,13 +49,8 @@ func (t *jsonTalk) reply(v resp.Value) error {
 		return errOutOfStep
 	}
 	v = notInMulti(o, v)
-	if o.steps != nil { // a reply instead of confirmations: SUBSCRIBE has failed
-		if !v.IsError() {
-			return errOutOfStep
-		}
-		o.failed = string(v.Str)
-		t.step(o)
-		return nil
+	if o.steps != nil { // it awaits confirmations, and those are pushes
+		return t.failedStep(o, v)
 	}
 	switch {
 	case o.kind == "greeting" || o.kind == "hello":
@@ -71,6 +66,18 @@ func (t *jsonTalk) reply(v resp.Value) error {
 		t.answer(o.id, func(dst []byte) []byte { return appendValue(dst, v) })
 	}
 	t.done()
+	return nil
+	// endregion
+}
+
+// failedStep handles a reply in the place of confirmations: the error of one SUBSCRIBE.
+func (t *jsonTalk) failedStep(o *operation, v resp.Value) error {
+	// region: not before the answer
+	if !v.IsError() {
+		return errOutOfStep
+	}
+	o.failed = string(v.Str)
+	t.step(o)
 	return nil
 	// endregion
 }

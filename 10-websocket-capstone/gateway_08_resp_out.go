@@ -12,10 +12,10 @@ import (
 	"byor/pkg/resp"
 )
 
-// Station 8, byor.resp.v1: the session's bytes are passed on as they are. But a peer that asks may be answered
-// at length, and one that is told things unasked may not fall behind its queue. Which is which stands at the
-// beginning of each value of the stream. So the gateway follows the stream from value to value, without
-// keeping any.
+// Station 8, byor.resp.v1: the gateway passes on the session's bytes as they are. But an answer may be long,
+// and a peer may take its time for it; with messages that it did not ask for it may not fall behind its queue.
+// The beginning of each value tells the two apart. So the gateway follows the stream from value to value,
+// without keeping any.
 
 // listen passes on what the session says. Until the login it looks at the
 // replies: only a successful one stops the clock.
@@ -60,7 +60,7 @@ func (t *respTalk) listenForLogin() error {
 	}
 }
 
-// pass queues bytes of the session: answers, for which the peer may take its time, and messages, for which not.
+// pass queues bytes of the session. The peer may take its time for answers, but not for messages.
 func (t *respTalk) pass(b []byte) {
 	if len(b) == 0 {
 		return
@@ -97,7 +97,7 @@ type respCutter struct {
 // form count as messages of a peer that subscribes.
 var respPushes = [][]byte{[]byte(">"), []byte("*3\r\n$7\r\nmessage\r\n"), []byte("*4\r\n$8\r\npmessage\r\n"), []byte("*3\r\n$8\r\nsmessage\r\n")}
 
-// next returns how much of b is of one kind, and which. If that is nothing, only more bytes can tell.
+// next returns how much of b is of one kind, and of which. If n is 0, only more bytes can tell.
 func (c *respCutter) next(b []byte) (n int, push bool) {
 	for n < len(b) && !c.lost {
 		if !c.inside {

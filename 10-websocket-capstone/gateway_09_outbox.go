@@ -5,13 +5,13 @@ import (
 	"sync"
 )
 
-// Station 9: what waits for the peer, and no more of it than the limit.
+// Station 9: the messages that wait for the peer, and no more of them than the limit.
 
 // send queues one message. msg must not be changed afterwards; it may be
 // shared with other sockets. A peer whose queue is full is closed: it gets
 // everything or nothing more, never a stream with holes.
 func (s *socket) send(msg []byte) {
-	// region: everything or nothing more
+	// region: the queue, then the close
 	if !s.out.put(msg) {
 		s.close(closeSlow, "too slow: "+strconv.Itoa(s.g.opts.MaxQueue)+" bytes are waiting", false)
 		_ = s.session.Close() // it is no subscriber any more, whatever becomes of the connection
@@ -19,9 +19,8 @@ func (s *socket) send(msg []byte) {
 	// endregion
 }
 
-// reply queues the answer to a request. It waits for a peer that is slow to take
-// its answers, and so what the peer asks next is not read before. One that takes nothing
-// at all is found out by the deadline of the write.
+// reply queues the answer to a request. It waits for a peer that is slow to take its answers, so the gateway
+// does not read the peer's next request before. The deadline of the write finds a peer that takes nothing at all.
 func (s *socket) reply(msg []byte) { s.out.reply(msg) }
 
 const framesBatch = 16 // messages that share a frame, if they are there
@@ -52,7 +51,7 @@ func (o *outbox) init(limit int) {
 
 // put queues msg; false means that it does not fit. After a close it is dropped.
 func (o *outbox) put(msg []byte) bool {
-	// region: what fits, and what does not
+	// region: the queue
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.dead || o.code != 0 {
@@ -68,8 +67,8 @@ func (o *outbox) put(msg []byte) bool {
 	// endregion
 }
 
-// reply queues the answer to a request, which must not be empty. It waits until what
-// was answered before has been written, or enough of it; one alone may be larger than the limit.
+// reply queues the answer to a request, which must not be empty. It waits until enough of the answers before
+// it has been written. One alone may be larger than the limit.
 func (o *outbox) reply(msg []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -85,8 +84,8 @@ func (o *outbox) reply(msg []byte) {
 }
 
 // pendingReplies are the messages of the queue that answer the peer's own requests.
-// They have bytes of their own: who asks for two megabytes is not slow, and
-// whoever is slow to take them is not asked what he wants next.
+// They have bytes of their own: a peer that asks for two megabytes is not slow. If it is slow to take them,
+// the gateway does not read what it wants next.
 type pendingReplies struct {
 	bytes int
 	ours  map[*byte]bool // by their first byte
@@ -119,7 +118,7 @@ func (o *outbox) rouse() {
 
 // take returns the messages for the next frame. They count until wrote.
 func (o *outbox) take() [][]byte {
-	// region: a frame full
+	// region: the queue
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n := min(len(o.queue), framesBatch)
@@ -147,7 +146,7 @@ func (o *outbox) wrote() {
 	o.batch = o.batch[:0]
 }
 
-// closeWith sets the close code, once; without flush the queue is thrown away.
+// closeWith sets the close code, once. Without flush it throws the queue away.
 func (o *outbox) closeWith(code int, reason string, flush bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

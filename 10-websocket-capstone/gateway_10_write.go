@@ -40,12 +40,11 @@ func (s *socket) write() {
 	// endregion
 }
 
-// flush writes what is queued, up to 16 messages a frame, and then the close
-// frame if it is time for it.
+// flush writes the queue, up to 16 messages a frame. Then, if it is time for it, it writes the close frame.
 func (s *socket) flush() (over bool, err error) {
 	// region: the queue, then the close
 	for s.unsent.err() == nil {
-		code, reason, closing := s.out.closing() // asked before take: what was queued before a close is seen by it
+		code, reason, closing := s.out.closing() // before take, or a close could overtake a goodbye
 		batch := s.out.take()
 		if len(batch) > 0 {
 			if err := s.writeFrame(batch); err != nil {
@@ -93,8 +92,8 @@ func (s *socket) writeFrame(batch [][]byte) error {
 
 var newline = []byte{'\n'}
 
-// writePart is what a peer must take within the write deadline: to be slow with a large
-// message is no fault as long as it goes on. It is no fault either that meanwhile nothing is heard of it.
+// writePart is how much a peer must take within the write deadline. A peer may be slow with a large message as
+// long as it goes on, and meanwhile it may be silent.
 const writePart = 64 << 10
 
 func (s *socket) writeParts(w io.Writer, msg []byte) error {

@@ -11,13 +11,12 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Station 11: a peer that takes nothing for the time of the write deadline is cut off, and shall hear why
-// if it ever reads on: close code 4008, and not an end without a word. But its
-// connection stands in the middle of a frame, and gorilla writes no more after an
-// error. So the connection hides the error: it keeps what it could not write, and what gorilla
-// writes until the end of that frame. The close frame goes behind it.
+// Station 11: the gateway cuts off a peer that takes nothing until the write deadline. If the peer ever reads
+// on, it should hear why: close code 4008, and not an end without a word. But its connection stands in the
+// middle of a frame, and gorilla writes no more after an error. So the connection hides the error. It keeps
+// the bytes that it could not write, up to the end of that frame. The close frame goes behind them.
 
-// unsentListener makes the connections of a listener keep what they cannot write.
+// unsentListener is a listener whose connections keep what they cannot write.
 type unsentListener struct{ net.Listener }
 
 func (l unsentListener) Accept() (net.Conn, error) {
@@ -69,7 +68,7 @@ func (c *unsentConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// errLate is what the writer is told instead of gorilla.
+// errLate is the error that gorilla does not see.
 var errLate = errors.New("the write deadline has passed")
 
 func (c *unsentConn) err() error {
@@ -88,9 +87,8 @@ func (c *unsentConn) take() (rest []byte, ok bool) {
 	return rest, ok
 }
 
-// lastWord tells a peer that was too slow with the last write that it was, or whatever else the socket
-// was about to be closed for. It has CloseTimeout to take the rest of the frame. closed says
-// that the close frame was written before, and so is in the rest.
+// lastWord tells a peer that it was too slow with the last write, or why else the socket was about to close.
+// The peer has CloseTimeout to take the rest of the frame. If closed, the close frame is in that rest.
 func (s *socket) lastWord(closed bool) {
 	if s.unsent.err() == nil {
 		return

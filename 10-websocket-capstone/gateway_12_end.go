@@ -11,7 +11,7 @@ import (
 	"byor/pkg/server"
 )
 
-// Station 12, the end: of a socket, for one of many reasons, and of all of them, when the server ends.
+// Station 12, the end: of one socket, for one of many reasons, or of all when the server ends.
 
 // Close codes of our own (4000 to 4999 are free to use); the others are RFC 6455's.
 const (
@@ -39,7 +39,7 @@ func (s *socket) sessionEnded(err error) {
 	s.close(code, reason, true)
 }
 
-// whyEnded is how the close frame says why the engine has ended the session.
+// whyEnded returns what the close frame says when the engine has ended the session.
 func (s *socket) whyEnded() (code int, reason string) {
 	session, ok := s.session.(*sessionConn)
 	if !ok {
@@ -74,20 +74,18 @@ func (s *socket) teardown() {
 	})
 }
 
-// drainSpread is over how long the closes of a drain are spread, so that the
-// clients do not all come back in the same moment.
+// drainSpread is the time over which Drain spreads the closes, so that the clients do not all come back in the
+// same moment.
 const drainSpread = 500 * time.Millisecond
 
-// Drain ends the gateway in an orderly way: nothing new is let in, commands in
-// flight are answered, every client is told "goodbye" and closed with 1001, and
-// Drain waits for them to hang up. http.Server.Shutdown would not do any of
-// that: it does not touch connections that became WebSockets. Call it
-// before the engine stops. When ctx ends, what is still open is cut.
+// Drain ends the gateway in an orderly way. It lets nobody in, waits until commands in flight are answered,
+// says goodbye to every client and closes with 1001, and waits until they have hung up. http.Server.Shutdown
+// would do none of that: it does not touch connections that became WebSockets. Call Drain before the engine
+// stops. When ctx ends, Drain cuts those that are still open.
 func (g *gateway) Drain(ctx context.Context) error {
-	// region: let nothing in, say goodbye, wait, cut
+	// region: let nobody in, say goodbye, wait, cut
 	g.mu.Lock()
 	first := !g.draining.Swap(true)
-	server := g.server
 	g.mu.Unlock()
 	if first {
 		for _, s := range g.open() {
@@ -102,19 +100,33 @@ func (g *gateway) Drain(ctx context.Context) error {
 	for _, s := range g.open() {
 		s.teardown()
 	}
-	g.presence.close()
-	g.engine.close()
-	if server != nil {
-		if err := server.Shutdown(ctx); err != nil {
-			_ = server.Close()
-			return fmt.Errorf("draining the gateway: %w", err)
-		}
+	err := g.shut(ctx)
+	if err == nil && !ended {
+		err = ctx.Err()
 	}
-	if !ended {
-		return fmt.Errorf("draining the gateway: %w", ctx.Err())
+	if err != nil {
+		return fmt.Errorf("draining the gateway: %w", err)
 	}
 	return nil
 	// endregion
+}
+
+// shut ends what is left when the sockets have gone. Until then HTTP answers, so that
+// /readyz can say 503.
+func (g *gateway) shut(ctx context.Context) error {
+	g.mu.Lock()
+	server := g.server
+	g.mu.Unlock()
+	g.presence.close()
+	g.engine.close()
+	if server == nil {
+		return nil
+	}
+	err := server.Shutdown(ctx)
+	if err != nil {
+		_ = server.Close()
+	}
+	return err
 }
 
 // drain lets the commands in flight finish and then says goodbye.

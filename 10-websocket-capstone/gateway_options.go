@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// dialFunc opens a session of the engine on behalf of the peer at remote (the
-// browser's address, so that CLIENT LIST and KILL know it). What is written to
-// the connection is RESP, as over TCP.
+// dialFunc opens a session of the engine for the peer at remote, the browser's address, so that CLIENT LIST
+// and CLIENT KILL know it. The connection carries RESP, as over TCP.
 type dialFunc func(remote net.Addr) (net.Conn, error)
 
 // gatewayOptions is what the gateway is told. Start from defaultGatewayOptions.
@@ -25,8 +24,8 @@ type gatewayOptions struct {
 
 	Bind string // address to listen on
 	Port int    // 0 turns HTTP off
-	// PortChosen says that somebody has asked for this port. The default one, when
-	// it is taken, is done without, so that two servers can run side by side.
+	// PortChosen says that somebody has asked for this port. If the default one is taken, the gateway does
+	// without, so that two servers can run side by side.
 	PortChosen bool
 
 	Origins []string // hosts of pages that may connect besides our own; "*" for any
@@ -205,9 +204,8 @@ func (o *gatewayOptions) password() string {
 	return o.Password()
 }
 
-// errPublicBind refuses what Redis's protected mode refuses: a door to the whole
-// network without a lock. A browser makes it worse than a TCP port, since
-// every page that its user opens may try it.
+// errPublicBind refuses what Redis's protected mode refuses: a door to the whole network without a lock. With
+// browsers it is worse than with a TCP port, because every page that a user opens may try it.
 var errPublicBind = errors.New("http-bind is not a loopback address and no password is set: " +
 	"set one with requirepass, or bind to 127.0.0.1")
 

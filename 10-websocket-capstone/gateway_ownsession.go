@@ -12,10 +12,9 @@ import (
 
 // Beside the way: the gateway's own session of the engine, for /metrics, /readyz and presence.
 
-// engineClient is the gateway's own session of the engine, for what it asks or
-// says on nobody's behalf: INFO for /metrics, PING for /readyz, PUBLISH
-// of presence. It connects when first used, and anew after an error. Safe
-// for concurrent use; one request at a time.
+// engineClient is the gateway's own session of the engine, for its own requests: INFO for /metrics and
+// /readyz, PUBLISH of presence. It connects when first used, and anew after an error. Safe for concurrent
+// use; one request at a time.
 type engineClient struct {
 	opts *gatewayOptions
 

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Beside the way: presence, who is in which channel, announced to all who are there.
+// Beside the way: presence. The gateway tells everybody in a channel who is there.
 
-// presencePrefix opens the channels on which the gateway announces who is where.
-// Nobody else may publish there, or presence could be forged.
+// presencePrefix opens the names of the channels on which the gateway announces who is there. Nobody else may
+// publish there, or presence could be forged.
 const presencePrefix = "__presence__:"
 
 // presenceMembers is how many names are told; in a larger room only their number.
@@ -105,8 +105,8 @@ func (p *presence) change(channel string, r *room, user string, by int) {
 	}
 }
 
-// tell announces what has changed since the last time, if anything has: who
-// came and went in between is not worth a word.
+// tell announces what has changed since the last time, if anything has. A user who came and went in between is
+// not worth a word.
 func (p *presence) tell(channel string, r *room) {
 	p.mu.Lock()
 	r.timer = nil

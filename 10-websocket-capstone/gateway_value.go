@@ -144,6 +144,22 @@ func appendErrorParts(dst []byte, code, message string) []byte {
 // errArgument is the answer to an argument that stands for no bytes.
 var errArgument = errors.New(`an argument is a string, a number, {"b64":"…"} or {"int":"…"}`)
 
+// arguments makes a command of the args of an operation.
+func arguments(list []json.RawMessage) ([][]byte, error) {
+	if len(list) == 0 {
+		return nil, errors.New("args must have the command's name and arguments")
+	}
+	args := make([][]byte, len(list))
+	for i, raw := range list {
+		arg, err := argument(raw)
+		if err != nil {
+			return nil, err
+		}
+		args[i] = arg
+	}
+	return args, nil
+}
+
 // argument turns a JSON value into the bytes of a command's argument. A
 // number stands for its digits as they were written, so none is rounded.
 func argument(raw json.RawMessage) ([]byte, error) {

@@ -8,11 +8,11 @@ import (
 	"byor/pkg/version"
 )
 
-// seeHelp stands behind what is wrong with a command line.
+// seeHelp ends each complaint about a command line.
 const seeHelp = "Try --help: it lists the options, what they take, and their defaults."
 
-// aboutItself answers --help, -h, --version and -v, first on the command line as with redis-server, and reports whether
-// one of them was there.
+// aboutItself answers --help, -h, --version and -v if one of them comes first, as redis-server does, and reports
+// whether it has.
 func aboutItself(w io.Writer, args []string) bool {
 	if len(args) == 0 {
 		return false

@@ -84,8 +84,8 @@ func serve(srv *server.Server, gw *gateway, signals chan os.Signal) int {
 	}
 }
 
-// takeTrace takes -trace out of a command line. Where it was given, eyes gives each connection eyes;
-// else it is nil. A browser's is its session's, behind the gateway: RESP, like all others.
+// takeTrace takes -trace out of a command line. If it was there, eyes lets you watch each connection; else
+// eyes is nil. For a browser you watch its session, behind the gateway: RESP, as everywhere.
 func takeTrace(args []string) (rest []string, eyes func(net.Conn) net.Conn) {
 	for _, a := range args {
 		if a != "-trace" && a != "--trace" {
@@ -103,7 +103,7 @@ func takeTrace(args []string) (rest []string, eyes func(net.Conn) net.Conn) {
 func leave(srv *server.Server, gw *gateway) int {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = gw.Drain(ctx) // who does not hang up in time is cut off
+	_ = gw.Drain(ctx) // cuts off browsers that do not hang up in time
 	return srv.ExitCode()
 }
 
@@ -125,7 +125,7 @@ func stop(srv *server.Server, gw *gateway, sig os.Signal, signals <-chan os.Sign
 	go func() {
 		draining, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		_ = gw.Drain(draining) // who does not hang up in time is cut off
+		_ = gw.Drain(draining) // cuts off browsers that do not hang up in time
 		over <- srv.ShutdownOn(ctx, sig)
 	}()
 	select {

@@ -1,4 +1,4 @@
-// The page: its connection, who is asking, and the panels.
+// The page: its connection, its login, and the panels.
 
 import { $ } from "./dom.js";
 import { Link } from "./link.js";

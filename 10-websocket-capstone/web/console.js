@@ -1,5 +1,5 @@
-// The console speaks RESP itself, over a socket of its own: what it shows under
-// each command are the very bytes that went over the wire.
+// The console speaks RESP itself, over a socket of its own. Under each command it shows the very bytes that
+// went over the wire.
 
 import { $, el } from "./dom.js";
 import { socketURL } from "./link.js";

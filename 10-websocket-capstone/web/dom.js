@@ -1,5 +1,5 @@
-// What all panels share. Everything that comes from the server goes into the document as
-// text (textContent), never as markup: keys and messages are written by anyone.
+// All panels share this. Everything from the server goes into the document as text (textContent), never as
+// markup: anyone may have written those keys and messages.
 
 export const $ = (id) => document.getElementById(id);
 

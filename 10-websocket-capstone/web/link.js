@@ -1,5 +1,5 @@
-// Link is the page's connection to the gateway, byor.json.v1: calls with
-// answers, pushes, and coming back by itself after it was lost.
+// Link is the page's connection to the gateway, byor.json.v1. It has calls with answers, and pushes. When it
+// is lost, it comes back by itself.
 
 export const socketURL = () => (location.protocol === "https:" ? "wss" : "ws") + "://" + location.host + "/ws";
 

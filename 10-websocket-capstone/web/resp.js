@@ -1,5 +1,5 @@
-// RESP in the browser: what the console needs of it. A value is {type, value},
-// type being its first byte on the wire.
+// RESP in the browser, as much as the console needs. A value is {type, value}; type is its first byte on the
+// wire.
 
 const utf8 = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true });
@@ -89,7 +89,7 @@ export function parse(buf, pos = 0) {
   return type === "|" ? parse(buf, end) : { v: { type, value }, end };
 }
 
-// show renders bytes as text; what is not UTF-8 or not printable becomes \xHH.
+// show renders bytes as text. Bytes that are not UTF-8 or not printable become \xHH.
 export function show(bytes) {
   try {
     const text = strict.decode(bytes);

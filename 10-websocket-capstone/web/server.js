@@ -12,7 +12,7 @@ const count = (n) => Number(n).toLocaleString("en");
 const span = (s) => (s < 120 ? `${s} s` : s < 7200 ? `${Math.floor(s / 60)} min` : s < 172800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`);
 const ago = (unix) => (Number(unix) ? span(Math.max(0, Math.floor(Date.now() / 1000 - unix))) + " ago" : "never");
 
-// What the panel shows: a group, a label, and the value made from INFO's fields.
+// The lines of the panel: a group, a label, and the value made from INFO's fields.
 const facts = [
   ["Server", "uptime", (f) => span(Number(f.uptime_in_seconds))],
   ["Server", "role", (f) => f.role],

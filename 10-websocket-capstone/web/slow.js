@@ -1,6 +1,5 @@
-// A consumer that does not consume, in a worker of its own so that the page
-// stays alive: it subscribes, then blocks its thread while messages heap up
-// before it. When it looks up again it finds what it missed: close code 4008.
+// A consumer that does not consume. It has a worker of its own, so that the page stays alive. It subscribes,
+// then blocks its thread while messages heap up before it. When it looks up again, it finds close code 4008.
 
 onmessage = (e) => {
   const { url, hello, channel, patterns, ms } = e.data;

@@ -20,7 +20,7 @@ import (
 
 func init() {
 	register(10, 0,
-		Check{Name: "silent-browser", What: "who answers pings stays, who has gone without a word is let go", Run: silentBrowser, Own: true, Slow: 2, NotRedis: noGateway,
+		Check{Name: "silent-browser", What: "who answers pings stays, who has gone without a word is let go", After: 17, Run: silentBrowser, Own: true, Slow: 2, NotRedis: noGateway,
 			Hint: "no ping, or no deadline for its answer: a browser whose machine was switched off says nothing, for ever; ping it, and give each read a deadline that only an answer prolongs"},
 		Check{Name: "open-loop", What: "the benchmark shows a stall to whom it concerns", Run: openLoop, Own: true, Slow: 6, NotRedis: "it is about the benchmark",
 			Hint: "coordinated omission: with a fixed rate, latency counts from when a command should have been sent, not from when the stalled server let it be sent"},

@@ -92,11 +92,11 @@ func (t *T) webSocket(addr, protocol string) *webSocket {
 func (t *T) notUpgraded(status int) {
 	switch {
 	case status == http.StatusForbidden:
-		t.Hint("the lock refuses everybody: a Host that is a plain address must come in, with our own page as Origin or with none (Build it, 2)")
+		t.Hint("the lock refuses everybody: a Host that is a plain address must come in, with our own page as Origin or with none (piece 1)")
 	case status == http.StatusServiceUnavailable:
-		t.Hint("no place or no session: is the session over a pipe there (Build it, 1), and is every reserved place given back (3)?")
+		t.Hint("no place or no session: is the session over a pipe there (piece 2), and is every reserved place given back (piece 4)?")
 	default:
-		t.Hint("GET /ws is not upgraded to a WebSocket yet (Build it, 3)")
+		t.Hint("GET /ws is not upgraded to a WebSocket (piece 4)")
 	}
 	t.Guide("Build it")
 }
@@ -195,7 +195,7 @@ func (w *webSocket) until(want string, f func(m map[string]any) bool) map[string
 			m := map[string]any{}
 			if err := json.Unmarshal(line, &m); err != nil {
 				if len(line) == 0 {
-					w.t.Hint("an empty message: is encode written, which turns a push into JSON (Build it, 8)?").Guide("Build it")
+					w.t.Hint("an empty message: encode must turn the push into JSON (piece 16)").Guide("Build it")
 				}
 				w.t.Fail("JSON objects, one a line", trace.Visible(line, 200))
 			}
@@ -215,8 +215,8 @@ func (w *webSocket) until(want string, f func(m map[string]any) bool) map[string
 				got = plainErr(err)
 			}
 			if !w.heard {
-				w.t.Hint("this browser never got a word. On the way are read and one, ask and cmd (what comes in), reply (what goes out), put, take, write and flush (the queue): " +
-					"which is not written yet? (Build it, 4 to 7)")
+				w.t.Hint("this browser never got a word. On the way there are read and message (pieces 5 and 6), one, perform and ask (10 to 12); on the way back reply (13), put, take, flush and write (7 to 9): " +
+					"print something in each, and see how far it comes")
 				w.t.Guide("Build it")
 			}
 			w.t.Fail(want, strings.Join(append(seen, got), "\n"))
@@ -244,7 +244,7 @@ func short(body string) string {
 func (w *webSocket) hearRaw() (op byte, payload []byte, err error) {
 	op, payload, err = w.read()
 	if err != nil && !w.heard {
-		w.t.Hint("nothing came back: is message in gateway_05_resp_in.go written (Build it, 9), and all on the way there and back (4 and 5)?").Guide("Build it")
+		w.t.Hint("nothing came back: message in gateway_05_resp_in.go must send every whole command to the session, in t.out (piece 18)").Guide("Build it")
 	}
 	w.heard = true
 	return op, payload, err

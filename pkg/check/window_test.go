@@ -102,7 +102,11 @@ func (s *stage) program(b block, cmd, name string) string {
 	given := m[2] + m[4]
 	args := given
 	if !strings.Contains(args, "-addr ") && !strings.Contains(args, "--port ") {
-		s.leave("main")
+		for other := range s.servers {
+			if other == "main" || strings.HasPrefix(other, "upto ") {
+				s.leave(other)
+			}
+		}
 		s.ports["6380"] = fourDigitPort(s.t)
 		s.hosts = name
 		if args = "-addr 127.0.0.1:6380 " + args; step == course.Last {

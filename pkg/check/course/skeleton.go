@@ -51,7 +51,7 @@ func Fill(root string, step int, dir string, upto int) ([]Piece, error) {
 		}
 		rel, _ := filepath.Rel(from, path)
 		switch {
-		case d.IsDir() && (rel == "solutions" || rel == "bench" || rel == "testdata"):
+		case d.IsDir() && (rel == "solutions" || rel == "bench" || rel == "ws" || rel == "testdata"):
 			return filepath.SkipDir
 		case d.IsDir():
 			return os.MkdirAll(filepath.Join(root, dir, rel), 0o755)

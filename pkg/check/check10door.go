@@ -1,0 +1,218 @@
+package check
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// Step 10, the door: who may come in, the upgrade, what is read, and how a conversation ends.
+
+func init() {
+	gateway(
+		Check{Name: "rebinding", After: 1, What: "the gateway is served under its own names only", Run: rebinding, Guide: "Mistakes people make",
+			Hint: "compare the name in Host with those that you have: localhost, plain addresses, and o.Hosts"},
+		Check{Name: "page", After: 2, What: "the page, /healthz, /readyz and /metrics answer", Run: page,
+			Hint: "/readyz and /metrics ask the engine over a session of their own: opts.Dial must return one"},
+		Check{Name: "origin", After: 3, What: "a page from elsewhere may not connect", Run: originCheck, Guide: "Mistakes people make",
+			Hint: "any origin allowed means that every page in the world may send commands: compare the host of Origin with Host, port and all"},
+		Check{Name: "subprotocol", After: 3, What: "a browser that offers unknown subprotocols only is refused", Run: subprotocol,
+			Hint: "if something is offered, byor.json.v1 or byor.resp.v1 must be among it; else the answer is 400"},
+		Check{Name: "upgrade", After: 4, What: "our own page, and a program that is no browser, get a WebSocket", Run: upgradeCheck,
+			Hint: "reserve, resolve the address, dial a session, upgrade, start: then the status is 101"},
+		Check{Name: "connection-limit", After: 4, What: "--ws-connections 2 lets two in, and the third gets a 503", Run: connectionLimit,
+			Hint: "ask g.reserve() for a place before the upgrade; if it says no, refuse with 503"},
+		Check{Name: "failed-upgrade", After: 4, What: "a failed upgrade gives back its place and its session", Run: failedUpgrade,
+			Hint: "each way out of serveSocket must give back what it has taken"},
+		Check{Name: "message-limit", After: 5, What: "a message over 64 KiB is refused", Run: messageLimit, Guide: "Mistakes people make",
+			Hint: "no read limit lets one browser take all memory: call SetReadLimit before you read; then gorilla closes with 1009"},
+		Check{Name: "hangs-up", After: 5, What: "a browser that hangs up gives back its place and its session", Run: browserHangsUp,
+			Hint: "when readMessage returns an error, read must return: the deferred teardown does the rest"},
+		Check{Name: "wrong-frames", After: 9, What: "frames of the wrong kind end the conversation, with a reason", Run: wrongFrames,
+			Hint: "s.json or s.resp returns a *closeError: close with its code, set draining, and let write and flush send the close frame"})
+}
+
+// answer is a response to a plain HTTP request.
+func (t *T) httpGet(addr, path, host string) (*http.Response, string) {
+	req, err := http.NewRequestWithContext(t.ctx, "GET", "http://"+addr+path, nil)
+	t.Require(err == nil, "a request", "%v", err)
+	if host != "" {
+		req.Host = host
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fail("an answer to GET "+path, plainErr(err))
+	}
+	defer res.Body.Close()
+	b, _ := io.ReadAll(res.Body)
+	return res, string(b)
+}
+
+func rebinding(t *T) {
+	_, addr := t.withGateway("-ws-hosts", "redis.example")
+	for _, c := range []struct {
+		host   string
+		status int
+	}{
+		{addr, 200}, {"localhost", 200}, {"LOCALHOST:8080", 200}, {"[::1]:8080", 200}, {"192.0.2.1", 200}, {"redis.example", 200},
+		{"redis.example:8080", 200}, {"evil.example", 403}, {"evil.example:8080", 403}, {"redis.example.evil.example", 403}, {"localhost.evil.example", 403},
+	} {
+		res, _ := t.httpGet(addr, "/", c.host)
+		switch {
+		case c.status == 200:
+			t.Hint("Host: %s must come in: localhost, a plain address and a name of o.Hosts are ours", c.host)
+		default:
+			t.Hint("a page of evil.example can point its own name at your machine (DNS rebinding): refuse every name that is not localhost, an address or one of o.Hosts")
+		}
+		t.Require(res.StatusCode == c.status, fmt.Sprintf("%d for Host: %s", c.status, c.host), "%s", res.Status)
+	}
+}
+
+func page(t *T) {
+	_, addr := t.withGateway()
+	get := func(path string) (string, string) {
+		res, text := t.httpGet(addr, path, "")
+		t.Require(res.StatusCode == 200, "200 for "+path, "%s", res.Status)
+		return text, res.Header.Get("Content-Type")
+	}
+	html, typ := get("/")
+	t.Require(strings.HasPrefix(typ, "text/html") && strings.Contains(html, "<script"), "a page with a script", "%s", typ)
+	for _, away := range []string{`src="http`, `src="//`, `href="http`, `href="//`} {
+		t.Require(!strings.Contains(html, away), "a page that loads nothing from other hosts", "%s", away)
+	}
+	get("/healthz")
+	get("/readyz")
+	metrics, _ := get("/metrics")
+	t.Require(strings.Contains(metrics, "# TYPE "), "metrics in Prometheus's text format", "%.200s", metrics)
+}
+
+func originCheck(t *T) {
+	_, addr := t.withGateway("-ws-origins", "friend.example https://safe.example")
+	_, port, _ := strings.Cut(addr, ":")
+	for what, h := range map[string]map[string]string{
+		"a page from another host":                    {"Origin": "http://evil.example"},
+		"the same host name, another port":            {"Origin": "http://127.0.0.1:1"},
+		"a name that is not ours (rebinding)":         {"Host": "evil.example", "Origin": "http://evil.example"},
+		"an origin that is no address (a file)":       {"Origin": "null"},
+		"our host at the end of another":              {"Origin": "http://evil.example." + addr},
+		"an allowed origin with another scheme":       {"Origin": "http://safe.example"},
+		"a page whose name only begins like a friend": {"Origin": "http://friend.example.evil.example"},
+	} {
+		_, status := t.tryWebSocket(addr, "", h)
+		t.Require(status == 403, "403 for "+what, "%d", status)
+	}
+	for what, h := range map[string]map[string]string{
+		"our own page":                       {"Origin": "http://" + addr},
+		"our own page, in another case":      {"Origin": "http://LOCALHOST:" + port, "Host": "localhost:" + port},
+		"a program that sends no Origin":     {},
+		"a host of --ws-origins":             {"Origin": "http://Friend.example"},
+		"an origin with scheme, also listed": {"Origin": "https://safe.example"},
+	} {
+		_, status := t.tryWebSocket(addr, "", h)
+		t.Hint("the lock refuses %s: see originAllowed, and what o.Origins may hold", what)
+		t.Require(status != 403, "no 403 for "+what, "%d", status)
+	}
+}
+
+func subprotocol(t *T) {
+	_, addr := t.withGateway()
+	_, status := t.tryWebSocket(addr, "no.such.protocol", nil)
+	t.Require(status == 400, "400 for a subprotocol that does not exist", "%d", status)
+	for _, offered := range []string{"", "byor.json.v1", "no.such.protocol, byor.resp.v1"} {
+		_, status = t.tryWebSocket(addr, offered, nil)
+		t.Require(status != 400, "no 400 for the subprotocols \""+offered+"\"", "%d", status)
+	}
+}
+
+func upgradeCheck(t *T) {
+	_, addr := t.withGateway()
+	for _, h := range []map[string]string{{"Origin": "http://" + addr}, nil} {
+		w, status := t.tryWebSocket(addr, "", h)
+		if w == nil {
+			t.notUpgraded(status)
+			t.Fail("101 Switching Protocols", fmt.Sprint(status))
+		}
+	}
+}
+
+func connectionLimit(t *T) {
+	_, addr := t.withGateway("-ws-connections", "2")
+	t.webSocket(addr, "")
+	t.webSocket(addr, "byor.resp.v1")
+	_, status := t.tryWebSocket(addr, "", nil)
+	t.Require(status == 503, "503 for a third browser", "%d", status)
+}
+
+// sessions waits until the engine has so many sessions besides c and the gateway's own.
+func (t *T) sessions(c *Conn, n int, want string) {
+	t.Until(t.limit, want, func() (bool, string) {
+		got := 0
+		list := str(c.Do("CLIENT", "LIST"))
+		for _, line := range strings.Split(strings.TrimSpace(list), "\n") {
+			if !strings.Contains(line, "name=gateway") && !strings.Contains(line, "cmd=client") {
+				got++
+			}
+		}
+		return got == n, list
+	})
+}
+
+func failedUpgrade(t *T) {
+	s, addr := t.withGateway("-ws-connections", "2")
+	c := t.DialTo(s).Ask("+PONG\r\n", "PING")
+	for range 3 {
+		w, status := t.tryWebSocket(addr, "", map[string]string{"Sec-WebSocket-Key": "too short"})
+		t.Hint("a failed upgrade keeps its place: after two of them --ws-connections 2 answers 503 for ever. If Upgrade returns an error, call g.unreserve()")
+		t.Require(w == nil && status == 400, "400 for an upgrade without a proper Sec-WebSocket-Key, again and again", "%d", status)
+	}
+	t.Hint("a failed upgrade keeps its session: nobody will ever speak on it, so close it when Upgrade returns an error")
+	t.sessions(c, 0, "no session of a browser that was never let in, in CLIENT LIST")
+	t.Hint("")
+	t.webSocket(addr, "")
+}
+
+func messageLimit(t *T) {
+	_, addr := t.withGateway()
+	w := t.webSocket(addr, "")
+	w.send(`{"id":2,"op":"ping","pad":"%s"}`, strings.Repeat("x", 65_536))
+	code := w.closed()
+	if code == 0 {
+		t.Hint("the connection ends without a word. Does read return at once, or is run without its goroutines? After websocket.ErrReadLimit call s.linger()")
+	}
+	t.Require(code == 1009, "close code 1009", "%d", code)
+}
+
+func browserHangsUp(t *T) {
+	s, addr := t.withGateway("-ws-connections", "1")
+	c := t.DialTo(s).Ask("+PONG\r\n", "PING")
+	for range 3 {
+		var w *webSocket
+		t.Until(t.limit, "a place for the next browser, when the one before it has hung up", func() (bool, string) {
+			var status int
+			w, status = t.tryWebSocket(addr, "", nil)
+			return w != nil, fmt.Sprint(status)
+		})
+		t.sessions(c, 1, "one session for the browser that is there")
+		w.c.Close()
+		t.sessions(c, 0, "no session when the browser has hung up")
+	}
+}
+
+func wrongFrames(t *T) {
+	_, addr := t.withGateway()
+	for _, c := range []struct {
+		proto string
+		kind  byte
+		data  string
+		code  int
+	}{{"byor.json.v1", wsBinary, `{"id":1,"op":"ping"}`, 1003}, {"byor.resp.v1", wsText, "PING\r\n", 1003}, {"", wsText, "\xff\xfe", 1007}} {
+		w := t.webSocket(addr, c.proto)
+		w.frame(true, c.kind, []byte(c.data))
+		code := w.closed()
+		if code == 0 {
+			t.Hint("the connection ends without a close frame: flush must send it when out.closing() says so, and only then start the time for teardown")
+		}
+		t.Require(code == c.code, fmt.Sprintf("close code %d for a frame of type %d with %q", c.code, c.kind, c.proto), "%d", code)
+	}
+}
