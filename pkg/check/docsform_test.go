@@ -124,8 +124,8 @@ func guideForm(t *testing.T, d doc) {
 func mistakesForm(t *testing.T, d doc) {
 	caught := map[string]bool{}
 	for _, m := range mutants(t) {
-		if m.step == d.step() {
-			caught[m.check] = true
+		if m.Step == d.step() {
+			caught[m.Check] = true
 		}
 	}
 	prose, _ := d.section("Mistakes people make")
