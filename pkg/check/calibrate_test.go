@@ -189,6 +189,9 @@ func TestCourseExercises(t *testing.T) {
 		patches, err := filepath.Glob(filepath.Join(built.root, course.Folders[step], "solutions", "*.patch"))
 		require.NoError(t, err)
 		for _, patch := range patches {
+			if filepath.Base(patch) == "test.patch" {
+				continue // see TestCourseWriteTheTest
+			}
 			ex, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(patch), ".patch"))
 			require.NoError(t, err, "%s must be called k.patch", patch)
 			t.Run(course.Folders[step]+"/"+strconv.Itoa(ex), func(t *testing.T) {

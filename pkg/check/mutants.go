@@ -30,12 +30,19 @@ func About(root string, m course.Mutant) (string, error) {
 		return "", err
 	}
 	if ok {
-		return fmt.Sprintf("%d. %s", piece.N, piece.Name), nil
+		return sectionOf(piece), nil
 	}
-	for _, c := range Of(m.Step, 0) {
-		if c.Name == m.Check {
-			return c.Guide, nil
-		}
+	checks := Of(m.Step, 0)
+	i := slices.IndexFunc(checks, func(c Check) bool { return c.Name == m.Check })
+	if i < 0 {
+		return "", fmt.Errorf("%s: step %02d has no check %q", m.Name, m.Step, m.Check)
 	}
-	return "", fmt.Errorf("%s: step %02d has no check %q", m.Name, m.Step, m.Check)
+	pieces, err := course.Pieces(root, m.Step)
+	if n := checks[i].After; err == nil && checks[i].Guide == "Build it" && 0 < n && n <= len(pieces) {
+		return sectionOf(pieces[n-1]), nil // the whole of "Build it" would tell too little
+	}
+	return checks[i].Guide, err
 }
+
+// sectionOf returns the heading of p in the guide.
+func sectionOf(p course.Piece) string { return fmt.Sprintf("%d. %s", p.N, p.Name) }

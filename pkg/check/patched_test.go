@@ -55,6 +55,12 @@ func hasStep(step int) bool {
 // target returns the server of step, with patch (a file; "" is none) applied.
 func (b *bins) target(t *testing.T, step int, patch string) *process.Target {
 	t.Helper()
+	target, err := b.get(step, patch)
+	require.NoError(t, err, "%s with patch %q", course.Folders[step], patch)
+	return target
+}
+
+func (b *bins) get(step int, patch string) (*process.Target, error) {
 	key := course.Folders[step] + ":" + patch
 	b.mu.Lock()
 	if b.made[key] == nil {
@@ -63,9 +69,7 @@ func (b *bins) target(t *testing.T, step int, patch string) *process.Target {
 	}
 	make := b.made[key]
 	b.mu.Unlock()
-	target, err := make()
-	require.NoError(t, err, "%s with patch %q", course.Folders[step], patch)
-	return target
+	return make()
 }
 
 func (b *bins) build(n, step int, patch string) (*process.Target, error) {

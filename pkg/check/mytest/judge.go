@@ -52,13 +52,20 @@ type Judge struct {
 	Right    func() (*process.Target, error) // the step as it should be
 	Mistakes []Mistake
 	Each     func(Verdict) // called with each verdict, in the order of Mistakes
+	Patience time.Duration // how long a test may run against the right server; 0 is 20 s
 }
 
 const (
-	patience = 20 * time.Second // how long a test may run against the right server
-	again    = 2                // more runs against the right server, among those against the others
-	atOnce   = 4                // they wait for sockets more than for a processor
+	again  = 2 // more runs against the right server, among those against the others
+	atOnce = 4 // they wait for sockets more than for a processor
 )
+
+func (j *Judge) patience() time.Duration {
+	if j.Patience == 0 {
+		return 20 * time.Second
+	}
+	return j.Patience
+}
 
 // Run judges t. The error says that something else than t is wrong.
 func (j *Judge) Run(ctx context.Context, t *Test) (Outcome, error) {
@@ -66,7 +73,7 @@ func (j *Judge) Run(ctx context.Context, t *Test) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	first, err := t.against(ctx, right, patience)
+	first, err := t.against(ctx, right, j.patience())
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -74,7 +81,7 @@ func (j *Judge) Run(ctx context.Context, t *Test) (Outcome, error) {
 		return Outcome{Stop: "It fails against the right server, where it must pass. Mend that first", Output: first.output}, nil
 	}
 	// A test that hangs costs this much each time. The right server took far less.
-	limit := min(patience, 5*time.Second+5*first.took)
+	limit := min(j.patience(), 5*time.Second+5*first.took)
 	nobody, err := t.againstNobody(ctx, limit)
 	if err != nil {
 		return Outcome{}, err
@@ -133,7 +140,7 @@ func (s *sitting) run(ctx context.Context) error {
 }
 
 func (s *sitting) rightAgain(ctx context.Context) error {
-	r, err := s.test.against(ctx, s.right, patience)
+	r, err := s.test.against(ctx, s.right, s.patience())
 	if err == nil && !r.passed {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -36,7 +35,7 @@ func (o *options) setEx(s string) error {
 // judgeTest judges my_test.go in o.dir, work/NN or the step's folder.
 func judgeTest(ctx context.Context, o options, step int) (bool, error) {
 	switch {
-	case !slices.Contains(mytest.Steps, step):
+	case !mytest.At(step):
 		return false, fmt.Errorf("the exercise %s is one of steps %s, not of step %02d", testEx, strings.Trim(fmt.Sprint(mytest.Steps), "[]"), step)
 	case o.addr+o.cmd+o.only != "" || o.upto > 0:
 		return false, fmt.Errorf("EX=%s judges %s, and no server: it takes no ADDR=, CMD=, UPTO= or ONLY=", testEx, mytest.File)
