@@ -39,6 +39,15 @@ func (o Outcome) Caught() (n int) {
 	return n
 }
 
+// Why a test is not asked any more.
+const (
+	failsRight     = "It fails against the right server, where it must pass. Mend that first"
+	assertsNothing = "It passes where everybody is hung up on, so it asserts nothing. " +
+		"Compare what comes back with what should, and call t.Fatal when they differ"
+	byChance = "It passed against the right server, and the next time it failed there. " +
+		"A test that depends on chance shows nothing"
+)
+
 // Enough returns how many of n mistakes must be caught: four fifths.
 func Enough(n int) int { return (4*n + 4) / 5 }
 
@@ -78,7 +87,7 @@ func (j *Judge) Run(ctx context.Context, t *Test) (Outcome, error) {
 		return Outcome{}, err
 	}
 	if !first.passed {
-		return Outcome{Stop: "It fails against the right server, where it must pass. Mend that first", Output: first.output}, nil
+		return Outcome{Stop: failsRight, Output: first.output}, nil
 	}
 	// A test that hangs costs this much each time. The right server took far less.
 	limit := min(j.patience(), 5*time.Second+5*first.took)
@@ -87,7 +96,7 @@ func (j *Judge) Run(ctx context.Context, t *Test) (Outcome, error) {
 		return Outcome{}, err
 	}
 	if nobody.passed {
-		return Outcome{Stop: "It passes where everybody is hung up on, so it asserts nothing. Compare what comes back with what should, and call t.Fatal"}, nil
+		return Outcome{Stop: assertsNothing}, nil
 	}
 	s := &sitting{Judge: j, test: t, right: right, limit: limit, done: make([]bool, len(j.Mistakes))}
 	s.out.Verdicts = make([]Verdict, len(j.Mistakes))
@@ -144,8 +153,7 @@ func (s *sitting) rightAgain(ctx context.Context) error {
 	if err == nil && !r.passed {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.out.Stop = "It passed against the right server, and the next time it failed there. A test that depends on chance shows nothing"
-		s.out.Output = r.output
+		s.out.Stop, s.out.Output = byChance, r.output
 	}
 	return err
 }

@@ -76,8 +76,10 @@ func (p *Report) Outcome(o Outcome) {
 		fmt.Fprintf(p.W, "  slipped  a mistake about %q in GUIDE.md\n", v.About)
 	}
 	switch {
+	case o.Stop != "" && o.Output == "":
+		fmt.Fprintf(p.W, "%s.\n", o.Stop)
 	case o.Stop != "":
-		fmt.Fprintln(p.W, o.Stop)
+		fmt.Fprintf(p.W, "%s:\n", o.Stop)
 		p.indented(o.Output)
 	case pass:
 		fmt.Fprintf(p.W, "%d of %d caught: a pass (four fifths are %d)\n", o.Caught(), asked, Enough(asked))

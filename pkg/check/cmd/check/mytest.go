@@ -36,7 +36,7 @@ func (o *options) setEx(s string) error {
 func judgeTest(ctx context.Context, o options, step int) (bool, error) {
 	switch {
 	case !mytest.At(step):
-		return false, fmt.Errorf("the exercise %s is one of steps %s, not of step %02d", testEx, strings.Trim(fmt.Sprint(mytest.Steps), "[]"), step)
+		return false, fmt.Errorf("step %02d has no exercise %s; steps %v have one", step, testEx, mytest.Steps)
 	case o.addr+o.cmd+o.only != "" || o.upto > 0:
 		return false, fmt.Errorf("EX=%s judges %s, and no server: it takes no ADDR=, CMD=, UPTO= or ONLY=", testEx, mytest.File)
 	}
