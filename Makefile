@@ -39,7 +39,7 @@ CHECK = mkdir -p bin && $(GO) build -o bin/check ./pkg/check/cmd/check && bin/ch
 	$(if $(DIR),-dir '$(DIR)') $(if $(EX),-ex $(EX)) $(if $(UPTO),-upto $(UPTO)) $(if $(ONLY),-only '$(ONLY)') $(if $(V),-verbose) $(if $(JSON),-json) $(if $(WATCH),-watch) $(ARGS)
 
 .PHONY: $(NUMS:%=check-%)
-$(NUMS:%=check-%): check-%: ## check yours in work/NN, else step NN (EX=k UPTO=k ONLY=a,b; DIR= ADDR= CMD=; V=1 JSON=1 WATCH=1)
+$(NUMS:%=check-%): check-%: ## check yours in work/NN, else step NN (EX=k EX=test UPTO=k ONLY=a,b; DIR= ADDR= CMD=; V=1 JSON=1 WATCH=1)
 	@$(CHECK) -step $(patsubst 0%,%,$*)
 
 .PHONY: check

@@ -8,7 +8,7 @@
 // that fails names the likely cause (a hint) and the section of the guide that explains it. No
 // answer is waited for longer than Runner's Limit, and what was started is ended in any case.
 // Below this folder, process starts and ends servers, trace makes bytes readable, and course knows the
-// steps' folders and makes the skeletons.
+// steps' folders and makes the skeletons and the mutants. mytest turns it around: it judges a learner's test.
 //
 // The checks are themselves checked: a real redis-server passes them, the step before
 // fails the new ones, and a patch for each mistake that people make (testdata/mutants) fails with

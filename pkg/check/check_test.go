@@ -267,9 +267,9 @@ func TestProgress(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, p.Next())
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	require.True(t, p.Done(1, 0, now))
-	require.False(t, p.Done(1, 0, now.Add(time.Hour)))
-	require.True(t, p.Done(1, 2, now))
+	require.True(t, p.Done(1, "", now))
+	require.False(t, p.Done(1, "", now.Add(time.Hour)))
+	require.True(t, p.Done(1, "2", now))
 	require.NoError(t, p.Save(root))
 	p, err = LoadProgress(root)
 	require.NoError(t, err)
@@ -285,7 +285,7 @@ func TestProgress(t *testing.T) {
 	p.Show(&out)
 	require.Contains(t, out.String(), "go on in work/02") // start-02 would refuse
 	for step := 2; step <= course.Last; step++ {
-		p.Done(step, 0, now)
+		p.Done(step, "", now)
 	}
 	out.Reset()
 	p.Show(&out)

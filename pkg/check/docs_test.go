@@ -22,7 +22,8 @@ import (
 // Code blocks by their first word:
 //
 //	console  a transcript, executed; words behind it: see transcripts_test.go
-//	go       needs file=path: the lines stand in that file in this order; a line … or // … leaves some out
+//	go       needs file=path: the lines stand in that file in this order; a line … or // … leaves some out. Of a
+//	         patch, only what it adds
 //	sh       for the reader to type; each `make target` in it must exist
 //	text, mermaid, diff, json, python: shown, not executed
 
@@ -282,6 +283,9 @@ func quoted(file string, lines []string) error {
 	}
 	src := strings.Split(string(raw), "\n")
 	for i := range src {
+		if added, ok := strings.CutPrefix(src[i], "+"); ok && filepath.Ext(file) == ".patch" {
+			src[i] = added
+		}
 		src[i] = strings.TrimSpace(src[i])
 	}
 	from := 0

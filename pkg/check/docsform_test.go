@@ -5,10 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"byor/pkg/check/course"
+	"byor/pkg/check/mytest"
 
 	"github.com/stretchr/testify/require"
 )
@@ -124,8 +126,8 @@ func guideForm(t *testing.T, d doc) {
 func mistakesForm(t *testing.T, d doc) {
 	caught := map[string]bool{}
 	for _, m := range mutants(t) {
-		if m.step == d.step() {
-			caught[m.check] = true
+		if m.Step == d.step() {
+			caught[m.Check] = true
 		}
 	}
 	prose, _ := d.section("Mistakes people make")
@@ -144,6 +146,12 @@ func mistakesForm(t *testing.T, d doc) {
 
 func exercisesForm(t *testing.T, d doc) {
 	got := d.headings()
+	if mytest.At(d.step()) {
+		const title = "Write the test (an evening)"
+		require.Contains(t, got, title)
+		testForm(t, d, title)
+		got = slices.DeleteFunc(got, func(h string) bool { return h == title })
+	}
 	require.True(t, 4 <= len(got) && len(got) <= 6, "%d exercises", len(got))
 	require.Equal(t, len(got), len(Exercises(d.step())), "exercises with checks")
 	for i, h := range got {
@@ -157,4 +165,14 @@ func exercisesForm(t *testing.T, d doc) {
 		require.NoError(t, err)
 	}
 	require.Contains(t, got[len(got)-1], "against real Redis", "the last exercise is a measurement")
+}
+
+// testForm is about the exercise whose solution is a test: what the test finds in its environment, and how to begin.
+func testForm(t *testing.T, d doc, title string) {
+	prose, blocks := d.section(title)
+	for _, want := range []string{"| `ADDR` |", "| `SERVER` |", "<details><summary>Hint 1</summary>", "(solutions/test.patch)",
+		fmt.Sprintf("work/%02d/%s", d.step(), mytest.File), fmt.Sprintf("Check: `make check-%02d EX=test`", d.step())} {
+		require.True(t, strings.Contains(prose, want), want)
+	}
+	require.Equal(t, course.Folders[d.step()]+"/solutions/test.patch", blocks[0].word("file"), "a test to begin with")
 }

@@ -1,13 +1,10 @@
 package check
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
@@ -58,6 +55,12 @@ func hasStep(step int) bool {
 // target returns the server of step, with patch (a file; "" is none) applied.
 func (b *bins) target(t *testing.T, step int, patch string) *process.Target {
 	t.Helper()
+	target, err := b.get(step, patch)
+	require.NoError(t, err, "%s with patch %q", course.Folders[step], patch)
+	return target
+}
+
+func (b *bins) get(step int, patch string) (*process.Target, error) {
 	key := course.Folders[step] + ":" + patch
 	b.mu.Lock()
 	if b.made[key] == nil {
@@ -66,9 +69,7 @@ func (b *bins) target(t *testing.T, step int, patch string) *process.Target {
 	}
 	make := b.made[key]
 	b.mu.Unlock()
-	target, err := make()
-	require.NoError(t, err, "%s with patch %q", course.Folders[step], patch)
-	return target
+	return make()
 }
 
 func (b *bins) build(n, step int, patch string) (*process.Target, error) {
@@ -80,7 +81,7 @@ func (b *bins) build(n, step int, patch string) (*process.Target, error) {
 	if patch != "" {
 		work := filepath.Join(b.dir, fmt.Sprint("src", n))
 		var err error
-		if overlay, err = applyPatch(b.root, work, patch); err != nil {
+		if overlay, err = course.Overlay(b.root, work, patch); err != nil {
 			return nil, err
 		}
 	}
@@ -99,48 +100,4 @@ func (b *bins) targetOf(step int, bin, overlay string) (*process.Target, error) 
 	target := process.StepTarget(step, bin)
 	target.Source = &process.Source{Root: b.root, Dir: course.Folders[step], Overlay: overlay}
 	return target, nil
-}
-
-// applyPatch applies patch to copies of the files it names, below work, and returns an overlay
-// file for go build.
-func applyPatch(root, work, patch string) (string, error) {
-	text, err := os.ReadFile(patch)
-	if err != nil {
-		return "", err
-	}
-	replace := map[string]string{}
-	for _, line := range strings.Split(string(text), "\n") {
-		name, ok := strings.CutPrefix(line, "+++ b/")
-		if !ok {
-			continue
-		}
-		name = strings.TrimSpace(name)
-		from, to := filepath.Join(root, name), filepath.Join(work, name)
-		replace[from] = to
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			return "", err
-		}
-		src, err := os.ReadFile(from)
-		if os.IsNotExist(err) {
-			continue // the patch creates it
-		}
-		if err != nil {
-			return "", err
-		}
-		if err := os.WriteFile(to, src, 0o644); err != nil {
-			return "", err
-		}
-	}
-	cmd := exec.Command("git", "apply", "-p1", patch)
-	cmd.Dir = work
-	cmd.Env = append(os.Environ(), "GIT_CEILING_DIRECTORIES="+filepath.Dir(work)) // work is no repository
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("git apply %s: %w\n%s", patch, err, out)
-	}
-	b, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		return "", err
-	}
-	overlay := filepath.Join(work, "overlay.json")
-	return overlay, os.WriteFile(overlay, b, 0o644)
 }

@@ -6,10 +6,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"byor/pkg/check/course"
+	"byor/pkg/check/mytest"
 )
 
 // ProgressFile is where a learner's progress is kept, in the repository's top directory.
@@ -58,14 +58,14 @@ func (p *Progress) Save(root string) error {
 	return os.Rename(tmp, filepath.Join(root, ProgressFile))
 }
 
-// Done notes that all checks of step, or of its exercise ex, passed. It says whether that is new.
-func (p *Progress) Done(step, ex int, now time.Time) bool {
+// Done notes that all checks of step, or of its exercise ex ("2", or "test"), passed. It says whether that is new.
+func (p *Progress) Done(step int, ex string, now time.Time) bool {
 	m, key := p.Steps, fmt.Sprintf("%02d", step)
-	if ex > 0 {
+	if ex != "" {
 		if p.Exercises[key] == nil {
 			p.Exercises[key] = map[string]time.Time{}
 		}
-		m, key = p.Exercises[key], strconv.Itoa(ex)
+		m, key = p.Exercises[key], ex
 	}
 	if _, had := m[key]; had {
 		return false
@@ -95,7 +95,11 @@ func (p *Progress) Show(w io.Writer) {
 		} else if step == next {
 			mark = "[>]"
 		}
-		fmt.Fprintf(w, "%s %-22s exercises %d/%d  %s\n", mark, course.Folders[step], len(p.Exercises[key]), len(Exercises(step)), when)
+		exercises := len(Exercises(step))
+		if mytest.At(step) {
+			exercises++
+		}
+		fmt.Fprintf(w, "%s %-22s exercises %d/%d  %s\n", mark, course.Folders[step], len(p.Exercises[key]), exercises, when)
 	}
 	fmt.Fprintln(w)
 	if next == 0 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -63,4 +64,72 @@ func TestUnwritten(t *testing.T) {
 	mine := "package main\n\nfunc f() int {\n\t// piece 2: The second\n\treturn 5\n}\nfunc g() {\n\t// piece 1: The first\n\n}\nfunc main() { f(); g() }\n"
 	require.NoError(t, os.WriteFile(path, []byte(mine), 0o644))
 	require.Equal(t, []int{1}, Unwritten(root, 1, "work/00"))
+}
+
+func TestMutants(t *testing.T) {
+	root := tree(t, guide, main)
+	dir := filepath.Join(root, filepath.FromSlash(mutantDir))
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		return path
+	}
+	patch := `--- a/01-tcp-echo/main.go
++++ b/01-tcp-echo/main.go
+@@ -10,7 +10,7 @@
+ }
+ func g() {
+ 	// region: the first
+-	println(1)
++	println(7)
+ 	// endregion
+ 	// region: the second
+ 	println(2)
+`
+	head := "# expect: closes; hint: a word; and more\n"
+	path := write("01-seven.patch", head+"# mistake: It says 7.\n# test: no, nobody asks\n"+patch)
+	all, err := Mutants(root)
+	require.NoError(t, err)
+	m := Mutant{Step: 1, Name: "01-seven", Patch: path, Check: "closes", Hint: "a word; and more", Mistake: "It says 7.", NoTest: "nobody asks"}
+	require.Equal(t, []Mutant{m}, all)
+
+	overlay, err := Overlay(root, t.TempDir(), path)
+	require.NoError(t, err)
+	changed, err := os.ReadFile(filepath.Join(filepath.Dir(overlay), Folders[1], "main.go"))
+	require.NoError(t, err)
+	require.Contains(t, string(changed), "println(7)")
+	unchanged, err := os.ReadFile(filepath.Join(root, Folders[1], "main.go"))
+	require.NoError(t, err)
+	require.Equal(t, main, string(unchanged))
+
+	for patch, want := range map[string]string{
+		patch: "The first",
+		strings.NewReplacer("-10,7 +10,7", "-3,7 +3,8", " }\n func g() {\n", "+// new\n func f() int {\n", "the first", "the second",
+			"-\tprintln(1)\n+\tprintln(7)\n", "-\tn := 1\n+\tn := 7\n").Replace(patch): "The second",
+		strings.Replace(patch, "-\tprintln(1)\n+\tprintln(7)", "+// new", 1):                                 "The first", // in front of its first line
+		"--- a/01-tcp-echo/main.go\n+++ b/01-tcp-echo/main.go\n@@ -1 +1 @@\n-package main\n+package other\n": "",
+		"--- /dev/null\n+++ b/01-tcp-echo/new.go\n@@ -0,0 +1 @@\n+package main\n":                            "",
+	} {
+		m := Mutant{Step: 1, Patch: write("other", patch)}
+		piece, ok, err := m.Piece(root)
+		require.NoError(t, err)
+		require.Equal(t, want != "", ok, patch)
+		require.Equal(t, want, piece.Name, patch)
+	}
+	for bad, want := range map[string]string{
+		"":                                    "must open with",
+		"# expect: closes\n":                  "must open with",
+		head + "# mistaken: It says 7.\n":     "none of those",
+		head + "# test: perhaps\n":            "none of those",
+		head + "# test: no, \n":               "none of those",
+		"# mistake: It says 7.\n# a note\n\n": "none of those",
+	} {
+		write("01-bad.patch", bad+patch)
+		_, err := Mutants(root)
+		require.ErrorContains(t, err, want, "%q", bad)
+	}
+	require.NoError(t, os.Rename(filepath.Join(dir, "01-bad.patch"), filepath.Join(dir, "bad.patch")))
+	_, err = Mutants(root)
+	require.ErrorContains(t, err, "number of the step")
 }

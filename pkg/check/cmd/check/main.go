@@ -15,11 +15,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"byor/pkg/check"
 	"byor/pkg/check/course"
+	"byor/pkg/check/mytest"
 	"byor/pkg/check/process"
 	"byor/pkg/resp"
 	"byor/pkg/version"
@@ -29,6 +31,7 @@ import (
 type options struct {
 	root, addr, cmd, dir string
 	step, ex, upto       int
+	test                 bool // the exercise is to write the test
 	only                 string
 	verbose, json, watch bool
 	progress             bool
@@ -39,7 +42,7 @@ type options struct {
 func main() {
 	var o options
 	flag.IntVar(&o.step, "step", 0, "the step to check, 1 to 10; 0 checks all")
-	flag.IntVar(&o.ex, "ex", 0, "check this exercise of the step instead of the step itself")
+	flag.Func("ex", "check this exercise of the step instead of the step itself: its `number`, or test for the learner's "+mytest.File, o.setEx)
 	flag.IntVar(&o.upto, "upto", 0, "only what can pass when the pieces of the guide up to this one are written")
 	flag.StringVar(&o.only, "only", "", "only the checks with these `names`, with commas between")
 	flag.StringVar(&o.addr, "addr", "", "check the server at this host:port")
@@ -126,6 +129,9 @@ func checkOnce(ctx context.Context, o options) (bool, error) {
 }
 
 func checkStep(ctx context.Context, o options, step int) (bool, error) {
+	if o.test {
+		return judgeTest(ctx, o, step)
+	}
 	o.dir = dirOf(o, step)
 	q, err := asked(o, step)
 	if err != nil {
@@ -200,16 +206,25 @@ func remember(o options, step int, results []check.Result, part string, say bool
 		}
 		return nil
 	}
-	p, err := check.LoadProgress(o.root)
+	ex := ""
+	if o.ex > 0 {
+		ex = strconv.Itoa(o.ex)
+	}
+	return done(o.root, step, ex, say)
+}
+
+// done notes that step, or its exercise ex, is done.
+func done(root string, step int, ex string, say bool) error {
+	p, err := check.LoadProgress(root)
 	if err != nil {
 		return err
 	}
-	fresh := p.Done(step, o.ex, time.Now())
+	fresh := p.Done(step, ex, time.Now())
 	if say && fresh {
 		fmt.Println()
 		p.Show(os.Stdout)
 	}
-	return p.Save(o.root)
+	return p.Save(root)
 }
 
 // isRedis says whether what passed is no learner's work: the texts have people judge a real Redis, too. A server of

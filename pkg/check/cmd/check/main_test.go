@@ -242,3 +242,21 @@ func TestRemember(t *testing.T) {
 		require.Equal(t, c.done, len(p.Steps)+len(p.Exercises) > 0, name)
 	}
 }
+
+// What EX= may be. The exercise "Write the test" is about no server, and not every step has it.
+func TestExercises(t *testing.T) {
+	_, start := program(t)
+	for args, want := range map[string]string{
+		"-step 2 -ex many":              "an exercise is a number, or test",
+		"-step 2 -ex 77":                "step 02 has no exercise 77",
+		"-step 3 -ex test":              "step 03 has no exercise test; steps [2 4 6 8] have one",
+		"-step 2 -ex test -addr x:1":    "judges my_test.go, and no server",
+		"-step 2 -ex test -only a":      "judges my_test.go, and no server",
+		"-step 2 -ex test":              "there is no 02-resp-parser/my_test.go yet",
+		"-step 2 -ex test -dir work/02": "there is no work/02/my_test.go yet",
+	} {
+		cmd, out := start(strings.Fields(args)...)
+		require.Error(t, cmd.Wait(), args)
+		require.Contains(t, out.String(), want, args)
+	}
+}
