@@ -168,12 +168,6 @@ func shutdownSaves(t *T) {
 	t.shutsDown(s, t.DialTo(s).Ask("+OK\r\n", "SET", "a", "kept"))
 	t.again(s)
 	t.DialTo(s).Ask(Bulk("kept"), "GET", "a")
-	t.Hint("what came before SHUTDOWN in the pipeline was executed, so it is answered. What came behind it was not")
-	c := t.DialTo(s).Send("SET a 1\r\nSHUTDOWN\r\nSET b 2\r\n").Expect("+OK\r\n")
-	c.ExpectClose()
-	t.exits(s, t.limit)
-	t.again(s)
-	t.DialTo(s).Ask(Bulk("1"), "GET", "a").Ask(":0\r\n", "EXISTS", "b")
 }
 
 func shutdownNosave(t *T) {

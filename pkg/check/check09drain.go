@@ -149,6 +149,13 @@ func lastReplies(t *T) {
 	c, reply := t.halfRead(s, "")
 	c.Expect(reply).ExpectClose()
 	t.exits(s, t.limit)
+	t.again(s)
+	t.Hint("what came before SHUTDOWN in the pipeline was executed, so it is answered. What came behind it was not")
+	c = t.DialTo(s).Send("SET a 1\r\nSHUTDOWN\r\nSET b 2\r\n").Expect("+OK\r\n")
+	c.ExpectClose()
+	t.exits(s, t.limit)
+	t.again(s)
+	t.DialTo(s).Ask(Bulk("1"), "GET", "a").Ask(":0\r\n", "EXISTS", "b")
 }
 
 func frozen(t *T) {
