@@ -295,12 +295,13 @@ func run(o *basics.Options, master string) error {
 	if err != nil {
 		return err
 	}
+	signals := catchSignals() // before anybody can see that we listen, and end us
 	if s.ln, err = net.Listen("tcp", o.Addr); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go s.watchSignals(catchSignals()) // catchSignals runs now, and not when the goroutine gets its turn
+	go s.watchSignals(signals)
 	go basics.Sweep(ctx, &s.mu, s.data, func() bool { return s.stopping })
 	go s.repl.Tick(ctx, master == "")
 	_, port, _ := net.SplitHostPort(s.ln.Addr().String())

@@ -28,13 +28,13 @@ func init() {
 		Check{Name: "everysec-tail", After: 3, What: "what was acknowledged just before SIGTERM is in the log", Run: everysecTail, Own: true, Guide: build,
 			Hint: "the end of the log is missing: flush the log before the exit (piece 3)"},
 
-		Check{Name: "shutdown", After: 4, What: "SHUTDOWN saves, closes without an answer, and exits with 0", Run: shutdownSaves, Own: true, Guide: build,
+		Check{Name: "shutdown", After: 4, What: "SHUTDOWN saves, closes without an answer, and exits with 0", Run: shutdownSaves, Own: true, Slow: 2, Guide: build,
 			Hint: "SHUTDOWN takes the same way as a signal, through stop. Its answer is that the connection ends (piece 4)"},
-		Check{Name: "shutdown-nosave", After: 4, What: "SHUTDOWN NOSAVE exits without saving, SHUTDOWN SAVE saves, also beside a log", Run: shutdownNosave, Own: true, Guide: build,
+		Check{Name: "shutdown-nosave", After: 4, What: "SHUTDOWN NOSAVE exits without saving, SHUTDOWN SAVE saves, also beside a log", Run: shutdownNosave, Own: true, Slow: 5, Guide: build,
 			Hint: "NOSAVE leaves the old dump.rdb as it is (piece 3)"},
-		Check{Name: "shutdown-by-subscriber", After: 4, What: "a subscriber may not shut the server down", Run: shutdownBySubscriber, Own: true, Guide: build,
+		Check{Name: "shutdown-by-subscriber", After: 4, What: "a subscriber may not shut the server down", Run: shutdownBySubscriber, Own: true, Slow: 2, Guide: build,
 			Hint: "a subscriber gets the error for a command that it may not use, and the server goes on: SHUTDOWN has no flags in the table (piece 4)"},
-		Check{Name: "save-fails", After: 4, What: "when the data cannot be saved, SHUTDOWN says so and the server stays", Run: saveFails, Own: true, Guide: build,
+		Check{Name: "save-fails", After: 4, What: "when the data cannot be saved, SHUTDOWN says so and the server stays", Run: saveFails, Own: true, Slow: 3, Guide: build,
 			Hint: hintStays},
 		Check{Name: "bgsave-under-way", After: 4, What: "a BGSAVE that has not ended does not get into the way of the last save", Run: bgsaveUnderWay, Own: true, Slow: 3, Guide: build,
 			Hint: "a BGSAVE shows an older moment: end it before the last save begins (piece 3)"},
@@ -156,12 +156,16 @@ func (t *T) shutsDown(s *process.Server, c *Conn, how ...string) {
 		}
 		return ""
 	})
-	code, ended := s.Exit(t.limit)
+	code, ended := s.Exit(afterDrain)
 	if !ended && !t.listens(s) {
 		t.Hint(hintLocked)
 	}
-	t.endedWell(s, t.limit, code, ended)
+	t.endedWell(s, afterDrain, code, ended)
 }
+
+// afterDrain is how long an exit takes at most that gives its clients five seconds. Those who need no time are
+// the business of the check idle-clients.
+const afterDrain = 7500 * time.Millisecond
 
 func shutdownSaves(t *T) {
 	s := t.Start(process.Options{})
@@ -199,7 +203,7 @@ func shutdownBySubscriber(t *T) {
 		}
 		return ""
 	})
-	t.DialTo(s).Ask("+PONG\r\n", "PING")
+	t.DialTo(s).Ask("+PONG\r\n", "PING").Close()
 	t.Hint("whoever has unsubscribed from everything is an ordinary client again").shutsDown(s, c.Ask(push("unsubscribe", "ch", 0), "UNSUBSCRIBE", "ch"), "NOSAVE")
 }
 
@@ -219,7 +223,7 @@ func bgsaveUnderWay(t *T) {
 	const keys = 20000
 	c := filled(t.DialTo(s), keys)
 	c.Ask("+OK\r\n", "SET", "a", "old").Ask(Err("ERR syntax error"), "SHUTDOWN", "PERHAPS").Send("BGSAVE\r\nSET a new\r\nSHUTDOWN\r\n")
-	t.exits(s, t.limit)
+	t.exits(s, afterDrain)
 	t.again(s)
 	t.DialTo(s).Ask(Bulk("new"), "GET", "a").Ask(fmt.Sprintf(":%d\r\n", keys+1), "DBSIZE")
 }
