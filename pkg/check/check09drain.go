@@ -96,13 +96,12 @@ func idleClients(t *T) {
 	}
 }
 
-// stalled returns a client of s that reads nothing more of a reply that has begun to come.
-func (t *T) stalled(s *process.Server) *Conn {
-	c := t.DialTo(s).SmallWindow()
-	c.Ask("+OK\r\n", "SET", "big", strings.Repeat("x", 1<<20))
-	c.Send(strings.Repeat(string(resp.AppendCommandStrings(nil, "GET", "big")), 30))
-	t.begun(c)
-	return c
+// tooLong is a value that no socket's buffers hold: a server that sends it has to wait for its client.
+var tooLong = strings.Repeat("x", 16<<20)
+
+// stalled connects a client to s that reads no more of a reply than its beginning.
+func (t *T) stalled(s *process.Server) {
+	t.begun(t.DialTo(s).SmallWindow().Ask("+OK\r\n", "SET", "big", tooLong).Cmd("GET", "big"))
 }
 
 // begun waits for the first bytes of a reply to c.
@@ -132,15 +131,14 @@ func (t *T) closesItsDoor(s *process.Server) {
 	t.Hint("%s", hint)
 }
 
-// halfRead has a client with a reply that no socket's buffers hold: it is half written when the end comes. Behind it,
-// in the same segment, may stand more: the server has read that, too. It returns the client when all is saved.
+// halfRead has a client whose reply is half written when the end comes. Behind its GET, in the same segment, may stand
+// more: the server has read that, too. It returns the client when all is saved.
 func (t *T) halfRead(s *process.Server, more string) (c *Conn, reply string) {
-	big := strings.Repeat("x", 16<<20)
-	c = t.DialTo(s).Ask("+OK\r\n", "SET", "big", big).Send("GET big\r\n" + more)
+	c = t.DialTo(s).Ask("+OK\r\n", "SET", "big", tooLong).Send("GET big\r\n" + more)
 	t.begun(c)
 	s.Signal(process.SigTerm)
 	t.closesItsDoor(s)
-	return c, Bulk(big)
+	return c, Bulk(tooLong)
 }
 
 func lastReplies(t *T) {
