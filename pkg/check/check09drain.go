@@ -24,6 +24,8 @@ func init() {
 		Check{Name: "vet", After: 5, What: "go vet finds nothing to say", Run: vetted, Own: true, Slow: 6, Until: 9, NotRedis: "it looks at Go code",
 			Before: "step 08 waits for nobody", Guide: build,
 			Hint: "go vet found something in your code. It is usually right: read what it says"},
+		Check{Name: "bgsave-leaves-no-file", After: 5, What: "a BGSAVE that was given up leaves no temporary file", Run: bgsaveLeavesNoFile, Own: true, Slow: 3, Guide: build,
+			Hint: "the process was gone before the BGSAVE had removed its file: wait for s.disk.Wait, too (piece 5)"},
 		Check{Name: "idle-clients", After: 6, What: "clients that say nothing do not hold up the exit", Run: idleClients, Own: true, Guide: build,
 			Hint: "blocked Reads were never woken: a goroutine in Read waits for ever. Set a read deadline that has passed (piece 6)"},
 		Check{Name: "stalled-client", After: 6, What: "a client that reads nothing does not hold up the exit", Run: stalledClient, Own: true, Slow: 5, Guide: build,
@@ -61,6 +63,16 @@ func vetted(t *T) {
 		t.Hint("WaitGroup.Add racing Wait: count before the go statement. In the goroutine it may come after Wait has found nobody (piece 5)")
 	}
 	t.Require(err == nil, "go vet ./"+src.Dir+" says nothing", "%s", out)
+}
+
+// bgsaveLeavesNoFile lets the end come right behind a BGSAVE, with a disk that takes its time to remove a file.
+func bgsaveLeavesNoFile(t *T) {
+	s, _ := t.startWatched(process.Options{}, "unlink,unlinkat", "unlink,unlinkat:delay_enter=300000")
+	c := filled(t.DialTo(s), 20000)
+	c.Send("BGSAVE\r\nSHUTDOWN NOSAVE\r\n")
+	t.exits(s, afterDrain)
+	files, err := filepath.Glob(filepath.Join(s.Opt.Dir, "temp-*"))
+	t.Require(err == nil && len(files) == 0, "no temporary file after the exit", "%q", files)
 }
 
 // idleClients looks twice if the server does not end: once its clients have hung up, it ends, or it waits for
