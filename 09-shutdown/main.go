@@ -1,19 +1,19 @@
-// Step 09: the end. SIGTERM, Ctrl-C and SHUTDOWN stop the server without breaking a promise.
+// Step 09: shutdown. The server stops on SIGTERM, on Ctrl-C and on SHUTDOWN, and breaks no promise.
 //
-// To end a process is easy; to end it well is a small state machine, and each of its mistakes loses
-// data or makes somebody wait for ever:
+// Ending a process is easy. Ending it well is a small state machine. Each mistake in it loses data, or
+// lets somebody wait for ever:
 //
 //	running ──► frozen ──► saved ──► closed ──► drained ──► exit 0
 //	   ▲           │ cannot be saved
 //	   └───────────┘
 //
-// Frozen: no further command begins, so what is saved is final. Saved: log and snapshot are on the
-// disk; if that fails, the server goes on, since an exit that loses data is worse than none. Closed:
-// nobody new comes in. Drained: everyone has the replies to what was executed, or his time is over.
-// And whoever has no patience asks a second time: exit 1.
+// Frozen: no command begins any more, so the data are final. Saved: log and snapshot are on the disk. If
+// that fails the server goes on, because an exit that loses data is worse than none. Closed: nobody new
+// comes in. Drained: all clients have the replies to what was executed, or their time is over. A second
+// signal means that somebody has no patience: exit 1.
 //
-// What the steps before have built comes from pkg: the known commands, log and snapshots, and the
-// master's end of replication from pkg/basics, the replica's, in replicate.go, from pkg/repl.
+// What you built in earlier steps comes from pkg/basics. The replica's end of step 08 is in
+// replicate.go, over pkg/repl.
 package main
 
 import (
@@ -34,14 +34,14 @@ import (
 	"byor/pkg/store"
 )
 
-// drainTime is how long clients have to take their last replies.
+// drainTime is how long clients may take for their last replies.
 const drainTime = 5 * time.Second
 
-// commands is the dispatch table: what is new, and what the steps before have built. Flag w: changes
-// data, r: allowed to a replica.
+// commands is the dispatch table: what is new, and the commands of the steps before. Flag w: changes
+// data. Flag s: a subscriber may use it. Flag r: a replica may.
 var commands = basics.Extend(basics.Table[*client]{
 	"publish": {Arity: 3, Run: publish},
-	// region: the new command
+	// region: SHUTDOWN
 	"shutdown": {Arity: -1, Run: shutdown},
 	// endregion
 }, basics.OnData, basics.OnDisk, basics.OnChannels, basics.OnReplicas)
@@ -53,27 +53,27 @@ type server struct {
 	repl   *basics.Replicas
 	hub    *pubsub.Hub
 	master string         // host:port of the server that we follow, or ""
-	busy   sync.WaitGroup // the connections, which must be over before we exit
+	busy   sync.WaitGroup // the connections that have not ended
 
 	mu       sync.Mutex // protects what follows, disk and repl, and the order of log and stream
 	data     *store.Store
 	ln       net.Listener
-	clients  map[*client]bool // to wake them when it is time to go
-	stopping bool             // nothing is executed any more
+	clients  map[*client]bool // to wake them when the server stops
+	stopping bool             // no command begins any more
 }
 
-// client is one connection, or the link to the master. Only its own goroutine uses it. Closing is set by
-// QUIT, and when the server stops.
+// client is one connection, or the link to the master. Only its own goroutine uses it.
 type client struct {
 	basics.Client
 	srv      *server
-	isMaster bool // its commands are our master's, or those of the log: obeyed, and never answered
+	isMaster bool // its commands come from our master or from the log: we obey, and never answer
 }
 
-// catchSignals returns a channel of SIGINT (Ctrl-C) and SIGTERM (kill, systemd, Docker, Kubernetes).
+// catchSignals returns a channel that gets SIGINT (Ctrl-C) and SIGTERM (kill, systemd, Docker,
+// Kubernetes).
 func catchSignals() chan os.Signal {
-	signals := make(chan os.Signal, 2) // room for both, for who sends without waiting
-	// region: catch the signals
+	signals := make(chan os.Signal, 2) // the runtime drops a signal rather than wait for us
+	// region: The first asks, the second forces
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	// endregion
 	return signals
@@ -81,7 +81,7 @@ func catchSignals() chan os.Signal {
 
 // watchSignals stops the server when a signal comes.
 func (s *server) watchSignals(signals chan os.Signal) {
-	// region: the first asks, the second forces
+	// region: The first asks, the second forces
 	asked := make(chan error, 1)
 	waiting := false
 	for {
@@ -93,33 +93,31 @@ func (s *server) watchSignals(signals chan os.Signal) {
 			}
 			waiting = true
 			fmt.Fprintf(os.Stderr, "%v: saving and shutting down (once more to force it)\n", sig)
-			go func() { // beside this loop, which has to be awake for the second
+			go func() { // so that this loop stays awake for the second signal
 				s.mu.Lock()
 				defer s.mu.Unlock()
 				asked <- s.stop("")
 			}()
 		case err := <-asked:
-			waiting = err == nil // if it failed, the next signal is a first one again
+			waiting = err == nil // after a failure the next signal is a first one again
 		}
 	}
 	// endregion
 }
 
-// stop saves everything and makes run come to its end. how is SAVE, NOSAVE, or "": save a snapshot
-// unless there is a log. If the data cannot be saved, nothing has changed and the server goes on. The
-// caller holds s.mu, so no command runs, and none will after stop has succeeded.
+// stop saves everything and makes run come to its end. how is SAVE, NOSAVE or "", which means: save a
+// snapshot unless there is a log. If the data cannot be saved, stop returns the error, and the server goes
+// on as before. The caller holds s.mu, so no command runs.
 func (s *server) stop(how string) error {
 	if s.stopping {
 		return nil
 	}
-	// region: save what is final
-	// The log first: it has promises to keep, whatever the snapshot does. After this, nothing is
-	// ever appended, so this fsync is the last that is needed; an earlier one would not have been.
+	// region: Save what is final
 	var err error
 	if s.disk.Log != nil {
-		err = s.disk.Log.Flush()
+		err = s.disk.Log.Flush() // nothing is appended after this, so no later fsync is needed
 	}
-	if s.disk.Dump != nil { // a BGSAVE shows an older moment: give it up
+	if s.disk.Dump != nil { // a BGSAVE, whose data are those of an older moment: give it up
 		s.disk.Dump.Close()
 		s.disk.Dump = nil
 	}
@@ -131,18 +129,16 @@ func (s *server) stop(how string) error {
 		return err
 	}
 	// endregion
-	// region: close the door
-	// No return from here. Accept fails at once, serve takes that for the normal end that it is,
-	// and run goes on to drain.
-	s.stopping = true
+	// region: Close the door
+	s.stopping = true // from here on there is no way back
 	s.ln.Close()
 	// endregion
 	return nil
 }
 
-// shutdown answers SHUTDOWN [NOSAVE|SAVE]. When it works there is no reply: the end of the connection
-// is the answer.
+// shutdown answers SHUTDOWN [NOSAVE|SAVE]. If it works there is no reply: the connection ends.
 func shutdown(c *client, args [][]byte) ([][]byte, error) {
+	// region: SHUTDOWN
 	how := ""
 	if len(args) > 1 {
 		how = strings.ToUpper(string(args[1]))
@@ -154,6 +150,7 @@ func shutdown(c *client, args [][]byte) ([][]byte, error) {
 		return nil, errors.New("ERR Errors trying to SHUTDOWN. Check logs.")
 	}
 	c.Closing = true
+	// endregion
 	return nil, nil
 }
 
@@ -166,17 +163,17 @@ func (c *client) execute(args [][]byte) {
 
 func (c *client) run(args [][]byte) {
 	s := c.srv
-	// region: frozen
+	// region: Close the door
 	if s.stopping {
-		// What has been saved must stay all there is. The client sees its connection end without
-		// a reply to this command; it is never told OK for something that is not on the disk.
+		// What was saved is all there is. This client sees its connection end without a reply, and is
+		// never told OK for something that is not on the disk.
 		c.Closing = true
 		return
 	}
 	// endregion
 	cmd, err := commands.Find(c, args)
 	if err == nil && s.master != "" && !c.isMaster && cmd.Has('w') {
-		err = basics.ErrReadOnly // a change that the master does not know of would never go away again
+		err = basics.ErrReadOnly // the master would never hear of this change
 	}
 	if err != nil {
 		c.W.Error(err.Error())
@@ -196,13 +193,11 @@ func (s *server) serve(ln net.Listener) {
 		conn, err := ln.Accept()
 		switch {
 		case err == nil:
-			// region: count before the goroutine starts
-			// Inside the goroutine the counting could come too late: drain would find nobody to
-			// wait for, although somebody is on his way.
-			s.busy.Add(1)
+			// region: Wait for everybody
+			s.busy.Add(1) // here: inside the goroutine it could come after drain has found nobody
 			// endregion
 			go func() {
-				// region: and down when it is over
+				// region: Wait for everybody
 				defer s.busy.Done()
 				// endregion
 				s.handle(conn)
@@ -215,34 +210,33 @@ func (s *server) serve(ln net.Listener) {
 	}
 }
 
-// drain waits until all connections have ended by themselves, and ends those that take too long. It
-// must be called when serve has returned, since nobody may be added to a WaitGroup that is waited for.
+// drain waits until all connections have ended, but no longer than they may take. Call it after serve
+// has returned: nobody may be added to a WaitGroup while somebody waits for it.
 func (s *server) drain() {
-	// region: wake, wait, and lose patience
-	over := make(chan struct{})
-	go func() {
-		s.busy.Wait()
-		s.disk.Wait() // for a BGSAVE
-		close(over)
-	}()
+	// region: Wake the sleepers
 	s.mu.Lock()
 	for c := range s.clients {
-		// Most are asleep in Read and would sleep on. A deadline that has passed wakes them, and
-		// unlike Close it still lets them write. One that is writing to somebody who does not
-		// read gets the whole time, and no more.
-		c.Conn.SetReadDeadline(time.Now())
+		c.Conn.SetReadDeadline(time.Now()) // wakes a Read; Close would wake it, too, and cut off a Write
 		c.Conn.SetWriteDeadline(time.Now().Add(drainTime))
 	}
 	s.mu.Unlock()
+	// endregion
+	// region: Wait for everybody
+	over := make(chan struct{})
+	go func() {
+		s.busy.Wait()
+		s.disk.Wait() // a BGSAVE that was given up still has to remove its file
+		close(over)
+	}()
 	select {
 	case <-over:
 	case <-time.After(drainTime + time.Second):
-		fmt.Fprintln(os.Stderr, "some connections do not end, they are cut")
+		fmt.Fprintln(os.Stderr, "some connections do not end; they are cut off")
 	}
 	// endregion
 }
 
-// join enters a connection in the list of those to be woken. It fails if the server stops already.
+// join adds c to those who are woken at the end. It fails if the server is stopping already.
 func (s *server) join(c *client) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -273,7 +267,7 @@ func (s *server) handle(conn net.Conn) {
 	}
 }
 
-// newClient returns the client at conn; without one, the log or our master.
+// newClient returns the client at conn. Without a conn it stands for the log, or for our master.
 func (s *server) newClient(conn net.Conn) *client {
 	c := &client{srv: s, isMaster: conn == nil, Client: basics.NewClient(s.disk, s.hub, conn)}
 	c.Replicas = s.repl
@@ -285,7 +279,7 @@ func newServer(o *basics.Options, master string) (*server, error) {
 	s := &server{opts: o, data: store.New(16), hub: pubsub.NewHub(), master: master, clients: map[*client]bool{}}
 	s.disk = basics.NewDisk(o, &s.mu, s.data)
 	s.repl = basics.NewReplicas(s.disk)
-	c := s.newClient(nil) // a log is obeyed like a master
+	c := s.newClient(nil) // we obey a log as we obey a master
 	if err := s.disk.Load(o, c.W, c.execute); err != nil {
 		return nil, err
 	}
@@ -295,31 +289,32 @@ func newServer(o *basics.Options, master string) (*server, error) {
 	return s, nil
 }
 
-// run listens and serves until it is told to stop.
+// run listens and serves until somebody stops the server.
 func run(o *basics.Options, master string) error {
 	s, err := newServer(o, master)
 	if err != nil {
 		return err
 	}
+	signals := catchSignals() // before anybody can see that we listen, and end us
 	if s.ln, err = net.Listen("tcp", o.Addr); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go s.watchSignals(catchSignals()) // caught from here on, not from when the goroutine runs
+	go s.watchSignals(signals)
 	go basics.Sweep(ctx, &s.mu, s.data, func() bool { return s.stopping })
 	go s.repl.Tick(ctx, master == "")
 	_, port, _ := net.SplitHostPort(s.ln.Addr().String())
 	if master != "" {
 		go s.follow(ctx, port)
 	}
-	fmt.Printf("09-shutdown listens on %s. In another terminal: redis-cli -p %s SET city Paris, then press Ctrl-C here, start it again and GET city.\n",
+	fmt.Printf("09-shutdown listens on %s. In another terminal: redis-cli -p %s SET city Paris. Then press Ctrl-C here, start it again and GET city.\n",
 		s.ln.Addr(), port)
 	s.serve(s.ln)
-	// region: the way out
+	// region: Wait for everybody
 	s.drain()
-	return s.disk.Close()
 	// endregion
+	return s.disk.Close()
 }
 
 func main() {

@@ -1,7 +1,7 @@
 package main
 
-// What step 08 was about, now from pkg/repl, which can go on after a broken link where it was (a partial
-// resync). The master's end is in pkg/basics.
+// The replica's end of step 08, over pkg/repl. After a broken link it can go on where it was: a partial
+// resync. The master's end is in pkg/basics.
 
 import (
 	"context"
@@ -17,15 +17,14 @@ import (
 	"byor/pkg/store"
 )
 
-// publish answers PUBLISH. Messages are no data, so they are not in the log; but they travel to the
-// replicas, whose subscribers get them too.
+// publish answers PUBLISH. The log does not get a message, but the replicas do: they have subscribers.
 func publish(c *client, args [][]byte) ([][]byte, error) {
 	c.W.Int(int64(c.srv.hub.Publish(args[1], args[2])))
 	c.srv.repl.Feed(resp.AppendCommand(nil, args...))
 	return nil, nil
 }
 
-// expiry says what happens to a key whose time is over, as in step 08: a replica hides it until the
+// expiry says what happens to a key whose time is over, as in step 08. A replica hides it until the
 // master says DEL.
 func (c *client) expiry() store.ExpiryMode {
 	switch {
@@ -37,7 +36,7 @@ func (c *client) expiry() store.ExpiryMode {
 	return store.DeleteExpired
 }
 
-// errStopping is what ends the link to the master when we end.
+// errStopping ends the link to the master when the server stops.
 var errStopping = errors.New("the server is shutting down")
 
 // follow follows our master until ctx is done.
@@ -61,7 +60,7 @@ func (s *server) follow(ctx context.Context, port string) {
 			defer s.mu.Unlock()
 			for _, args := range u.Commands {
 				if c.Apply(c.run, args); c.Closing {
-					return errStopping // so that we do not say that we have it
+					return errStopping // else the master would count it as applied
 				}
 			}
 			return nil
@@ -69,7 +68,7 @@ func (s *server) follow(ctx context.Context, port string) {
 	})
 }
 
-// replaceData makes a snapshot our data, and tells our own log and replicas.
+// replaceData makes a snapshot our data. Our own log and our own replicas get it, too.
 func (s *server) replaceData(fresh *store.Store) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -50,12 +50,16 @@ func OpenLog(dir, policy string, data *store.Store, base Base, w *resp.Writer, e
 }
 
 // Commit waits until log has all that was executed so far, as its policy demands; nil is no log. After
-// a failure no promise can be kept, so it ends the program.
+// a failure no promise can be kept, so it ends the program. An fsync that failed in the background counts, too.
 func Commit(log *aof.Log) {
 	if log == nil {
 		return
 	}
-	if err := log.Commit(log.End()); err != nil {
+	err := log.Commit(log.End())
+	if err == nil {
+		err = log.Status().Err
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "the log cannot be written, so nothing can be promised:", err)
 		os.Exit(1)
 	}

@@ -21,7 +21,7 @@ func init() {
 			Hint: "the server ended, and nothing had put the last change on the disk: append sets dirty (piece 2), and if dirty is set, sync calls Sync on the file (piece 6)"},
 		Check{Name: "every-second", After: 7, What: "everysec syncs in the background and no does not sync", Run: everySecond, Own: true, Slow: 2, Guide: "Build it",
 			Hint: "under everysec the log has to reach the disk without any further command: call sync once a second (piece 7)"},
-		Check{Name: "bad-disk", After: 7, Until: 5, What: "after an fsync that failed in the background, no change is promised any more", Run: badDisk, Own: true, Slow: 2, Guide: "Build it",
+		Check{Name: "bad-disk", After: 7, What: "after an fsync that failed in the background, no change is promised any more", Run: badDisk, Own: true, Slow: 2, Guide: "Build it",
 			Hint: "the fsync failed and the server goes on saying OK: look at the error of sync in syncEverySecond, and end the server with die (piece 7)"},
 		Check{Name: "fsync-before-reply", After: 8, What: "under always, the disk has confirmed before the client gets its answer", Run: fsyncBeforeReply, Own: true, Slow: 2, Guide: "Build it",
 			Hint: "taking Write for durable: Write hands bytes to the system, only Sync (fsync) puts them on the disk. Under always sync before you answer (piece 8)"},

@@ -11,7 +11,6 @@ import (
 
 	"byor/pkg/check/process"
 	"byor/pkg/check/trace"
-	"byor/pkg/resp"
 )
 
 // The exercises of step 09.
@@ -22,24 +21,21 @@ func init() {
 		register(9, k, c)
 	}
 	ex(1, Check{Name: "drain", What: "-drain bounds how long a client may hold up the exit", Run: exDrain, Slow: 4,
-		NotRedis: "it does not drain", Hint: "the time is used in more than one place"})
+		NotRedis: "it does not drain", Hint: "the time is used in more than one place: each has to follow the flag, for a longer time and for a shorter one"})
 	ex(2, Check{Name: "shutdown-options", What: "SHUTDOWN knows NOW, FORCE and ABORT", Run: exShutdownOptions, Slow: 2,
-		Hint: "collect what was given, look for contradictions, then act; FORCE tries to save all the same"})
+		Hint: "collect what was given, look for contradictions, then act. FORCE tries to save all the same"})
 	ex(3, Check{Name: "ready", What: "-ready FILE is there while connections are served", Run: exReady, Slow: 3,
-		NotRedis: "it has no such flag", Hint: "write it beside, then rename; remove it when a shutdown begins that is not taken back, before the listener closes"})
+		NotRedis: "it has no such flag", Hint: "write the file beside its place, then rename it. Remove it when all is saved, before the listener is closed"})
 	ex(4, Check{Name: "replicas-first", What: "a replica gets the rest before the master exits", Run: exReplicasFirst, Slow: 4,
-		NotRedis: "it asks lagging replicas only", Hint: "GETACK into the stream, then wait for ACKs of all that came before it; a replica's connection must not be frozen meanwhile"})
+		NotRedis: "it asks lagging replicas only", Hint: "put GETACK into the stream, then wait for ACKs of all that came before it. The connection of a replica must not be frozen meanwhile"})
 	ex(5, Check{Name: "nothing-left", What: "clients that have gone leave no goroutine behind", Run: exNothingLeft, Slow: 2,
-		NotRedis: "it has no goroutines", Hint: "a goroutine that is left over waits for a channel that nobody closes or a socket that nobody wakes"})
+		NotRedis: "it has no goroutines", Hint: "a goroutine that is left over waits for something: a channel that nobody closes, or a socket that nobody wakes"})
 }
 
 func exDrain(t *T) {
 	took := func(extra ...string) time.Duration {
 		s := t.Start(process.Options{Extra: extra})
-		c := t.DialTo(s).SmallWindow()
-		c.Ask("+OK\r\n", "SET", "big", strings.Repeat("x", 1<<20))
-		c.Send(strings.Repeat(string(resp.AppendCommandStrings(nil, "GET", "big")), 30))
-		t.Sleep(300 * time.Millisecond)
+		t.stalled(s)
 		begin := time.Now()
 		s.Signal(process.SigTerm)
 		t.exits(s, 20*time.Second)
@@ -106,10 +102,10 @@ func exReady(t *T) {
 
 	s = t.Start(process.Options{Extra: []string{"-ready", file}})
 	t.Until(t.limit, "the file again", func() (bool, string) { return read() == s.Addr+"\n", trace.Visible([]byte(read()), 0) })
-	c = t.DialTo(s).Ask("+OK\r\n", "SET", "big", strings.Repeat("x", 16<<20)).Cmd("GET", "big") // and does not read
-	t.Sleep(200 * time.Millisecond)
+	c = t.DialTo(s).Ask("+OK\r\n", "SET", "big", strings.Repeat("x", 16<<20)).Cmd("GET", "big") // and reads no more than its beginning
+	t.begun(c)
 	s.Signal(process.SigTerm)
-	t.Hint("remove the file when it is sure that the server will end, before the listener is closed and not after the drain")
+	t.Hint("the file is still there while clients are drained: remove it as soon as all is saved, before the listener is closed")
 	t.Until(2500*time.Millisecond, "no file, though a client holds up the exit", gone)
 	c.Close()
 	t.exits(s, 15*time.Second)
@@ -176,7 +172,7 @@ func exNothingLeft(t *T) {
 	for _, m := range more {
 		m.Close()
 	}
-	t.Hint("a goroutine that is left over waits for a channel that nobody closes or a socket that nobody wakes")
+	t.Hint("a goroutine that is left over waits for something: a channel that nobody closes, or a socket that nobody wakes")
 	t.Parallel(100, func(i int) {
 		sub := t.DialTo(s).Ask(push("subscribe", "ch", 1), "SUBSCRIBE", "ch")
 		if i%2 == 0 {
