@@ -24,6 +24,9 @@ func init() {
 			Hint: "dying on a torn tail: a crash may leave half a command at the end. Load what is whole, cut the rest off, go on (pieces 3 and 5)"},
 		Check{Name: "append-after-tear", After: 5, What: "what is written after a torn tail survives the next start", Run: appendAfterTear, Own: true, Guide: "Build it",
 			Hint: "truncate the file to the last whole command before you append, or new commands stand behind half a command (piece 5)"},
+		Check{Name: "torn-behind-select", After: 5, What: "a SELECT left alone at the end of the log moves no later change", Run: tearBehindSelect, Own: true, Guide: "Build it",
+			Hint: "the log ended with SELECT 3, and the next SET in database 0 came back in database 3. The last change does not say what the file has selected " +
+				"at its end: l.db is -1 after every start, so the first change brings its own SELECT (piece 2)"},
 		Check{Name: "zeros-are-refused", After: 5, What: "zero bytes at the end are damage, not a torn command", Run: zerosRefused, Own: true, Guide: "Build it",
 			Hint: "zero bytes at the end were taken for a torn command: a torn command begins with *, so look at the first byte that you would cut off (piece 5)"},
 	)
@@ -96,6 +99,25 @@ func appendAfterTear(t *T) {
 			Hint: "the new command stands behind a gap of zero bytes, where the file had ended before: open the log with os.O_APPEND, so that each write goes to its end (piece 1)"})
 	}
 	t.reborn(s).Ask(Bulk("whole"), "GET", "first").Ask("$-1\r\n", "GET", "last").Ask(Bulk("after the tear"), "GET", "new")
+}
+
+// tearBehindSelect leaves a log whose last whole command is a SELECT. A crash does, if the disk took no more of what
+// was written.
+func tearBehindSelect(t *T) {
+	s := t.logged()
+	t.DialTo(s).Ask("+OK\r\n", "SET", "first", "whole")
+	for i, torn := range []string{"*3\r\n$3\r\nSE", ""} {
+		s.Kill()
+		log := string(t.aofBytes(s.Opt.Dir))
+		if log == "" {
+			t.nothingLogged("a SET in the log", "an empty log")
+		}
+		log += cmds("SELECT 3") + torn
+		t.cutFile(t.aofPath(s.Opt.Dir), []byte(log), len(log))
+		key := fmt.Sprint("new", i)
+		t.onLog(s).Ask("+OK\r\n", "SET", key, "of 0")
+		t.reborn(s).Ask(Bulk("of 0"), "GET", key)
+	}
 }
 
 // aboutFile finds the words of a message that is about a damaged file.
