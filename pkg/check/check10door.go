@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Step 10, the door: who may come in, the upgrade, what is read, and how a conversation ends.
@@ -30,7 +31,11 @@ func init() {
 		Check{Name: "hangs-up", After: 5, What: "a browser that hangs up gives back its place and its session", Run: browserHangsUp,
 			Hint: "when readMessage returns an error, read must return: the deferred teardown does the rest"},
 		Check{Name: "wrong-frames", After: 9, What: "frames of the wrong kind end the conversation, with a reason", Run: wrongFrames,
-			Hint: "s.json or s.resp returns a *closeError: close with its code, set draining, and let write and flush send the close frame"})
+			Hint: "s.json or s.resp returns a *closeError: close with its code, set draining, and let write and flush send the close frame"},
+		Check{Name: "stays-silent", After: 9, What: "a browser that never answers the close frame is cut off", Run: neverAnswersClose, Slow: 2,
+			Hint: "a browser that does not answer the close frame holds its place for ever: after the close frame, flush starts s.teardown after CloseTimeout"},
+		Check{Name: "queued-first", After: 11, What: "what is queued goes out before the close frame", Run: queuedFirst, Slow: 2,
+			Hint: "the queue was thrown away: a broken rule calls s.close with true, so that the browser gets what is queued before it"})
 }
 
 // answer is a response to a plain HTTP request.
@@ -67,6 +72,9 @@ func rebinding(t *T) {
 		}
 		t.Require(res.StatusCode == c.status, fmt.Sprintf("%d for Host: %s", c.status, c.host), "%s", res.Status)
 	}
+	_, addr = t.withGateway("-ws-hosts", "*")
+	res, _ := t.httpGet(addr, "/", "any.example")
+	t.Hint("a star in o.Hosts means any name").Require(res.StatusCode == 200, "200 for Host: any.example with --ws-hosts '*'", "%s", res.Status)
 }
 
 func page(t *T) {
@@ -88,7 +96,8 @@ func page(t *T) {
 }
 
 func originCheck(t *T) {
-	_, addr := t.withGateway("-ws-origins", "friend.example https://safe.example")
+	s, addr := t.withGateway("-ws-origins", "friend.example https://safe.example")
+	c := t.DialTo(s).Ask("+PONG\r\n", "PING")
 	_, port, _ := strings.Cut(addr, ":")
 	for what, h := range map[string]map[string]string{
 		"a page from another host":                    {"Origin": "http://evil.example"},
@@ -102,6 +111,8 @@ func originCheck(t *T) {
 		_, status := t.tryWebSocket(addr, "", h)
 		t.Require(status == 403, "403 for "+what, "%d", status)
 	}
+	t.Hint("a page that was told 403 has a session all the same: return after each refusal")
+	t.sessions(c, 0, "no session of a page that was refused, in CLIENT LIST")
 	for what, h := range map[string]map[string]string{
 		"our own page":                       {"Origin": "http://" + addr},
 		"our own page, in another case":      {"Origin": "http://LOCALHOST:" + port, "Host": "localhost:" + port},
@@ -113,6 +124,9 @@ func originCheck(t *T) {
 		t.Hint("the lock refuses %s: see originAllowed, and what o.Origins may hold", what)
 		t.Require(status != 403, "no 403 for "+what, "%d", status)
 	}
+	_, addr = t.withGateway("-ws-origins", "*")
+	_, status := t.tryWebSocket(addr, "", map[string]string{"Origin": "http://any.example"})
+	t.Hint("a star in o.Origins lets in the pages of every site").Require(status != 403, "no 403 for any page with --ws-origins '*'", "%d", status)
 }
 
 func subprotocol(t *T) {
@@ -126,13 +140,21 @@ func subprotocol(t *T) {
 }
 
 func upgradeCheck(t *T) {
-	_, addr := t.withGateway()
+	s, addr := t.withGateway()
+	c := t.DialTo(s).Ask("+PONG\r\n", "PING")
 	for _, h := range []map[string]string{{"Origin": "http://" + addr}, nil} {
 		w, status := t.tryWebSocket(addr, "", h)
 		if w == nil {
 			t.notUpgraded(status)
 			t.Fail("101 Switching Protocols", fmt.Sprint(status))
 		}
+		t.Hint("CLIENT LIST does not know where the browser is: give Dial the address in r.RemoteAddr")
+		at := "addr=" + w.c.LocalAddr().String() + " "
+		t.Until(t.limit, at+"in CLIENT LIST", func() (bool, string) {
+			list := str(c.Do("CLIENT", "LIST"))
+			return strings.Contains(list, at), list
+		})
+		t.Hint("")
 	}
 }
 
@@ -142,6 +164,22 @@ func connectionLimit(t *T) {
 	t.webSocket(addr, "byor.resp.v1")
 	_, status := t.tryWebSocket(addr, "", nil)
 	t.Require(status == 503, "503 for a third browser", "%d", status)
+}
+
+// counted expects a line of /metrics.
+func (t *T) counted(addr, line, hint string) {
+	t.Hint("%s", hint)
+	name, _, _ := strings.Cut(line, " ")
+	t.Until(t.limit, line+" in /metrics", func() (bool, string) {
+		_, text := t.httpGet(addr, "/metrics", "")
+		for l := range strings.Lines(text) {
+			if strings.HasPrefix(l, name+" ") {
+				return strings.TrimSpace(l) == line, strings.TrimSpace(l)
+			}
+		}
+		return false, "no such line"
+	})
+	t.Hint("")
 }
 
 // sessions waits until the engine has so many sessions besides c and the gateway's own.
@@ -169,6 +207,7 @@ func failedUpgrade(t *T) {
 	t.Hint("a failed upgrade keeps its session: nobody will ever speak on it, so close it when Upgrade returns an error")
 	t.sessions(c, 0, "no session of a browser that was never let in, in CLIENT LIST")
 	t.Hint("")
+	t.counted(addr, "byor_ws_refused_total 3", "count a failed upgrade in g.metrics.refused, once")
 	t.webSocket(addr, "")
 }
 
@@ -200,19 +239,58 @@ func browserHangsUp(t *T) {
 }
 
 func wrongFrames(t *T) {
-	_, addr := t.withGateway()
-	for _, c := range []struct {
+	s, addr := t.withGateway()
+	c := t.DialTo(s).Ask("+PONG\r\n", "PING")
+	for _, f := range []struct {
 		proto string
 		kind  byte
 		data  string
 		code  int
 	}{{"byor.json.v1", wsBinary, `{"id":1,"op":"ping"}`, 1003}, {"byor.resp.v1", wsText, "PING\r\n", 1003}, {"", wsText, "\xff\xfe", 1007}} {
-		w := t.webSocket(addr, c.proto)
-		w.frame(true, c.kind, []byte(c.data))
+		w := t.webSocket(addr, f.proto)
+		w.frame(true, f.kind, []byte(f.data))
+		w.send(`{"id":1,"op":"cmd","args":["SET","after","x"]}`) // nobody should listen any more
 		code := w.closed()
 		if code == 0 {
 			t.Hint("the connection ends without a close frame: flush must send it when out.closing() says so, and only then start the time for teardown")
 		}
-		t.Require(code == c.code, fmt.Sprintf("close code %d for a frame of type %d with %q", c.code, c.kind, c.proto), "%d", code)
+		t.Require(code == f.code, fmt.Sprintf("close code %d for a frame of type %d with %q", f.code, f.kind, f.proto), "%d", code)
+		w.frame(true, wsClose, []byte{byte(code >> 8), byte(code)})
 	}
+	t.sessions(c, 0, "no session of these browsers, once they have hung up")
+	t.Hint("a browser that broke a rule is still obeyed: set draining in message, and hand on no message that comes after it")
+	c.Ask(":0\r\n", "EXISTS", "after")
+}
+
+func neverAnswersClose(t *T) {
+	s, addr := t.withGateway()
+	c, w := t.DialTo(s).Ask("+PONG\r\n", "PING"), t.webSocket(addr, "")
+	w.frame(true, wsBinary, []byte("x"))
+	code := w.closed()
+	t.Require(code == 1003, "close code 1003", "%d", code)
+	t.limit += 5 * time.Second // what the browser is given
+	t.sessions(c, 0, "no session of a browser that does not answer the close frame")
+}
+
+// queuedFirst asks for more than the connection holds, and breaks a rule at the end of it. The browser
+// reads only then, so that something is left in the queue.
+func queuedFirst(t *T) {
+	_, addr := t.withGateway("-ws-ops-rate", "0", "-ws-queue", "64mb")
+	w := t.webSocket(addr, "")
+	const n = 300
+	long := strings.Repeat("x", 60_000)
+	for i := range n {
+		w.send(`{"id":%d,"op":"presence","channels":["%s"]}`, i, long)
+	}
+	w.frame(true, wsBinary, []byte("x"))
+	next := 0
+	for next < n {
+		w.until(fmt.Sprintf("%d answers before the close frame", n), func(m map[string]any) bool {
+			t.Require(m["id"] == float64(next), fmt.Sprintf("the answer with id %d", next), "%.200s", fmt.Sprint(m))
+			return true
+		})
+		next++
+	}
+	code := w.closed()
+	t.Require(code == 1003, "close code 1003 behind the answers", "%d", code)
 }

@@ -27,6 +27,8 @@ func init() {
 			Hint: "put an operation on the list (await) before its command goes to t.out, and take it off (done) after its reply"},
 		Check{Name: "more-than-a-queue", After: 13, What: "a browser that reads may be told more than its queue holds", Run: moreThanAQueue,
 			Hint: "each reply is an answer of its own: send it with t.answer, which waits for room"},
+		Check{Name: "counted", After: 13, What: "/metrics counts what browsers say and get", Run: countedCheck,
+			Hint: "read counts messages and their bytes, one counts operations, reply counts errors"},
 		Check{Name: "login", After: 13, What: "hello logs in, and says who one is", Run: loginCheck,
 			Hint: "the reply to hello, and to our own greeting, goes to t.welcome"},
 		Check{Name: "not-in-multi", After: 13, What: "hello, sub and unsub are refused inside MULTI, and EXEC aborts", Run: notInMultiCheck,
@@ -63,6 +65,12 @@ func badJSON(t *T) {
 	t.Require(m["id"] == 7.0, `"id":7 in the answer to {"id":7,"op":5}`, "%v", m)
 }
 
+// hears makes sure that the browser gets answers at all.
+func (w *webSocket) hears() *webSocket {
+	w.send("nonsense").until("an error for nonsense", func(m map[string]any) bool { return m["error"] != nil })
+	return w
+}
+
 // code asks, and returns the code of the error that answers.
 func (w *webSocket) code(id int, body string) any {
 	e, _ := w.ask(id, body)["error"].(map[string]any)
@@ -71,7 +79,7 @@ func (w *webSocket) code(id int, body string) any {
 
 func loginFirst(t *T) {
 	s, addr := t.withGateway("-requirepass", "right")
-	w := t.webSocket(addr, "")
+	w := t.webSocket(addr, "").hears()
 	for i, body := range []string{`"op":"ping"`, `"op":"cmd","args":["SET","k","v"]`, `"op":"sub","channels":["a"]`, `"op":"presence","channels":["a"]`, `"op":"fly"`, `"op":"pub","channel":"a","data":"x"`} {
 		code := w.code(i+1, body)
 		t.Require(code == "NOAUTH", "the code NOAUTH for {"+body+"} without a login", "%v", code)
@@ -81,7 +89,7 @@ func loginFirst(t *T) {
 
 func tooFastCheck(t *T) {
 	_, addr := t.withGateway("-ws-ops-rate", "0.001", "-ws-ops-burst", "3")
-	w := t.webSocket(addr, "")
+	w := t.webSocket(addr, "").hears()
 	for i := range 4 {
 		w.send(`{"id":%d,"op":"presence","channels":[]}`, i+1)
 	}
@@ -91,6 +99,7 @@ func tooFastCheck(t *T) {
 	for i := range 4 {
 		w.send(`{"id":%d,"op":"presence","channels":[]}`, i+5)
 	}
+	t.Hint("return what t.tooFast returns, which ends it in the end; and strikes never go below 0, or a browser gains patience by behaving well").Guide("Build it")
 	code := w.closed()
 	t.Require(code == 4029, "close code 4029, after four more", "%d", code)
 }
@@ -153,6 +162,21 @@ func moreThanAQueue(t *T) {
 	}
 	t.Hint("a message of 60,000 bytes is below the limit of 64 KiB, and must be answered")
 	w.result(99, fmt.Sprintf(`"op":"cmd","args":["STRLEN","none"],"pad":"%s"`, strings.Repeat("x", 60_000)), `0`)
+}
+
+func countedCheck(t *T) {
+	_, addr := t.withGateway()
+	w := t.webSocket(addr, "")
+	said := `{"id":1,"op":"cmd","args":["ECHO","x"]}` + "\n" + `{"id":2,"op":"cmd","args":["NOSUCH"]}`
+	w.send("%s", said)
+	w.until("two answers", func(m map[string]any) bool { return m["id"] == 2.0 })
+	t.counted(addr, "byor_ws_received_messages_total 1", "read counts each message, whatever is in it, in metrics.received")
+	t.counted(addr, fmt.Sprintf("byor_ws_received_bytes_total %d", len(said)), "read counts the bytes of each message in metrics.receivedBytes")
+	t.counted(addr, "byor_ws_operations_total 2", "one counts each operation that it could decode in metrics.operations")
+	t.counted(addr, "byor_ws_errors_total 1", "reply counts an error of the engine in metrics.errors")
+	w.frame(true, wsText, []byte(strings.Repeat("x", 70_000)))
+	w.closed()
+	t.counted(addr, "byor_ws_closes_total{code=\"1009\"} 1", "for websocket.ErrReadLimit, read counts the close: countClose")
 }
 
 func loginCheck(t *T) {

@@ -20,35 +20,35 @@ import (
 
 func init() {
 	register(10, 0,
-		Check{Name: "silent-browser", What: "who answers pings stays, who has gone without a word is let go", After: 17, Run: silentBrowser, Own: true, Slow: 2, NotRedis: noGateway,
+		Check{Name: "silent-browser", What: "a browser that answers pings stays, one that is gone without a word is let go", After: 17, Run: silentBrowser, Own: true, Slow: 3, NotRedis: noGateway,
 			Hint: "no ping, or no deadline for its answer: a browser whose machine was switched off says nothing, for ever; ping it, and give each read a deadline that only an answer prolongs"},
-		Check{Name: "open-loop", What: "the benchmark shows a stall to whom it concerns", Run: openLoop, Own: true, Slow: 6, NotRedis: "it is about the benchmark",
+		Check{Name: "open-loop", What: "the benchmark shows a stall to everybody who had to wait", Run: openLoop, Own: true, Slow: 6, NotRedis: "it is about the benchmark",
 			Hint: "coordinated omission: with a fixed rate, latency counts from when a command should have been sent, not from when the stalled server let it be sent"},
 		Check{Name: "like-with-like", What: "the benchmark refuses to compare unlike settings", Run: likeWithLike, Own: true, Slow: 6, NotRedis: "it is about the benchmark",
 			Hint: "unlike persistence settings compared: ask both servers what they write to disk, and say so where it differs"})
 }
 
 func silentBrowser(t *T) {
-	s, addr := t.withGateway("-ws-ping", "0.2", "-ws-read-timeout", "1")
+	s, addr := t.withGateway("-ws-ping", "0.3", "-ws-read-timeout", "2")
 	silent, alive := t.webSocket(addr, ""), t.webSocket(addr, "")
 	silent.ask(1, `"op":"sub","channels":["room"]`)
 	alive.ask(1, `"op":"sub","channels":["room"]`)
 	go func() { // well beyond the read timeout, and nothing but pings meanwhile
-		time.Sleep(2500 * time.Millisecond)
+		time.Sleep(4500 * time.Millisecond)
 		if c, err := t.TryDial(s); err == nil {
 			c.TrySend("*3\r\n$7\r\nPUBLISH\r\n$4\r\nroom\r\n$2\r\nhi\r\n")
 		}
 	}()
 	limit := t.limit
-	t.limit += 3 * time.Second
-	alive.until("a message after 2.5 s of nothing but pings (limit 1 s)", func(m map[string]any) bool { return m["push"] == "message" })
+	t.limit += 5 * time.Second
+	alive.until("a message after 4.5 s of nothing but pings (limit 2 s)", func(m map[string]any) bool { return m["push"] == "message" })
 	t.limit = limit
 	// What was sent to the silent one is still in its socket; behind it must be the end.
 	silent.c.SetReadDeadline(t.deadline(t.limit))
 	b, err := io.ReadAll(silent.br)
 	var timeout net.Error
 	t.Require(!(errors.As(err, &timeout) && timeout.Timeout()), "the end of a connection that answers no ping", "%d bytes, and it is open", len(b))
-	t.Require(!bytes.Contains(b, []byte("message")), "no messages to who has gone", "%s", trace.Visible(b, 200))
+	t.Require(!bytes.Contains(b, []byte("message")), "no messages to a browser that is gone", "%s", trace.Visible(b, 200))
 }
 
 // bench builds the course's benchmark, with the target's changes, and runs it. It returns what it
