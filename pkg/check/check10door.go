@@ -96,8 +96,7 @@ func page(t *T) {
 }
 
 func originCheck(t *T) {
-	s, addr := t.withGateway("-ws-origins", "friend.example https://safe.example")
-	c := t.DialTo(s).Ask("+PONG\r\n", "PING")
+	_, addr := t.withGateway("-ws-origins", "friend.example https://safe.example")
 	_, port, _ := strings.Cut(addr, ":")
 	for what, h := range map[string]map[string]string{
 		"a page from another host":                    {"Origin": "http://evil.example"},
@@ -111,8 +110,6 @@ func originCheck(t *T) {
 		_, status := t.tryWebSocket(addr, "", h)
 		t.Require(status == 403, "403 for "+what, "%d", status)
 	}
-	t.Hint("a page that was told 403 has a session all the same: return after each refusal")
-	t.sessions(c, 0, "no session of a page that was refused, in CLIENT LIST")
 	for what, h := range map[string]map[string]string{
 		"our own page":                       {"Origin": "http://" + addr},
 		"our own page, in another case":      {"Origin": "http://LOCALHOST:" + port, "Host": "localhost:" + port},
@@ -130,11 +127,17 @@ func originCheck(t *T) {
 }
 
 func subprotocol(t *T) {
-	_, addr := t.withGateway()
-	_, status := t.tryWebSocket(addr, "no.such.protocol", nil)
-	t.Require(status == 400, "400 for a subprotocol that does not exist", "%d", status)
+	s, addr := t.withGateway()
+	c := t.DialTo(s).Ask("+PONG\r\n", "PING")
+	for range 4 {
+		_, status := t.tryWebSocket(addr, "no.such.protocol", nil)
+		t.Require(status == 400, "400 for a subprotocol that does not exist", "%d", status)
+	}
+	t.Hint("a browser that was told 400 has a session all the same: return after each refusal")
+	t.sessions(c, 0, "no session of a browser that was refused, in CLIENT LIST")
+	t.Hint("a browser that offers nothing, or one of our two subprotocols among others, must come in")
 	for _, offered := range []string{"", "byor.json.v1", "no.such.protocol, byor.resp.v1"} {
-		_, status = t.tryWebSocket(addr, offered, nil)
+		_, status := t.tryWebSocket(addr, offered, nil)
 		t.Require(status != 400, "no 400 for the subprotocols \""+offered+"\"", "%d", status)
 	}
 }

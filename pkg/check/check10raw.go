@@ -89,7 +89,7 @@ func rawLimits(t *T) {
 	w = t.webSocket(addr, "byor.resp.v1")
 	w.frame(true, wsBinary, []byte("*2\r\n$4\r\nECHO\r\n$20000\r\n"))
 	t.Hint("a stranger may announce 20,000 bytes: until the login, bound sets Limits.Unauthenticated (piece 19)")
-	op, b, err = w.hearRaw()
+	op, b, err = w.read()
 	t.Require(err == nil && op == wsBinary && strings.Contains(string(b), "unauthenticated bulk length"), "-ERR Protocol error: unauthenticated bulk length", "%s %v", trace.Visible(b, 200), err)
 }
 
