@@ -23,7 +23,7 @@ func init() {
 		Check{Name: "upgrade", After: 4, What: "our own page, and a program that is no browser, get a WebSocket", Run: upgradeCheck,
 			Hint: "reserve, resolve the address, dial a session, upgrade, start: then the status is 101"},
 		Check{Name: "connection-limit", After: 4, What: "--ws-connections 2 lets two in, and the third gets a 503", Run: connectionLimit,
-			Hint: "ask g.reserve() for a place before the upgrade; if it says no, refuse with 503"},
+			Hint: "ask g.reserve() for a place before the upgrade, and refuse with 503 if there is none; a socket that was started keeps its place: g.unreserve() is for failures only"},
 		Check{Name: "failed-upgrade", After: 4, What: "a failed upgrade gives back its place and its session", Run: failedUpgrade,
 			Hint: "each way out of serveSocket must give back what it has taken"},
 		Check{Name: "message-limit", After: 5, What: "a message over 64 KiB is refused", Run: messageLimit, Guide: "Mistakes people make",

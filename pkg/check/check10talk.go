@@ -41,7 +41,7 @@ func init() {
 		Check{Name: "subscriptions", After: 15, What: "sub and unsub are answered when the engine has obeyed", Run: subscriptions,
 			Hint: "each confirmation is a push: count it down in o.steps[0], and call t.step(o) at 0"},
 		Check{Name: "pubsub-across", After: 17, What: "redis-cli PUBLISH reaches the browser, and the other way round", Run: pubsubAcross,
-			Hint: "push hands messages to encode, which makes JSON of them, and then to deliver, which sends them"},
+			Hint: "push hands messages to encode, which makes JSON of them, and then to deliver, which sends them. If they end up in the queue and stay there, put does not wake the writer: o.rouse() (piece 7)"},
 		Check{Name: "answer-first", After: 17, What: "the answer to sub comes before the first message", Run: answerFirst, Slow: 2, Guide: "Mistakes people make",
 			Hint: "a message may come between two confirmations of one sub: hold it back until the answer is out"},
 		Check{Name: "many-at-once", After: 17, What: "replies and pushes of a busy browser come whole", Run: manyAtOnce, Slow: 2, Guide: "Mistakes people make",
@@ -198,12 +198,16 @@ func notInMultiCheck(t *T) {
 	s, addr := t.withGateway()
 	w := t.webSocket(addr, "")
 	for i, op := range []string{`"op":"sub","channels":["a"]`, `"op":"hello","name":"x"`, `"op":"unsub"`} {
+		t.Hint("")
 		w.result(10*i+1, `"op":"cmd","args":["multi"]`, `"OK"`).result(10*i+2, `"op":"cmd","args":["SET","k","v"]`, `"QUEUED"`)
 		m := w.ask(10*i+3, op)
 		t.Require(m["error"] != nil, "an error for {"+op+"} inside MULTI", "%v", m)
+		t.Hint("nothing is answered after a refusal: the refused operation is still on the list. It leaves it like any other, with t.done()")
 		code := w.code(10*i+4, `"op":"cmd","args":["EXEC"]`)
+		t.Hint("MULTI has not noticed the refusal: the engine must get refusal(…) in the command's place")
 		t.Require(code == "EXECABORT", "the code EXECABORT for EXEC after that", "%v", code)
 	}
+	t.Hint("")
 	t.DialTo(s).Ask("$-1\r\n", "GET", "k").Ask(":0\r\n", "PUBLISH", "a", "x")
 }
 
