@@ -33,9 +33,7 @@ func init() {
 		Check{Name: "wrong-frames", After: 9, What: "frames of the wrong kind end the conversation, with a reason", Run: wrongFrames,
 			Hint: "s.json or s.resp returns a *closeError: close with its code, set draining, and let write and flush send the close frame"},
 		Check{Name: "stays-silent", After: 9, What: "a browser that never answers the close frame is cut off", Run: neverAnswersClose, Slow: 2,
-			Hint: "a browser that does not answer the close frame holds its place for ever: after the close frame, flush starts s.teardown after CloseTimeout"},
-		Check{Name: "queued-first", After: 11, What: "what is queued goes out before the close frame", Run: queuedFirst, Slow: 2,
-			Hint: "the queue was thrown away: a broken rule calls s.close with true, so that the browser gets what is queued before it"})
+			Hint: "a browser that does not answer the close frame holds its place for ever: after the close frame, flush starts s.teardown after CloseTimeout"})
 }
 
 // answer is a response to a plain HTTP request.
@@ -273,27 +271,4 @@ func neverAnswersClose(t *T) {
 	t.Require(code == 1003, "close code 1003", "%d", code)
 	t.limit += 5 * time.Second // what the browser is given
 	t.sessions(c, 0, "no session of a browser that does not answer the close frame")
-}
-
-// queuedFirst asks for more than the connection holds, and breaks a rule at the end of it. The browser
-// reads only then, so that something is left in the queue.
-func queuedFirst(t *T) {
-	_, addr := t.withGateway("-ws-ops-rate", "0", "-ws-queue", "64mb")
-	w := t.webSocket(addr, "")
-	const n = 300
-	long := strings.Repeat("x", 60_000)
-	for i := range n {
-		w.send(`{"id":%d,"op":"presence","channels":["%s"]}`, i, long)
-	}
-	w.frame(true, wsBinary, []byte("x"))
-	next := 0
-	for next < n {
-		w.until(fmt.Sprintf("%d answers before the close frame", n), func(m map[string]any) bool {
-			t.Require(m["id"] == float64(next), fmt.Sprintf("the answer with id %d", next), "%.200s", fmt.Sprint(m))
-			return true
-		})
-		next++
-	}
-	code := w.closed()
-	t.Require(code == 1003, "close code 1003 behind the answers", "%d", code)
 }

@@ -47,7 +47,9 @@ func init() {
 		Check{Name: "many-at-once", After: 17, What: "replies and pushes of a busy browser come whole", Run: manyAtOnce, Slow: 2, Guide: "Mistakes people make",
 			Hint: "two writers on one WebSocket interleave frames (or panic): all writes go through one goroutine"},
 		Check{Name: "slow-browser", After: 17, What: "a browser that reads nothing is ended and delays nobody", Run: slowBrowser, Slow: 4, Guide: "Mistakes people make",
-			Hint: "one slow browser stalls all when the publisher waits for it: bound its queue, and close it (4008) when that is full"})
+			Hint: "one slow browser stalls all when the publisher waits for it: bound its queue, and close it (4008) when that is full"},
+		Check{Name: "queued-first", After: 17, What: "what is queued goes out before the close frame", Run: queuedFirst, Slow: 2,
+			Hint: "the queue was thrown away: a broken rule calls s.close with true, so that the browser gets what is queued before it"})
 }
 
 func badJSON(t *T) {
@@ -204,7 +206,7 @@ func notInMultiCheck(t *T) {
 		t.Require(m["error"] != nil, "an error for {"+op+"} inside MULTI", "%v", m)
 		t.Hint("nothing is answered after a refusal: the refused operation is still on the list. It leaves it like any other, with t.done()")
 		code := w.code(10*i+4, `"op":"cmd","args":["EXEC"]`)
-		t.Hint("MULTI has not noticed the refusal: the engine must get refusal(…) in the command's place")
+		t.Hint("MULTI has not noticed the refusal: in one, ask with refusal(…) in the command's place (notQueued), when t.multi says so")
 		t.Require(code == "EXECABORT", "the code EXECABORT for EXEC after that", "%v", code)
 	}
 	t.Hint("")
@@ -412,4 +414,25 @@ func slowBrowser(t *T) {
 	t.Hint("say why: the close code of a browser that is too slow is 4008").
 		Require(code == 4008, "close code 4008, once it reads again", "%d", code)
 	live.result(2, `"op":"cmd","args":["ECHO","alive"]`, `"alive"`)
+}
+
+// queuedFirst lets more be published than the connection holds, and breaks a rule. The browser reads only
+// then, so that something is left in the queue.
+func queuedFirst(t *T) {
+	s, addr := t.withGateway("-ws-queue", "64mb")
+	c, w := t.DialTo(s), t.webSocket(addr, "")
+	w.ask(1, `"op":"sub","channels":["long"]`)
+	const n = 600
+	long := strings.Repeat("x", 32<<10)
+	for i := range n {
+		c.Ask(":1\r\n", "PUBLISH", "long", fmt.Sprint(i, " ", long))
+	}
+	w.frame(true, wsBinary, []byte("x"))
+	for i := range n {
+		m := w.until(fmt.Sprintf("%d messages before the close frame", n), isPush("message"))
+		data, _ := m["data"].(string)
+		t.Require(strings.HasPrefix(data, fmt.Sprint(i, " ")), fmt.Sprintf("message %d", i), "%.20s", data)
+	}
+	code := w.closed()
+	t.Require(code == 1003, "close code 1003 behind the messages", "%d", code)
 }
