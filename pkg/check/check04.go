@@ -2,13 +2,12 @@ package check
 
 import (
 	"errors"
+	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"byor/pkg/check/process"
 	"byor/pkg/resp"
 )
 
@@ -232,26 +231,45 @@ func goneInTime(t *T) {
 
 // lastMillisecond asks PTTL without a pause until a key is gone. The last answer is 0, in the millisecond of the
 // deadline, unless this machine was busy just then; so it is tried a few times.
+// lastMillisecond asks all the while for keys whose last milliseconds follow each other: whenever the machine lets it
+// ask, there is one of which 0 milliseconds are left.
 func lastMillisecond(t *T) {
-	const burst = 100
-	k, c := t.Key("k"), t.Dial()
-	in := strings.Repeat(string(resp.AppendCommandStrings(nil, "PTTL", k)), burst)
-	for range 50 {
-		c.Ask("+OK\r\n", "SET", k, "v").Ask(":1\r\n", "PEXPIRE", k, "3")
-		zero := false
-		for left := int64(3); left >= 0; {
-			c.Send(in)
-			for range burst {
-				left = c.answered(selfLock).Reply().Int
-				zero = zero || left == 0
+	const keys, tries = 20, 20
+	c := t.Dial()
+	for range tries {
+		zero, left := false, keys
+		ask := c.dieInTurn(keys)
+		for left > 0 {
+			c.Send(ask)
+			left = 0
+			for range keys {
+				n := c.answered(selfLock).Reply().Int
+				t.Require(n >= 0 || n == -2, "PTTL counts down to 0 and then answers -2", "%d", n)
+				zero = zero || n == 0
+				if n >= 0 {
+					left++
+				}
 			}
-			t.Require(left >= 0 || left == -2, "PTTL counts down to 0 and then answers -2", "%d", left)
 		}
 		if zero {
 			return
 		}
 	}
-	t.Fail("PTTL counts 3, 2, 1, 0 and then answers -2", "there was never a 0, in 50 tries")
+	t.Fail("PTTL counts 3, 2, 1, 0 and then answers -2", fmt.Sprintf("there was never a 0, with %d keys", keys*tries))
+}
+
+// dieInTurn sets n keys, the first with 3 milliseconds to live and each with one more than the one before, and returns
+// what asks for the rest of all of them.
+func (c *Conn) dieInTurn(n int) (ask string) {
+	var set, pttl []byte
+	for i := range n {
+		k := c.t.Key("k" + strconv.Itoa(i))
+		set = resp.AppendCommandStrings(set, "SET", k, "v")
+		set = resp.AppendCommandStrings(set, "PEXPIRE", k, strconv.Itoa(3+i))
+		pttl = resp.AppendCommandStrings(pttl, "PTTL", k)
+	}
+	c.Exchange(string(set), strings.Repeat("+OK\r\n:1\r\n", n))
+	return string(pttl)
 }
 
 // dead returns keys that have just died. A sweeper that comes ten times a second cannot have taken them away each
@@ -388,90 +406,4 @@ func persistTooLate(t *T) {
 			c.Cmd("PERSIST", k).answered(selfLock).Expect(":0\r\n").Ask(":0\r\n", "EXISTS", k)
 		}
 	}
-}
-
-// manyDie sets n keys that all die at about the instant that it returns.
-func (c *Conn) manyDie(n int, life time.Duration) (at time.Time) {
-	const batch = 1000
-	at = time.Now().Add(life)
-	for from := 0; from < n; from += batch {
-		px := strconv.FormatInt(max(1, time.Until(at).Milliseconds()), 10)
-		c.fillKeys("short:"+strconv.Itoa(from)+":", min(batch, n-from), "PX", px)
-	}
-	return at
-}
-
-// reclaimed asks with DBSIZE, which counts keys without looking at them. Among the dead are some that live: few
-// enough to be passed over by a sweeper that begins each time at a random place.
-func reclaimed(t *T) {
-	const keys, alive = 100_000, 200
-	left := func(c *Conn) int64 { return c.Do("DBSIZE").Int }
-	c := t.DialTo(t.Start(process.Options{}))
-	c.fillKeys("long:", alive, "EX", "10000")
-	c.Ask(":"+strconv.Itoa(alive)+"\r\n", "DBSIZE")
-	t.Sleep(time.Until(c.manyDie(keys, 1500*time.Millisecond)))
-	// In silence: a sweeper that goes by the clock of the last command stands still now.
-	t.Sleep(time.Second)
-	if n := left(c); n >= keys+alive { // this DBSIZE was a command
-		t.Sleep(300 * time.Millisecond)
-		t.Hint("lazy deletion frees only what somebody looks up. Does the sweeper run? main has to start it")
-		if left(c) < n {
-			t.Hint("the sweeper goes by the clock of the last command, and stands still when nobody asks anything: a sample has to read the clock itself")
-		}
-		t.Fail("fewer keys a second after their deadline, without a command in between", "DBSIZE is still "+strconv.FormatInt(n, 10))
-	}
-	t.Hint("the sweeper runs and leaves dead keys behind: each sample has to go on where the last one stopped, so that no key is passed over for long")
-	by := time.Now().Add(5 * t.limit)
-	for n := left(c); n != alive; n = left(c) {
-		if time.Now().After(by) {
-			if n > keys/2 {
-				t.Hint("the sweeper takes one sample a tick, and 100,000 keys would take minutes: look again at once while more than a tenth of a sample was dead")
-			}
-			t.Fail("DBSIZE falls to 200, the keys that live", "DBSIZE is "+strconv.FormatInt(n, 10))
-		}
-		t.Sleep(20 * time.Millisecond)
-	}
-	c.Ask(Bulk("v"), "GET", "long:7")
-}
-
-// sweepsInSteps lets keys die at one instant while clients ask DBSIZE without a pause. They see the keys become fewer,
-// or they get no turn until many are gone. A machine may be so busy that they have no turn either: three tries.
-// A sweeper that knows what is due, as in later steps, is done before many could ask.
-func sweepsInSteps(t *T) {
-	const keys, clients = 100_000, 4
-	enough := 4
-	if t.Step() == 4 {
-		enough = 10 // with the lock held for a whole tick they see seven: 100,000, 80,000 …
-	}
-	s := t.Start(process.Options{})
-	var seen []int64
-	for try := 0; try < 3 && len(seen) < enough; try++ {
-		at := t.DialTo(s).manyDie(keys, 2*time.Second)
-		t.Sleep(time.Until(at) - 20*time.Millisecond)
-		sizes := make([][]int64, clients)
-		t.Parallel(clients, func(i int) { sizes[i] = t.DialTo(s).sizes(at.Add(5 * t.limit)) })
-		seen = slices.Concat(sizes...)
-		slices.Sort(seen)
-		seen = slices.Compact(seen)
-	}
-	t.Require(len(seen) >= enough, "DBSIZE falls from 100,000 to 0 in many small steps", "clients that asked all the time saw %v and nothing in between", seen)
-}
-
-// sizes asks DBSIZE in bursts until it is 0, and returns what it was.
-func (c *Conn) sizes(by time.Time) (seen []int64) {
-	const burst = 500
-	in := strings.Repeat(string(resp.AppendCommandStrings(nil, "DBSIZE")), burst)
-	for last := int64(-1); last != 0; {
-		c.Send(in)
-		for range burst {
-			if n := c.Reply().Int; n != last {
-				last = n
-				seen = append(seen, n)
-			}
-		}
-		if last != 0 && time.Now().After(by) {
-			c.t.Hint("dead keys stay, whatever the sweeper does").Fail("DBSIZE falls to 0", "DBSIZE is "+strconv.FormatInt(last, 10))
-		}
-	}
-	return seen
 }

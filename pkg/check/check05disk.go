@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -61,12 +62,20 @@ func (t *T) reported(s *process.Server, name string, good, size int) {
 	if s.Cmd == nil {
 		return
 	}
-	said := s.Fresh()
-	for _, line := range strings.Split(said, "\n") {
-		if strings.Contains(line, name) && regexp.MustCompile(fmt.Sprintf(`\b%d\b`, good)).MatchString(line) {
-			return
-		}
+	tells := func(line string) bool {
+		return strings.Contains(line, name) && regexp.MustCompile(fmt.Sprintf(`\b%d\b`, good)).MatchString(line)
 	}
+	said := s.Fresh()
+	for by := t.deadline(t.limit); !slices.ContainsFunc(strings.Split(said, "\n"), tells); said = s.Fresh() {
+		if time.Now().After(by) { // what it prints comes by another way than its replies
+			t.silentCut(name, said, good, size)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// silentCut is the failure of a server that did not tell that it cut its log.
+func (t *T) silentCut(name, said string, good, size int) {
 	t.fail(failure{Want: fmt.Sprintf("a line on standard error that names %s and the %d bytes that it was cut to (it had %d)", name, good, size),
 		Got: "it said: " + trace.Visible([]byte(said), 300), Guide: "Build it",
 		Hint: "half a command was cut off in silence: tell the operator which file was cut, and to how many bytes (piece 5)"})

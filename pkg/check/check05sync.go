@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -143,15 +144,17 @@ func syncCovers(t *T) {
 	t.syncAfterWrite()
 }
 
-// syncAfterWrite slows the writes down: while one of them is under way, the other's fsync begins. It does not count
-// for both.
+// syncAfterWrite slows writes down, and fsyncs more: the second client waits for the first one's fsync, and when its
+// own begins, the third one's write is under way. That fsync does not count for the third.
 func (t *T) syncAfterWrite() {
-	s, soFar := t.startOnLog("always", "write,writev,pwrite64:delay_enter=200000")
-	a, b := t.DialTo(s), t.DialTo(s)
-	a.Cmd("INCR", "write:a")
-	b.Cmd("INCR", "write:b")
-	a.Expect(":1\r\n")
-	b.Expect(":1\r\n")
+	s, soFar := t.startOnLog("always", "write,writev,pwrite64:delay_enter=200000", "fsync,fdatasync:delay_enter=300000")
+	clients := []*Conn{t.DialTo(s), t.DialTo(s), t.DialTo(s)}
+	for i, c := range clients {
+		c.Cmd("INCR", "write:"+strconv.Itoa(i))
+	}
+	for _, c := range clients {
+		c.Expect(":1\r\n")
+	}
 	lines := strings.Split(soFar(), "\n")
 	end := lastLine(lines, len(lines), "INCR", "write:")
 	if pid, _, _ := strings.Cut(lines[max(end, 0)], " "); end >= 0 && strings.Contains(lines[end], "unfinished") {
@@ -243,10 +246,10 @@ func (t *T) onBadDisk(policy, fault string) *process.Server {
 }
 
 // startOnLog is startWatched where only the calls on the log are traced.
-func (t *T) startOnLog(policy, fault string) (*process.Server, func() string) {
+func (t *T) startOnLog(policy string, faults ...string) (*process.Server, func() string) {
 	dir := t.TempDir()
-	return t.startWatched(process.Options{Fsync: policy, Dir: dir}, diskCalls, fault, filepath.Join(dir, "appendonly.aof"),
-		filepath.Join(dir, "appendonlydir", "appendonly.aof.1.incr.aof"))
+	return t.startWatched(process.Options{Fsync: policy, Dir: dir}, diskCalls, append(faults, filepath.Join(dir, "appendonly.aof"),
+		filepath.Join(dir, "appendonlydir", "appendonly.aof.1.incr.aof"))...)
 }
 
 // noPromise sends a SET that the log cannot take. The server must not say OK, and must end.

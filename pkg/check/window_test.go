@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,8 +87,9 @@ func cut(lines []string, mark string) (before, after []string, found bool) {
 }
 
 var (
-	startsStep = regexp.MustCompile(`^(?:make (\d\d)-[a-z-]+(?: ARGS="([^"]*)")?|go run \./work/(\d\d)((?: .*)?))$`)
-	exitLine   = regexp.MustCompile(`^\[exit (\d+)\]$`)
+	startsStep  = regexp.MustCompile(`^(?:make (\d\d)-[a-z-]+(?: ARGS="([^"]*)")?|go run \./work/(\d\d)((?: .*)?))$`)
+	startsRedis = regexp.MustCompile(`^redis-server .*--port (\d+)`)
+	exitLine    = regexp.MustCompile(`^\[exit (\d+)\]$`)
 )
 
 // program returns what is executed for a command: in the place of make or go the program itself, at an address
@@ -128,7 +130,23 @@ func (s *stage) open(b block, command string) *window {
 	process.OwnGroup(w.cmd)
 	require.NoError(s.t, w.cmd.Start())
 	go func() { w.cmd.Wait(); close(w.done) }()
+	if m := startsRedis.FindStringSubmatch(command); m != nil {
+		s.awaitPort(w, m[1])
+	}
 	return w
+}
+
+// awaitPort waits until something listens on port, or w has ended: a server that prints nothing is ready when it
+// answers.
+func (s *stage) awaitPort(w *window, port string) {
+	s.t.Helper()
+	require.Eventually(s.t, func() bool {
+		c, err := net.DialTimeout("tcp", "127.0.0.1:"+port, time.Second)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil || w.exited() != ""
+	}, time.Duration(s.pace)*10*time.Second, 10*time.Millisecond, "nothing listens on port %s", port)
 }
 
 // printed waits until w has printed the lines, and no more than them.

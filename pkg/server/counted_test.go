@@ -48,6 +48,7 @@ func TestRefusalsCountAsRedis(t *testing.T) {
 		var got []string
 		for _, addr := range []string{theirs, ours} {
 			admin, c := dial(t, addr), dial(t, addr)
+			c.do("PING") // it is let in before there is a password
 			admin.do("CONFIG RESETSTAT")
 			for line := range strings.SplitSeq(text, ";") {
 				if rest, ok := strings.CutPrefix(line, "admin: "); ok {
