@@ -97,7 +97,7 @@ func Set(db *store.DB, w *resp.Writer, args [][]byte) ([][]byte, error) {
 			exists = opt
 		case opt == "KEEPTTL" && unit == "":
 			keepTTL = true
-		case strings.Contains(" EX PX EXAT PXAT ", " "+opt+" ") && unit == "" && !keepTTL && i+1 < len(args):
+		case strings.Contains(" EX PX EXAT PXAT ", " "+opt+" ") && (unit == "" || unit == opt) && !keepTTL && i+1 < len(args):
 			i++
 			unit, amount = opt, args[i]
 		default:

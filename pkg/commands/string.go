@@ -78,7 +78,6 @@ func (o *setOptions) resolve(c *engine.Call) (ok bool) {
 // when they are wrong. getex allows PERSIST and the expiry options only.
 func parseSetOptions(c *engine.Call, i int, getex bool) (o setOptions, ok bool) {
 	for ; i < len(c.Args); i++ {
-		timed := o.at > 0 || o.keepTTL || o.persist
 		switch a := engine.CString(c.Args[i]); {
 		case !getex && engine.IsWord(a, "nx") && !o.xx:
 			o.nx = true
@@ -90,8 +89,8 @@ func parseSetOptions(c *engine.Call, i int, getex bool) (o setOptions, ok bool) 
 			o.keepTTL = true
 		case getex && engine.IsWord(a, "persist") && o.at == 0:
 			o.persist = true
-		case i+1 < len(c.Args) && !timed && isExpiryOption(a):
-			o.seconds, o.absolute = a[0]|0x20 == 'e', len(a) == 4
+		case i+1 < len(c.Args) && isExpiryOption(a) && o.takesExpiry(a):
+			o.seconds, o.absolute = countsSeconds(a), isAbsolute(a)
 			i++
 			o.at = i
 		default:
@@ -101,6 +100,18 @@ func parseSetOptions(c *engine.Call, i int, getex bool) (o setOptions, ok bool) 
 	}
 	return o, true
 }
+
+// takesExpiry reports whether an expiry option may stand behind those so far. The same one may, and then the last counts.
+func (o *setOptions) takesExpiry(a []byte) bool {
+	if o.at > 0 {
+		return o.seconds == countsSeconds(a) && o.absolute == isAbsolute(a)
+	}
+	return !o.keepTTL && !o.persist
+}
+
+func countsSeconds(option []byte) bool { return option[0]|0x20 == 'e' }
+
+func isAbsolute(option []byte) bool { return len(option) == 4 }
 
 func isExpiryOption(a []byte) bool {
 	return engine.IsWord(a, "ex") || engine.IsWord(a, "px") || engine.IsWord(a, "exat") || engine.IsWord(a, "pxat")
