@@ -229,10 +229,8 @@ func goneInTime(t *T) {
 	t.Require(lived >= life-10*time.Millisecond, "keys that live 400 ms", "they were gone after %v", lived)
 }
 
-// lastMillisecond asks PTTL without a pause until a key is gone. The last answer is 0, in the millisecond of the
-// deadline, unless this machine was busy just then; so it is tried a few times.
 // lastMillisecond asks all the while for keys whose last milliseconds follow each other: whenever the machine lets it
-// ask, there is one of which 0 milliseconds are left.
+// ask, there is one of which 0 milliseconds are left. It is tried a few times all the same.
 func lastMillisecond(t *T) {
 	const keys, tries = 20, 20
 	c := t.Dial()
