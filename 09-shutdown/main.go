@@ -119,7 +119,6 @@ func (s *server) stop(how string) error {
 	}
 	if s.disk.Dump != nil { // a BGSAVE, whose data are those of an older moment: give it up
 		s.disk.Dump.Close()
-		s.disk.Dump = nil
 	}
 	if err == nil && (how == "SAVE" || how == "" && s.disk.Log == nil) {
 		err = s.disk.SaveNow()
@@ -129,8 +128,9 @@ func (s *server) stop(how string) error {
 		return err
 	}
 	// endregion
+	// From here on there is no way back.
 	// region: Close the door
-	s.stopping = true // from here on there is no way back
+	s.stopping = true
 	s.ln.Close()
 	// endregion
 	return nil
@@ -221,6 +221,7 @@ func (s *server) drain() {
 	}
 	s.mu.Unlock()
 	// endregion
+	// Now wait for them.
 	// region: Wait for everybody
 	over := make(chan struct{})
 	go func() {

@@ -124,9 +124,6 @@ func TestCourseMutants(t *testing.T) {
 			t.Parallel()
 			target := built.target(t, m.Step, m.Patch)
 			checks := Of(m.Step, 0)
-			if !converted(m.Step) { // TRANSITION
-				checks = slices.DeleteFunc(checks, func(c Check) bool { return c.Name != m.Check })
-			}
 			at := slices.IndexFunc(checks, func(c Check) bool { return c.Name == m.Check })
 			require.GreaterOrEqual(t, at, 0, "step %02d has no check %q", m.Step, m.Check)
 			if strings.Contains(m.Hint, "strace") {

@@ -24,8 +24,6 @@ func init() {
 		Check{Name: "vet", After: 5, What: "go vet finds nothing to say", Run: vetted, Own: true, Slow: 6, Until: 9, NotRedis: "it looks at Go code",
 			Before: "step 08 waits for nobody", Guide: build,
 			Hint: "go vet found something in your code. It is usually right: read what it says"},
-		Check{Name: "bgsave-leaves-no-file", After: 5, What: "a BGSAVE that was given up leaves no temporary file", Run: bgsaveLeavesNoFile, Own: true, Slow: 3, Guide: build,
-			Hint: "the process was gone before the BGSAVE had removed its file: wait for s.disk.Wait, too (piece 5)"},
 		Check{Name: "idle-clients", After: 6, What: "clients that say nothing do not hold up the exit", Run: idleClients, Own: true, Guide: build,
 			Hint: "blocked Reads were never woken: a goroutine in Read waits for ever. Set a read deadline that has passed (piece 6)"},
 		Check{Name: "stalled-client", After: 6, What: "a client that reads nothing does not hold up the exit", Run: stalledClient, Own: true, Slow: 5, Guide: build,
@@ -34,11 +32,13 @@ func init() {
 			NotRedis: "it does not wait for its clients",
 			Hint: "the exit cut a reply off: wait until each connection has ended (piece 5), and wake those in Read with SetReadDeadline. " +
 				"Close, SetDeadline and os.Exit cut off those who are just writing (piece 6)"},
+		Check{Name: "bgsave-leaves-no-file", After: 6, What: "a BGSAVE that was given up leaves no temporary file", Run: bgsaveLeavesNoFile, Own: true, Slow: 3, Guide: build,
+			Hint: "the process was gone before the BGSAVE had removed its file: wait for s.disk.Wait, too (piece 5)"},
 		Check{Name: "frozen", After: 6, What: "a command that waited in a buffer is not executed after the save", Run: frozen, Own: true, Slow: 3, Guide: build,
 			NotRedis: "it does not wait for its clients",
 			Hint:     "OK for what is not on the disk: once all is saved no command may begin, also none that was read before and waits in a buffer (piece 2)"},
 		Check{Name: "pipelines-in-flight", After: 6, What: "under load each client gets whole replies, then a close, and nothing acknowledged is lost", Run: inFlight, Own: true, Slow: 3, Guide: mistakes,
-			Hint: "acknowledged changes are lost: they were executed while the data were being saved, or after that. Take the lock, then save, then set stopping, and only then give the lock back (pieces 1 to 3)"},
+			Hint: "acknowledged changes are lost: they were executed while the data were being saved, or after that. Take the lock, then save, then set stopping, and only then give the lock back (pieces 1 to 3). Commands read stopping under the lock, too (piece 2)"},
 		Check{Name: "log-synced-last", After: 6, What: "the log is synced after its last write, before the exit", Run: syncedLast, Own: true, Slow: 3, Guide: mistakes,
 			Hint: "the last write to the log was not followed by an fsync: flush the log when no command runs any more and none will (piece 3)"},
 		Check{Name: "second-signal", After: 6, What: "a second signal does not wait for the drain, nor for the save", Run: secondSignal, Own: true, Slow: 3, Guide: build,
@@ -157,7 +157,8 @@ func lastReplies(t *T) {
 	t.endsAtAll(true)
 	s := t.Start(process.Options{})
 	c, reply := t.halfRead(s, "")
-	c.Expect(reply).ExpectClose()
+	c.Exchange("", reply)
+	c.ExpectClose()
 	t.exits(s, t.limit)
 }
 
@@ -165,7 +166,8 @@ func frozen(t *T) {
 	t.endsAtAll(true)
 	s := t.Start(process.Options{})
 	c, reply := t.halfRead(s, "SET late 1\r\n")
-	rest := string(c.Expect(reply).Rest())
+	c.Exchange("", reply)
+	rest := string(c.Rest())
 	t.exits(s, t.limit)
 	t.again(s)
 	late := t.DialTo(s).Do("EXISTS", "late").Int

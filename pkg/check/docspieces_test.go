@@ -61,7 +61,7 @@ func (d doc) folded(i int, summary string) bool {
 
 func TestDocsPieces(t *testing.T) {
 	for _, d := range docs(t) {
-		if filepath.Base(d.path) != "GUIDE.md" || !converted(d.step()) { // TRANSITION
+		if filepath.Base(d.path) != "GUIDE.md" {
 			continue
 		}
 		t.Run(d.path, func(t *testing.T) {
@@ -163,7 +163,7 @@ func unfoldedForm(t *testing.T, d doc, pieces []course.Piece) {
 // A line of prose can be read in a terminal: at most 100 characters, unless it is a table or holds a link.
 func TestDocsLineLength(t *testing.T) {
 	for _, d := range docs(t) {
-		if d.step() == 0 || !converted(d.step()) { // TRANSITION
+		if d.step() == 0 {
 			continue
 		}
 		for i, line := range d.prose {

@@ -106,7 +106,9 @@ func exReady(t *T) {
 	t.begun(c)
 	s.Signal(process.SigTerm)
 	t.Hint("the file is still there while clients are drained: remove it as soon as all is saved, before the listener is closed")
-	t.Until(2500*time.Millisecond, "no file, though a client holds up the exit", gone)
+	t.closesItsDoor(s)
+	ok, got = gone()
+	t.Require(ok, "no file once the listener is closed", "%s", got)
 	c.Close()
 	t.exits(s, 15*time.Second)
 

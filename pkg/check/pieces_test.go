@@ -37,12 +37,6 @@ func (b *bins) partial(t *testing.T, step, upto int) (*process.Target, []course.
 	return target, pieces
 }
 
-// converted TRANSITION
-func converted(step int) bool {
-	b, _ := os.ReadFile(filepath.Join(built.root, course.Folders[step], "GUIDE.md"))
-	return strings.Contains(string(b), "\n### 1. ")
-}
-
 // A learner writes piece after piece. What there is compiles each time, and the checks that are said to pass
 // after a piece do. With PIECES=show it is listed which checks pass after which piece.
 func TestCoursePieces(t *testing.T) {
@@ -50,9 +44,6 @@ func TestCoursePieces(t *testing.T) {
 		pieces, err := course.Pieces(built.root, step)
 		require.NoError(t, err)
 		require.NotEmpty(t, pieces, "main.go has no regions")
-		if !converted(step) { // TRANSITION
-			continue
-		}
 		left := Of(step, 0)
 		for upto := 0; upto <= len(pieces); upto++ {
 			name := fmt.Sprintf("%02d/%d", step, upto)
@@ -92,9 +83,6 @@ func TestCourseSkeletons(t *testing.T) {
 			t.Parallel()
 			target, pieces := built.partial(t, step, 0)
 			checks := slices.DeleteFunc(Of(step, 0), func(c Check) bool { return c.After == 0 })
-			if !converted(step) { // TRANSITION
-				return
-			}
 			for _, c := range checks {
 				require.LessOrEqual(t, c.After, len(pieces), c.Name)
 			}

@@ -80,37 +80,7 @@ func Pieces(root string, step int) ([]Piece, error) {
 		}
 		out = append(out, Piece{N: n, Name: strings.ReplaceAll(m[2], "`", "")})
 	}
-	if len(out) == 0 {
-		out = unnumbered(from, text)
-	}
 	return out, count(out, from)
-}
-
-// unnumbered TRANSITION
-func unnumbered(from, guide string) []Piece {
-	var out []Piece
-	files, _ := filepath.Glob(filepath.Join(from, "*.go"))
-	for _, f := range files {
-		b, _ := os.ReadFile(f)
-		found, _ := regions(strings.Split(string(b), "\n"))
-		for _, r := range found {
-			if find(out, r.name) < 0 {
-				out = append(out, Piece{Name: r.name})
-			}
-		}
-	}
-	place := func(p Piece) int {
-		at := regexp.MustCompile(`(?m)^\*\*\d+\. [^*\n]*` + regexp.QuoteMeta(strings.ToLower(p.Name))).FindStringIndex(strings.ToLower(guide))
-		if at == nil {
-			return len(guide)
-		}
-		return at[0]
-	}
-	slices.SortStableFunc(out, func(a, b Piece) int { return place(a) - place(b) })
-	for i := range out {
-		out[i].N = i + 1
-	}
-	return out
 }
 
 // count counts the lines of each piece in the Go files of a step's folder.
