@@ -143,14 +143,16 @@ func keepsUp(t *T) {
 
 func confirmedFirst(t *T) {
 	ch := t.Key("ch")
-	t.flood(t.shared, ch, 3, 4, func(int) {
-		for range 60 {
-			s := t.Dial()
-			v := str(s.Do("SUBSCRIBE", ch))
-			s.Close()
-			t.Require(v == "[subscribe "+ch+" 1]", "[subscribe "+ch+" 1]", "%s", v)
-		}
-	})
+	t.seen(t.shared, func() {
+		t.flood(t.shared, ch, 3, 4, func(int) {
+			for range 60 {
+				s := t.Dial()
+				v := str(s.Do("SUBSCRIBE", ch))
+				s.Close()
+				t.Require(v == "[subscribe "+ch+" 1]", "[subscribe "+ch+" 1]", "%s", v)
+			}
+		})
+	}, "", "")
 }
 
 // flood lets publishers publish on ch of s until each of n others has done what it does.
@@ -183,8 +185,13 @@ func wholeFrames(t *T) {
 	ch := t.Key("ch")
 	payload := strings.Repeat("payload ", 50)
 	s := t.listen(ch)
-	read := func(want int) {
-		for pings, messages := 0, 0; pings < asked || messages < want; {
+	var in []byte
+	for i := range asked {
+		in = resp.AppendCommandStrings(in, "PING", strconv.Itoa(i))
+	}
+	ask := func() (messages int) { // and reads until all answers have come
+		s.Send(string(in))
+		for pings := 0; pings < asked; {
 			v := s.Reply()
 			switch {
 			case len(v.Elems) == 3 && str(v.Elems[0]) == "message" && str(v.Elems[2]) == payload:
@@ -195,25 +202,18 @@ func wholeFrames(t *T) {
 				t.Fail("messages, and pong "+strconv.Itoa(pings)+", each whole", trace.Visible([]byte(str(v)), 200))
 			}
 		}
-	}
-	ask := func() {
-		var in []byte
-		for i := range asked {
-			in = resp.AppendCommandStrings(in, "PING", strconv.Itoa(i))
-		}
-		s.Send(string(in))
+		return messages
 	}
 	mix := t.hint
 	t.Hint("a reply was overwritten before it was sent. The next reply uses the same buffer, so the queue needs a copy (piece 8)")
 	for range 10 {
 		ask()
-		read(0)
 	}
 	t.Hint("%s", mix)
 	t.Parallel(publishers+1, func(i int) {
 		if i == publishers {
-			ask()
-			read(publishers * each)
+			for messages := 0; messages < publishers*each; messages += ask() {
+			}
 			return
 		}
 		p := t.Dial()
