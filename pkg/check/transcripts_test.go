@@ -1,4 +1,4 @@
-package check
+package check_test
 
 import (
 	"bytes"
@@ -18,11 +18,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"byor/pkg/check/course"
 	"byor/pkg/check/process"
 	"byor/pkg/redistest"
+
+	"github.com/stretchr/testify/require"
 )
 
 // Every transcript in the texts is executed and compared. In a block of ```console a line `$ cmd` is
