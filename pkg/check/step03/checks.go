@@ -46,6 +46,12 @@ func init() {
 			Hint: "args are valid only until the reader reads on: copy what you keep (string(arg) does)"},
 		check.Check{Name: "binary-safe", After: 4, What: "keys and values may hold any bytes", Run: binarySafe,
 			Hint: "a Go string holds any bytes: convert with string(b), and never through what is meant for text (TrimSpace, ToLower, %q, Split)"},
+	)
+}
+
+// The commands and their map.
+func init() {
+	check.Register(3, 0,
 		check.Check{Name: "keys-keep-case", After: 4, What: "Key and key are two keys", Run: keysKeepCase, Guide: "Build it",
 			Hint: "only the command's name ignores case: use the key as it came"},
 		check.Check{Name: "set-options", After: 4, What: "SET refuses what it does not understand, and then stores nothing", Run: setOptions, Guide: "Build it",

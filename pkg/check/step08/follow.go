@@ -10,6 +10,44 @@ import (
 	"byor/pkg/check/process"
 )
 
+func init() {
+	const build, wire = "Build it", "On the wire"
+	check.Register(8, 0,
+		check.Check{Name: "follower-handshake", After: 6, What: "a replica asks PING, REPLCONF and, after their answers, PSYNC ? -1", Run: followerHandshake, Own: true, Guide: wire,
+			Hint: "PING, REPLCONF listening-port, REPLCONF capa …, PSYNC ? -1, as arrays; a real master refuses PSYNC with answers pending"},
+		check.Check{Name: "refused-replconf", After: 6, What: "a replica goes on when the master refuses REPLCONF", Run: refusedReplconf, Own: true, Guide: build,
+			Hint: "an error to REPLCONF ended the handshake. An old master does not know the option, and can send its data all the same: go on, and give up only when PING or PSYNC fails"},
+		check.Check{Name: "old-data-goes", After: 7, What: "a full resync replaces the replica's data", Run: oldDataGoes, Own: true,
+			Hint: "the snapshot is the whole truth: the replica's old data have to go when it comes"},
+		check.Check{Name: "half-a-snapshot", After: 7, What: "old data stay, and can be read, until the whole snapshot is there", Run: halfASnapshot, Own: true, Guide: build, Slow: 2,
+			Hint: "load the snapshot into a store of its own, without the lock, and exchange the two at its end: until then clients see the old data"},
+		check.Check{Name: "reconnects", After: 7, What: "a replica comes back after its link was cut", Run: reconnects, Own: true, Slow: 4,
+			Hint: "the link's end is no reason to stop: wait a moment and begin again with PING"},
+		check.Check{Name: "stream-in-one-read", After: 8, What: "stream bytes that arrive together with the snapshot are applied", Run: streamInOneRead, Own: true, Guide: build,
+			Hint: "a new bufio.Reader after the handshake loses what the old one had read ahead: one reader for the link's whole life"},
+		check.Check{Name: "link-in-pieces", After: 8, What: "answers, snapshot and stream that come one byte at a time are understood", Run: linkInPieces, Own: true, Slow: 2,
+			Hint: "one Read is not one answer, and not the snapshot: read whole lines, then exactly $<length> bytes, then commands, all through one reader"},
+		check.Check{Name: "snapshot-rest", After: 8, What: "all of the $<length> bytes belong to the snapshot", Run: snapshotRest, Own: true, Guide: build,
+			Hint: "what the loader left of the snapshot's $<length> bytes was executed as if it belonged to the stream: throw those bytes away"},
+		check.Check{Name: "stream-commands", After: 8, What: "SELECT, MULTI, EXEC and PUBLISH in the stream do what they say", Run: followCommands, Own: true, Guide: build,
+			Hint: "the link to the master is a client of its own, with a database of its own"},
+		check.Check{Name: "chain", After: 8, What: "a replica has replicas of its own", Run: chain, Own: true, Guide: build,
+			Hint: "what the master sends changes our data, and so belongs into our own stream, too"},
+		check.Check{Name: "follows-redis", After: 8, What: "it follows a real redis-server and has the same data", Run: followsRedis, Own: true, Slow: 4, Guide: "How real Redis does it",
+			Hint: "a real master sends what stream-in-one-read and stream-commands send, and keep-alives: empty lines, also before +FULLRESYNC"},
+		check.Check{Name: "silent-replica", After: 9, What: "a replica sends no replies to what it is sent", Run: silentReplica, Own: true,
+			Hint: "replying to propagated writes: a command from the master gets no answer; only REPLCONF ACK goes back"},
+		check.Check{Name: "getack", After: 9, What: "GETACK is answered with the offset before it", Run: getAck, Own: true, Slow: 2,
+			Hint: "counting the current GETACK: answer with the offset of all bytes before it, then add its 37"},
+		check.Check{Name: "acks-by-itself", After: 9, What: "a replica acknowledges once a second, unasked", Run: acksByItself, Own: true, Guide: "The idea", Slow: 2,
+			Hint: "REPLCONF ACK <offset> is sent every second, though nobody asks and nothing comes: a master takes a silent replica for dead"},
+		check.Check{Name: "read-only", After: 10, What: "a replica refuses writes from clients", Run: readOnly, Own: true, Guide: build,
+			Hint: "a client's change on a replica is answered -READONLY You can't write against a read only replica. The master's own changes are not asked"},
+		check.Check{Name: "master-expires", After: 10, What: "a replica leaves expired keys for the master to delete, but hides them", Run: masterExpires, Own: true, Slow: 2,
+			Hint: "a replica that expires by itself changes data its master did not change: hide an expired key, remove it when DEL comes"},
+	)
+}
+
 // Step 08: a replica asks its master, loads what it gets, follows the stream and says how far it is.
 
 func followerHandshake(t *check.T) {
