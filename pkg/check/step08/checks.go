@@ -326,7 +326,7 @@ func noGap(t *check.T) {
 			for i := 0; !stop.Load(); i++ {
 				var in []byte
 				for j := range 50 {
-					in = resp.AppendCommandStrings(in, "SET", fmt.Sprintf("%s:%d:%d", base, w, i*50+j), "v")
+					in = resp.AppendCommandStrings(in, append([]string{"SET"}, gapWrite(base, w, i*50+j)...)...)
 				}
 				c.Send(string(in))
 				for range 50 {
@@ -365,26 +365,32 @@ func (r *Replica) sizeUntil(key string) (total int64) {
 	}
 }
 
+// gapWrite returns key and value of the i-th write of noGap's client w. There are few keys, so that the snapshot stays
+// small however long it takes.
+func gapWrite(base string, w, i int) []string {
+	return []string{fmt.Sprintf("%s:%d:%d", base, w, i%300), fmt.Sprint("v", i)}
+}
+
 // joined expects each of noGap's writes in the snapshot or in the stream.
 func joined(t *check.T, r *Replica, base string) {
-	var seen [4]int
-	for i := range seen {
-		seen[i] = -1
+	inSnapshot := func(w, i int) bool {
+		kv := gapWrite(base, w, i)
+		return bytes.Contains(r.rdb, append([]byte(kv[0]), string(rune(len(kv[1])))+kv[1]...))
 	}
+	seen := [4]int{-1, -1, -1, -1}
 	for n := 0; n < 400; {
 		cmd, _ := r.Next()
-		if len(cmd) < 2 || !strings.HasPrefix(cmd[1], base+":") {
+		if len(cmd) < 3 || !strings.HasPrefix(cmd[1], base+":") {
 			continue
 		}
 		n++
-		f := strings.Split(strings.TrimPrefix(cmd[1], base+":"), ":")
-		w, _ := strconv.Atoi(f[0])
-		i, _ := strconv.Atoi(f[1])
-		t.Require(!bytes.Contains(r.rdb, append([]byte(cmd[1]), 1, 'v')), cmd[1]+" in the stream only, or an INCR would be made twice",
+		client, _, _ := strings.Cut(strings.TrimPrefix(cmd[1], base+":"), ":")
+		w, _ := strconv.Atoi(client)
+		i, _ := strconv.Atoi(strings.TrimPrefix(cmd[2], "v"))
+		t.Require(!inSnapshot(w, i), fmt.Sprintf("write %d of client %d in the stream only, or an INCR would be made twice", i, w),
 			"it is in the snapshot as well")
 		if seen[w] < 0 && i > 0 { // the first of this writer: the one before is in the snapshot
-			prev := fmt.Sprintf("%s:%d:%d", base, w, i-1)
-			t.Require(bytes.Contains(r.rdb, append([]byte(prev), 1, 'v')), prev+" in the snapshot, since the stream begins with the next",
+			t.Require(inSnapshot(w, i-1), fmt.Sprintf("write %d of client %d in the snapshot, since the stream begins with the next", i-1, w),
 				"it is in neither")
 		} else if seen[w] >= 0 {
 			t.Require(i == seen[w]+1, fmt.Sprintf("write %d of client %d", seen[w]+1, w), "write %d", i)

@@ -3,6 +3,8 @@ package step10
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -430,6 +432,15 @@ func queuedFirst(t *check.T) {
 	for i := range n {
 		c.Ask(":1\r\n", "PUBLISH", "long", fmt.Sprint(i, " ", long))
 	}
+	t.Until(2*t.Limit, "all messages are on their way or in the browser's queue, as /metrics says", func() (bool, string) {
+		_, text := httpGet(t, addr, "/metrics", "")
+		total := 0
+		for _, m := range regexp.MustCompile(`(?m)^byor_ws_(?:sent_bytes_total|queue_bytes) (\d+)`).FindAllStringSubmatch(text, -1) {
+			size, _ := strconv.Atoi(m[1])
+			total += size
+		}
+		return total >= n*len(long), fmt.Sprint(total, " bytes")
+	})
 	w.frame(true, wsBinary, []byte("x"))
 	for i := range n {
 		m := w.until(fmt.Sprintf("%d messages before the close frame", n), isPush("message"))
