@@ -127,7 +127,7 @@ func TestVerdicts(t *testing.T) {
 
 func TestEnough(t *testing.T) {
 	for n, want := range map[int]int{1: 1, 5: 4, 6: 5, 17: 14, 20: 16, 21: 17} {
-		require.Equal(t, want, Enough(n), "%d", n)
+		require.Equal(t, want, enough(n), "%d", n)
 	}
 	three := Outcome{Verdicts: []Verdict{{Caught: true}, {Caught: true}, {Caught: true}, {}}}
 	require.False(t, three.Pass())

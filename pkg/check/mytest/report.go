@@ -82,9 +82,9 @@ func (p *Report) Outcome(o Outcome) {
 		fmt.Fprintf(p.W, "%s:\n", o.Stop)
 		p.indented(o.Output)
 	case pass:
-		fmt.Fprintf(p.W, "%d of %d caught: a pass (four fifths are %d)\n", o.Caught(), asked, Enough(asked))
+		fmt.Fprintf(p.W, "%d of %d caught: a pass (four fifths are %d)\n", o.Caught(), asked, enough(asked))
 	default:
-		fmt.Fprintf(p.W, "%d of %d caught: not yet a pass (four fifths are %d)\n", o.Caught(), asked, Enough(asked))
+		fmt.Fprintf(p.W, "%d of %d caught: not yet a pass (four fifths are %d)\n", o.Caught(), asked, enough(asked))
 	}
 }
 
