@@ -68,7 +68,20 @@ func upto(q question, n, step int) (question, error) {
 	}
 	all := len(check.Of(step, 0))
 	q.checks = check.Until(q.checks, step, n)
-	q.note = fmt.Sprintf(": the %d of its %d checks that can pass after piece %d, %s", len(q.checks), all, n, q.pieces[n-1].Name)
+	q.note = fmt.Sprintf(": %s that can pass after piece %d, %s", share(len(q.checks), all), n, q.pieces[n-1].Name)
 	q.part = fmt.Sprintf("only what can pass after piece %d was asked", n)
 	return q, nil
+}
+
+// share says in words how many of all checks n are.
+func share(n, all int) string {
+	switch n {
+	case 0:
+		return fmt.Sprintf("there is none among its %d checks", all)
+	case 1:
+		return fmt.Sprintf("the one of its %d checks", all)
+	case all:
+		return fmt.Sprintf("all %d checks,", all)
+	}
+	return fmt.Sprintf("the %d of its %d checks", n, all)
 }
