@@ -170,7 +170,7 @@ func otherWords(r Result) string {
 	if 3*same < 2*fewer {
 		return ""
 	}
-	return "the server refuses, as it should, and in other words than Redis: compare the two lines letter by letter"
+	return "the server refuses, as it should, but in other words than Redis: compare the two lines letter by letter"
 }
 
 // waiting finds the hints that can explain why a server answers nobody.

@@ -189,7 +189,7 @@ func answered(c *check.Conn, silence string) *check.Conn {
 	for len(c.In) == 0 {
 		err := c.Fill(c.T.Deadline(c.T.Limit))
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			c.T.FailWith(check.Failure{Sent: c.Sent, Want: "a reply", Got: c.GotText(err), Hint: silence})
+			c.T.FailWith(check.Failure{Sent: c.Sent, Want: "a reply", Got: c.GotText(err), Hint: silence, Seen: true})
 		}
 		if err != nil {
 			break // Expect says it better
