@@ -237,6 +237,8 @@ func adminDenied(t *check.T) {
 		switch {
 		case strings.ToUpper(args[:6]) != args[:6]:
 			t.Hint("names are not case-sensitive: put the command's name, and the subcommand's, into lower case before you look them up")
+		case code != "NOPERM" && w.code(100+i, `"op":"cmd","args":`+strings.ToLower(args)) == "NOPERM":
+			t.Hint("a name is denied in lower case only. Put the command's name, and the subcommand's, into lower case before you look them up (piece 14)")
 		case strings.Contains(args, "CLIENT"):
 			t.Hint("some commands are denied with a subcommand only, as client|kill: look up the name with its subcommand, too")
 		}
