@@ -95,7 +95,7 @@ func (d *Disk) WhenFree(patience func() error) error {
 	return nil
 }
 
-// TempFile writes dump to a temporary file and ends it: for who must know the length before the first byte.
+// TempFile writes dump to a temporary file and ends it. A replica wants to know the length before the first byte.
 // It returns the file, to be read from its beginning; Close removes it. The caller does not hold the lock.
 func (d *Disk) TempFile(dump *Dump) (file io.ReadCloser, size int64, err error) {
 	defer d.End(dump)
