@@ -148,6 +148,8 @@ type World interface {
 	Flushed()
 	// Warn writes a line of the log.
 	Warn(format string, args ...any)
+	// Log writes a line of the log at a level, from 0 for what helps to find faults to 3 for warnings.
+	Log(level int, line string)
 }
 
 // New returns an engine with so many empty databases, for the commands in the table, which is its own
@@ -214,6 +216,9 @@ func (e *Engine) Wake(c *Session) {
 		e.woken = append(e.woken, c)
 	}
 }
+
+// Log writes a line of the log at a level, from 0 to 3.
+func (e *Engine) Log(level int, line string) { e.world.Log(level, line) }
 
 // Warn writes a line of the log.
 func (e *Engine) Warn(format string, args ...any) { e.world.Warn(format, args...) }
@@ -286,3 +291,4 @@ func (nothing) Offset() int64                                 { return 0 }
 func (nothing) SnapshotChanged()                              {}
 func (nothing) Flushed()                                      {}
 func (nothing) Warn(format string, args ...any)               {}
+func (nothing) Log(level int, line string)                    {}

@@ -49,12 +49,13 @@ func (in *Inner) Proto() int { return in.c.Reply.Proto }
 // OutOfMemory reports whether there was no room when the outer command began.
 func (in *Inner) OutOfMemory() bool { return in.full && !in.c.Trusted() }
 
-// Refuses returns why the state of the server does not let a command with these flags run, in the words in which a client is told, or "".
-func (in *Inner) Refuses(cmd *Command, f Flag) string {
+// Refuses returns why the state of the server does not let a command with these flags run, in the words in which
+// a client is told, or "".
+func (in *Inner) Refuses(f Flag) string {
 	if in.c.Trusted() {
 		return ""
 	}
-	return in.c.e.world.Refuses(in.c, cmd, f)
+	return in.c.e.world.Refuses(in.c, in.cmd, f)
 }
 
 // Run runs a command that was found fit to run, and returns its reply, which is valid until the next one runs.
@@ -101,6 +102,17 @@ func (c *Session) Output() *resp.Writer {
 	}
 	return &c.Reply
 }
+
+// Refused is Inner.Refuses before there is an Inner.
+func (c *Call) Refused(f Flag) string {
+	if c.Trusted() {
+		return ""
+	}
+	return c.e.world.Refuses(c.c, c.Cmd, f)
+}
+
+// NoRoom is Inner.OutOfMemory before there is an Inner.
+func (c *Call) NoRoom() bool { return c.e.full && !c.Trusted() }
 
 // FailCounted replies an error that was counted already, where it came up.
 func (c *Call) FailCounted(msg string) { c.Reply.Error(msg) }
