@@ -29,7 +29,10 @@ type state struct {
 	ours    bool   // the error that is on its way has been worded here, not by gopher-lua
 	at      origin // where the last error was raised
 	depth   int    // calls of Go functions that call Lua, one in the other
-	threads map[*lua.LState]bool
+	co      coroutines
+
+	entering    *lua.LFunction // enter
+	nonexistent lua.LValue     // the metatable of _G that a script sees
 }
 
 // origin is the place where an error was raised, as Redis's error handler finds it.
@@ -68,13 +71,16 @@ func newState() *state {
 		RegistryMaxSize:  1 << 20,
 		RegistryGrowStep: 1 << 10,
 	})
-	s := &state{L: L, globals: L.NewTable(), behind: map[*lua.LTable]*lua.LTable{}, threads: map[*lua.LState]bool{}}
+	s := &state{L: L, globals: L.NewTable(), behind: map[*lua.LTable]*lua.LTable{}}
+	s.co.unstarted = map[*lua.LState]*lua.LFunction{}
+	s.openCoroutine()
+	s.entering = s.function(s.enter)
 	s.openSandbox()
 	s.openBase()
 	s.openString()
 	s.openTable()
 	s.openMath()
-	s.openCoroutine()
+	s.publishCoroutine()
 	s.openBit()
 	s.openStruct()
 	s.openCJSON()
@@ -108,10 +114,10 @@ func (s *state) seed(n int32) { s.random.seed(n) }
 func (s *state) call(f *lua.LFunction, h hook, args ...lua.LValue) (lua.LValue, *scriptError) {
 	L := s.L
 	s.depth, s.ours, s.at = 0, false, origin{"=[C]", -1}
-	clear(s.threads)
+	clear(s.co.unstarted)
 	s.meter.start(h)
 	top := L.GetTop()
-	L.Push(s.function(s.enter))
+	L.Push(s.entering)
 	L.Push(f)
 	for _, a := range args {
 		L.Push(a)
