@@ -72,7 +72,6 @@ func eval(s *state, script string) string {
 	if err != nil {
 		return "-ERR Error compiling script (new function): " + err.Error()
 	}
-	s.seed(0)
 	v, failed := s.call(s.load(p), nil)
 	if failed == nil {
 		return reply(v)

@@ -18,13 +18,13 @@ func compile(name, source string) (*lua.FunctionProto, error) {
 
 // chunkID is how errors call a chunk (luaO_chunkid): "=name" and "@name" are names, everything else is source.
 func chunkID(name string) string {
-	const room = 60
+	const room, roomForSource = 60, 43
 	if name != "" && (name[0] == '=' || name[0] == '@') {
 		return name[1:min(len(name), room)]
 	}
 	line, _, more := strings.Cut(name, "\n")
-	if len(line) > room-len(`[string "..."]`)-1 {
-		line, more = line[:room-len(`[string "..."]`)-1], true
+	if len(line) > roomForSource {
+		line, more = line[:roomForSource], true
 	}
 	if more {
 		line += "..."

@@ -84,15 +84,24 @@ func (s *state) baseErrHandler(L *lua.LState) int {
 	return 1
 }
 
+// basePcall is Redis's: of an error that is a table with a field err, that is what it returns.
 func (s *state) basePcall(L *lua.LState) int {
-	s.checkAny(L, 1)
+	if L.GetTop() == 0 {
+		L.Push(lua.LNil)
+	}
 	depth := s.depth
 	L.Insert(s.entering, 1)
 	if err := L.PCall(L.GetTop()-1, lua.MultRet, nil); err != nil {
 		s.depth = depth
+		value := s.thrown(err)
+		if t, ok := value.(*lua.LTable); ok {
+			if e := L.GetField(t, "err"); lua.LVCanConvToString(e) {
+				value = e
+			}
+		}
 		L.SetTop(0)
 		L.Push(lua.LFalse)
-		L.Push(s.thrown(err))
+		L.Push(value)
 		return 2
 	}
 	L.Insert(lua.LTrue, 1)
@@ -102,13 +111,16 @@ func (s *state) basePcall(L *lua.LState) int {
 func (s *state) baseXpcall(L *lua.LState) int {
 	s.checkAny(L, 2)
 	f, handler := L.Get(1), L.Get(2)
-	h, ok := handler.(*lua.LFunction)
-	if !ok {
-		h = s.function(func(L *lua.LState) int { // what Lua says of handlers that are none
-			s.throwPlain(L, "attempt to call a "+handler.Type().String()+" value")
-			return 0
-		})
-	}
+	h := s.function(func(L *lua.LState) int {
+		value := L.Get(1)
+		L.Push(s.entering)
+		L.Push(handler)
+		L.Push(value)
+		if err := L.PCall(2, 1, nil); err != nil {
+			L.Push(lua.LString("error in error handling"))
+		}
+		return 1
+	})
 	depth := s.depth
 	L.SetTop(0)
 	L.Push(s.entering)
@@ -312,7 +324,7 @@ func (s *state) baseCollectgarbage(L *lua.LState) int {
 	case "count":
 		result = lua.LNumber(float64(s.meter.heap()) / 1024)
 	case "step":
-		result = lua.LTrue
+		result = lua.LFalse
 	case "setpause", "setstepmul":
 		result = lua.LNumber(200)
 	default:
@@ -331,19 +343,29 @@ func (s *state) baseLoad(L *lua.LState) int {
 	f := s.checkFunction(L, 1)
 	name := s.optString(L, 2, "=(load)")
 	var text []byte
-	for {
-		piece := s.callValue(L, f)
-		if piece == lua.LNil {
-			break
+	depth := s.depth
+	L.Push(s.entering)
+	L.Push(s.function(func(L *lua.LState) int {
+		for {
+			piece := s.callValue(L, f)
+			if piece == lua.LNil {
+				return 0
+			}
+			if !lua.LVCanConvToString(piece) {
+				s.throwPlain(L, "reader function must return a string")
+			}
+			if len(toString(piece)) == 0 {
+				return 0
+			}
+			s.charge(L, len(text))
+			text = append(text, toString(piece)...)
 		}
-		if !lua.LVCanConvToString(piece) {
-			s.throwPlain(L, "reader function must return a string")
-		}
-		if len(toString(piece)) == 0 {
-			break
-		}
-		s.charge(L, len(text))
-		text = append(text, toString(piece)...)
+	}))
+	if err := L.PCall(1, 0, nil); err != nil {
+		s.depth = depth
+		L.Push(lua.LNil)
+		L.Push(s.thrown(err))
+		return 2
 	}
 	return s.loaded(L, string(text), name)
 }
@@ -355,6 +377,9 @@ func (s *state) loaded(L *lua.LState, text, name string) int {
 		L.Push(lua.LNil)
 		L.Push(lua.LString(err.Error()))
 		return 2
+	}
+	if id := chunkID(name); s.chunks[id] == "" {
+		s.chunks[id] = name
 	}
 	L.Push(s.load(p))
 	return 1

@@ -167,7 +167,7 @@ func (e *encoder) value(v lua.LValue, depth, stack int) {
 
 func (e *encoder) table(t *lua.LTable, depth, stack int) {
 	if depth > e.encodeDepth || stack+3 > maxStack {
-		e.s.throw(e.L, "Cannot serialise, excessive depth (%d)", depth)
+		e.s.throw(e.L, "Cannot serialise, excessive nesting (%d)", depth)
 	}
 	if n := e.arrayLength(t); n > 0 {
 		e.b = append(e.b, '[')

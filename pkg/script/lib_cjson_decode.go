@@ -258,7 +258,7 @@ func (d *decoder) value(stack int) lua.LValue {
 
 func (d *decoder) descend(stack, slots int) {
 	if d.depth++; d.depth > d.decodeDeep || stack+slots > maxStack {
-		d.s.throw(d.L, "Found too many nested data structures (%d)", d.depth)
+		d.s.throw(d.L, "Found too many nested data structures (%d) at character %d", d.depth, d.at)
 	}
 }
 

@@ -179,8 +179,8 @@ func (s *state) optC(L *lua.LState, n, otherwise int) int {
 	return int(int32(s.optInt(L, n, otherwise)))
 }
 
-// unpackFrom unpacks up to limit values from offset on and returns them, and where the next one begins (-1 if
-// none does). Without both it unpacks all, and returns them only.
+// unpackFrom unpacks up to limit values from offset on and returns where the next one begins (-1 if none
+// does), and them. Without both it unpacks all, and returns them only.
 func (s *state) unpackFrom(L *lua.LState, limit, offset int) int {
 	data := s.checkString(L, 1)
 	if offset < 0 || limit < 0 {
@@ -197,17 +197,19 @@ func (s *state) unpackFrom(L *lua.LState, limit, offset int) int {
 	var values []lua.LValue
 	for ; len(u.data) > 0 && len(values) < limit; values = append(values, u.value(1+len(values))) {
 	}
+	n := len(values)
 	if !all {
-		next := -1
+		n++
 		if len(u.data) > 0 {
-			next = len(data) - len(u.data)
+			L.Push(lua.LNumber(len(data) - len(u.data)))
+		} else {
+			L.Push(lua.LNumber(-1))
 		}
-		values = append(values, lua.LNumber(next))
 	}
 	for _, v := range values {
 		L.Push(v)
 	}
-	return len(values)
+	return n
 }
 
 type unpacker struct {
@@ -287,6 +289,9 @@ func (u *unpacker) value(stack int) lua.LValue {
 
 func (u *unpacker) array(n, stack int) lua.LValue {
 	t := u.L.CreateTable(0, 0)
+	if stack+2 > maxStack {
+		u.s.throw(u.L, "stack overflow (in function mp_decode_to_lua_array)")
+	}
 	for i := 1; i <= n; i++ {
 		rawSet(t, i, u.value(stack+2))
 	}

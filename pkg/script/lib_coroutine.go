@@ -52,8 +52,8 @@ func (s *state) publishCoroutine() {
 }
 
 func (s *state) newThread(L *lua.LState) *lua.LState {
-	f := s.checkFunction(L, 1)
-	if f.IsG {
+	f, ok := L.Get(1).(*lua.LFunction)
+	if !ok || f.IsG {
 		s.argError(L, 1, "Lua function expected")
 	}
 	saved := L.Options
@@ -105,13 +105,9 @@ func (s *state) coResume(L *lua.LState) int {
 // first argument on the stack of L.
 func (s *state) resume(L, th *lua.LState) int {
 	if status := s.status(L, th); status != "suspended" {
-		kind := "non-suspended"
-		if status == "dead" {
-			kind = "dead"
-		}
 		L.SetTop(0)
 		L.Push(lua.LFalse)
-		L.Push(lua.LString("cannot resume " + kind + " coroutine"))
+		L.Push(lua.LString("cannot resume " + status + " coroutine"))
 		return 2
 	}
 	if f := s.co.unstarted[th]; f != nil {

@@ -91,6 +91,9 @@ func (s *state) directive(L *lua.LState, f string, i int) (directive, int) {
 }
 
 func (s *state) formatted(L *lua.LState, b []byte, d directive, arg int) []byte {
+	if arg > L.GetTop() {
+		s.argError(L, arg, "no value")
+	}
 	switch d.verb {
 	case 'c':
 		return d.pad(b, "", string([]byte{byte(toInt(s.checkNumber(L, arg)))}), false)
@@ -100,7 +103,7 @@ func (s *state) formatted(L *lua.LState, b []byte, d directive, arg int) []byte 
 		return d.integer(b, sign, strings.TrimPrefix(strconv.Itoa(n), "-"))
 	case 'o', 'u', 'x', 'X':
 		return d.unsigned(b, toUint(s.checkNumber(L, arg)))
-	case 'e', 'E', 'f', 'g', 'G', 'a', 'A':
+	case 'e', 'E', 'f', 'g', 'G':
 		return d.float(b, s.checkNumber(L, arg))
 	case 'q':
 		return appendQuoted(b, s.checkString(L, arg))
@@ -217,9 +220,6 @@ func (d directive) float(b []byte, f float64) []byte {
 	}
 	var text string
 	switch verb := d.verb | 0x20; verb {
-	case 'a':
-		text = hexFloat(f, d.precision)
-		sign += "0x"
 	case 'g':
 		text = strconv.FormatFloat(f, 'g', max(precision, 1), 64)
 		if d.alt {
@@ -235,14 +235,6 @@ func (d directive) float(b []byte, f float64) []byte {
 		text, sign = strings.ToUpper(text), strings.ToUpper(sign)
 	}
 	return d.pad(b, sign, text, d.zero)
-}
-
-// hexFloat is C's %a without sign and 0x, for which Go's %x differs in the exponent.
-func hexFloat(f float64, precision int) string {
-	text := strings.TrimPrefix(strconv.FormatFloat(f, 'x', precision, 64), "0x")
-	mantissa, exponent, _ := strings.Cut(text, "p")
-	n, _ := strconv.Atoi(exponent)
-	return fmt.Sprintf("%sp%+d", mantissa, n)
 }
 
 // appendQuoted appends s as Lua reads it back.

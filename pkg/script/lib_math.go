@@ -11,14 +11,16 @@ import (
 func (s *state) openMath() {
 	one := func(f func(float64) float64) lua.LGFunction {
 		return func(L *lua.LState) int {
-			L.Push(lua.LNumber(f(s.checkNumber(L, 1))))
+			x := s.checkNumber(L, 1)
+			L.Push(lua.LNumber(invalid(f(x), x, x)))
 			return 1
 		}
 	}
 	two := func(f func(a, b float64) float64) lua.LGFunction {
 		return func(L *lua.LState) int {
 			a := s.checkNumber(L, 1)
-			L.Push(lua.LNumber(f(a, s.checkNumber(L, 2))))
+			b := s.checkNumber(L, 2)
+			L.Push(lua.LNumber(invalid(f(a, b), a, b)))
 			return 1
 		}
 	}
@@ -39,6 +41,14 @@ func (s *state) openMath() {
 	t.RawSetString("pi", lua.LNumber(math.Pi))
 	t.RawSetString("huge", lua.LNumber(math.Inf(1)))
 	s.define("math", t)
+}
+
+// invalid returns the result of an operation on a and b. Where that is not a number, amd64 sets its sign.
+func invalid(result, a, b float64) float64 {
+	if math.IsNaN(result) && !math.IsNaN(a) && !math.IsNaN(b) {
+		return math.Copysign(result, -1)
+	}
+	return result
 }
 
 // log10 is exact for powers of ten, as C's is.
@@ -124,6 +134,6 @@ func (s *state) mathRandom(L *lua.LState) int {
 func (s *state) checkC(L *lua.LState, n int) int { return int(int32(s.checkInt(L, n))) }
 
 func (s *state) mathRandomseed(L *lua.LState) int {
-	s.seed(int32(s.checkInt(L, 1)))
+	s.random.seed(int32(s.checkInt(L, 1)))
 	return 0
 }

@@ -12,7 +12,7 @@ func (s *state) openString() {
 	t := s.L.CreateTable(0, 16)
 	for name, f := range map[string]lua.LGFunction{
 		"byte": s.strByte, "char": s.strChar, "dump": s.strDump, "find": s.strFind, "format": s.strFormat,
-		"gfind": s.strGfind, "gmatch": s.strGmatch, "gsub": s.strGsub, "len": s.strLen, "lower": s.strLower,
+		"gfind": s.strGmatch, "gmatch": s.strGmatch, "gsub": s.strGsub, "len": s.strLen, "lower": s.strLower,
 		"match": s.strMatch, "rep": s.strRep, "reverse": s.strReverse, "sub": s.strSub, "upper": s.strUpper,
 	} {
 		t.RawSetString(name, s.function(f))
@@ -167,11 +167,6 @@ func (s *state) mapped(L *lua.LState, lo, hi byte) int {
 func (s *state) strDump(L *lua.LState) int {
 	s.checkFunction(L, 1)
 	s.throw(L, "unable to dump given function")
-	return 0
-}
-
-func (s *state) strGfind(L *lua.LState) int {
-	s.throw(L, "'string.gfind' was renamed to 'string.gmatch'")
 	return 0
 }
 

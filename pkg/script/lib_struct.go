@@ -135,6 +135,7 @@ func (f *layout) int(b string) (n uint64) {
 
 func (s *state) structPack(L *lua.LState) int {
 	f := s.layout(L)
+	L.Push(lua.LNil) // as there: what is missing is "nil"
 	var b []byte
 	arg := 2
 	for opt, size, padding := f.next(0); opt != 0; opt, size, padding = f.next(len(b)) {

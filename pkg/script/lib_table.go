@@ -190,13 +190,10 @@ func (s *state) tableSort(L *lua.LState) int {
 	if L.GetTop() >= 2 && L.Get(2) != lua.LNil {
 		x.less = s.checkFunction(L, 2)
 	}
-	s.checkSortable(L)
+	L.SetTop(2)
 	x.sort(1, length(t))
 	return 0
 }
-
-// checkSortable is nothing but the room that sort wants for calls.
-func (s *state) checkSortable(L *lua.LState) { L.SetTop(2) }
 
 func (x sorter) get(i int) lua.LValue    { return rawGet(x.t, i) }
 func (x sorter) set(i int, v lua.LValue) { rawSet(x.t, i, v) }
@@ -220,8 +217,13 @@ func (x sorter) lt(a, b lua.LValue) bool {
 			return v < w
 		}
 	}
-	if a.Type() == b.Type() && a.Type() == lua.LTTable {
-		return x.L.LessThan(a, b)
+	if v, ok := a.(*lua.LTable); ok {
+		if w, ok := b.(*lua.LTable); ok && v.Metatable != lua.LNil && w.Metatable != lua.LNil {
+			f := v.Metatable.(*lua.LTable).RawGetString("__lt")
+			if f != lua.LNil && f == w.Metatable.(*lua.LTable).RawGetString("__lt") {
+				return lua.LVAsBool(x.s.callValue(x.L, f, a, b))
+			}
+		}
 	}
 	ta, tb := a.Type().String(), b.Type().String()
 	if ta == tb {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
-	"strings"
 
 	lua "github.com/yuin/gopher-lua"
 )
@@ -73,7 +72,7 @@ const isConstant = 1 << 8 // of an operand that is a register or a constant
 // nameOf returns what is in register reg before the instruction at pc is executed: "local", "a". It is
 // getobjname of ldebug.c.
 func (f frame) nameOf(reg, pc int) (what, name string) {
-	if name, ok := f.fn.LocalName(reg+1, pc); ok && !strings.HasPrefix(name, "(") {
+	if name := f.localName(reg, pc); name != "" && name[0] != '(' {
 		return "local", name
 	}
 	p := f.fn.Proto
@@ -99,6 +98,19 @@ func (f frame) nameOf(reg, pc int) (what, name string) {
 		return "upvalue", "?"
 	}
 	return "", ""
+}
+
+// localName returns the name of the local variable in register reg, if one is there at pc.
+func (f frame) localName(reg, pc int) string {
+	for _, v := range f.fn.Proto.DbgLocals {
+		if v.StartPc <= pc && (pc <= v.EndPc || v.EndPc == 0) {
+			if reg == 0 {
+				return v.Name
+			}
+			reg--
+		}
+	}
+	return ""
 }
 
 func (f frame) constant(rk int) string {

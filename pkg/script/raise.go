@@ -44,6 +44,9 @@ func (s *state) raise(L *lua.LState) {
 	if source == "=[C]" {
 		source, line = position(L, 1)
 	}
+	if source != "" && s.chunks[source[1:]] != "" {
+		source = s.chunks[source[1:]]
+	}
 	s.at = origin{source, line}
 	if text, ok := value.(lua.LString); ok && !s.ours {
 		value = lua.LString(mend(L, string(text)))

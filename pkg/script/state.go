@@ -26,9 +26,10 @@ type state struct {
 	strings *lua.LTable                 // the metatable of strings that a script sees
 	meter   meter
 	random  rand48
-	ours    bool   // the error that is on its way has been worded here, not by gopher-lua
-	at      origin // where the last error was raised
-	depth   int    // calls of Go functions that call Lua, one in the other
+	ours    bool              // the error that is on its way has been worded here, not by gopher-lua
+	at      origin            // where the last error was raised
+	chunks  map[string]string // what loadstring and load were given as names, by what errors call them
+	depth   int               // calls of Go functions that call Lua, one in the other
 	co      coroutines
 
 	entering    *lua.LFunction // enter
@@ -71,10 +72,11 @@ func newState() *state {
 		RegistryMaxSize:  1 << 20,
 		RegistryGrowStep: 1 << 10,
 	})
-	s := &state{L: L, globals: L.NewTable(), behind: map[*lua.LTable]*lua.LTable{}}
+	s := &state{L: L, globals: L.NewTable(), chunks: map[string]string{}, behind: map[*lua.LTable]*lua.LTable{}}
 	s.co.unstarted = map[*lua.LState]*lua.LFunction{}
 	s.openCoroutine()
 	s.entering = s.function(s.enter)
+	s.random.seed(0x1234abcd) // as Redis when it starts; no script starts it anew
 	s.openSandbox()
 	s.openBase()
 	s.openString()
@@ -107,14 +109,12 @@ func (s *state) function(f lua.LGFunction) *lua.LFunction { return s.L.NewFuncti
 // load makes a function of a compiled script.
 func (s *state) load(p *lua.FunctionProto) *lua.LFunction { return s.L.NewFunctionFromProto(p) }
 
-// seed starts math.random anew: two runs of a script see the same numbers.
-func (s *state) seed(n int32) { s.random.seed(n) }
-
 // call runs f and returns its first result, or what ended it. h may be nil.
 func (s *state) call(f *lua.LFunction, h hook, args ...lua.LValue) (lua.LValue, *scriptError) {
 	L := s.L
 	s.depth, s.ours, s.at = 0, false, origin{"=[C]", -1}
 	clear(s.co.unstarted)
+	clear(s.chunks)
 	s.meter.start(h)
 	top := L.GetTop()
 	L.Push(s.entering)

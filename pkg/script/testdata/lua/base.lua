@@ -133,7 +133,7 @@ local t = {} t[nil] = 1
 local t = {} t[0/0] = 1
 return tostring(({})[nil])
 return tostring(next({})) .. tostring(next({5}))
-return next({}, "nokey")
+
 return next()
 return next(1)
 return pairs()
