@@ -1,4 +1,4 @@
-package check
+package check_test
 
 import (
 	"context"
@@ -10,11 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
+	"byor/pkg/check"
 	"byor/pkg/check/course"
 	"byor/pkg/check/process"
 	"byor/pkg/redistest"
+
+	"github.com/stretchr/testify/require"
 )
 
 // The checks are checked: what must pass passes, what must fail fails, with the right words. What is called TestCourse…
@@ -26,9 +27,9 @@ const (
 )
 
 // runChecks runs checks against target and returns the results.
-func runChecks(t *testing.T, target *process.Target, limit time.Duration, checks []Check) []Result {
+func runChecks(t *testing.T, target *process.Target, limit time.Duration, checks []check.Check) []check.Result {
 	t.Helper()
-	r := Runner{Limit: limit, Workers: 4}
+	r := check.Runner{Limit: limit, Workers: 4}
 	results, err := r.Run(context.Background(), target, checks)
 	require.NoError(t, err)
 	return results
@@ -36,10 +37,10 @@ func runChecks(t *testing.T, target *process.Target, limit time.Duration, checks
 
 // requirePassed fails with the first result that is no pass. A check skipped for want of a tool
 // fails only in CI.
-func requirePassed(t *testing.T, results []Result) {
+func requirePassed(t *testing.T, results []check.Result) {
 	t.Helper()
 	for _, r := range results {
-		if r.Status == Failed || r.Status == Skipped && os.Getenv("CI") != "" {
+		if r.Status == check.Failed || r.Status == check.Skipped && os.Getenv("CI") != "" {
 			t.Errorf("%02d %s (exercise %d) %s %s\nsent %s\nexpected %s\ngot %s\nhint %s",
 				r.Step, r.Name, r.Ex, r.Status, r.Why, r.Sent, r.Expected, r.Got, r.Hint)
 		}
@@ -55,9 +56,9 @@ func TestCourseRealRedisPasses(t *testing.T) {
 	for step := 2; step <= course.Last; step++ {
 		t.Run(course.Folders[step], func(t *testing.T) {
 			t.Parallel()
-			var checks []Check
-			for _, ex := range append([]int{0}, Exercises(step)...) {
-				for _, c := range Of(step, ex) {
+			var checks []check.Check
+			for _, ex := range append([]int{0}, check.Exercises(step)...) {
+				for _, c := range check.Of(step, ex) {
 					if c.NotRedis == "" {
 						checks = append(checks, c)
 					}
@@ -77,8 +78,8 @@ func TestCourseStepsPass(t *testing.T) {
 		}
 		t.Run(course.Folders[step], func(t *testing.T) {
 			t.Parallel()
-			checks := Applying(step)
-			checks = slices.DeleteFunc(checks, func(c Check) bool {
+			checks := check.Applying(step)
+			checks = slices.DeleteFunc(checks, func(c check.Check) bool {
 				return step < course.Last && c.Step < step && c.Slow > 1 && os.Getenv("CI") == ""
 			})
 			requirePassed(t, runChecks(t, built.target(t, step, ""), patient, checks))
@@ -94,14 +95,14 @@ func TestCourseStepBeforeFails(t *testing.T) {
 		}
 		t.Run(course.Folders[step], func(t *testing.T) {
 			t.Parallel()
-			var checks []Check
-			for _, c := range Of(step, 0) {
+			var checks []check.Check
+			for _, c := range check.Of(step, 0) {
 				if c.Before == "" {
 					checks = append(checks, c)
 				}
 			}
 			for _, r := range runChecks(t, built.target(t, step-1, ""), impatient, checks) {
-				if r.Status == Passed || r.Status == Skipped && os.Getenv("CI") != "" {
+				if r.Status == check.Passed || r.Status == check.Skipped && os.Getenv("CI") != "" {
 					t.Errorf("%s: %s by %s, which has not learnt that yet", r.Name, r.Status, course.Folders[step-1])
 				}
 			}
@@ -123,17 +124,17 @@ func TestCourseMutants(t *testing.T) {
 		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
 			target := built.target(t, m.Step, m.Patch)
-			checks := Of(m.Step, 0)
-			at := slices.IndexFunc(checks, func(c Check) bool { return c.Name == m.Check })
+			checks := check.Of(m.Step, 0)
+			at := slices.IndexFunc(checks, func(c check.Check) bool { return c.Name == m.Check })
 			require.GreaterOrEqual(t, at, 0, "step %02d has no check %q", m.Step, m.Check)
 			if strings.Contains(m.Hint, "strace") {
 				redistest.Need(t, "strace")
 			}
 			r := firstFailure(t, m, target, checks[:at+1])
-			if r.Status == Skipped && os.Getenv("CI") == "" {
+			if r.Status == check.Skipped && os.Getenv("CI") == "" {
 				t.Skip(r.Why)
 			}
-			require.Equal(t, Failed, r.Status, "the mutant passes: %s", r.Why)
+			require.Equal(t, check.Failed, r.Status, "the mutant passes: %s", r.Why)
 			require.Equal(t, m.Check, r.Name, "another check fails first: expected %s\ngot %s\nhint %s", r.Expected, r.Got, r.Hint)
 			require.Contains(t, strings.ToLower(r.Hint), strings.ToLower(m.Hint), "expected %s\ngot %s", r.Expected, r.Got)
 		})
@@ -142,12 +143,12 @@ func TestCourseMutants(t *testing.T) {
 
 // firstFailure runs checks, of which the mutant must fail the last, up to the first that it fails. A race
 // may go well a few times; and a busy machine may be too late for something else once or twice, but not each time.
-func firstFailure(t *testing.T, m course.Mutant, target *process.Target, checks []Check) (r Result) {
+func firstFailure(t *testing.T, m course.Mutant, target *process.Target, checks []check.Check) (r check.Result) {
 	t.Helper()
 	for tries, others := 0, 0; tries < 12 && others < 3; tries++ {
 		ctx, stop := context.WithCancel(context.Background())
-		runner := Runner{Limit: impatient, Each: func(each Result) {
-			if ctx.Err() == nil && (each.Status == Failed || each.Name == m.Check) {
+		runner := check.Runner{Limit: impatient, Each: func(each check.Result) {
+			if ctx.Err() == nil && (each.Status == check.Failed || each.Name == m.Check) {
 				r = each
 				stop()
 			}
@@ -155,9 +156,9 @@ func firstFailure(t *testing.T, m course.Mutant, target *process.Target, checks 
 		_, err := runner.Run(ctx, target, checks)
 		require.NoError(t, err)
 		switch named := strings.Contains(strings.ToLower(r.Hint), strings.ToLower(m.Hint)); {
-		case r.Name == m.Check && (r.Status == Skipped || r.Status == Failed && named):
+		case r.Name == m.Check && (r.Status == check.Skipped || r.Status == check.Failed && named):
 			return r
-		case r.Status == Failed:
+		case r.Status == check.Failed:
 			others++
 		default:
 			checks = checks[len(checks)-1:] // the others pass
@@ -193,12 +194,12 @@ func TestCourseExercises(t *testing.T) {
 			require.NoError(t, err, "%s must be called k.patch", patch)
 			t.Run(course.Folders[step]+"/"+strconv.Itoa(ex), func(t *testing.T) {
 				t.Parallel()
-				checks := Of(step, ex)
+				checks := check.Of(step, ex)
 				require.NotEmpty(t, checks, "exercise %d of step %02d has a solution but no check", ex, step)
-				requirePassed(t, runChecks(t, built.target(t, step, patch), patient, Asked(step, ex)))
+				requirePassed(t, runChecks(t, built.target(t, step, patch), patient, check.Asked(step, ex)))
 				failed := 0
 				for _, r := range runChecks(t, built.target(t, step, ""), impatient, checks) {
-					if r.Status == Failed || r.Status == Skipped && os.Getenv("CI") == "" {
+					if r.Status == check.Failed || r.Status == check.Skipped && os.Getenv("CI") == "" {
 						failed++
 					}
 				}

@@ -4,8 +4,8 @@
 // server in any language and a real redis-server alike.
 //
 // A check is a function over a *T, which gives it connections, servers to start, kill and restart,
-// and ways to fail. checkNN.go holds the checks of step NN, exNN.go those of its exercises. A check
-// that fails names the likely cause (a hint) and the section of the guide that explains it. No
+// and ways to fail. Package stepNN holds the checks of step NN and of its exercises; steps brings in all of them,
+// and without it there are none. A check that fails names the likely cause (a hint) and the section of the guide that explains it. No
 // answer is waited for longer than Runner's Limit, and what was started is ended in any case.
 // Below this folder, process starts and ends servers, trace makes bytes readable, and course knows the
 // steps' folders and makes the skeletons and the mutants. mytest turns it around: it judges a learner's test.
@@ -60,10 +60,12 @@ type Check struct {
 	Slow int
 }
 
-// all is filled by the init functions of checkNN.go and exNN.go, and sorted on first use.
+// all is filled by the init functions of the packages stepNN, and kept in the order of steps and pieces.
 var all []Check
 
-func register(step, ex int, checks ...Check) {
+// Register adds the checks of step's exercise ex, 0 for the step itself, in the order in which they are asked. It is
+// for the init functions of the packages stepNN, and panics when a check is incomplete.
+func Register(step, ex int, checks ...Check) {
 	for _, c := range checks {
 		c.Step, c.Ex = step, ex
 		if c.Run == nil || c.Name == "" || c.Hint == "" {

@@ -1,4 +1,4 @@
-package check
+package check_test
 
 import (
 	"bytes"
@@ -14,11 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
+	"byor/pkg/check"
 	"byor/pkg/check/course"
 	"byor/pkg/check/process"
 	"byor/pkg/redistest"
+
+	"github.com/stretchr/testify/require"
 )
 
 // A server that talks nonsense for ever, claims what never comes, or hangs up fails every check, in
@@ -62,13 +63,13 @@ func TestServersOutOfOrder(t *testing.T) {
 					go func() { defer c.Close(); serve(c) }()
 				}
 			}()
-			r := Runner{Limit: 50 * time.Millisecond, Workers: 4}
-			checks := append(append(Of(1, 0), Asked(3, 0)...), append(Of(7, 0), Of(8, 0)...)...)
-			checks = slices.DeleteFunc(checks, func(c Check) bool { return c.Name == "closes-after-eof" }) // some of them do close
+			r := check.Runner{Limit: 50 * time.Millisecond, Workers: 4}
+			checks := append(append(check.Of(1, 0), check.Asked(3, 0)...), append(check.Of(7, 0), check.Of(8, 0)...)...)
+			checks = slices.DeleteFunc(checks, func(c check.Check) bool { return c.Name == "closes-after-eof" }) // some of them do close
 			results, err := r.Run(context.Background(), process.AddrTarget(8, ln.Addr().String()), checks)
 			require.NoError(t, err)
 			for _, res := range results {
-				require.NotEqual(t, Passed, res.Status, res.Name)
+				require.NotEqual(t, check.Passed, res.Status, res.Name)
 				require.NotContains(t, res.Got, "a fault of the checker itself", res.Name)
 			}
 		})
@@ -89,32 +90,32 @@ func TestServerThatHangs(t *testing.T) {
 			defer c.Close()
 		}
 	}()
-	r := Runner{Limit: 50 * time.Millisecond, Workers: 8}
-	results, err := r.Run(context.Background(), process.AddrTarget(4, ln.Addr().String()), append(Of(3, 0), Of(4, 0)...))
+	r := check.Runner{Limit: 50 * time.Millisecond, Workers: 8}
+	results, err := r.Run(context.Background(), process.AddrTarget(4, ln.Addr().String()), append(check.Of(3, 0), check.Of(4, 0)...))
 	require.NoError(t, err)
 	for _, res := range results {
-		require.NotEqual(t, Passed, res.Status, res.Name)
+		require.NotEqual(t, check.Passed, res.Status, res.Name)
 	}
 
 	// One check after the other, it says so three times and leaves the rest out.
 	r.Workers = 1
-	results, err = r.Run(context.Background(), process.AddrTarget(4, ln.Addr().String()), Of(4, 0))
+	results, err = r.Run(context.Background(), process.AddrTarget(4, ln.Addr().String()), check.Of(4, 0))
 	require.NoError(t, err)
 	var out strings.Builder
-	report := Report{W: &out}
+	report := check.Report{W: &out}
 	for i, res := range results {
 		report.Result(res)
 		require.True(t, res.Mute, res.Name)
-		if i < muteEnough {
-			require.Equal(t, Failed, res.Status)
+		if i < 3 { // as many in a row are enough
+			require.Equal(t, check.Failed, res.Status)
 		} else {
-			require.Equal(t, muteRest, res.Why)
+			require.Contains(t, res.Why, "left nobody an answer")
 			require.True(t, res.Unasked)
 		}
 	}
 	require.False(t, report.Summary(results))
 	require.Equal(t, 1, strings.Count(out.String(), "not even to PING"))
-	require.Equal(t, 1, strings.Count(out.String(), muteRest))
+	require.Equal(t, 1, strings.Count(out.String(), "left nobody an answer"))
 }
 
 // A check that blocks a server for good does not make those after it fail: they get a fresh one.
@@ -128,16 +129,16 @@ while True:
     b = c.recv(100)
     while b"stop" in b: time.sleep(1)
     if b: c.send(b"+OK\r\n")'`
-	ask := func(what string) Check {
-		return Check{Step: 3, Name: what, Hint: "its own", Run: func(t *T) { t.Dial().Send(what + "\r\n").Expect("+OK\r\n") }}
+	ask := func(what string) check.Check {
+		return check.Check{Step: 3, Name: what, Hint: "its own", Run: func(t *check.T) { t.Dial().Send(what + "\r\n").Expect("+OK\r\n") }}
 	}
-	r := Runner{Limit: time.Second}
-	results, err := r.Run(context.Background(), process.CmdTarget(3, cmd), []Check{ask("go"), ask("stop"), ask("go")})
+	r := check.Runner{Limit: time.Second}
+	results, err := r.Run(context.Background(), process.CmdTarget(3, cmd), []check.Check{ask("go"), ask("stop"), ask("go")})
 	require.NoError(t, err)
-	require.Equal(t, Passed, results[0].Status)
-	require.Equal(t, Failed, results[1].Status)
+	require.Equal(t, check.Passed, results[0].Status)
+	require.Equal(t, check.Failed, results[1].Status)
 	require.True(t, results[1].Mute)
-	require.Equal(t, Passed, results[2].Status, results[2].Got)
+	require.Equal(t, check.Passed, results[2].Status, results[2].Got)
 }
 
 // A server written from an empty file, in another language, is judged by its bytes; and since it has a
@@ -146,10 +147,10 @@ func TestAnyLanguage(t *testing.T) {
 	redistest.Need(t, "python3")
 	file, err := filepath.Abs(filepath.Join("testdata", "any.py"))
 	require.NoError(t, err)
-	requirePassed(t, runChecks(t, process.CmdTarget(3, "exec python3 "+file), patient, Asked(3, 0)))
+	requirePassed(t, runChecks(t, process.CmdTarget(3, "exec python3 "+file), patient, check.Asked(3, 0)))
 	var failed []string
-	for _, r := range runChecks(t, process.CmdTarget(3, "MISTAKE=split exec python3 "+file), impatient, Asked(3, 0)) {
-		if r.Status == Failed {
+	for _, r := range runChecks(t, process.CmdTarget(3, "MISTAKE=split exec python3 "+file), impatient, check.Asked(3, 0)) {
+		if r.Status == check.Failed {
 			failed = append(failed, r.Name)
 		}
 	}
@@ -160,7 +161,7 @@ func TestAnyLanguage(t *testing.T) {
 func TestNetIsAskedOfAll(t *testing.T) {
 	for step := 3; step <= course.Last; step++ {
 		var names []string
-		for _, c := range Asked(step, 0) {
+		for _, c := range check.Asked(step, 0) {
 			names = append(names, c.Name)
 		}
 		require.Subset(t, names, []string{"pipeline", "every-split", "one-byte-writes", "half-close", "stalled-reader", "fifty-clients"}, "step %02d", step)
@@ -170,9 +171,9 @@ func TestNetIsAskedOfAll(t *testing.T) {
 // Who does an exercise keeps what the step can do.
 func TestExercisesKeepTheStep(t *testing.T) {
 	for step := 1; step <= course.Last; step++ {
-		for _, ex := range Exercises(step) {
-			checks := Asked(step, ex)
-			n := len(Of(step, ex))
+		for _, ex := range check.Exercises(step) {
+			checks := check.Asked(step, ex)
+			n := len(check.Of(step, ex))
 			require.Equal(t, ex, checks[0].Ex)
 			require.Greater(t, len(checks), n, "step %02d, exercise %d", step, ex)
 			for _, c := range checks[n:] {
@@ -183,20 +184,20 @@ func TestExercisesKeepTheStep(t *testing.T) {
 }
 
 func TestChecksByName(t *testing.T) {
-	some, err := Named(Of(3, 0), []string{"incr", "case"})
+	some, err := check.Named(check.Of(3, 0), []string{"incr", "case"})
 	require.NoError(t, err)
 	require.Len(t, some, 2)
-	_, err = Named(some, []string{"incr", "icnr"})
+	_, err = check.Named(some, []string{"incr", "icnr"})
 	require.ErrorContains(t, err, `there is no check "icnr"; there are `)
-	for _, c := range Until(Asked(4, 0), 4, 2) {
+	for _, c := range check.Until(check.Asked(4, 0), 4, 2) {
 		require.True(t, c.Step == 4 && c.After <= 2, c.Name)
 	}
 }
 
 // Nobody at ADDR= is told once, and not as a list of mistakes.
 func TestNobodyThere(t *testing.T) {
-	r := Runner{Limit: 50 * time.Millisecond}
-	_, err := r.Run(context.Background(), process.AddrTarget(3, fmt.Sprintf("127.0.0.1:%d", redistest.Port(t))), Of(3, 0))
+	r := check.Runner{Limit: 50 * time.Millisecond}
+	_, err := r.Run(context.Background(), process.AddrTarget(3, fmt.Sprintf("127.0.0.1:%d", redistest.Port(t))), check.Of(3, 0))
 	require.ErrorContains(t, err, "nobody accepts a connection")
 }
 
@@ -209,61 +210,61 @@ func TestServerThatEnds(t *testing.T) {
 	cmd := "cd " + dir + ` && mkdir once && exec python3 -c 'import os, socket
 s = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
 while not s.accept()[0].recv(100): pass'`
-	r := Runner{Limit: time.Second}
-	results, err := r.Run(context.Background(), process.CmdTarget(3, cmd), Of(3, 0)[:6])
+	r := check.Runner{Limit: time.Second}
+	results, err := r.Run(context.Background(), process.CmdTarget(3, cmd), check.Of(3, 0)[:6])
 	require.NoError(t, err)
 	for i, res := range results {
-		require.Equal(t, Failed, res.Status, "%d %s", i, res.Why)
+		require.Equal(t, check.Failed, res.Status, "%d %s", i, res.Why)
 	}
 	require.LessOrEqual(t, strings.Count(results[3].Got, "the server has ended"), 1)
 	require.Contains(t, results[5].Hint, "ended during an earlier check")
 
-	results, err = r.Run(context.Background(), process.AddrTarget(5, redistest.Answering(t, "+OK\r\n")), Of(5, 0)[:2])
+	results, err = r.Run(context.Background(), process.AddrTarget(5, redistest.Answering(t, "+OK\r\n")), check.Of(5, 0)[:2])
 	require.NoError(t, err)
-	require.Equal(t, Skipped, results[0].Status)
+	require.Equal(t, check.Skipped, results[0].Status)
 	require.True(t, results[0].Unasked)
 }
 
 // Who interrupts a run does not get a list of failures that are none.
 func TestInterrupted(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
-	r := Runner{Limit: 10 * time.Second}
-	silent := Check{Name: "silent", Hint: "none", Run: func(t *T) { time.AfterFunc(20*time.Millisecond, stop); t.Dial().Send("x").Expect("y") }}
-	results, err := r.Run(ctx, process.AddrTarget(3, redistest.Answering(t, "")), []Check{silent, silent})
+	r := check.Runner{Limit: 10 * time.Second}
+	silent := check.Check{Name: "silent", Hint: "none", Run: func(t *check.T) { time.AfterFunc(20*time.Millisecond, stop); t.Dial().Send("x").Expect("y") }}
+	results, err := r.Run(ctx, process.AddrTarget(3, redistest.Answering(t, "")), []check.Check{silent, silent})
 	require.NoError(t, err)
 	for _, res := range results {
-		require.Equal(t, Skipped, res.Status)
+		require.Equal(t, check.Skipped, res.Status)
 		require.True(t, res.Unasked)
 	}
 }
 
 // A server that nobody can connect to is an error, not a hang.
 func TestServerThatDies(t *testing.T) {
-	r := Runner{Limit: 50 * time.Millisecond}
-	_, err := r.Run(context.Background(), process.CmdTarget(3, "echo no such luck; exit 3"), Of(3, 0))
+	r := check.Runner{Limit: 50 * time.Millisecond}
+	_, err := r.Run(context.Background(), process.CmdTarget(3, "echo no such luck; exit 3"), check.Of(3, 0))
 	require.ErrorContains(t, err, "no such luck")
 	require.ErrorContains(t, err, "exit status 3")
 }
 
 // What a check panics with is its own fault and is reported as such.
 func TestCheckThatPanics(t *testing.T) {
-	bad := Check{Name: "bad", Run: func(*T) { panic("oops") }, Hint: "none"}
-	endless := Check{Name: "endless", Run: func(t *T) { t.Parallel(2, func(int) { <-t.ctx.Done(); t.Dial() }) }, Hint: "the hint"}
+	bad := check.Check{Name: "bad", Run: func(*check.T) { panic("oops") }, Hint: "none"}
+	endless := check.Check{Name: "endless", Run: func(t *check.T) { t.Parallel(2, func(int) { <-t.Context().Done(); t.Dial() }) }, Hint: "the hint"}
 	if !hasStep(3) {
 		t.Skip("step 03 is not there")
 	}
-	r := Runner{Limit: 50 * time.Millisecond}
-	results, err := r.Run(context.Background(), built.target(t, 3, ""), []Check{bad, endless})
+	r := check.Runner{Limit: 50 * time.Millisecond}
+	results, err := r.Run(context.Background(), built.target(t, 3, ""), []check.Check{bad, endless})
 	require.NoError(t, err)
-	require.Equal(t, Failed, results[0].Status)
+	require.Equal(t, check.Failed, results[0].Status)
 	require.Contains(t, results[0].Got, "oops")
-	require.Equal(t, Failed, results[1].Status)
+	require.Equal(t, check.Failed, results[1].Status)
 	require.Equal(t, "the hint", results[1].Hint)
 }
 
 func TestProgress(t *testing.T) {
 	root := t.TempDir()
-	p, err := LoadProgress(root)
+	p, err := check.LoadProgress(root)
 	require.NoError(t, err)
 	require.Equal(t, 1, p.Next())
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -271,7 +272,7 @@ func TestProgress(t *testing.T) {
 	require.False(t, p.Done(1, "", now.Add(time.Hour)))
 	require.True(t, p.Done(1, "2", now))
 	require.NoError(t, p.Save(root))
-	p, err = LoadProgress(root)
+	p, err = check.LoadProgress(root)
 	require.NoError(t, err)
 	require.Equal(t, 2, p.Next())
 	require.Equal(t, now, p.Steps["01"])
@@ -290,37 +291,28 @@ func TestProgress(t *testing.T) {
 	out.Reset()
 	p.Show(&out)
 	require.Contains(t, out.String(), "All ten steps are done")
-	require.NoError(t, os.WriteFile(filepath.Join(root, ProgressFile), []byte("{"), 0o644))
-	_, err = LoadProgress(root)
+	require.NoError(t, os.WriteFile(filepath.Join(root, check.ProgressFile), []byte("{"), 0o644))
+	_, err = check.LoadProgress(root)
 	require.Error(t, err)
 }
 
 // Names are unique, so that a mutant or a report means one check; every exercise is told apart.
 func TestRegistry(t *testing.T) {
 	seen := map[string]bool{}
-	for _, c := range all {
-		key := fmt.Sprint(c.Step, "/", c.Ex, "/", c.Name)
-		require.False(t, seen[key], key)
-		seen[key] = true
-		require.NotEmpty(t, c.What, key)
-		require.NotContains(t, c.Name, " ", key)
-	}
 	for step := 1; step <= course.Last; step++ {
-		require.NotEmpty(t, Of(step, 0), "step %02d has no checks", step)
+		require.NotEmpty(t, check.Of(step, 0), "step %02d has no checks", step)
+		for _, ex := range append([]int{0}, check.Exercises(step)...) {
+			for _, c := range check.Of(step, ex) {
+				key := fmt.Sprint(c.Step, "/", c.Ex, "/", c.Name)
+				require.False(t, seen[key], key)
+				seen[key] = true
+				require.NotEmpty(t, c.What, key)
+				require.NotContains(t, c.Name, " ", key)
+			}
+		}
 	}
 }
 
-func TestParseAOFAndStrace(t *testing.T) {
-	cmds, err := parseAOF([]byte("*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*1\r\n$4\r\nPING\r\n"))
-	require.NoError(t, err)
-	require.Equal(t, [][]string{{"SELECT", "0"}, {"PING"}}, cmds)
-	_, err = parseAOF([]byte("*2\r\n$6\r\nSELE"))
-	require.Error(t, err)
-	require.Equal(t, "2 write(3)\n1 fsync() = 0",
-		joinResumed("1 fsync(3 <unfinished ...>\n2 write(3)\n1 <... fsync resumed>) = 0"))
-}
-
-// readPid returns the process id that file holds.
 func readPid(t *testing.T, file string) int {
 	b, err := os.ReadFile(file)
 	require.NoError(t, err)

@@ -1,4 +1,4 @@
-package check
+package check_test
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"byor/pkg/check"
 	"byor/pkg/check/course"
 	"byor/pkg/check/mytest"
 
@@ -153,7 +154,7 @@ func exercisesForm(t *testing.T, d doc) {
 		got = slices.DeleteFunc(got, func(h string) bool { return h == title })
 	}
 	require.True(t, 4 <= len(got) && len(got) <= 6, "%d exercises", len(got))
-	require.Equal(t, len(got), len(Exercises(d.step())), "exercises with checks")
+	require.Equal(t, len(got), len(check.Exercises(d.step())), "exercises with checks")
 	for i, h := range got {
 		k := i + 1
 		require.Regexp(t, fmt.Sprintf(`^%d\. .*\(.*(minutes|evening|hour).*\)$`, k), h)

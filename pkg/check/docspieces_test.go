@@ -1,4 +1,4 @@
-package check
+package check_test
 
 import (
 	"fmt"
@@ -9,9 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
+	"byor/pkg/check"
 	"byor/pkg/check/course"
+
+	"github.com/stretchr/testify/require"
 )
 
 // The guides' "Build it", piece by piece: a contract, something to run, which checks pass now; then, folded,
@@ -86,7 +87,7 @@ func (d doc) pieceForm(t *testing.T, p course.Piece, from, to int) {
 	require.True(t, 0 < hint && hint < code, "%s: a hint, folded, then the code, folded", name)
 	require.True(t, green != nil && green[0] < hint, "%s: a line `Green now: *check*, *check*.` in front of the hint", name)
 	var want, got []string
-	for _, c := range Of(d.step(), 0) {
+	for _, c := range check.Of(d.step(), 0) {
 		if c.After == p.N {
 			want = append(want, c.Name)
 		}

@@ -1,4 +1,4 @@
-package check
+package check_test
 
 import (
 	"flag"
@@ -8,11 +8,12 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"byor/pkg/check/course"
 	"byor/pkg/check/process"
+	_ "byor/pkg/check/steps" // the checks
 	"byor/pkg/redistest"
+
+	"github.com/stretchr/testify/require"
 )
 
 // Servers to judge: each step's, and each step's with a patch applied (a mutant, a solution). The

@@ -1,4 +1,4 @@
-package check
+package check_test
 
 import (
 	"fmt"
@@ -8,10 +8,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
+	"byor/pkg/check"
 	"byor/pkg/check/course"
 	"byor/pkg/check/process"
+
+	"github.com/stretchr/testify/require"
 )
 
 // partial builds the server of step with the pieces up to the upto-th, and returns it with all pieces.
@@ -44,7 +45,7 @@ func TestCoursePieces(t *testing.T) {
 		pieces, err := course.Pieces(built.root, step)
 		require.NoError(t, err)
 		require.NotEmpty(t, pieces, "main.go has no regions")
-		left := Of(step, 0)
+		left := check.Of(step, 0)
 		for upto := 0; upto <= len(pieces); upto++ {
 			name := fmt.Sprintf("%02d/%d", step, upto)
 			if os.Getenv("PIECES") != "" {
@@ -54,7 +55,7 @@ func TestCoursePieces(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				target, _ := built.partial(t, step, upto)
-				checks := slices.DeleteFunc(Of(step, 0), func(c Check) bool { return c.After != upto })
+				checks := slices.DeleteFunc(check.Of(step, 0), func(c check.Check) bool { return c.After != upto })
 				requirePassed(t, runChecks(t, target, patient, checks))
 			})
 		}
@@ -62,11 +63,11 @@ func TestCoursePieces(t *testing.T) {
 }
 
 // showPassing lists those of checks that pass after a piece, and returns the others.
-func showPassing(t *testing.T, step, upto int, checks []Check) (left []Check) {
+func showPassing(t *testing.T, step, upto int, checks []check.Check) (left []check.Check) {
 	target, _ := built.partial(t, step, upto)
 	var passed []string
 	for i, r := range runChecks(t, target, impatient, checks) {
-		if r.Status == Passed {
+		if r.Status == check.Passed {
 			passed = append(passed, fmt.Sprintf("%s (said: %d)", r.Name, r.After))
 		} else {
 			left = append(left, checks[i])
@@ -82,12 +83,12 @@ func TestCourseSkeletons(t *testing.T) {
 		t.Run(course.Folders[step], func(t *testing.T) {
 			t.Parallel()
 			target, pieces := built.partial(t, step, 0)
-			checks := slices.DeleteFunc(Of(step, 0), func(c Check) bool { return c.After == 0 })
+			checks := slices.DeleteFunc(check.Of(step, 0), func(c check.Check) bool { return c.After == 0 })
 			for _, c := range checks {
 				require.LessOrEqual(t, c.After, len(pieces), c.Name)
 			}
 			for _, r := range runChecks(t, target, impatient/3, checks[:min(5, len(checks))]) {
-				require.NotEqual(t, Passed, r.Status, "%s passes, although piece %d is to be written", r.Name, r.After)
+				require.NotEqual(t, check.Passed, r.Status, "%s passes, although piece %d is to be written", r.Name, r.After)
 			}
 		})
 	}

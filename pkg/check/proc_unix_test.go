@@ -1,6 +1,6 @@
 //go:build unix
 
-package check
+package check_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"byor/pkg/check"
 	"byor/pkg/check/process"
 
 	"github.com/stretchr/testify/require"
@@ -25,8 +26,8 @@ func TestEndsWhatItStarted(t *testing.T) {
 	dir := t.TempDir()
 	bin := built.target(t, 3, "").Path
 	cmd := fmt.Sprintf("sleep 1000 & echo $! > %[1]s/child; echo $$ > %[1]s/shell; %[2]s -addr 127.0.0.1:$PORT", dir, bin)
-	r := Runner{Limit: patient}
-	results, err := r.Run(context.Background(), process.CmdTarget(3, cmd), Of(3, 0)[:2])
+	r := check.Runner{Limit: patient}
+	results, err := r.Run(context.Background(), process.CmdTarget(3, cmd), check.Of(3, 0)[:2])
 	require.NoError(t, err)
 	requirePassed(t, results)
 	for _, name := range []string{"child", "shell"} {

@@ -11,7 +11,7 @@ import (
 )
 
 // reported returns what a report says of results.
-func reported(results ...Result) string {
+func printed(results ...Result) string {
 	var out strings.Builder
 	report := Report{W: &out}
 	for _, r := range results {
@@ -23,7 +23,7 @@ func reported(results ...Result) string {
 
 // The failures stand at the end, the first in full and the others by name.
 func TestReportTellsTheFirstFailure(t *testing.T) {
-	out := reported(Result{Status: Passed, Name: "one", Sent: "the exchange"}, Result{Status: Failed, Name: "two", Hint: "the cause"},
+	out := printed(Result{Status: Passed, Name: "one", Sent: "the exchange"}, Result{Status: Failed, Name: "two", Hint: "the cause"},
 		Result{Status: Failed, Name: "three", Hint: "another"}, Result{Status: Passed, Name: "four"}, Result{Status: Failed, Name: "five"})
 	require.Regexp(t, `(?s)ok +one.*ok +four.*FAIL +two.*hint +the cause\n.*Mend this first; 2 others may follow from it \(V=1 shows all\): three, five\n2 passed, 3 failed\n$`, out)
 	require.NotContains(t, out, "another")
@@ -64,7 +64,7 @@ func TestReportBelievesWhatWasSeen(t *testing.T) {
 
 func TestReportNamesTheMissingCommand(t *testing.T) {
 	shown := func(r Result) string {
-		return reported(r)
+		return printed(r)
 	}
 	r := Result{Status: Failed, Expected: `"+OK\r\n"`, Got: `"-ERR unknown command 'SAVE', with args beginning with: \r\n"`, Hint: "its own"}
 	require.Contains(t, shown(r), "does not know SAVE yet")
@@ -97,7 +97,7 @@ func TestReportNamesTheMissingCommand(t *testing.T) {
 
 func TestReportNamesTheCrash(t *testing.T) {
 	shown := func(got string) string {
-		return reported(Result{Status: Failed, Expected: `"+OK\r\n"`, Got: got})
+		return printed(Result{Status: Failed, Expected: `"+OK\r\n"`, Got: got})
 	}
 	require.Contains(t, shown("the server closed the connection (end of stream); the server has ended (exit status 2)"+process.SaidMark+"panic: runtime error"), "has crashed")
 	require.NotContains(t, shown("the server closed the connection (end of stream)"), "crashed")
@@ -107,7 +107,7 @@ func TestReportNamesTheCrash(t *testing.T) {
 // A server that answers nobody is told that, and a check's own hint only where it could be the cause.
 func TestReportOfAMuteServer(t *testing.T) {
 	shown := func(step int, hint string) string {
-		return reported(Result{Status: Failed, Step: step, Mute: true, Expected: "a", Got: "nothing", Hint: hint})
+		return printed(Result{Status: Failed, Step: step, Mute: true, Expected: "a", Got: "nothing", Hint: hint})
 	}
 	require.NotContains(t, shown(3, "GET answers a bulk string"), "bulk string")
 	require.Contains(t, shown(3, "a lock is taken twice"), "perhaps: a lock is taken twice")

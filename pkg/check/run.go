@@ -114,7 +114,7 @@ func (h *sharedServer) ensure(ctx context.Context) error {
 		}
 		c, err := (&net.Dialer{Timeout: process.StartLimit}).DialContext(ctx, "tcp", h.target.Addr)
 		if err != nil {
-			return fmt.Errorf("nobody accepts a connection on %s: %s", h.target.Addr, plainErr(err))
+			return fmt.Errorf("nobody accepts a connection on %s: %s", h.target.Addr, PlainErr(err))
 		}
 		c.Close()
 		h.s = &process.Server{Addr: h.target.Addr, Ctx: ctx, Target: h.target}
@@ -197,16 +197,16 @@ func (r *Runner) one(ctx context.Context, shared *sharedServer, c Check) Result 
 		res.Hint = "the server has ended during an earlier check: look there first"
 		return res
 	}
-	t := &T{ctx: ctx, target: shared.target, shared: shared.s, limit: limit, log: &trace.Traffic{On: r.Traffic, Plain: c.Step == 1},
+	t := &T{ctx: ctx, target: shared.target, shared: shared.s, Limit: limit, log: &trace.Traffic{On: r.Traffic, Plain: c.Step == 1},
 		hint: c.Hint, guide: c.Guide}
 	p := inTime(ctx, t, c)
-	if f, failed := p.(failure); failed {
+	if f, failed := p.(Failure); failed {
 		f.Got += t.crash(f.Got)
 		p = f
 	}
 	t.close()
 	res.Ms = time.Since(begin).Milliseconds()
-	if _, failed := p.(failure); failed && all.Err() != nil {
+	if _, failed := p.(Failure); failed && all.Err() != nil {
 		return unasked(res, interrupted) // by Ctrl-C, and not by a fault of the server
 	}
 	return verdict(res, t, c, p)
@@ -225,12 +225,12 @@ func inTime(ctx context.Context, t *T, c Check) any {
 		return p
 	case <-ctx.Done():
 	}
-	late := failure{Want: "the check ends", Got: "it was given up after " + time.Since(begin).Round(time.Second).String(),
+	late := Failure{Want: "the check ends", Got: "it was given up after " + time.Since(begin).Round(time.Second).String(),
 		Hint: c.Hint, Guide: c.Guide}
 	t.close() // wakes whatever waits on a socket
 	select {
 	case p := <-ended:
-		if f, ok := p.(failure); ok && f.Got != "" {
+		if f, ok := p.(Failure); ok && f.Got != "" {
 			return f
 		}
 	case <-time.After(time.Second):
@@ -263,7 +263,7 @@ func verdict(res Result, t *T, c Check, p any) Result {
 		if t.first[0] != nil {
 			res.Sent, res.Got = trace.Visible(t.first[0], 48), trace.Visible(t.first[1], 32)
 		}
-	case failure:
+	case Failure:
 		res.Status = Failed
 		if len(p.Sent) > 0 {
 			res.Sent = trace.Visible(p.Sent, trace.ExcerptMax)

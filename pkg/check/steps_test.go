@@ -1,7 +1,10 @@
-package check
+package check_test
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
 	"runtime"
 	"strings"
 	"testing"
@@ -25,15 +28,18 @@ func TestStepsGreetAndTrace(t *testing.T) {
 				defer s.End()
 			}
 			require.NoError(t, err)
-			ct := &T{ctx: t.Context(), target: s.Target, shared: s, limit: patient, log: &trace.Traffic{}}
-			defer ct.close()
-			c := ct.Dial().Send("PING\r\n")
-			require.NoError(t, c.fill(time.Now().Add(patient)))
+			c, err := net.Dial("tcp", s.Addr)
+			require.NoError(t, err)
+			defer c.Close()
+			_, err = io.WriteString(c, "PING\r\n")
+			require.NoError(t, err)
+			reply, err := bufio.NewReader(c).ReadString('\n')
+			require.NoError(t, err)
 			shows := func(what string) {
 				require.Eventually(t, func() bool { return strings.Contains(s.Output(), what) }, patient, 5*time.Millisecond, "%s in\n%s", what, s.Output())
 			}
 			shows(` in   "PING\r\n"`)
-			shows(` out  "` + strings.Trim(trace.Visible(c.in, 0), `"`))
+			shows(` out  "` + strings.Trim(trace.Visible([]byte(reply), 0), `"`))
 			greeting, _, _ := strings.Cut(s.Output(), "\n")
 			require.Regexp(t, fmt.Sprintf(`\b%d\b`, s.Port), greeting)
 			require.Regexp(t, `redis-cli -p|nc 127|redis-server --port`, greeting)

@@ -10,18 +10,18 @@ import (
 	"byor/pkg/check/process"
 )
 
-// startTraced is Start under strace. The function it returns ends the server and gives the system
+// StartTraced is Start under strace. The function it returns ends the server and gives the system
 // calls it made, one a line. inject are strace's -e inject= expressions (to slow a disk down, say), or paths:
 // then only calls on these files are traced. Without strace the check is skipped.
-func (t *T) startTraced(o process.Options, calls string, inject ...string) (*process.Server, func() []string) {
-	s, trace := t.startTracedRaw(o, calls, inject...)
-	return s, func() []string { return strings.Split(joinResumed(trace()), "\n") }
+func (t *T) StartTraced(o process.Options, calls string, inject ...string) (*process.Server, func() []string) {
+	s, trace := t.StartTracedRaw(o, calls, inject...)
+	return s, func() []string { return strings.Split(JoinResumed(trace()), "\n") }
 }
 
-// startTracedRaw is startTraced for a check that has to see where a call began, too: a call is in two halves
+// StartTracedRaw is StartTraced for a check that has to see where a call began, too: a call is in two halves
 // where another thread's came between.
-func (t *T) startTracedRaw(o process.Options, calls string, inject ...string) (*process.Server, func() string) {
-	s, soFar := t.startWatched(o, calls, inject...)
+func (t *T) StartTracedRaw(o process.Options, calls string, inject ...string) (*process.Server, func() string) {
+	s, soFar := t.StartWatched(o, calls, inject...)
 	return s, func() string {
 		s.Signal(process.SigInt)
 		if _, ended := s.Exit(2 * time.Second); !ended {
@@ -31,8 +31,8 @@ func (t *T) startTracedRaw(o process.Options, calls string, inject ...string) (*
 	}
 }
 
-// startWatched is startTracedRaw with a function that gives the calls made so far and does not end the server.
-func (t *T) startWatched(o process.Options, calls string, inject ...string) (*process.Server, func() string) {
+// StartWatched is StartTracedRaw with a function that gives the calls made so far and does not end the server.
+func (t *T) StartWatched(o process.Options, calls string, inject ...string) (*process.Server, func() string) {
 	path, err := exec.LookPath("strace")
 	if err != nil {
 		t.Skip("needs strace (Linux) to see the server's system calls")
@@ -51,7 +51,7 @@ func (t *T) startWatched(o process.Options, calls string, inject ...string) (*pr
 	}
 	traced := *t.target
 	traced.Prefix = append(args, "--")
-	s, err := t.startOf(&traced, o)
+	s, err := t.StartOf(&traced, o)
 	if err != nil {
 		if strings.Contains(err.Error(), "ptrace") || strings.Contains(err.Error(), "strace:") {
 			t.Skip("strace may not trace here: " + err.Error())
@@ -64,10 +64,10 @@ func (t *T) startWatched(o process.Options, calls string, inject ...string) (*pr
 	}
 }
 
-// joinResumed drops the halves of calls that strace split because another thread's came between:
+// JoinResumed drops the halves of calls that strace split because another thread's came between:
 // of "fsync(3 <unfinished ...>" and "<... fsync resumed>) = 0" the end is what counts, since then
 // the call is over; of a write the beginning, since it shows the bytes.
-func joinResumed(s string) string {
+func JoinResumed(s string) string {
 	var out []string
 	for _, l := range strings.Split(s, "\n") {
 		sync := strings.Contains(l, "fsync(") || strings.Contains(l, "fdatasync(")

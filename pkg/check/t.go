@@ -21,7 +21,7 @@ type T struct {
 	ctx    context.Context
 	target *process.Target
 	shared *process.Server
-	limit  time.Duration // how long one answer may take
+	Limit  time.Duration // how long one answer may take
 	log    *trace.Traffic
 
 	mu      sync.Mutex
@@ -31,25 +31,27 @@ type T struct {
 	servers []*process.Server
 	dirs    []string
 	ports   []func() // give them back
+	atEnd   []func()
 	nextID  int
 	first   [2][]byte // the first exchange: sent, received
 }
 
-// failure is why a check failed; it is carried by panic from the place of failure to the runner.
-type failure struct {
+// Failure is why a check failed; it is carried by panic from the place of failure to the runner.
+type Failure struct {
 	Sent  []byte
-	Want  string
-	Got   string
-	Hint  string
-	Seen  bool // the hint goes by what came back, and is no guess
-	At    int  // index of the first byte that differs; shown when above 0
-	Guide string
+	Want  string // what was expected
+	Got   string // what came instead
+	Hint  string // the likely cause
+	Seen  bool   // the hint goes by what came back, and is no guess
+	At    int    // index of the first byte that differs; shown when above 0
+	Guide string // the section that explains it
 }
 
 // skipped is carried by panic when a check cannot be made here.
 type skipped string
 
-func (t *T) fail(f failure) {
+// FailWith ends the check with f. A hint and a section that f does not name are the ones set last.
+func (t *T) FailWith(f Failure) {
 	t.mu.Lock()
 	if f.Hint == "" {
 		f.Hint = t.hint
@@ -62,7 +64,7 @@ func (t *T) fail(f failure) {
 }
 
 // Fail ends the check: want was expected, got came instead.
-func (t *T) Fail(want, got string) { t.fail(failure{Want: want, Got: got}) }
+func (t *T) Fail(want, got string) { t.FailWith(Failure{Want: want, Got: got}) }
 
 // Require fails the check unless ok.
 func (t *T) Require(ok bool, want, format string, args ...any) {
@@ -82,6 +84,20 @@ func (t *T) Hint(format string, args ...any) *T {
 	return t
 }
 
+// Hinted returns the hint that the next failure would name.
+func (t *T) Hinted() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.hint
+}
+
+// OnEnd runs f when the check ends, however it ends, before its servers are ended.
+func (t *T) OnEnd(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.atEnd = append(t.atEnd, f)
+}
+
 // Guide names the section that explains the following expectations.
 func (t *T) Guide(section string) *T {
 	t.mu.Lock()
@@ -93,11 +109,17 @@ func (t *T) Guide(section string) *T {
 // Step returns the number of the step whose server is judged; Last when that is not known.
 func (t *T) Step() int { return t.target.Step }
 
+// Target returns what is judged. It is the check's to read, and not to change.
+func (t *T) Target() *process.Target { return t.target }
+
+// Context ends with the time that the check has.
+func (t *T) Context() context.Context { return t.ctx }
+
 // Real says whether the target is a real redis-server that the checker started.
 func (t *T) Real() bool { return t.target.Kind == process.KindRedis }
 
-// deadline returns when something that may take d from now is over, at the latest with the check.
-func (t *T) deadline(d time.Duration) time.Time {
+// Deadline returns when something that may take d from now is over, at the latest with the check.
+func (t *T) Deadline(d time.Duration) time.Time {
 	by := time.Now().Add(d)
 	if end, ok := t.ctx.Deadline(); ok && end.Before(by) {
 		return end
@@ -114,6 +136,9 @@ func (t *T) exchange(sent, got []byte) {
 	}
 }
 
+// Log shows b in the traffic log, as sent to or received from who.
+func (t *T) Log(who string, sent bool, b []byte) { t.log.Add(who, sent, b) }
+
 // Server returns the server that the checks of this run share. It may hold other checks' data.
 func (t *T) Server() *process.Server { return t.shared }
 
@@ -125,18 +150,18 @@ func (t *T) DialTo(s *process.Server) *Conn {
 	c, err := t.TryDial(s)
 	if err != nil {
 		s.LastWords()
-		got := plainErr(err)
+		got := PlainErr(err)
 		if s != t.shared { // whose end the verdict tells
 			got += s.Obituary()
 		}
-		t.fail(failure{Want: "the server accepts a connection on " + s.Addr, Got: got})
+		t.FailWith(Failure{Want: "the server accepts a connection on " + s.Addr, Got: got})
 	}
 	return c
 }
 
 // TryDial is DialTo for a server that may rightly refuse.
 func (t *T) TryDial(s *process.Server) (*Conn, error) {
-	d := net.Dialer{Deadline: t.deadline(t.limit)}
+	d := net.Dialer{Deadline: t.Deadline(t.Limit)}
 	nc, err := d.DialContext(t.ctx, "tcp", s.Addr)
 	if err != nil {
 		return nil, err
@@ -144,7 +169,7 @@ func (t *T) TryDial(s *process.Server) (*Conn, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.nextID++
-	c := &Conn{t: t, c: nc, name: fmt.Sprintf("client %d", t.nextID)}
+	c := &Conn{T: t, Net: nc, name: fmt.Sprintf("client %d", t.nextID)}
 	t.conns = append(t.conns, c)
 	return c, nil
 }
@@ -154,7 +179,7 @@ func (t *T) TryDial(s *process.Server) (*Conn, error) {
 func (t *T) Start(o process.Options) *process.Server {
 	s, err := t.TryStart(o)
 	if err != nil {
-		t.fail(failure{Want: "the server starts and accepts connections", Got: err.Error()})
+		t.FailWith(Failure{Want: "the server starts and accepts connections", Got: err.Error()})
 	}
 	return s
 }
@@ -173,7 +198,7 @@ func (t *T) TryStart(o process.Options) (*process.Server, error) {
 	if t.target.Kind == process.KindAddr {
 		t.Skip(notByAddr)
 	}
-	return t.startOf(t.target, o)
+	return t.StartOf(t.target, o)
 }
 
 // Redis starts a real redis-server for this check; where none is installed the check is skipped.
@@ -182,14 +207,15 @@ func (t *T) Redis(o process.Options) *process.Server {
 	if err != nil {
 		t.Skip(err.Error())
 	}
-	s, err := t.startOf(target, o)
+	s, err := t.StartOf(target, o)
 	if err != nil {
 		t.Skip("the real redis-server did not start: " + err.Error())
 	}
 	return s
 }
 
-func (t *T) startOf(target *process.Target, o process.Options) (*process.Server, error) {
+// StartOf is TryStart for another target: the check's own, run in another way.
+func (t *T) StartOf(target *process.Target, o process.Options) (*process.Server, error) {
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
 	}
@@ -239,14 +265,14 @@ func (t *T) Parallel(n int, f func(i int)) {
 
 // Until polls cond until it holds; after d it fails with want and what cond last said.
 func (t *T) Until(d time.Duration, want string, cond func() (ok bool, got string)) {
-	by := t.deadline(d)
+	by := t.Deadline(d)
 	for {
 		ok, got := cond()
 		if ok {
 			return
 		}
 		if time.Now().After(by) {
-			t.fail(failure{Want: want + fmt.Sprintf(" within %v", d), Got: got})
+			t.FailWith(Failure{Want: want + fmt.Sprintf(" within %v", d), Got: got})
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -257,7 +283,7 @@ func (t *T) Sleep(d time.Duration) {
 	select {
 	case <-time.After(d):
 	case <-t.ctx.Done():
-		t.fail(failure{Want: "an answer in time", Got: "the check's time is over"})
+		t.FailWith(Failure{Want: "an answer in time", Got: "the check's time is over"})
 	}
 }
 
@@ -290,11 +316,14 @@ func (t *T) crash(got string) string {
 // close ends everything that the check opened.
 func (t *T) close() {
 	t.mu.Lock()
-	conns, servers, dirs, ports := t.conns, t.servers, t.dirs, t.ports
-	t.conns, t.servers, t.dirs, t.ports = nil, nil, nil, nil
+	conns, servers, dirs, ports, atEnd := t.conns, t.servers, t.dirs, t.ports, t.atEnd
+	t.conns, t.servers, t.dirs, t.ports, t.atEnd = nil, nil, nil, nil, nil
 	t.mu.Unlock()
 	for _, c := range conns {
 		c.Close()
+	}
+	for _, end := range atEnd {
+		end()
 	}
 	for _, s := range servers {
 		s.End()
@@ -319,8 +348,8 @@ func (t *T) Port() int {
 	return n
 }
 
-// str returns what a reply says, for comparisons and reports.
-func str(v resp.Value) string {
+// Text returns what a reply says, for comparisons and reports.
+func Text(v resp.Value) string {
 	switch {
 	case v.Null:
 		return "(nil)"
@@ -332,7 +361,7 @@ func str(v resp.Value) string {
 			if i > 0 {
 				out += " "
 			}
-			out += str(e)
+			out += Text(e)
 		}
 		return out + "]"
 	}
@@ -344,3 +373,11 @@ func Bulk(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
 
 // Err returns s as a RESP error.
 func Err(s string) string { return "-" + s + "\r\n" }
+
+// Hinting runs f with another hint: what f does can fail for other reasons than the rest of the check.
+func (t *T) Hinting(hint string, f func()) {
+	old := t.Hinted()
+	t.Hint("%s", hint)
+	f()
+	t.Hint("%s", old)
+}

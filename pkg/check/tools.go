@@ -44,7 +44,7 @@ func (t *T) RunProgram(d time.Duration, stdin string, args ...string) Finished {
 	}()
 	select {
 	case <-done:
-	case <-time.After(time.Until(t.deadline(d))):
+	case <-time.After(time.Until(t.Deadline(d))):
 		process.SignalGroup(cmd, 9)
 		<-done
 		t.Fail("the program ends by itself within "+d.String(), "it still ran")
@@ -62,7 +62,7 @@ func (t *T) GoTest(run string) (out string, ok bool) {
 	if src.Overlay != "" {
 		args = append(args, "-overlay", src.Overlay)
 	}
-	ctx, cancel := context.WithDeadline(t.ctx, t.deadline(time.Hour))
+	ctx, cancel := context.WithDeadline(t.ctx, t.Deadline(time.Hour))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", append(args, "./"+src.Dir)...)
 	cmd.Dir = src.Root
@@ -77,7 +77,7 @@ func (c *Conn) Info() map[string]string { return c.InfoOf() }
 // InfoOf is Info for some sections.
 func (c *Conn) InfoOf(sections ...string) map[string]string {
 	v := c.Do(append([]string{"INFO"}, sections...)...)
-	c.t.Require(v.Kind == resp.BulkString && !v.Null, "INFO answers a bulk string", "%s", str(v))
+	c.T.Require(v.Kind == resp.BulkString && !v.Null, "INFO answers a bulk string", "%s", Text(v))
 	out := map[string]string{}
 	for _, line := range strings.Split(string(v.Str), "\r\n") {
 		if name, value, ok := strings.Cut(line, ":"); ok {
@@ -90,7 +90,7 @@ func (c *Conn) InfoOf(sections ...string) map[string]string {
 // AllPass runs checks against s, as parts of this one.
 func (t *T) AllPass(s *process.Server, checks []Check) {
 	for _, c := range checks {
-		sub := &T{ctx: t.ctx, target: t.target, shared: s, limit: t.limit, log: t.log, hint: c.Name + ": " + c.Hint, guide: c.Guide}
+		sub := &T{ctx: t.ctx, target: t.target, shared: s, Limit: t.Limit, log: t.log, hint: c.Name + ": " + c.Hint, guide: c.Guide}
 		func() {
 			defer sub.close()
 			c.Run(sub)

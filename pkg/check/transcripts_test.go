@@ -1,4 +1,4 @@
-package check
+package check_test
 
 import (
 	"bytes"
@@ -18,11 +18,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"byor/pkg/check/course"
 	"byor/pkg/check/process"
 	"byor/pkg/redistest"
+
+	"github.com/stretchr/testify/require"
 )
 
 // Every transcript in the texts is executed and compared. In a block of ```console a line `$ cmd` is
@@ -70,7 +70,7 @@ func TestCourseTranscripts(t *testing.T) {
 			if len(playAll(t, d, consoles, 1)) == 0 {
 				return
 			}
-			for _, p := range playAll(t, d, consoles, 4) {
+			for _, p := range playAll(t, d, consoles, 10) {
 				t.Error(p)
 			}
 		})
@@ -78,7 +78,7 @@ func TestCourseTranscripts(t *testing.T) {
 }
 
 // playAll executes a file's transcripts and returns what was wrong. They wait for servers with sleep,
-// as a person would; on a machine that is too busy for that, pace 4 makes every wait four times as long.
+// as a person would; on a machine that is too busy for that, pace 10 makes every wait ten times as long.
 func playAll(t *testing.T, d doc, consoles []block, pace int) []string {
 	s := &stage{t: t, doc: d, pace: pace, servers: map[string]*process.Server{}, windows: map[string]*window{}}
 	s.reset()
@@ -335,6 +335,7 @@ func (s *stage) compare(b block) {
 	if s.pace > 1 {
 		fmt.Fprintf(&script, `sleep() { command sleep "$(awk "BEGIN { print $1 * %[1]d }")"; }
 timeout() { local d=$1; shift; command timeout "$(awk "BEGIN { print $d * %[1]d }")" "$@"; }
+nc() { case $1 in -q*) local d=$((${1#-q} * %[1]d)); shift; command nc "-q$d" "$@";; *) command nc "$@";; esac; }
 `, s.pace)
 	}
 	for _, c := range cmds {

@@ -1,4 +1,4 @@
-package check
+package check_test
 
 import (
 	"fmt"
@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"byor/pkg/check/course"
 	"byor/pkg/check/process"
 	"byor/pkg/redistest"
+
+	"github.com/stretchr/testify/require"
 )
 
 // A block with terminal=NAME is another window of the reader's. Its command, if it has one, is started there and

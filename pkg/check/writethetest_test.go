@@ -1,4 +1,4 @@
-package check
+package check_test
 
 import (
 	"bytes"
@@ -7,11 +7,12 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
+	"byor/pkg/check"
 	"byor/pkg/check/course"
 	"byor/pkg/check/mytest"
 	"byor/pkg/check/process"
+
+	"github.com/stretchr/testify/require"
 )
 
 // The exercise "Write the test": make check-NN EX=test.
@@ -19,11 +20,11 @@ import (
 // A mutant of a step with that exercise says in words what is wrong with it.
 func TestMutantsSayTheirMistake(t *testing.T) {
 	for _, step := range mytest.Steps {
-		asked, err := Testable(built.root, step)
+		asked, err := check.Testable(built.root, step)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, len(asked), 15, "mistakes that a test of step %02d can catch", step)
 		for _, m := range asked {
-			about, err := About(built.root, m)
+			about, err := check.About(built.root, m)
 			require.NoError(t, err)
 			require.NotEmpty(t, about, m.Name)
 		}
@@ -73,14 +74,14 @@ func judged(t *testing.T, step int, dir string) (mytest.Outcome, string) {
 	t.Helper()
 	test, err := mytest.Compile(t.Context(), built.root, dir, t.TempDir())
 	require.NoError(t, err)
-	mutants, err := Testable(built.root, step)
+	mutants, err := check.Testable(built.root, step)
 	require.NoError(t, err)
 	server := func(patch string) func() (*process.Target, error) {
 		return func() (*process.Target, error) { return built.get(step, patch) }
 	}
 	j := &mytest.Judge{Right: server("")}
 	for _, m := range mutants {
-		about, err := About(built.root, m)
+		about, err := check.About(built.root, m)
 		require.NoError(t, err)
 		j.Mistakes = append(j.Mistakes, mytest.Mistake{Words: m.Mistake, About: about, Server: server(m.Patch)})
 	}

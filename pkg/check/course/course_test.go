@@ -66,16 +66,10 @@ func TestUnwritten(t *testing.T) {
 	require.Equal(t, []int{1}, Unwritten(root, 1, "work/00"))
 }
 
-func TestMutants(t *testing.T) {
-	root := tree(t, guide, main)
-	dir := filepath.Join(root, filepath.FromSlash(mutantDir))
-	require.NoError(t, os.MkdirAll(dir, 0o755))
-	write := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
-		return path
-	}
-	patch := `--- a/01-tcp-echo/main.go
+// The first lines of a mutant, and its patch.
+const mutantHead = "# expect: closes; hint: a word; and more\n"
+
+const mutantPatch = `--- a/01-tcp-echo/main.go
 +++ b/01-tcp-echo/main.go
 @@ -10,7 +10,7 @@
  }
@@ -87,8 +81,22 @@ func TestMutants(t *testing.T) {
  	// region: the second
  	println(2)
 `
-	head := "# expect: closes; hint: a word; and more\n"
-	path := write("01-seven.patch", head+"# mistake: It says 7.\n# test: no, nobody asks\n"+patch)
+
+// mutantTree returns a tree of one step, and a function that writes a mutant into it and returns its path.
+func mutantTree(t *testing.T) (root string, write func(name, text string) string) {
+	root = tree(t, guide, main)
+	dir := filepath.Join(root, filepath.FromSlash(mutantDir))
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	return root, func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		return path
+	}
+}
+
+func TestMutants(t *testing.T) {
+	root, write := mutantTree(t)
+	path := write("01-seven.patch", mutantHead+"# mistake: It says 7.\n# test: no, nobody asks\n"+mutantPatch)
 	all, err := Mutants(root)
 	require.NoError(t, err)
 	m := Mutant{Step: 1, Name: "01-seven", Patch: path, Check: "closes", Hint: "a word; and more", Mistake: "It says 7.", NoTest: "nobody asks"}
@@ -102,12 +110,16 @@ func TestMutants(t *testing.T) {
 	unchanged, err := os.ReadFile(filepath.Join(root, Folders[1], "main.go"))
 	require.NoError(t, err)
 	require.Equal(t, main, string(unchanged))
+}
 
+// A mutant belongs to the piece that its patch changes.
+func TestMutantPiece(t *testing.T) {
+	root, write := mutantTree(t)
 	for patch, want := range map[string]string{
-		patch: "The first",
+		mutantPatch: "The first",
 		strings.NewReplacer("-10,7 +10,7", "-3,7 +3,8", " }\n func g() {\n", "+// new\n func f() int {\n", "the first", "the second",
-			"-\tprintln(1)\n+\tprintln(7)\n", "-\tn := 1\n+\tn := 7\n").Replace(patch): "The second",
-		strings.Replace(patch, "-\tprintln(1)\n+\tprintln(7)", "+// new", 1):                                 "The first", // in front of its first line
+			"-\tprintln(1)\n+\tprintln(7)\n", "-\tn := 1\n+\tn := 7\n").Replace(mutantPatch): "The second",
+		strings.Replace(mutantPatch, "-\tprintln(1)\n+\tprintln(7)", "+// new", 1):                           "The first", // in front of its first line
 		"--- a/01-tcp-echo/main.go\n+++ b/01-tcp-echo/main.go\n@@ -1 +1 @@\n-package main\n+package other\n": "",
 		"--- /dev/null\n+++ b/01-tcp-echo/new.go\n@@ -0,0 +1 @@\n+package main\n":                            "",
 	} {
@@ -117,19 +129,24 @@ func TestMutants(t *testing.T) {
 		require.Equal(t, want != "", ok, patch)
 		require.Equal(t, want, piece.Name, patch)
 	}
+}
+
+func TestMutantHeads(t *testing.T) {
+	root, write := mutantTree(t)
 	for bad, want := range map[string]string{
-		"":                                    "must open with",
-		"# expect: closes\n":                  "must open with",
-		head + "# mistaken: It says 7.\n":     "none of those",
-		head + "# test: perhaps\n":            "none of those",
-		head + "# test: no, \n":               "none of those",
-		"# mistake: It says 7.\n# a note\n\n": "none of those",
+		"":                                      "must open with",
+		"# expect: closes\n":                    "must open with",
+		mutantHead + "# mistaken: It says 7.\n": "none of those",
+		mutantHead + "# test: perhaps\n":        "none of those",
+		mutantHead + "# test: no, \n":           "none of those",
+		"# mistake: It says 7.\n# a note\n\n":   "none of those",
 	} {
-		write("01-bad.patch", bad+patch)
+		write("01-bad.patch", bad+mutantPatch)
 		_, err := Mutants(root)
 		require.ErrorContains(t, err, want, "%q", bad)
 	}
-	require.NoError(t, os.Rename(filepath.Join(dir, "01-bad.patch"), filepath.Join(dir, "bad.patch")))
-	_, err = Mutants(root)
+	require.NoError(t, os.Remove(write("01-bad.patch", "")))
+	write("bad.patch", mutantHead+mutantPatch)
+	_, err := Mutants(root)
 	require.ErrorContains(t, err, "number of the step")
 }

@@ -23,6 +23,7 @@ import (
 	"byor/pkg/check/course"
 	"byor/pkg/check/mytest"
 	"byor/pkg/check/process"
+	_ "byor/pkg/check/steps" // the checks of all steps
 	"byor/pkg/resp"
 	"byor/pkg/version"
 )

@@ -1,0 +1,127 @@
+package script
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/metrics"
+	"time"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+// A meter sits where gopher-lua expects a context: the machine asks it before each instruction whether it
+// is done. It counts, and every hookPeriod times it looks whether the heap has grown too much and asks the
+// hook. Functions that make long strings tell it before they do.
+//
+// The limit: a script may make the heap grow by memoryLimit. What is only garbage does not count, so before
+// a script is refused, garbage is collected; that happens at most once for each memoryLimit of growth.
+// Redis has no such limit: there, a script that grows without end ends the server.
+type meter struct {
+	left   int // instructions until the next look
+	hook   hook
+	err    error
+	base   int64 // the heap's size that is none of the script's doing
+	grown  int64 // bytes of strings made since the last look
+	metric [1]metrics.Sample
+	done   chan struct{}
+}
+
+const (
+	hookPeriod  = 1000
+	memoryLimit = 512 << 20 // bytes
+	lookEvery   = 16 << 20  // bytes of strings between two looks
+)
+
+var errMemory = fmt.Errorf("not enough memory: a script may use %d MB", memoryLimit>>20)
+
+func (m *meter) start(h hook) {
+	if m.done == nil {
+		m.done = make(chan struct{})
+		close(m.done)
+		m.metric[0].Name = "/memory/classes/heap/objects:bytes"
+	}
+	m.left, m.hook, m.err, m.grown = hookPeriod, h, nil, 0
+	m.base = -1
+}
+
+func (m *meter) stop() { m.hook, m.err, m.left = nil, nil, hookPeriod }
+
+// Done is called before each instruction. A channel that can be read ends the script with the text of Err.
+func (m *meter) Done() <-chan struct{} {
+	if m.left--; m.left > 0 {
+		return nil
+	}
+	return m.look()
+}
+
+func (m *meter) look() <-chan struct{} {
+	if m.err == nil {
+		m.left = hookPeriod
+		if m.hook != nil {
+			m.err = m.hook()
+		}
+		if m.err == nil && !m.fits(0) {
+			m.err = errMemory
+			m.left = 1
+			return m.done
+		}
+	}
+	if m.err == errMemory { // once: a script may catch it, as in Lua
+		m.err, m.left = nil, hookPeriod
+		return nil
+	}
+	if m.err != nil {
+		m.left = 1
+		return m.done
+	}
+	return nil
+}
+
+func (m *meter) heap() int64 {
+	metrics.Read(m.metric[:])
+	return int64(m.metric[0].Value.Uint64())
+}
+
+// fits reports whether the script may use another n bytes.
+func (m *meter) fits(n int64) bool {
+	m.grown = 0
+	h := m.heap()
+	if m.base < 0 {
+		m.base = h
+	}
+	if h+n-m.base <= memoryLimit {
+		return true
+	}
+	runtime.GC()
+	h = m.heap()
+	return h+n-m.base <= memoryLimit
+}
+
+// stored tells the meter that n bytes of the heap's growth are not the script's: it has stored them.
+func (m *meter) stored(n int64) { m.base += n }
+
+// charge is called before a string of n bytes is made.
+func (s *state) charge(L *lua.LState, n int) {
+	m := &s.meter
+	if m.base < 0 && m.metric[0].Name != "" {
+		m.base = m.heap()
+	}
+	m.grown += int64(n)
+	if n < 0 || n > memoryLimit || m.grown > lookEvery && !m.fits(int64(n)) {
+		s.throwPlain(L, errMemory.Error())
+	}
+}
+
+func (m *meter) Err() error {
+	if m.err == nil {
+		return errors.New("script ended")
+	}
+	return m.err
+}
+
+func (m *meter) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (m *meter) Value(any) any               { return nil }
+
+var _ context.Context = (*meter)(nil)
