@@ -8,7 +8,4 @@ require (
 	github.com/yuin/gopher-lua v1.1.2
 )
 
-require (
-	github.com/yuin/gopher-lua v1.1.2 // indirect
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
-)
+require go.yaml.in/yaml/v3 v3.0.5 // indirect

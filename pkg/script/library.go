@@ -188,15 +188,18 @@ func (s *scripts) register(l *library, code string, patience time.Duration) erro
 	}
 	m.beginLoad(l)
 	defer m.endLoad()
-	deadline := time.Now().Add(patience)
+	deadline, late := time.Now().Add(patience), false
 	_, failed := m.call(m.load(proto), func() error {
-		if patience > 0 && time.Now().After(deadline) {
-			return errors.New("FUNCTION LOAD timeout")
+		if late = patience > 0 && time.Now().After(deadline); late {
+			return errStopped
 		}
 		return nil
 	})
 	if failed != nil {
 		text, _ := m.errorText(failed.Value)
+		if late {
+			text = "ERR FUNCTION LOAD timeout"
+		}
 		return errors.New("Error registering functions: " + text)
 	}
 	return nil

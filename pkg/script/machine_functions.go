@@ -12,6 +12,7 @@ import (
 // openFunctions makes the table redis of functions, and what libraries find instead while they are loaded.
 func (m *machine) openFunctions() {
 	m.define("redis", m.server())
+	m.globals.RawSetString("__redis__err__handler", lua.LNil) // of EVAL only
 	redis := m.L.NewTable()
 	redis.RawSetString("register_function", m.function(m.registerFunction))
 	redis.RawSetString("log", m.function(m.redisLog))

@@ -27,7 +27,7 @@ type run struct {
 	command  [][]byte // that runs it
 }
 
-// errStopped ends a script that was killed, or whose server ends.
+// errStopped ends a script that was killed, or whose server ends, or that may not take so long.
 var errStopped = errors.New("Script killed by user with SCRIPT KILL.")
 
 // Error texts of Redis.
@@ -97,7 +97,6 @@ func (r *run) do(f *lua.LFunction, keys, args [][]byte) {
 	r.command, r.started = c.Args, time.Now()
 	r.in = c.BeginInner()
 	s.running, m.run = r, r
-	m.seed(0)
 	var v lua.LValue
 	var failed *scriptError
 	if r.eval {
