@@ -21,13 +21,13 @@ func (in *Inner) GiveWay(msg string) {
 		e.busy, e.busyError = in.c, msg
 		in.c.peer.Busy()
 	}
-	running, muting := e.Running, e.muting
-	e.Running, e.muting = nil, nil
+	running, muting, calm := e.Running, e.muting, e.Calm
+	e.Running, e.muting, e.Calm = nil, nil, false
 	e.PassOutput()
 	e.mu.Unlock()
 	runtime.Gosched()
 	e.mu.Lock()
-	e.Running, e.muting = running, muting
+	e.Running, e.muting, e.Calm = running, muting, calm
 }
 
 // Abandoned reports whether the script is to end at once, because the server does.

@@ -122,7 +122,7 @@ func (e *Engine) refusal(c *Session, cmd *Command, args [][]byte) string {
 		}
 	}
 	e.full = false
-	if e.Calm && e.busy == nil && c.Authed && c.Mode == 0 && c.Subs == (Subscriptions{}) {
+	if e.Calm && c.Authed && c.Mode == 0 && c.Subs == (Subscriptions{}) {
 		return "" // nothing unusual is going on: the checks below would all pass
 	}
 	f := cmd.flags(c, args)

@@ -60,14 +60,14 @@ func (m *machine) raiseError(L *lua.LState, text string) int {
 func (m *machine) errorText(v lua.LValue) (text string, counted bool) {
 	t, ok := v.(*lua.LTable)
 	if !ok {
-		return "ERR " + m.tostring(m.L, v), false
+		return "ERR " + oneLine(lua.LString(m.tostring(m.L, v))), false
 	}
 	t = m.contents(t)
 	text, ok = asString(t.RawGetString("err"))
 	if !ok { // here Redis 7.0 crashes
 		text = "ERR unknown error"
 	}
-	return text, lua.LVAsBool(t.RawGetString("ignore_error_stats_update"))
+	return oneLine(lua.LString(text)), lua.LVAsBool(t.RawGetString("ignore_error_stats_update"))
 }
 
 // asString returns what lua_tolstring does: strings and numbers are texts.
@@ -144,7 +144,8 @@ func (m *machine) redisSetresp(L *lua.LState) int {
 	if L.GetTop() != 1 {
 		return m.raiseError(L, "redis.setresp() requires one argument.")
 	}
-	n := m.checkInt(L, 1)
+	f, _ := toNumber(L.Get(1))
+	n := toInt(f)
 	if n != 2 && n != 3 {
 		return m.raiseError(L, "RESP version must be 2 or 3.")
 	}

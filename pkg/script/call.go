@@ -33,7 +33,11 @@ func (m *machine) execute(L *lua.LState) (v lua.LValue, failed bool) {
 	if problem := m.run.refuses(cmd, len(args)); problem != "" {
 		t := m.errorTable(problem)
 		t.RawSetString("ignore_error_stats_update", lua.LTrue)
-		m.run.in.Reject(cmd, strings.TrimPrefix(problem, "-"))
+		code, _, _ := strings.Cut(problem, " ")
+		if code[0] != '-' {
+			code = "-ERR"
+		}
+		m.run.in.Reject(cmd, code[1:]+" ")
 		return t, true
 	}
 	reply := m.run.in.Run(cmd, args)

@@ -159,14 +159,11 @@ func (m *machine) reply(c *engine.Call, v lua.LValue, proto, depth int) {
 	}
 }
 
-// oneLine returns s without line breaks, for replies that are a line.
+var lineBreaks = strings.NewReplacer("\r", " ", "\n", " ")
+
+// oneLine returns s as C sees it and without line breaks, for replies that are a line.
 func oneLine(s lua.LString) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\r' || r == '\n' {
-			return ' '
-		}
-		return r
-	}, string(s))
+	return lineBreaks.Replace(engine.Quoted([]byte(s)))
 }
 
 // replyTable replies what a table stands for: what its telling field says, or an array.
@@ -204,7 +201,7 @@ func (m *machine) replyTable(c *engine.Call, t *lua.LTable, proto, depth int) {
 		return
 	}
 	if s, ok := t.RawGetString("big_number").(lua.LString); ok {
-		c.Reply.BigNumber(oneLine(s))
+		c.Reply.BigNumber(lineBreaks.Replace(string(s)))
 		return
 	}
 	if v, ok := t.RawGetString("verbatim_string").(*lua.LTable); ok {
