@@ -1,10 +1,7 @@
 package script
 
 import (
-	"strings"
-
 	lua "github.com/yuin/gopher-lua"
-	"github.com/yuin/gopher-lua/parse"
 )
 
 // Coroutines are gopher-lua's, with Lua's errors, and with our meter: gopher-lua would give each of them a
@@ -18,11 +15,7 @@ func (s *state) openCoroutine() {
 	L.Pop(1)
 	s.co.create = t.RawGetString("create").(*lua.LFunction)
 	s.co.resume = t.RawGetString("resume").(*lua.LFunction).GFunction
-	chunk, err := parse.Parse(strings.NewReader("local setup, f = ...; return function(setup, f, ...) setup() return f(...) end"), "coroutine")
-	if err != nil {
-		panic(err)
-	}
-	p, err := lua.Compile(chunk, "coroutine")
+	p, err := compile("coroutine", "return function(setup, f, ...) setup() return f(...) end")
 	if err != nil {
 		panic(err)
 	}

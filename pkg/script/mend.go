@@ -297,3 +297,16 @@ func canYield(L *lua.LState) bool {
 	}
 	return true
 }
+
+// aboutArgument is the error of an operator that the parser has written as a call: the operand is argument i.
+func aboutArgument(L *lua.LState, action string, i int, v lua.LValue) string {
+	if d, ok := L.GetStack(1); ok {
+		if f := frameOf(d); f.fn != nil && !f.fn.IsG && f.pc > 0 {
+			call := instruction(f.fn.Proto.Code[f.pc-1])
+			if what, name := f.nameOf(call.a()+1+i, f.pc-1); name != "" && what != "method" {
+				return fmt.Sprintf("attempt to %s %s '%s' (a %s value)", action, what, name, v.Type())
+			}
+		}
+	}
+	return fmt.Sprintf("attempt to %s a %s value", action, v.Type())
+}

@@ -131,7 +131,7 @@ func (r *rand48) next() int32 {
 }
 
 // modulo is a % b: a - floor(a/b)*b, computed as Lua 5.1 does it.
-func modulo(a, b float64) float64 { return a - math.Floor(a/b)*b }
+func modulo(a, b float64) float64 { return invalid(a-math.Floor(a/b)*b, a, b) }
 
 func power(a, b float64) float64 { return math.Pow(a, b) }
 

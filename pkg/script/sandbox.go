@@ -19,12 +19,12 @@ func (s *state) openSandbox() {
 		s.throw(L, "Script attempted to access nonexistent global variable '%s'", s.tostring(L, L.Get(2)))
 		return 0
 	}))
-	s.globals.Metatable = nonexistent
+	s.globals.Metatable, s.machine.Metatable = nonexistent, nonexistent
 	s.nonexistent = s.protect(nonexistent)
 	s.visible = s.protect(s.globals)
-	s.globals.RawSetString("_G", s.visible)
-	L.Env = s.visible
-	L.G.Global = s.visible
+	s.defineOpen("_G", s.visible)
+	L.Env = s.machine
+	L.G.Global = s.machine
 }
 
 // protect returns a table that reads as t does and can't be changed. t stays as it is, and can be.

@@ -21,6 +21,7 @@ type hook func() error
 type state struct {
 	L       *lua.LState
 	globals *lua.LTable                 // what scripts find as globals; only define changes it
+	machine *lua.LTable                 // where the machine looks for globals: those, and what the parser calls
 	visible *lua.LTable                 // what scripts see as _G
 	behind  map[*lua.LTable]*lua.LTable // of a table that scripts can't change (seen as empty by the machine): its contents
 	strings *lua.LTable                 // the metatable of strings that a script sees
@@ -72,12 +73,13 @@ func newState() *state {
 		RegistryMaxSize:  1 << 20,
 		RegistryGrowStep: 1 << 10,
 	})
-	s := &state{L: L, globals: L.NewTable(), chunks: map[string]string{}, behind: map[*lua.LTable]*lua.LTable{}}
+	s := &state{L: L, globals: L.NewTable(), machine: L.NewTable(), chunks: map[string]string{}, behind: map[*lua.LTable]*lua.LTable{}}
 	s.co.unstarted = map[*lua.LState]*lua.LFunction{}
 	s.openCoroutine()
 	s.entering = s.function(s.enter)
 	s.random.seed(0x1234abcd) // as Redis when it starts; no script starts it anew
 	s.openSandbox()
+	s.openHidden()
 	s.openBase()
 	s.openString()
 	s.openTable()
@@ -97,11 +99,14 @@ func (s *state) define(name string, value lua.LValue) {
 	if t, ok := value.(*lua.LTable); ok {
 		value = s.protect(t)
 	}
-	s.globals.RawSetString(name, value)
+	s.defineOpen(name, value)
 }
 
 // defineOpen makes value the global called name. If it is a table, scripts may write to it: KEYS, ARGV.
-func (s *state) defineOpen(name string, value lua.LValue) { s.globals.RawSetString(name, value) }
+func (s *state) defineOpen(name string, value lua.LValue) {
+	s.globals.RawSetString(name, value)
+	s.machine.RawSetString(name, value)
+}
 
 // function makes a function that scripts can call.
 func (s *state) function(f lua.LGFunction) *lua.LFunction { return s.L.NewFunction(f) }
@@ -136,6 +141,9 @@ func (s *state) call(f *lua.LFunction, h hook, args ...lua.LValue) (lua.LValue, 
 // enter calls its first argument with the others, such that what goes wrong inside is worded by raise.
 func (s *state) enter(L *lua.LState) int {
 	L.Panic = s.raise
+	if f := L.Get(1); f.Type() != lua.LTFunction && field(f, "__call") == lua.LNil {
+		s.throwPlain(L, "attempt to call a "+f.Type().String()+" value")
+	}
 	s.descend(L)
 	L.Call(L.GetTop()-1, lua.MultRet)
 	s.depth--

@@ -101,7 +101,7 @@ local function f(n) if n == 0 then return "done" end return f(n - 1) end return 
 local n = 0 local function f() n = n + 1 f() end local ok, e = pcall(f) return (n > 15000 and n < 25000) and e or n
 local function f() local ok, e = pcall(f) return e end return f()
 local function f() return pcall(f) end return f()
-local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end local ok, e = pcall(function() return t.x end) return tostring(ok) .. e
+local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end local ok, e = pcall(function() return t.x end) return tostring(ok) .. e:sub(-14)
 local t = {} setmetatable(t, {__index = t}) return t.x
 return 5 % 3 .. "," .. -5 % 3 .. "," .. 5 % -3 .. "," .. -5 % -3 .. "," .. 5.5 % 2 .. "," .. 5 % 0
 return 7 / 2 .. "," .. 1 / 0 .. "," .. 2 ^ 10 .. "," .. 2 ^ 0.5 .. "," .. 10 - 3 * 2
