@@ -45,7 +45,7 @@ func (s *scripts) store(source []byte) (sc *script, problem string) {
 	}
 	proto, err := compile("user_script", code)
 	if err != nil {
-		return nil, "ERR Error compiling script (new function): " + err.Error()
+		return nil, "ERR Error compiling script (new function): " + engine.Quoted([]byte(err.Error()))
 	}
 	sc = &script{sha: shaOf(text), source: text, flags: f, code: s.evals.load(proto)}
 	s.bySHA[sc.sha], s.bySource[text] = sc, sc

@@ -20,11 +20,11 @@ import (
 // library is a library of functions.
 type library struct {
 	name, source string
-	functions    map[string]*function
+	functions    map[string]*libFunction
 }
 
-// function is a function that FCALL can call.
-type function struct {
+// libFunction is a function that FCALL can call.
+type libFunction struct {
 	name        string
 	description *string
 	flags       flags
@@ -34,18 +34,18 @@ type function struct {
 // libraries is a set of libraries in which no name stands twice.
 type libraries struct {
 	byName    map[string]*library
-	functions map[string]*function // of all of them, by their names in lower case
+	functions map[string]*libFunction // of all of them, by their names in lower case
 }
 
 func newLibraries() libraries {
-	return libraries{map[string]*library{}, map[string]*function{}}
+	return libraries{map[string]*library{}, map[string]*libFunction{}}
 }
 
 func (ls libraries) clone() libraries {
 	return libraries{maps.Clone(ls.byName), maps.Clone(ls.functions)}
 }
 
-func (ls libraries) function(name []byte) *function {
+func (ls libraries) function(name []byte) *libFunction {
 	return ls.functions[strings.ToLower(string(name))]
 }
 
@@ -118,14 +118,14 @@ func (s *scripts) loadInto(libs libraries, source string, replace bool, patience
 	switch {
 	case err != nil:
 		return "", err
-	case !isName(name):
+	case !isLibraryName(name):
 		return "", errBadName
 	case !strings.EqualFold(engine, "lua"):
 		return "", errors.New("Engine '" + engine + "' not found")
 	case libs.byName[name] != nil && !replace:
 		return "", errors.New("Library '" + name + "' already exists")
 	}
-	l := &library{name: name, source: source, functions: map[string]*function{}}
+	l := &library{name: name, source: source, functions: map[string]*libFunction{}}
 	if err := s.register(l, code, patience); err != nil {
 		return "", err
 	}
@@ -137,7 +137,7 @@ func (s *scripts) loadInto(libs libraries, source string, replace bool, patience
 
 var errBadName = errors.New("Library names can only contain letters, numbers, or underscores(_) and must be at least one character long")
 
-func isName(name string) bool {
+func isLibraryName(name string) bool {
 	for _, ch := range []byte(name) {
 		if ch != '_' && (ch < '0' || ch > '9') && (ch|0x20 < 'a' || ch|0x20 > 'z') {
 			return false

@@ -12,8 +12,8 @@ type machine struct {
 	scratch []byte // for the arguments of a command
 	args    [][]byte
 
-	loadGlobals *lua.LTable // what a library finds while it is loaded
-	loading     *library    // which is loaded
+	loadRedis *lua.LTable // what a library finds while it is loaded
+	loading   *library    // which is loaded
 }
 
 func newMachine(s *scripts) *machine {

@@ -12,7 +12,7 @@ import (
 // openFunctions makes the table redis of functions, and what libraries find instead while they are loaded.
 func (m *machine) openFunctions() {
 	m.define("redis", m.server())
-	m.globals.RawSetString("__redis__err__handler", lua.LNil) // of EVAL only
+	m.defineOpen("__redis__err__handler", lua.LNil) // of EVAL only
 	redis := m.L.NewTable()
 	redis.RawSetString("register_function", m.function(m.registerFunction))
 	redis.RawSetString("log", m.function(m.redisLog))
@@ -21,21 +21,20 @@ func (m *machine) openFunctions() {
 		redis.RawSetString(name, lua.LNil)
 	}
 	redis.Metatable = m.globals.Metatable
-	m.loadGlobals = m.L.NewTable()
-	m.loadGlobals.RawSetString("redis", m.protect(redis))
-	m.loadGlobals.Metatable = m.globals.Metatable
+	m.loadRedis = m.protect(redis)
 }
 
 // beginLoad lets scripts see what a library may see while it is loaded.
 func (m *machine) beginLoad(l *library) {
 	m.loading = l
-	m.visible.Metatable.(*lua.LTable).RawSetString("__index", m.loadGlobals)
+	m.globals.ForEach(func(name, _ lua.LValue) { m.machine.RawSet(name, lua.LNil) })
+	m.machine.RawSetString("redis", m.loadRedis)
 }
 
 // endLoad lets them see everything again.
 func (m *machine) endLoad() {
 	m.loading = nil
-	m.visible.Metatable.(*lua.LTable).RawSetString("__index", m.globals)
+	m.globals.ForEach(func(name, v lua.LValue) { m.machine.RawSet(name, v) })
 }
 
 // registerFunction is redis.register_function: a name and a function, or a table of named arguments.
@@ -43,7 +42,7 @@ func (m *machine) registerFunction(L *lua.LState) int {
 	if m.loading == nil {
 		return m.raiseError(L, "redis.register_function can only be called on FUNCTION LOAD command")
 	}
-	var f *function
+	var f *libFunction
 	var err error
 	switch L.GetTop() {
 	case 1:
@@ -59,7 +58,7 @@ func (m *machine) registerFunction(L *lua.LState) int {
 	}
 	switch {
 	case err != nil:
-	case !isName(f.name):
+	case !isLibraryName(f.name):
 		err = errBadName
 	case m.loading.functions[f.name] != nil:
 		err = errors.New("Function already exists in the library")
@@ -71,7 +70,7 @@ func (m *machine) registerFunction(L *lua.LState) int {
 	return 0
 }
 
-func twoArguments(L *lua.LState) (*function, error) {
+func twoArguments(L *lua.LState) (*libFunction, error) {
 	name, ok := asString(L.Get(1))
 	if !ok {
 		return nil, errors.New("first argument to redis.register_function must be a string")
@@ -80,11 +79,11 @@ func twoArguments(L *lua.LState) (*function, error) {
 	if !ok {
 		return nil, errors.New("second argument to redis.register_function must be a function")
 	}
-	return &function{name: name, code: code}, nil
+	return &libFunction{name: name, code: code}, nil
 }
 
-func (m *machine) namedArguments(t *lua.LTable) (*function, error) {
-	f, named := &function{}, false
+func (m *machine) namedArguments(t *lua.LTable) (*libFunction, error) {
+	f, named := &libFunction{}, false
 	var err error
 	t.ForEach(func(k, v lua.LValue) {
 		if err != nil {
@@ -125,7 +124,7 @@ func (m *machine) namedArguments(t *lua.LTable) (*function, error) {
 	return f, nil
 }
 
-func (m *machine) readFlags(v lua.LValue, f *function) error {
+func (m *machine) readFlags(v lua.LValue, f *libFunction) error {
 	list, ok := v.(*lua.LTable)
 	if !ok {
 		return errors.New("flags argument to redis.register_function must be a table representing function flags")

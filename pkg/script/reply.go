@@ -129,8 +129,8 @@ func (p *replyParser) pairs() *lua.LTable {
 	return t
 }
 
-// maxDepth is how deep tables in a reply may be in each other. In Redis the stack of Lua sets the limit.
-const maxDepth = 1000
+// maxReplyDepth is how deep tables in a reply may be in each other. In Redis the stack of Lua sets the limit.
+const maxReplyDepth = 1000
 
 // reply replies a value that a script has returned. proto is the protocol that the script chose.
 func (m *machine) reply(c *engine.Call, v lua.LValue, proto, depth int) {
@@ -149,7 +149,7 @@ func (m *machine) reply(c *engine.Call, v lua.LValue, proto, depth int) {
 			c.Reply.Null()
 		}
 	case *lua.LTable:
-		if depth >= maxDepth {
+		if depth >= maxReplyDepth {
 			c.Fail("ERR reached lua stack limit")
 			return
 		}
