@@ -11,8 +11,13 @@ import "runtime"
 // Enter takes the lock even while a script is busy.
 func (e *Engine) Enter() { e.mu.Lock() }
 
-// Busy reports whether a script has taken so long that it lets others in.
-func (e *Engine) Busy() bool { return e.busy != nil }
+// Busy returns what clients are told while a script takes so long that it lets others in; else "".
+func (e *Engine) Busy() string {
+	if e.busy == nil {
+		return ""
+	}
+	return e.busyError
+}
 
 // GiveWay lets others in for a moment while the script runs. They are refused with msg.
 func (in *Inner) GiveWay(msg string) {
@@ -63,7 +68,8 @@ func (e *Engine) endBusy() {
 // LetGo lets in those again who were kept out since Abandon.
 func (e *Engine) LetGo() {
 	if e.abandoned {
-		e.busy = nil
+		e.unit.ends, e.unit.buf = e.unit.ends[:0], e.unit.buf[:0] // of an EXEC that the script was a part of
+		e.busy, e.abandoned = nil, false
 		e.idle.Broadcast()
 	}
 }

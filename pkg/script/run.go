@@ -28,7 +28,7 @@ type run struct {
 }
 
 // errStopped ends a script that was killed, or whose server ends, or that may not take so long.
-var errStopped = errors.New("Script killed by user with SCRIPT KILL.")
+var errStopped = errors.New("Script killed by user with SCRIPT KILL...")
 
 // Error texts of Redis.
 const (
@@ -106,9 +106,13 @@ func (r *run) do(f *lua.LFunction, keys, args [][]byte) {
 	} else {
 		v, failed = m.call(f, r.hook, k, a)
 	}
-	proto := r.in.Proto()
+	proto, abandoned := r.in.Proto(), r.in.Abandoned()
 	s.running, m.run = nil, nil
 	r.in.End()
+	if abandoned { // the server ends, and nobody is to believe in what the script did
+		c.Session().Peer().HangUp()
+		return
+	}
 	if failed != nil {
 		r.fail(failed)
 		return
@@ -139,7 +143,7 @@ func (r *run) hook() error {
 	if limit <= 0 || took < limit {
 		return nil
 	}
-	if !r.s.e.Busy() {
+	if r.s.e.Busy() == "" {
 		kill := "FUNCTION KILL"
 		if r.eval {
 			kill = "SCRIPT KILL"

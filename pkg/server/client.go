@@ -187,7 +187,6 @@ func (c *client) Busy() {
 	if t, ok := c.transport.(interface{ leave(c *client) }); ok {
 		t.leave(c)
 	}
-	c.s.logf(levelWarning, "Slow script detected: still in execution after %d milliseconds. You can try killing the script using the SCRIPT KILL command. Client: %s", c.s.cfg.BusyReplyThreshold, c.describe())
 }
 
 // TakeArg takes a large argument out of the reader.
