@@ -115,7 +115,10 @@ func (c *Call) Refused(f Flag) string {
 func (c *Call) NoRoom() bool { return c.e.full && !c.Trusted() }
 
 // FailCounted replies an error that was counted already, where it came up.
-func (c *Call) FailCounted(msg string) { c.Reply.Error(msg) }
+func (c *Call) FailCounted(msg string) {
+	c.failed = true
+	c.Reply.Error(msg)
+}
 
 // Announce shows the command to whoever observes, before those that run inside it.
 func (c *Call) Announce() {
