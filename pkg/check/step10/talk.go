@@ -1,15 +1,21 @@
 package step10
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"byor/pkg/check"
 	"byor/pkg/check/step07"
+	"byor/pkg/check/trace"
 )
 
 // Step 10, byor.json.v1: operations, replies, and messages of channels.
@@ -54,7 +60,9 @@ func init() {
 		check.Check{Name: "slow-browser", After: 17, What: "a browser that reads nothing is ended and delays nobody", Run: slowBrowser, Slow: 4, Guide: "Mistakes people make",
 			Hint: "one slow browser stalls all when the publisher waits for it: bound its queue, and close it (4008) when that is full"},
 		check.Check{Name: "queued-first", After: 17, What: "what is queued goes out before the close frame", Run: queuedFirst, Slow: 2,
-			Hint: "the queue was thrown away: a broken rule calls s.close with true, so that the browser gets what is queued before it"})
+			Hint: "the queue was thrown away: a broken rule calls s.close with true, so that the browser gets what is queued before it"},
+		check.Check{Name: "silent-browser", What: "a browser that answers pings stays, one that is gone without a word is let go", After: 17, Run: silentBrowser, Own: true, Slow: 3, NotRedis: noGateway,
+			Hint: "no ping, or no deadline for its answer: a browser whose machine was switched off says nothing, for ever; ping it, and give each read a deadline that only an answer prolongs"})
 }
 
 func badJSON(t *check.T) {
@@ -449,4 +457,27 @@ func queuedFirst(t *check.T) {
 	}
 	code := w.closed()
 	t.Require(code == 1003, "close code 1003 behind the messages", "%d", code)
+}
+
+func silentBrowser(t *check.T) {
+	s, addr := withGateway(t, "-ws-ping", "0.3", "-ws-read-timeout", "2")
+	silent, alive := openWebSocket(t, addr, ""), openWebSocket(t, addr, "")
+	silent.ask(1, `"op":"sub","channels":["room"]`)
+	alive.ask(1, `"op":"sub","channels":["room"]`)
+	go func() { // well beyond the read timeout, and nothing but pings meanwhile
+		time.Sleep(4500 * time.Millisecond)
+		if c, err := t.TryDial(s); err == nil {
+			c.TrySend("*3\r\n$7\r\nPUBLISH\r\n$4\r\nroom\r\n$2\r\nhi\r\n")
+		}
+	}()
+	limit := t.Limit
+	t.Limit += 5 * time.Second
+	alive.until("a message after 4.5 s of nothing but pings (limit 2 s)", func(m map[string]any) bool { return m["push"] == "message" })
+	t.Limit = limit
+	// What was sent to the silent one is still in its socket; behind it must be the end.
+	silent.c.SetReadDeadline(t.Deadline(t.Limit))
+	b, err := io.ReadAll(silent.br)
+	var timeout net.Error
+	t.Require(!(errors.As(err, &timeout) && timeout.Timeout()), "the end of a connection that answers no ping", "%d bytes, and it is open", len(b))
+	t.Require(!bytes.Contains(b, []byte("message")), "no messages to a browser that is gone", "%s", trace.Visible(b, 200))
 }
