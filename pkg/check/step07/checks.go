@@ -66,7 +66,7 @@ func seen(t *check.T, s *process.Server, f func(), quiet, ended string) {
 		said := s.Output()
 		switch {
 		case s.Alive() && check.Silent(got) && !t.AnswersOthers(s):
-			return "nobody gets an answer any more: a goroutine holds the server's lock and waits. execute has taken the lock for every command, so a piece that takes it again waits for itself"
+			return "nobody gets an answer any more: a goroutine holds the server's lock and waits. execute has taken the lock for every command, so a piece that takes it again waits for itself. A piece that took it (reply, leave) must give it back"
 		case s.Alive() && check.Silent(got):
 			return quiet
 		case s.Alive() && check.Closed(got):
