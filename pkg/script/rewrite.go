@@ -214,6 +214,8 @@ func plain(value ast.Expr) bool {
 	switch v := value.(type) {
 	case *ast.FuncCallExpr:
 		v.AdjustRet = false // an assignment takes one value anyway
+	case *ast.Comma3Expr:
+		v.AdjustRet = false // with it, the machine forgets what is in the registers above
 	case *ast.TableExpr, *ast.LogicalOpExpr, *ast.RelationalOpExpr:
 		return false
 	}
