@@ -1,8 +1,10 @@
 package script
 
 import (
+	"slices"
 	"strconv"
 
+	lua "github.com/yuin/gopher-lua"
 	"github.com/yuin/gopher-lua/ast"
 )
 
@@ -276,12 +278,21 @@ func (p *parser) constructor() node {
 		n = p.binary(0)
 		p.fn.used = used
 		f.Value, depth = n.Expr, max(depth, n.depth)
+		if f.Key != nil {
+			oneValue(f.Value)
+		}
 		t.Fields = append(t.Fields, f)
 		if !p.accept(',') && !p.accept(';') {
 			break
 		}
 	}
 	p.closes('}', '{', line)
+	if pending > maxItems {
+		p.syntax("constructor has too many items")
+	}
+	if pending >= lua.FieldsPerFlush {
+		slices.SortStableFunc(t.Fields, keyedFirst)
+	}
 	e := p.placed(t)
 	e.SetLine(p.mark(line))
 	return p.over(e, depth)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -27,6 +28,7 @@ func TestRandomScriptsAsInRedis(t *testing.T) {
 	failed := 0
 	for seed := range n {
 		script := randomProgram(int64(seed))
+		require.NoError(t, redis.SetDeadline(time.Now().Add(time.Minute)))
 		_, err := redis.Write(resp.AppendCommandStrings(nil, "EVAL", script, "0"))
 		require.NoError(t, err)
 		want := redis.Reply()

@@ -19,6 +19,8 @@ import (
 //   - a, b = b, a: the compiler assigns one after the other; it gets variables in between.
 //   - a = a and f(a): the compiler puts f where a is, and then gives f to itself.
 //   - local f = function() return f end: inside, f is not this f.
+//   - {1, x = f()}: the compiler puts all that f returns into the list.
+//   - {1, 2, …, 50, [f()] = g()}: the compiler puts f into the list. The keyed fields come first.
 //   - arg, in a function that has ... and does not say so.
 const (
 	hiddenConcat   = " concat"
@@ -125,6 +127,19 @@ func (p *parser) readonly(value ast.Expr, line int) ast.Stmt {
 	s.Expr.SetLine(p.mark(line))
 	p.setLine(s, line)
 	return s
+}
+
+// maxItems is how many items a list in braces may have. After 511 times 50 the compiler counts wrong.
+const maxItems = 25000
+
+func keyedFirst(a, b *ast.Field) int {
+	rank := func(f *ast.Field) int {
+		if f.Key == nil {
+			return 1
+		}
+		return 0
+	}
+	return rank(a) - rank(b)
 }
 
 func (p *parser) argTable(line int) ast.Stmt {
