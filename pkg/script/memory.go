@@ -3,7 +3,6 @@ package script
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"runtime/metrics"
 	"time"
@@ -23,6 +22,7 @@ type meter struct {
 	hook   hook
 	err    error
 	base   int64 // the heap's size that is none of the script's doing
+	limit  int64 // bytes that a script may make the heap grow by
 	grown  int64 // bytes of strings made since the last look
 	metric [1]metrics.Sample
 	done   chan struct{}
@@ -34,7 +34,7 @@ const (
 	lookEvery   = 16 << 20  // bytes of strings between two looks
 )
 
-var errMemory = fmt.Errorf("not enough memory: a script may use %d MB", memoryLimit>>20)
+var errMemory = errors.New("not enough memory: a script may use 512 MB")
 
 func (m *meter) start(h hook) {
 	if m.done == nil {
@@ -91,12 +91,12 @@ func (m *meter) fits(n int64) bool {
 	if m.base < 0 {
 		m.base = h
 	}
-	if h+n-m.base <= memoryLimit {
+	if h+n-m.base <= m.limit {
 		return true
 	}
 	runtime.GC()
 	h = m.heap()
-	return h+n-m.base <= memoryLimit
+	return h+n-m.base <= m.limit
 }
 
 // stored tells the meter that n bytes of the heap's growth are not the script's: it has stored them.
@@ -109,7 +109,7 @@ func (s *state) charge(L *lua.LState, n int) {
 		m.base = m.heap()
 	}
 	m.grown += int64(n)
-	if n < 0 || n > memoryLimit || m.grown > lookEvery && !m.fits(int64(n)) {
+	if n < 0 || int64(n) > m.limit || m.grown > lookEvery && !m.fits(int64(n)) {
 		s.throwPlain(L, errMemory.Error())
 	}
 }
