@@ -15,17 +15,18 @@ import (
 // hook. Functions that make long strings tell it before they do.
 //
 // The limit: a script may make the heap grow by memoryLimit. What is only garbage does not count, so before
-// a script is refused, garbage is collected; that happens at most once for each memoryLimit of growth.
+// a script is refused, garbage is collected; that happens at most once for each eighth of memoryLimit.
 // Redis has no such limit: there, a script that grows without end ends the server.
 type meter struct {
-	left   int // instructions until the next look
-	hook   hook
-	err    error
-	base   int64 // the heap's size that is none of the script's doing
-	limit  int64 // bytes that a script may make the heap grow by
-	grown  int64 // bytes of strings made since the last look
-	metric [1]metrics.Sample
-	done   chan struct{}
+	left    int // instructions until the next look
+	hook    hook
+	err     error
+	base    int64 // the heap's size that is none of the script's doing
+	limit   int64 // bytes that a script may make the heap grow by
+	allowed int64 // growth at which garbage is collected to see how much is none
+	grown   int64 // bytes of strings made since the last look
+	metric  [1]metrics.Sample
+	done    chan struct{}
 }
 
 const (
@@ -43,7 +44,7 @@ func (m *meter) start(h hook) {
 		m.metric[0].Name = "/memory/classes/heap/objects:bytes"
 	}
 	m.left, m.hook, m.err, m.grown = hookPeriod, h, nil, 0
-	m.base = -1
+	m.base, m.allowed = -1, m.limit
 }
 
 func (m *meter) stop() { m.hook, m.err, m.left = nil, nil, hookPeriod }
@@ -91,11 +92,12 @@ func (m *meter) fits(n int64) bool {
 	if m.base < 0 {
 		m.base = h
 	}
-	if h+n-m.base <= m.limit {
+	if h+n-m.base <= m.allowed {
 		return true
 	}
 	runtime.GC()
 	h = m.heap()
+	m.allowed = max(m.limit, h-m.base+m.limit/8)
 	return h+n-m.base <= m.limit
 }
 
