@@ -10,18 +10,23 @@ import (
 
 // compile makes code of a script. name is what stands in front of the line in errors: "user_script".
 func compile(name, source string) (*lua.FunctionProto, error) {
-	chunk, err := parse(name, source)
+	chunk, vars, err := parse(name, source)
 	if err != nil {
 		return nil, err
 	}
-	return generate(chunk, name)
+	p, err := generate(chunk, name)
+	if err != nil {
+		return nil, err
+	}
+	tidy(p, vars)
+	return p, nil
 }
 
 // generate runs gopher-lua's compiler. What it can't compile it refuses in words of its own, or panics.
 func generate(chunk []ast.Stmt, name string) (p *lua.FunctionProto, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			p, err = nil, syntaxError(fmt.Sprintf("%s:1: function or expression too complex", name))
+			p, err = nil, syntaxError(fmt.Sprintf("%s:1: internal error: %v", name, r))
 		}
 	}()
 	if p, err = lua.Compile(chunk, name); err != nil {
