@@ -50,7 +50,7 @@ func (s *state) newThread(L *lua.LState) *lua.LState {
 		s.argError(L, 1, "Lua function expected")
 	}
 	saved := L.Options
-	L.Options = lua.Options{CallStackSize: 2000, MinimizeStackMemory: true, RegistrySize: 256, RegistryMaxSize: 1 << 18, RegistryGrowStep: 256}
+	L.Options = lua.Options{CallStackSize: 2000, MinimizeStackMemory: true, RegistrySize: 256, RegistryMaxSize: 1 << 18, RegistryGrowStep: 1 << 12}
 	L.Push(s.co.create)
 	L.Push(s.co.body)
 	L.Call(1, 1)

@@ -71,7 +71,7 @@ func newState() *state {
 		CallStackSize:    maxCalls,
 		RegistrySize:     1 << 10,
 		RegistryMaxSize:  1 << 20,
-		RegistryGrowStep: 1 << 10,
+		RegistryGrowStep: 1 << 16,
 	})
 	s := &state{L: L, globals: L.NewTable(), machine: L.NewTable(), chunks: map[string]string{}, behind: map[*lua.LTable]*lua.LTable{}}
 	s.co.unstarted = map[*lua.LState]*lua.LFunction{}
