@@ -107,9 +107,6 @@ func (m *meter) stored(n int64) { m.base += n }
 // charge is called before a string of n bytes is made.
 func (s *state) charge(L *lua.LState, n int) {
 	m := &s.meter
-	if m.base < 0 && m.metric[0].Name != "" {
-		m.base = m.heap()
-	}
 	m.grown += int64(n)
 	if n < 0 || int64(n) > m.limit || m.grown > lookEvery && !m.fits(int64(n)) {
 		s.throwPlain(L, errMemory.Error())

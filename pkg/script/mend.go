@@ -128,13 +128,14 @@ func (f frame) setter(reg, pc int) (at int, last instruction) {
 	code := f.fn.Proto.Code
 	for n := 0; n < pc; n++ {
 		i := instruction(code[n])
-		set := false
+		if i.sets(reg) {
+			at, last = n, i
+		}
 		switch i.op() {
 		case lua.OP_JMP, lua.OP_FORPREP:
 			if to := n + 1 + i.sbx(); n < to && to <= pc {
 				n = to - 1
 			}
-			continue
 		case lua.OP_MOVEN:
 			for k := 0; k <= i.c(); k++ {
 				if m := instruction(code[n+k]); m.a() == reg {
@@ -142,38 +143,38 @@ func (f frame) setter(reg, pc int) (at int, last instruction) {
 				}
 			}
 			n += i.c()
-			continue
 		case lua.OP_CLOSURE:
-			if i.a() == reg {
-				at, last = n, i
-			}
 			n += int(f.fn.Proto.FunctionPrototypes[i.bx()].NumUpvalues)
-			continue
-		case lua.OP_LOADNIL:
-			set = i.a() <= reg && reg <= i.b()
-		case lua.OP_SELF:
-			set = reg == i.a() || reg == i.a()+1
-		case lua.OP_CALL, lua.OP_TAILCALL:
-			set = reg >= i.a()
-		case lua.OP_TFORLOOP:
-			set = reg >= i.a()+2
-		case lua.OP_VARARG:
-			set = i.a() <= reg && (i.b() == 0 || reg < i.a()+i.b()-1)
-		case lua.OP_FORLOOP:
-			set = i.a() <= reg && reg <= i.a()+3
-		case lua.OP_SETGLOBAL, lua.OP_SETUPVAL, lua.OP_SETTABLE, lua.OP_SETTABLEKS, lua.OP_EQ, lua.OP_LT, lua.OP_LE,
-			lua.OP_TEST, lua.OP_RETURN, lua.OP_SETLIST, lua.OP_CLOSE, lua.OP_NOP:
-			if i.op() == lua.OP_SETLIST && i.c() == 0 {
+		case lua.OP_SETLIST:
+			if i.c() == 0 {
 				n++
 			}
-		default:
-			set = reg == i.a()
-		}
-		if set {
-			at, last = n, i
 		}
 	}
 	return at, last
+}
+
+// sets reports whether an instruction sets register reg.
+func (i instruction) sets(reg int) bool {
+	a := i.a()
+	switch i.op() {
+	case lua.OP_LOADNIL:
+		return a <= reg && reg <= i.b()
+	case lua.OP_SELF:
+		return reg == a || reg == a+1
+	case lua.OP_CALL, lua.OP_TAILCALL:
+		return reg >= a
+	case lua.OP_TFORLOOP:
+		return reg >= a+2
+	case lua.OP_VARARG:
+		return a <= reg && (i.b() == 0 || reg < a+i.b()-1)
+	case lua.OP_FORLOOP:
+		return a <= reg && reg <= a+3
+	case lua.OP_JMP, lua.OP_FORPREP, lua.OP_MOVEN, lua.OP_SETGLOBAL, lua.OP_SETUPVAL, lua.OP_SETTABLE, lua.OP_SETTABLEKS,
+		lua.OP_EQ, lua.OP_LT, lua.OP_LE, lua.OP_TEST, lua.OP_RETURN, lua.OP_SETLIST, lua.OP_CLOSE, lua.OP_NOP:
+		return false
+	}
+	return reg == a
 }
 
 var (
