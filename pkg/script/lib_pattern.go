@@ -348,4 +348,3 @@ func (m *matcher) endCapture(s, p int) int {
 	}
 	return r
 }
-
