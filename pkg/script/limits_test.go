@@ -26,7 +26,7 @@ func TestMemoryIsLimited(t *testing.T) {
 		"list of strings":       `local t = {} while true do t[#t + 1] = string.rep("x", 1000) end`,
 		"keys":                  `local t, i = {}, 0 while true do i = i + 1 t["key" .. i] = i end`,
 		"tables in one another": `local t = {} while true do t = {t, t} end`,
-		"sparse tables":         `local t = {} while true do local u = {} u[60000] = 1 t[#t + 1] = u end`,
+		"sparse tables":         `local t = {} while true do local u = {} u[16000] = 1 t[#t + 1] = u end`,
 		"closures":              `local t = {} while true do local x = {} t[#t + 1] = function() return x end end`,
 		"coroutines":            `local t = {} while true do local c = coroutine.create(function() coroutine.yield() end) coroutine.resume(c) t[#t + 1] = c end`,
 		"table.concat":          `local s, t = string.rep("x", 1e6), {} for i = 1, 1e4 do t[i] = s end return #table.concat(t)`,
@@ -139,4 +139,13 @@ func TestRecursionEnds(t *testing.T) {
 			t.Log(text[:min(len(text), 200)])
 		})
 	}
+}
+
+// Five bytes of cmsgpack can be a table with one field, for which gopher-lua makes a long list.
+func TestSparseTablesOfCmsgpackAreCounted(t *testing.T) {
+	s := newState()
+	s.meter.limit = 48 << 20
+	_, failed := run(t, s, `local x = "\129\205\62\128\1" return #{cmsgpack.unpack("\220\19\136" .. string.rep(x, 5000))}`, nil)
+	require.NotNil(t, failed)
+	require.Contains(t, failed.Error(), "not enough memory")
 }
