@@ -145,7 +145,11 @@ func (p *program) statement() {
 	case n < 18:
 		p.definition(n)
 	case n < 19:
-		p.line("log(sum(%s))", p.list(p.Intn(4), 2))
+		if p.Intn(2) == 0 {
+			p.line("log(sum(%s))", p.list(p.Intn(4), 2))
+		} else if len(p.vars) > 0 {
+			p.line("log(pcall(function() %s = %s error('e') end))", p.some(), p.expr(2))
+		}
 	case p.Intn(4) == 0:
 		p.line("do return %s end", p.list(p.Intn(3), 2))
 	}

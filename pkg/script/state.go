@@ -32,6 +32,9 @@ type state struct {
 	chunks  map[string]string // what loadstring and load were given as names, by what errors call them
 	depth   int               // calls of Go functions that call Lua, one in the other
 	co      coroutines
+	stacks  []*lua.LState               // see try.go
+	owners  map[*lua.LState]*lua.LState // of each of stacks, the coroutine or the main thread that it serves
+	level   int                         // of calls of try, one in the other
 
 	entering    *lua.LFunction // enter
 	nonexistent lua.LValue     // the metatable of _G that a script sees
@@ -73,7 +76,7 @@ func newState() *state {
 		RegistryMaxSize:  1 << 20,
 		RegistryGrowStep: 1 << 16,
 	})
-	s := &state{L: L, globals: L.NewTable(), machine: L.NewTable(), chunks: map[string]string{}, behind: map[*lua.LTable]*lua.LTable{}}
+	s := &state{L: L, globals: L.NewTable(), machine: L.NewTable(), owners: map[*lua.LState]*lua.LState{}, chunks: map[string]string{}, behind: map[*lua.LTable]*lua.LTable{}}
 	s.co.unstarted = map[*lua.LState]*lua.LFunction{}
 	s.openCoroutine()
 	s.entering = s.function(s.enter)
@@ -118,7 +121,7 @@ func (s *state) load(p *lua.FunctionProto) *lua.LFunction { return s.L.NewFuncti
 // call runs f and returns its first result, or what ended it. h may be nil.
 func (s *state) call(f *lua.LFunction, h hook, args ...lua.LValue) (lua.LValue, *scriptError) {
 	L := s.L
-	s.depth, s.ours, s.at = 0, false, origin{"=[C]", -1}
+	s.depth, s.level, s.ours, s.at = 0, 0, false, origin{"=[C]", -1}
 	clear(s.co.unstarted)
 	clear(s.chunks)
 	s.meter.start(h)
