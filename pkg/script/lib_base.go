@@ -70,7 +70,7 @@ func (s *state) baseError(L *lua.LState) int {
 // baseErrHandler is what Redis calls when a script ends in an error. It is visible, so scripts may call it.
 func (s *state) baseErrHandler(L *lua.LState) int {
 	source, line := position(L, 1)
-	if source == "" {
+	if source == "" || source == "=[C]" {
 		source, line = s.at.Source, s.at.Line // called by xpcall
 	}
 	value := L.Get(1)
