@@ -15,20 +15,35 @@ import (
 
 // frame is a function that is running, or waits for one that it called.
 type frame struct {
-	fn     *lua.LFunction
-	pc     int // the instruction after the one that runs
-	locals int // the register of the first local variable
-	debug  *lua.Debug
+	fn    *lua.LFunction
+	pc    int // the instruction after the one that runs
+	debug *lua.Debug
+}
+
+// Where these fields are. A version of gopher-lua without them does not get past the start.
+var (
+	frameField  = fieldOf(reflect.TypeFor[lua.Debug](), "frame")
+	frameType   = reflect.TypeFor[lua.Debug]().Field(frameField).Type.Elem()
+	fnField     = fieldOf(frameType, "Fn")
+	pcField     = fieldOf(frameType, "Pc")
+	parentField = fieldOf(frameType, "Parent")
+)
+
+func fieldOf(t reflect.Type, name string) int {
+	f, ok := t.FieldByName(name)
+	if !ok {
+		panic("gopher-lua's " + t.Name() + " has no " + name)
+	}
+	return f.Index[0]
 }
 
 func frameOf(d *lua.Debug) frame {
-	v := reflect.ValueOf(d).Elem().FieldByName("frame")
+	v := reflect.ValueOf(d).Elem().Field(frameField)
 	if v.IsNil() {
 		return frame{}
 	}
 	v = v.Elem()
-	fn := (*lua.LFunction)(v.FieldByName("Fn").UnsafePointer())
-	return frame{fn, int(v.FieldByName("Pc").Int()), int(v.FieldByName("LocalBase").Int()), d}
+	return frame{(*lua.LFunction)(v.Field(fnField).UnsafePointer()), int(v.Field(pcField).Int()), d}
 }
 
 func (f frame) line() int {
@@ -284,14 +299,14 @@ func canYield(L *lua.LState) bool {
 	if !ok {
 		return false
 	}
-	v := reflect.ValueOf(d).Elem().FieldByName("frame").Elem()
-	for parent := v.FieldByName("Parent"); !parent.IsNil(); parent = parent.Elem().FieldByName("Parent") {
+	v := reflect.ValueOf(d).Elem().Field(frameField).Elem()
+	for parent := v.Field(parentField); !parent.IsNil(); parent = parent.Elem().Field(parentField) {
 		f := parent.Elem()
-		fn := (*lua.LFunction)(f.FieldByName("Fn").UnsafePointer())
+		fn := (*lua.LFunction)(f.Field(fnField).UnsafePointer())
 		if fn.IsG {
 			return false
 		}
-		pc := int(f.FieldByName("Pc").Int())
+		pc := int(f.Field(pcField).Int())
 		if op := instruction(fn.Proto.Code[pc-1]).op(); op != lua.OP_CALL && op != lua.OP_TAILCALL {
 			return false
 		}

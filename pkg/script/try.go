@@ -32,8 +32,11 @@ func (s *state) stackOf(L *lua.LState, level int) *lua.LState {
 		L.Options = saved
 		s.stacks[level].SetContext(&s.meter)
 	}
-	s.owners[s.stacks[level]] = s.owner(L)
-	return s.stacks[level]
+	th := s.stacks[level]
+	if o := s.owner(L); s.owners[th] != o {
+		s.owners[th] = o
+	}
+	return th
 }
 
 // owner returns the coroutine that a stack belongs to, which is itself if it is not one of ours.
