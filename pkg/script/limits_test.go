@@ -149,3 +149,23 @@ func TestSparseTablesOfCmsgpackAreCounted(t *testing.T) {
 	require.NotNil(t, failed)
 	require.Contains(t, failed.Error(), "not enough memory")
 }
+
+// What a script has stored elsewhere is not the script's.
+func TestStoredDataAreNotCounted(t *testing.T) {
+	var stored [][]byte
+	const script = `for i = 1, 2000 do store(100000) end return "stored"`
+	s := newState()
+	s.meter.limit = 48 << 20
+	s.define("store", s.function(func(L *lua.LState) int {
+		stored = append(stored, make([]byte, L.CheckInt(1)))
+		return 0
+	}))
+	_, failed := run(t, s, script, nil)
+	require.NotNil(t, failed, "this test shows nothing")
+	stored = nil
+	s.meter.others = func() int64 { return int64(len(stored)) * 100000 }
+	v, failed := run(t, s, script, nil)
+	require.Nil(t, failed)
+	require.Equal(t, "stored", toString(v))
+	runtime.KeepAlive(stored)
+}
