@@ -20,6 +20,7 @@ import (
 
 	"byor/pkg/config"
 	"byor/pkg/resp"
+	_ "byor/pkg/script" // which registers EVAL and its like
 	"byor/pkg/server"
 )
 

@@ -35,6 +35,10 @@ func parseXread(c *engine.Call, x *xread) (at int, ok bool) {
 		switch {
 		case c.Is(i, "block") && more > 0:
 			i++
+			if c.Session().Has(engine.ModeScript) {
+				c.Fail("ERR " + engine.Quoted(c.Args[0]) + " command is not allowed with BLOCK option from scripts")
+				return 0, false
+			}
 			if x.deadlineMs, ok = blockArg(c, i); !ok {
 				return 0, false
 			}

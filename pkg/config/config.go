@@ -56,6 +56,7 @@ type Config struct {
 	SlowlogSlowerThanUs int64
 	SlowlogMaxLen       int64
 	LatencyThresholdMs  int64
+	BusyReplyThreshold  int64 // milliseconds that a script may take before others are told
 	LatencyTracking     bool
 	LatencyPercentiles  []float64
 	ActiveRehashing     bool
@@ -168,6 +169,7 @@ func (c *Config) Settings() engine.Settings {
 		MaxBulk: c.ProtoMaxBulkLen, HLLSparseMaxBytes: c.HLLSparseMaxBytes,
 		LatencyTracking: c.LatencyTracking, LatencyThresholdMs: c.LatencyThresholdMs,
 		SlowerThan: time.Duration(c.SlowlogSlowerThanUs) * time.Microsecond, SlowlogMaxLen: c.SlowlogMaxLen,
+		BusyAfter: time.Duration(c.BusyReplyThreshold) * time.Millisecond,
 	}
 }
 

@@ -118,7 +118,7 @@ func onlyData() []Param {
 		only(keyspaceEvents()), onlyInt("tracking-table-max-keys", 1000000, 0, maxLong), only(clientMemory()),
 		fixed(onlyText("aclfile", "")), onlyInt("acllog-max-len", 128, 0, maxLong),
 		onlyWord("acl-pubsub-default", "resetchannels", "allchannels", "resetchannels"),
-		onlyInt("list-compress-depth", 0, 0, maxInt), alias("lua-time-limit", onlyInt("busy-reply-threshold", 5000, 0, maxLong)),
+		onlyInt("list-compress-depth", 0, 0, maxInt),
 	}
 }
 

@@ -202,6 +202,7 @@ func generalParams() []Param {
 		intParam("slowlog-log-slower-than", 10000, -1, maxLong, func(c *Config) *int64 { return &c.SlowlogSlowerThanUs }),
 		intParam("slowlog-max-len", 128, 0, maxLong, func(c *Config) *int64 { return &c.SlowlogMaxLen }),
 		intParam("latency-monitor-threshold", 0, 0, maxLong, func(c *Config) *int64 { return &c.LatencyThresholdMs }),
+		alias("lua-time-limit", intParam("busy-reply-threshold", 5000, 0, maxLong, func(c *Config) *int64 { return &c.BusyReplyThreshold })),
 		boolParam("latency-tracking", true, func(c *Config) *bool { return &c.LatencyTracking }),
 		percentilesParam(),
 		boolParam("activerehashing", true, func(c *Config) *bool { return &c.ActiveRehashing }),

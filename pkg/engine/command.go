@@ -62,9 +62,10 @@ type Command struct {
 	Arity   int    // arguments with the name; negative: at least that many
 	Flags   Flag
 	Keys    Keys
-	KeysOf  func(args [][]byte) []int // positions of keys that Keys cannot express
-	Group   string                    // string, list, …: for ACL categories and COMMAND DOCS
-	Sub     []*Command                // of a container such as CONFIG
+	KeysOf  func(args [][]byte) []int            // positions of keys that Keys cannot express
+	FlagsOf func(c *Session, args [][]byte) Flag // of a command whose arguments say what it may do; nil: as Flags
+	Group   string                               // string, list, …: for ACL categories and COMMAND DOCS
+	Sub     []*Command                           // of a container such as CONFIG
 	Handler func(c *Call)
 
 	Stats CommandStats // guarded by the engine's lock
@@ -78,6 +79,14 @@ type CommandStats struct {
 	Calls, Rejected, Failed int64
 	Ns                      int64 // that the calls took
 	Hist                    *Histogram
+}
+
+// flags returns the flags of the command with these arguments.
+func (cmd *Command) flags(c *Session, args [][]byte) Flag {
+	if cmd.FlagsOf == nil {
+		return cmd.Flags
+	}
+	return cmd.FlagsOf(c, args)
 }
 
 // FullName returns the name as Redis writes it in errors and INFO: "get", "config|get".

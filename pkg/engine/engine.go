@@ -57,6 +57,8 @@ type Engine struct {
 	NoActiveExpire bool
 	// Blocked are the sessions that wait.
 	Blocked map[*Session]struct{}
+	// Scripts runs scripts; nil: nobody does.
+	Scripts Scripts
 	// Running is the session whose commands run.
 	Running *Session
 	// Observe is told of each command that has run, with its arguments, but for those of administrators; nil: nobody wants to know.
@@ -65,8 +67,17 @@ type Engine struct {
 	world     World
 	listeners []*Listener
 	unit      unit
-	frozen    int // depth of units in which time stands still
+	targets   Target // who is told of the effects of commands
+	frozen    int    // depth of units in which time stands still
 	snap      *Snapshot
+	full      bool // there was no room for what the running command may add
+
+	inner     Inner     // the script that runs
+	innerBuf  []byte    // for the replies to its commands
+	busy      *Session  // whose script lets others in; nil: none does
+	busyError string    // what they are told
+	abandoned bool      // it ends, see Abandon
+	idle      sync.Cond // signalled when it has ended
 
 	muting *Session   // whose running command gets no reply
 	woken  []*Session // those with output that did not come of their own commands
@@ -103,6 +114,7 @@ type Settings struct {
 	LatencyThresholdMs int64
 	SlowerThan         time.Duration // what the slow log is for; negative: nothing
 	SlowlogMaxLen      int64
+	BusyAfter          time.Duration // how long a script may take before others are told, 0 for ever
 }
 
 // LFU reports whether the policy counts how often keys are used, instead of noting when.
@@ -136,6 +148,8 @@ type World interface {
 	Flushed()
 	// Warn writes a line of the log.
 	Warn(format string, args ...any)
+	// Log writes a line of the log at a level, from 0 for what helps to find faults to 3 for warnings.
+	Log(level int, line string)
 }
 
 // New returns an engine with so many empty databases, for the commands in the table, which is its own
@@ -153,12 +167,23 @@ func New(databases int, table map[string]*Command, clock func() time.Time, world
 	e.NowMs = e.Started.UnixMilli()
 	e.Store.SetNow(e.NowMs)
 	e.Store.OnExpire = e.expired
+	e.idle.L = &e.mu
+	e.targets = ToAOF | ToReplicas
+	if scripting != nil {
+		e.Scripts = scripting(e)
+	}
 	e.ResetStats()
 	return e
 }
 
 // Lock takes the lock under which everything is executed. Whoever takes it for commands calls Tick next.
-func (e *Engine) Lock() { e.mu.Lock() }
+// While a script is busy, it waits for its end; see Enter.
+func (e *Engine) Lock() {
+	e.mu.Lock()
+	for e.busy != nil {
+		e.idle.Wait()
+	}
+}
 
 // Unlock passes on the output that units made for other sessions than their own, and releases the lock.
 func (e *Engine) Unlock() {
@@ -171,12 +196,17 @@ func (e *Engine) Release() { e.mu.Unlock() }
 
 // PassOutput tells the peers of sessions that others have made output for.
 func (e *Engine) PassOutput() {
-	for i, c := range e.woken {
+	kept := e.woken[:0]
+	for _, c := range e.woken {
+		if c.inner != nil { // its reply is being made
+			kept = append(kept, c)
+			continue
+		}
 		c.woken = false
-		e.woken[i] = nil
 		c.peer.Output()
 	}
-	e.woken = e.woken[:0]
+	clear(e.woken[len(kept):])
+	e.woken = kept
 }
 
 // Wake notes that the session has output that its own goroutine does not know of.
@@ -186,6 +216,9 @@ func (e *Engine) Wake(c *Session) {
 		e.woken = append(e.woken, c)
 	}
 }
+
+// Log writes a line of the log at a level, from 0 to 3.
+func (e *Engine) Log(level int, line string) { e.world.Log(level, line) }
 
 // Warn writes a line of the log.
 func (e *Engine) Warn(format string, args ...any) { e.world.Warn(format, args...) }
@@ -258,3 +291,4 @@ func (nothing) Offset() int64                                 { return 0 }
 func (nothing) SnapshotChanged()                              {}
 func (nothing) Flushed()                                      {}
 func (nothing) Warn(format string, args ...any)               {}
+func (nothing) Log(level int, line string)                    {}

@@ -54,6 +54,9 @@ func (e *Engine) dispatch(c *Session, args [][]byte) bool {
 		return false
 	}
 	e.Run(c, cmd, args, start)
+	if e.busy != nil { // the unit that is under way is somebody else's
+		return true
+	}
 	if len(e.unit.ends) > 0 {
 		e.EndUnit()
 		c.WrittenTo = e.world.Offset()
@@ -118,10 +121,11 @@ func (e *Engine) refusal(c *Session, cmd *Command, args [][]byte) string {
 			return msg
 		}
 	}
+	e.full = false
 	if e.Calm && c.Authed && c.Mode == 0 && c.Subs == (Subscriptions{}) {
 		return "" // nothing unusual is going on: the checks below would all pass
 	}
-	f := cmd.Flags
+	f := cmd.flags(c, args)
 	if cmd.full == "exec" {
 		f = c.transactionFlags(f)
 	}
@@ -141,6 +145,9 @@ func (e *Engine) refusal(c *Session, cmd *Command, args [][]byte) string {
 	}
 	if e.Loading && f&Loading == 0 && !c.Trusted() {
 		return ErrLoading
+	}
+	if e.busy != nil && f&AllowBusy == 0 {
+		return e.busyError
 	}
 	return ""
 }
@@ -165,7 +172,8 @@ func (c *Session) transactionFlags(f Flag) Flag {
 func (e *Engine) refusedByState(c *Session, cmd *Command, f Flag) string {
 	// What is queued takes memory, too, whatever the command.
 	queues := c.Has(ModeMulti) && !runsInsideMulti[cmd.full]
-	if e.OverMemory() && !e.makeRoom() && (f&DenyOOM != 0 || queues) {
+	e.full = e.busy == nil && e.OverMemory() && !e.makeRoom()
+	if e.full && (f&DenyOOM != 0 || queues) {
 		return "OOM command not allowed when used memory > 'maxmemory'."
 	}
 	return e.world.Refuses(c, cmd, f)
@@ -207,7 +215,7 @@ func (e *Engine) Run(c *Session, cmd *Command, args [][]byte, start time.Duratio
 		e.Observe(c, args)
 	}
 	if e.Changes != changes && !c.rewritten && e.propagating() {
-		e.Effect(db, ToAOF|ToReplicas, args)
+		e.Effect(db, e.targets, args)
 	}
 	c.Cmd, c.Args = cmd, args
 	e.account(c, cmd, args, e.Tick()-start)

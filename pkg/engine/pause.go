@@ -37,7 +37,7 @@ func (e *Engine) pausedFor(c *Session, cmd *Command) bool {
 	}
 	waits := p.All
 	if !waits {
-		waits = cmd.Flags&(Write|MayReplicate) != 0
+		waits = cmd.flags(c, c.Args)&(Write|MayReplicate) != 0
 		if cmd.full == "exec" {
 			for _, q := range c.Queue {
 				waits = waits || q.cmd.Flags&(Write|MayReplicate) != 0

@@ -28,6 +28,7 @@ type Session struct {
 	peer     Peer
 	doomed   bool // a queued command was refused: EXEC aborts
 	watching []watch
+	inner    *Inner // the script that it runs
 	messages []byte // those among the output of a command that is muted
 	woken    bool   // it is in Engine.woken
 }
@@ -38,6 +39,7 @@ type Peer interface {
 	Output() // others have made output: send it
 	Resume() // what the session waited for has come, or it is to end
 	HangUp() // the session is to end now
+	Busy()   // its script runs so long that others are let in: the goroutine that runs it is not to be waited for
 	// TakeArg reports whether the session may have an argument as it is, instead of a copy.
 	TakeArg(arg []byte) bool
 	// RefusesName returns the error for the name of a command that is not in the table; "" for the usual one.
@@ -66,6 +68,7 @@ const (
 	ModeMaster // the replication link: its commands are the master's
 	ModeFile   // loading a file
 	ModeExec   // a command of an EXEC is running
+	ModeScript // a command of a script is running
 )
 
 // Init makes c a session of the engine's. A nil peer is one that wants nothing to be said to it.
@@ -93,11 +96,11 @@ func (c *Session) Has(m Mode) bool { return c.Mode&m != 0 }
 // Peer returns whose session it is.
 func (c *Session) Peer() Peer { return c.peer }
 
-// Message ends a message that was appended to the session's output from mark on: CLIENT REPLY must not
+// Message ends a message that was appended to Output from mark on: CLIENT REPLY must not
 // drop it with the reply of the command that it came with.
 func (c *Session) Message(mark int) {
 	if c.e.muting == c {
-		c.messages = append(c.messages, c.Reply.Buf[mark:]...)
+		c.messages = append(c.messages, c.Output().Buf[mark:]...)
 	}
 }
 
@@ -125,6 +128,7 @@ type nobody struct{}
 func (nobody) Output()                   {}
 func (nobody) Resume()                   {}
 func (nobody) HangUp()                   {}
+func (nobody) Busy()                     {}
 func (nobody) TakeArg([]byte) bool       { return false }
 func (nobody) RefusesName([]byte) string { return "" }
 func (nobody) ReplyGrows(int)            {}

@@ -31,9 +31,15 @@ func (e *Engine) ResetStats() { e.Stats = Stats{Errors: map[string]int64{}} }
 // maxErrorKinds bounds INFO errorstats, since a client can make up codes with its own errors.
 const maxErrorKinds = 128
 
+// maxErrorCode is how long the code may be that an error opens with.
+const maxErrorCode = 30
+
 func (e *Engine) countError(msg string) {
 	e.Stats.TotalErrors++
-	code, _, _ := strings.Cut(msg, " ")
+	code, _, ok := strings.Cut(msg, " ")
+	if !ok || len(code) > maxErrorCode {
+		code = "ERR" // it has none
+	}
 	if _, known := e.Stats.Errors[code]; known || len(e.Stats.Errors) < maxErrorKinds {
 		e.Stats.Errors[code]++
 	}

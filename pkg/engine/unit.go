@@ -39,7 +39,7 @@ type effectEnd struct {
 // came. It may be called several times.
 func (c *Call) Replicate(args ...[]byte) {
 	c.rewritten = true
-	c.e.Effect(c.DB.ID(), ToAOF|ToReplicas, args)
+	c.e.Effect(c.DB.ID(), c.e.targets, args)
 }
 
 // ReplicateStrings is Replicate for strings.
@@ -60,7 +60,7 @@ func (e *Engine) standAlone() { e.unit.apart = len(e.unit.ends) > 0 }
 
 // Effect adds an effect to the running unit.
 func (e *Engine) Effect(db int, to Target, args [][]byte) {
-	if !e.propagating() {
+	if to == 0 || !e.propagating() {
 		return
 	}
 	e.unit.buf = resp.AppendCommand(e.unit.buf, args...)

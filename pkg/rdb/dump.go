@@ -72,3 +72,45 @@ func restore(b []byte) (v store.Value, err error) {
 
 // EncodedLen returns how many bytes a value takes in a snapshot that is compressed.
 func EncodedLen(v store.Value) int { return len(Dump(v)) - dumpFooter - 1 }
+
+// DumpFunctions returns the payload of FUNCTION DUMP: the sources of libraries.
+func DumpFunctions(sources []string) []byte {
+	var b Batch
+	for _, s := range sources {
+		b.function(s)
+	}
+	p := packers.Get().(*packer)
+	defer packers.Put(p)
+	var out []byte
+	b.pack(p, func(piece []byte) { out = append(out, piece...) })
+	out = binary.LittleEndian.AppendUint16(out, Version)
+	return binary.LittleEndian.AppendUint64(out, CRC64(0, out))
+}
+
+// Errors of FUNCTION RESTORE; the texts are Redis's.
+var (
+	ErrNoFunction  = errors.New("given type is not a function")
+	ErrBadFunction = errors.New("failed loading the given functions payload")
+)
+
+// RestoreFunctions returns the sources in a payload of FUNCTION DUMP. The error is ErrBadPayload as for Restore,
+// ErrNoFunction or ErrBadFunction.
+func RestoreFunctions(payload []byte) (sources []string, err error) {
+	content, ok := CheckFooter(payload)
+	if !ok {
+		return nil, ErrBadPayload
+	}
+	in := &input{buf: content, end: len(content), noSum: true}
+	for in.pos < in.end {
+		if content[in.pos] != opFunction2 {
+			return nil, ErrNoFunction
+		}
+		in.pos++
+		source, err := functionSource(in)
+		if err != nil {
+			return nil, ErrBadFunction
+		}
+		sources = append(sources, string(source))
+	}
+	return sources, nil
+}

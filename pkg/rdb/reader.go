@@ -239,11 +239,11 @@ func (r *Reader) auxField() (name, value []byte, err error) {
 }
 
 func (r *Reader) function(h Handler) error {
-	source, err := r.functionSource()
+	source, err := functionSource(&r.in)
 	return call(err, h.Function, source)
 }
 
-func (r *Reader) functionSource() (source []byte, err error) {
+func functionSource(in *input) (source []byte, err error) {
 	defer catch(&err)
-	return r.in.str("a function library"), nil
+	return in.str("a function library"), nil
 }

@@ -159,7 +159,8 @@ func (c *client) beginPush() (w *resp.Writer, mark int) {
 	if len(c.Reply.Buf) > outBlock && !c.runs() {
 		c.stageBuf()
 	}
-	return &c.Reply, len(c.Reply.Buf)
+	w = c.Session.Output()
+	return w, len(w.Buf)
 }
 
 // runs reports whether the client's commands are those that run.
@@ -180,6 +181,13 @@ func (c *client) Resume() { c.transport.resume(c) }
 
 // HangUp ends the session.
 func (c *client) HangUp() { c.s.closeClient(c, closeNow) }
+
+// Busy lets others be served although the goroutine that serves this client is in a script.
+func (c *client) Busy() {
+	if t, ok := c.transport.(interface{ leave(c *client) }); ok {
+		t.leave(c)
+	}
+}
 
 // TakeArg takes a large argument out of the reader.
 func (c *client) TakeArg(arg []byte) bool { return c.rd != nil && c.rd.Take(arg) }

@@ -49,6 +49,9 @@ func (s *Server) feedMonitors(session *engine.Session, args [][]byte) {
 	if c.unix {
 		addr = "unix:" + s.cfg.UnixSocket
 	}
+	if c.Has(engine.ModeScript) {
+		addr = "lua"
+	}
 	now := s.eng.Clock()
 	line := fmt.Appendf(nil, "+%d.%06d [%d %s]", now.Unix(), now.Nanosecond()/1000, c.DB.ID(), addr)
 	for _, a := range c.Shown(args) {

@@ -35,7 +35,7 @@ func (c *client) Deliver(m pubsub.Message) {
 		return
 	}
 	if len(m.Payload) >= shareFrom && !c.runs() {
-		c.share(c.s.encoded(m, c.Reply.Proto))
+		c.share(c.s.encoded(m, c.Session.Output().Proto))
 		return
 	}
 	w, mark := c.beginPush()

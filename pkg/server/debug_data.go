@@ -55,8 +55,7 @@ func (s *Server) reload(flush, merge bool) error {
 		return err
 	}
 	if flush {
-		s.adopt(st, info)
-		return nil
+		return s.adopt(st, info)
 	}
 	return s.mergeStore(st, merge)
 }

@@ -13,6 +13,7 @@ import (
 	"byor/pkg/config"
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
+	_ "byor/pkg/script" // as the capstone has it
 
 	"github.com/stretchr/testify/require"
 )

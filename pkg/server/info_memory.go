@@ -48,16 +48,14 @@ func (s *Server) infoMemory(b *strings.Builder) {
 		"used_memory_dataset_perc", f2(percent(u.dataset, u.total-s.memory.startup))+"%",
 		"allocator_allocated", a.allocated, "allocator_active", a.active, "allocator_resident", a.resident,
 		"total_system_memory", systemMemory(), "total_system_memory_human", human(systemMemory()))
-	for _, name := range []string{"used_memory_lua", "used_memory_vm_eval", "used_memory_lua_human", "used_memory_scripts_eval",
-		"number_of_cached_scripts", "number_of_functions", "number_of_libraries", "used_memory_vm_functions", "used_memory_vm_total",
-		"used_memory_vm_total_human", "used_memory_functions", "used_memory_scripts", "used_memory_scripts_human"} {
-		if strings.HasSuffix(name, "_human") {
-			fields(b, name, human(0))
-		} else {
-			fields(b, name, 0) // there are no scripts
-		}
-	}
+	sc := s.scripts()
+	machines, stored := sc.ScriptsMachine+sc.FunctionsMachine, sc.ScriptsMemory+sc.FunctionsMemory
 	fields(b,
+		"used_memory_lua", sc.ScriptsMachine, "used_memory_vm_eval", sc.ScriptsMachine, "used_memory_lua_human", human(sc.ScriptsMachine),
+		"used_memory_scripts_eval", sc.ScriptsMemory, "number_of_cached_scripts", sc.Scripts, "number_of_functions", sc.Functions,
+		"number_of_libraries", sc.Libraries, "used_memory_vm_functions", sc.FunctionsMachine, "used_memory_vm_total", machines,
+		"used_memory_vm_total_human", human(machines), "used_memory_functions", sc.FunctionsMemory, "used_memory_scripts", stored,
+		"used_memory_scripts_human", human(stored),
 		"maxmemory", s.cfg.MaxMemory, "maxmemory_human", human(s.cfg.MaxMemory), "maxmemory_policy", s.cfg.MaxMemoryPolicy,
 		"allocator_frag_ratio", f2(ratio(a.active, a.allocated)), "allocator_frag_bytes", a.active-a.allocated,
 		"allocator_rss_ratio", f2(ratio(a.resident, a.active)), "allocator_rss_bytes", a.resident-a.active,
@@ -67,6 +65,14 @@ func (s *Server) infoMemory(b *strings.Builder) {
 		"mem_total_replication_buffers", u.replication, "mem_clients_slaves", u.replicas, "mem_clients_normal", u.normal,
 		"mem_cluster_links", 0, "mem_aof_buffer", u.aof, "mem_allocator", "go", "active_defrag_running", 0,
 		"lazyfree_pending_objects", 0, "lazyfreed_objects", 0)
+}
+
+// scripts returns what there is of scripts and functions.
+func (s *Server) scripts() (u engine.ScriptsUsage) {
+	if s.eng.Scripts != nil {
+		u = s.eng.Scripts.Usage()
+	}
+	return u
 }
 
 func (s *Server) aofBufferBytes() int64 {
@@ -144,7 +150,7 @@ func cmdMemoryStats(c *client) {
 	rows := []row{
 		{"peak.allocated", s.stats.peakMem}, {"total.allocated", u.total}, {"startup.allocated", s.memory.startup},
 		{"replication.backlog", u.backlog}, {"clients.slaves", u.replicas}, {"clients.normal", u.normal}, {"cluster.links", int64(0)},
-		{"aof.buffer", u.aof}, {"lua.caches", int64(0)}, {"functions.caches", int64(0)},
+		{"aof.buffer", u.aof}, {"lua.caches", s.scripts().ScriptsMemory}, {"functions.caches", s.scripts().FunctionsMemory},
 	}
 	for _, d := range u.dbs {
 		rows = append(rows, row{"db." + itoa(d.id), d})

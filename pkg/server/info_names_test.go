@@ -21,10 +21,6 @@ var withoutMeaning = map[string]string{
 	"lazyfreed_objects":    "the collector frees all, always beside the commands",
 	"reply_buffer_shrinks": "reply buffers are Go's slices", "reply_buffer_expands": "reply buffers are Go's slices",
 	"used_cpu_sys_main_thread": "there is no main thread", "used_cpu_user_main_thread": "there is no main thread",
-	"used_memory_lua": "there are no scripts", "used_memory_lua_human": "there are no scripts", "used_memory_vm_eval": "there are no scripts",
-	"used_memory_scripts_eval": "there are no scripts", "used_memory_vm_functions": "there are no scripts", "used_memory_vm_total": "there are no scripts",
-	"used_memory_vm_total_human": "there are no scripts", "used_memory_functions": "there are no scripts", "used_memory_scripts": "there are no scripts",
-	"used_memory_scripts_human": "there are no scripts",
 }
 
 // beyondInfo are the fields that this server has and Redis does not.

@@ -99,7 +99,8 @@ func (s *Server) usage() usage {
 		u.replicas += over
 	}
 	u.normal += s.clientMem.n + s.sharedMem.Load()
-	u.overhead = s.memory.startup + u.normal + u.replicas + u.backlog + u.aof
+	sc := s.scripts()
+	u.overhead = s.memory.startup + u.normal + u.replicas + u.backlog + u.aof + sc.ScriptsMemory + sc.FunctionsMemory
 	keys := int64(0)
 	for i := range s.eng.Store.Len() {
 		if db := s.eng.Store.DB(i); db.Len() > 0 {

@@ -119,6 +119,9 @@ func (l *aofLoader) base(r *bufio.Reader, _ int64) error {
 	}
 	l.lock()
 	defer l.unlock()
+	if err := s.adoptLibraries(info); err != nil {
+		return err
+	}
 	s.eng.Store.Adopt(st)
 	s.loadedKeys, s.expiredKeys = int64(info.loaded.Keys), int64(info.loaded.Expired)
 	return nil
@@ -133,7 +136,7 @@ func (l *aofLoader) apply(args [][]byte) error {
 	s, c := l.s, l.c
 	l.lock()
 	defer l.unlock()
-	if engine.EqualFold(args[0], "function") {
+	if s.eng.Scripts == nil && engine.EqualFold(args[0], "function") {
 		s.logf(levelWarning, "The append-only file has a library of functions, which this server does not execute. It is left out.")
 		return nil
 	}
@@ -147,7 +150,7 @@ func (l *aofLoader) apply(args [][]byte) error {
 	switch n := len(args); {
 	case cmd.Arity > 0 && n != cmd.Arity || n < -cmd.Arity:
 		c.FailArity()
-	case cmd.Flags&engine.Write == 0 && cmd.Flags&(engine.Admin|engine.NoScript|engine.PubSub) != 0:
+	case cmd.Flags&engine.Write == 0 && cmd.Group != "scripting" && cmd.Flags&(engine.Admin|engine.NoScript|engine.PubSub) != 0:
 		c.Fail("ERR '" + cmd.FullName() + "' has no place in an append-only file")
 	default:
 		failed = s.eng.Replay(&c.Session, cmd, args)
@@ -185,6 +188,10 @@ func debugLoadAOF(c *client) {
 		}
 	}
 	s.eng.Store.Flush()
+	if err := s.adoptLibraries(rdbInfo{}); err != nil { // the log has them
+		c.Fail("ERR " + err.Error())
+		return
+	}
 	l := &aofLoader{s: s, locked: true}
 	if _, err := l.load(); err != nil {
 		// Commands stay locked out and half the data is gone: as Redis, do not go on with that.

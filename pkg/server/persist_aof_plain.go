@@ -23,6 +23,15 @@ type plainSink struct {
 // in memory when it is loaded.
 const plainItems = 64
 
+// newPlainSink returns a sink whose file begins with the libraries of functions.
+func newPlainSink(libraries []string) *plainSink {
+	k := new(plainSink)
+	for _, source := range libraries {
+		k.strings("FUNCTION", "LOAD", source)
+	}
+	return k
+}
+
 func (k *plainSink) open(w io.Writer)         { k.w = w }
 func (k *plainSink) close() error             { return nil }
 func (k *plainSink) Begin([]store.SnapshotDB) {}

@@ -31,7 +31,7 @@ type baseSink interface {
 // is in the log.
 func (s *Server) startRewrite() error {
 	if !s.cfg.AOFUseRDBPreamble {
-		return s.startRewriteTo(new(plainSink))
+		return s.startRewriteTo(newPlainSink(s.libraries()))
 	}
 	return s.startRewriteTo(s.newRDBSink(true))
 }

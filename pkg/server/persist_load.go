@@ -71,6 +71,7 @@ type rdbInfo struct {
 	replOffset int64 // -1 where it does not say
 	replDB     int   // -1 where it does not say
 	loaded     rdb.Loaded
+	libraries  []string // sources of libraries of functions
 }
 
 // readRDB reads a snapshot into st, and logs what Redis logs on the way. Whether keys that have
@@ -84,8 +85,7 @@ func (s *Server) readRDB(r io.Reader, st *store.Store) (rdbInfo, error) {
 		return nil
 	}
 	h.Function = func(source []byte) error {
-		line, _, _ := strings.Cut(string(source), "\n")
-		s.logf(levelWarning, "The RDB file has a library of functions, which this server does not execute. It is left out: %.80s", line)
+		info.libraries = append(info.libraries, string(source))
 		return nil
 	}
 	h.ModuleAux = func(module string) error {
@@ -179,20 +179,42 @@ func (s *Server) loadRDB() error {
 		s.logf(levelWarning, "Fatal error loading the DB: %s. Exiting.", config.ErrnoText(err))
 		return err
 	}
-	s.adopt(st, info)
+	if err := s.adopt(st, info); err != nil {
+		s.logf(levelWarning, "Fatal error loading the DB: %s. Exiting.", err)
+		return err
+	}
 	s.endLoading()
 	s.logf(levelNotice, "DB loaded from disk: %.3f seconds", s.eng.Clock().Sub(start).Seconds())
 	return nil
 }
 
-// adopt makes st the server's data.
-func (s *Server) adopt(st *store.Store, info rdbInfo) {
+// adoptLibraries makes a snapshot's functions the server's. On an error nothing has changed.
+func (s *Server) adoptLibraries(info rdbInfo) error {
+	if s.eng.Scripts == nil {
+		if len(info.libraries) > 0 {
+			s.logf(levelWarning, "The RDB file has %d libraries of functions, which this server does not execute. They are left out.", len(info.libraries))
+		}
+		return nil
+	}
+	if err := s.eng.Scripts.Replace(info.libraries); err != nil {
+		return fmt.Errorf("failed loading the functions of the RDB file: %w", err)
+	}
+	return nil
+}
+
+// adopt makes st the server's data, and the functions of the same snapshot the server's. On an error nothing has
+// changed.
+func (s *Server) adopt(st *store.Store, info rdbInfo) error {
+	if err := s.adoptLibraries(info); err != nil {
+		return err
+	}
 	s.eng.Store.Adopt(st)
 	s.loadedKeys, s.expiredKeys = int64(info.loaded.Keys), int64(info.loaded.Expired)
 	for i := range s.eng.Store.Len() {
 		s.eng.AllReady(i)
 	}
 	s.restoreReplication(info)
+	return nil
 }
 
 // infoLoading writes INFO's fields about a loading that is under way.

@@ -16,6 +16,7 @@ type rdbSink struct {
 	current     *rdb.Batch // what is being added to
 	aside       *rdb.Batch // what is being written
 	aux         [][2]string
+	libraries   []string // of functions
 	compression bool
 	checksum    bool
 	hint        func(e *store.SnapshotEntry) rdb.Hint // how keys are used, where the policy wants to know; else nil
@@ -31,7 +32,7 @@ func (s *Server) newRDBSink(aofBase bool) *rdbSink {
 	aux = append(aux, s.replicationAux()...)
 	aux = append(aux, [2]string{"aof-base", itoa(btoi(aofBase))})
 	k := &rdbSink{current: new(rdb.Batch), aside: new(rdb.Batch), aux: aux,
-		compression: s.cfg.RDBCompression, checksum: s.cfg.RDBChecksum}
+		libraries: s.libraries(), compression: s.cfg.RDBCompression, checksum: s.cfg.RDBChecksum}
 	switch {
 	case s.eng.Settings.LFU():
 		k.hint = func(e *store.SnapshotEntry) rdb.Hint { return rdb.Freq(e.Freq) }
@@ -48,6 +49,17 @@ func (k *rdbSink) open(w io.Writer) {
 	for _, a := range k.aux {
 		_ = k.w.Aux(a[0], a[1]) // an error stays with the writer
 	}
+	for _, source := range k.libraries {
+		_ = k.w.Function(source)
+	}
+}
+
+// libraries returns the sources of the libraries of functions, which are a part of the data set.
+func (s *Server) libraries() []string {
+	if s.eng.Scripts == nil {
+		return nil
+	}
+	return s.eng.Scripts.Libraries()
 }
 
 func (k *rdbSink) Begin(dbs []store.SnapshotDB) {

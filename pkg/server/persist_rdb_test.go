@@ -333,10 +333,10 @@ func TestLoadingIsSeen(t *testing.T) {
 	go func() {
 		info, err := s.readRDB(progressReader{s, slow}, st)
 		s.eng.Lock()
-		s.adopt(st, info)
+		adoptErr := s.adopt(st, info)
 		s.endLoading()
 		s.eng.Unlock()
-		done <- err
+		done <- errors.Join(err, adoptErr)
 	}()
 	slow.gate <- struct{}{}
 	waitFor(t, c, "loading_loaded_bytes", "10")

@@ -191,7 +191,9 @@ func (s *Server) loadFromMaster(fl *following, r io.Reader, id string, offset in
 	fl.own = nil
 	db := max(0, info.replDB)
 	info.replID = "" // the position is that of the link, not the file's
-	s.adopt(st, info)
+	if err := s.adopt(st, info); err != nil {
+		return err
+	}
 	fl.link.DB = s.eng.Store.DB(min(db, s.eng.Store.Len()-1))
 	s.nextID++ // to CLIENT LIST it is another client from here on, and the same one after a partial resync
 	fl.link.ID, fl.link.Cmd = s.nextID, nil

@@ -224,7 +224,7 @@ func (s *Server) Serve(ln net.Listener) error {
 
 // pickLoop returns the event loop that is to serve the next connection, or nil where there is none.
 func (s *Server) pickLoop() *loop {
-	s.eng.Lock()
+	s.eng.Enter()
 	defer s.eng.Unlock()
 	if len(s.loops) == 0 {
 		return nil
@@ -239,7 +239,7 @@ func (s *Server) tune(conn net.Conn) {
 	if !ok {
 		return
 	}
-	s.eng.Lock()
+	s.eng.Enter()
 	keepalive := s.cfg.TCPKeepalive
 	s.eng.Unlock()
 	cfg := net.KeepAliveConfig{Enable: keepalive > 0}

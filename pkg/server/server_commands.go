@@ -59,6 +59,10 @@ func cmdShutdown(c *client) {
 		c.Reply.OK()
 		return
 	}
+	if msg := s.eng.Busy(); msg != "" && !mode.NoSave {
+		c.Fail(msg)
+		return
+	}
 	c.Block(engine.Wait{Expire: func(c *engine.Call) { c.Fail("ERR Errors trying to SHUTDOWN. Check logs.") }}, nil)
 	if !mode.Now {
 		s.holdWrites() // from this command on, not only when the goroutine has come to its turn

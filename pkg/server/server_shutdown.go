@@ -50,7 +50,13 @@ type ShutdownMode struct {
 // running finish and their replies leave, makes the files safe, and closes the connections. When
 // saving fails it returns the error and the server goes on as before, unless Force is set.
 func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
-	s.eng.Lock()
+	if mode.NoSave { // a script that takes long is not waited for: nothing of it is kept
+		s.eng.Enter()
+		mode.Now = mode.Now || s.eng.Busy() != ""
+		s.eng.Abandon()
+	} else {
+		s.eng.Lock()
+	}
 	if s.down.begun {
 		done := s.doneLocked()
 		s.eng.Unlock()
@@ -65,6 +71,7 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	s.logf(levelWarning, "User requested shutdown...")
 	if err := s.prepareEnd(ctx, mode); err != nil {
 		s.down.begun, s.down.abort = false, false
+		s.eng.LetGo()
 		s.eng.Unlock()
 		return err
 	}
@@ -83,6 +90,7 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	for _, l := range s.loops {
 		l.wake()
 	}
+	s.eng.LetGo()
 	s.eng.Unlock()
 	s.drain(ctx)
 	s.eng.Lock()

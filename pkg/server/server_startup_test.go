@@ -274,8 +274,8 @@ func TestFileMayNotAdministrate(t *testing.T) {
 	s, log, err := boot(t, dir, "--appendonly", "yes")
 	require.NoError(t, err)
 	require.Equal(t, `"1"`, ask(t, s, "GET a"))
-	require.Equal(t, 2, strings.Count(log.String(), "== CRITICAL =="), log)
-	require.Contains(t, log.String(), "library of functions")
+	require.Equal(t, 3, strings.Count(log.String(), "== CRITICAL =="), log)
+	require.Contains(t, log.String(), "Missing library metadata")
 }
 
 // TestCutAtEveryByte tears a log of single commands and transactions at every byte. Each start has the

@@ -60,4 +60,6 @@ func (w world) SnapshotChanged() { w.s.configureAOF() } // which may hold back s
 
 func (w world) Flushed() { w.s.afterFlushall() }
 
+func (w world) Log(level int, line string) { w.s.logf(logLevel(level), "%s", line) }
+
 func (w world) Warn(format string, args ...any) { w.s.logf(levelWarning, format, args...) }

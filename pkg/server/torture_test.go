@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Twenty clients write pairs of keys in transactions, and the server is killed at random moments, as
+// Twenty clients write pairs of keys in transactions and scripts, and the server is killed at random moments, as
 // with kill -9. Then every transaction that was acknowledged must be there, whole; those that were not
 // may be there, whole as well. The short form runs with the other tests:
 //
@@ -143,25 +143,34 @@ func writePairs(p *process, i, n int) (acked int) {
 	rd := resp.NewReader(conn)
 	for {
 		key, value := fmt.Sprintf("k:%d:%d", i, n+1), strconv.Itoa(n+1)
-		b := resp.AppendCommandStrings(nil, "MULTI")
-		b = resp.AppendCommandStrings(b, "SET", key, value)
-		b = resp.AppendCommandStrings(b, "RPUSH", "l:"+strconv.Itoa(i), value)
-		b = resp.AppendCommandStrings(b, "EXEC")
+		b, replies := pair(n, key, "l:"+strconv.Itoa(i), value)
 		if _, err := conn.Write(b); err != nil {
 			return n
 		}
-		for reply := range 4 {
+		for reply := range replies {
 			v, err := rd.ReadValue()
 			if err != nil {
 				return n
 			}
-			if reply == 3 && (len(v.Elems) != 2 || v.Elems[0].IsError() || v.Elems[1].Int != int64(n+1)) {
+			if reply == replies-1 && (len(v.Elems) != 2 || v.Elems[0].IsError() || v.Elems[1].Int != int64(n+1)) {
 				p.t.Errorf("client %d, transaction %d: %s", i, n+1, show(v))
 				return n
 			}
 		}
 		n++
 	}
+}
+
+// pair returns a transaction, every other time in the form of a script, and how many replies it has.
+func pair(n int, key, list, value string) (b []byte, replies int) {
+	if n%2 == 0 {
+		const script = "return {redis.call('set', KEYS[1], ARGV[1]), redis.call('rpush', KEYS[2], ARGV[1])}"
+		return resp.AppendCommandStrings(nil, "EVAL", script, "2", key, list, value), 1
+	}
+	b = resp.AppendCommandStrings(nil, "MULTI")
+	b = resp.AppendCommandStrings(b, "SET", key, value)
+	b = resp.AppendCommandStrings(b, "RPUSH", list, value)
+	return resp.AppendCommandStrings(b, "EXEC"), 4
 }
 
 // repeat sends commands whatever the replies, until the connection breaks.

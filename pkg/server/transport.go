@@ -178,7 +178,7 @@ func (s *Server) ServeConn(conn net.Conn) { s.serveConn(s.wrap(conn)) }
 func (s *Server) serveConn(conn net.Conn) {
 	defer conn.Close()
 	g := newGoroutines()
-	s.eng.Lock()
+	s.eng.Enter()
 	c, refusal := s.accept(conn)
 	if c != nil {
 		c.transport = g
@@ -200,7 +200,7 @@ func newGoroutines() *goroutines {
 func (s *Server) converse(c *client, g *goroutines, goOn bool) {
 	defer func() {
 		close(g.done)
-		s.eng.Lock()
+		s.eng.Enter()
 		s.removeClient(c)
 		s.eng.Unlock()
 	}()
@@ -219,7 +219,7 @@ func (s *Server) converse(c *client, g *goroutines, goOn bool) {
 func (c *client) serve() bool {
 	for {
 		c.parse()
-		c.s.eng.Lock()
+		c.s.eng.Enter()
 		c.run()
 		closing, stuck := c.closing, c.Blocked != nil
 		handOff := c.handOff

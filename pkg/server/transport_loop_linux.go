@@ -2,11 +2,10 @@ package server
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
+	"slices"
 	"syscall"
-	"time"
 	"unsafe"
 )
 
@@ -39,6 +38,7 @@ type loop struct {
 
 	// Of one turn.
 	ready    []*loopConn
+	at       int // of the one whose commands run
 	dead     []*loopConn
 	commitAt int64 // append-only offset that must be durable before the turn's replies are written
 }
@@ -51,6 +51,7 @@ type loopConn struct {
 	remote, local net.Addr
 	queued        bool // in loop.queue; guarded by the engine's lock
 	inTurn        bool // in loop.ready
+	away          bool // its session is in a script that takes long, see leave; guarded by the engine's lock
 	wantOut       bool // registered for EPOLLOUT
 	gone          bool // the peer closed or the socket failed
 	closing       closeMode
@@ -128,7 +129,7 @@ func (l *loop) take(conn net.Conn) bool {
 	lc := &loopConn{l: l, fd: fd, remote: conn.RemoteAddr(), local: conn.LocalAddr()}
 	syscall.SetNonblock(fd, true)
 	conn.Close()
-	l.s.eng.Lock()
+	l.s.eng.Enter()
 	defer l.s.eng.Unlock()
 	c, refusal := l.s.accept(lc)
 	if c == nil {
@@ -163,13 +164,28 @@ func (lc *loopConn) enqueue() {
 func (lc *loopConn) flushSoon(*client) { lc.enqueue() }
 func (lc *loopConn) resume(*client)    { lc.enqueue() }
 
-// run is the loop. It ends when the server has shut down and the last connection is gone.
-func (l *loop) run() {
-	defer l.close()
+// run is the loop. It ends when the server has shut down and the last connection is gone, or when another
+// goroutine has taken it over.
+func (l *loop) run() { l.goOn(false) }
+
+// goOn turns the loop, and begins in the middle of a turn if another goroutine has left it there.
+func (l *loop) goOn(inTurn bool) {
 	timeout := -1
 	for {
-		l.readReady(l.wait(timeout))
-		if l.execute() {
+		if !inTurn {
+			l.readReady(l.wait(timeout))
+		}
+		l.s.eng.Enter()
+		l.inside = true
+		if !inTurn {
+			l.beginTurn()
+		}
+		inTurn = false
+		if left := l.execute(); left {
+			return
+		}
+		if l.endTurn() {
+			l.close()
 			return
 		}
 		timeout = -1
@@ -229,12 +245,10 @@ func (l *loop) join(lc *loopConn) {
 	}
 }
 
-// execute runs the commands of this turn and reports whether the loop is over.
-func (l *loop) execute() bool {
+// beginTurn takes in what has come since the last turn. The engine's lock must be held.
+func (l *loop) beginTurn() {
 	s := l.s
 	l.published.store(&l.count)
-	s.eng.Lock()
-	l.inside = true
 	l.turns++
 	if l.woken {
 		var b [16]byte
@@ -253,12 +267,31 @@ func (l *loop) execute() bool {
 	}
 	clear(l.dead) // or it would keep what they had in memory
 	l.dead = l.dead[:0]
-	for _, lc := range l.ready {
-		if !lc.gone {
-			lc.c.run()
-			lc.c.rd.Limits.Unauthenticated = !lc.c.Authed
+	l.at = 0
+}
+
+// execute runs the commands of this turn. It reports true if a script took so long that another goroutine has
+// the loop now; then it has let the engine's lock go.
+func (l *loop) execute() (left bool) {
+	for ; l.at < len(l.ready); l.at++ {
+		lc := l.ready[l.at]
+		if lc.gone {
+			continue
+		}
+		lc.c.run()
+		lc.c.rd.Limits.Unauthenticated = !lc.c.Authed
+		if lc.away {
+			lc.comeBack()
+			l.s.eng.Unlock()
+			return true
 		}
 	}
+	return false
+}
+
+// endTurn lets the engine's lock go and reports whether the loop is over.
+func (l *loop) endTurn() bool {
+	s := l.s
 	s.eng.PassOutput()
 	l.gather() // those that this turn's commands had something for
 	l.commitAt = 0
@@ -270,6 +303,27 @@ func (l *loop) execute() bool {
 	l.inside = false
 	s.eng.Release()
 	return over
+}
+
+// leave lets another goroutine go on with the loop: the one that runs this session's commands is in a script
+// that takes long. Until comeBack nobody else touches the connection. The engine's lock must be held.
+func (lc *loopConn) leave(*client) {
+	l := lc.l
+	if lc.away {
+		return
+	}
+	lc.away, lc.inTurn, lc.wantOut = true, false, false
+	l.control(syscall.EPOLL_CTL_DEL, lc.fd, 0)
+	l.ready = slices.Delete(l.ready, l.at, l.at+1)
+	l.inside = false
+	go l.goOn(true)
+}
+
+// comeBack gives the connection back to its loop. The engine's lock must be held.
+func (lc *loopConn) comeBack() {
+	lc.away = false
+	lc.l.fresh = append(lc.l.fresh, lc)
+	lc.enqueue()
 }
 
 func (l *loop) register(lc *loopConn) {
@@ -285,7 +339,9 @@ func (l *loop) gather() {
 	for i, lc := range l.queue {
 		lc.queued = false
 		l.queue[i] = nil
-		l.join(lc)
+		if !lc.away {
+			l.join(lc)
+		}
 	}
 	l.queue = l.queue[:0]
 }
@@ -350,7 +406,7 @@ func (l *loop) giveAway(lc *loopConn) {
 		return
 	}
 	g := newGoroutines()
-	l.s.eng.Lock()
+	l.s.eng.Enter()
 	lc.real = conn
 	c.transport = g
 	l.s.eng.Unlock()
@@ -360,136 +416,4 @@ func (l *loop) giveAway(lc *loopConn) {
 		defer conn.Close()
 		l.s.converse(c, g, c.serve())
 	}()
-}
-
-// send writes as much of the output as the socket takes. What is left is written when the socket
-// can take more, which full says.
-func (lc *loopConn) send() {
-	c := lc.c
-	c.outMu.Lock()
-	defer c.outMu.Unlock()
-	lc.full, lc.held = false, false
-	for !lc.gone {
-		if c.written == len(c.wbuf) {
-			if c.commitAt > lc.l.commitAt {
-				// Others have added something since, and queued the connection: it is the next turn's,
-				// after the next commit.
-				c.wrote()
-				lc.held = true
-				break
-			}
-			if !c.advance() {
-				break
-			}
-		}
-		n, err := rawWrite(lc.fd, c.wbuf[c.written:])
-		c.written += n
-		lc.l.count.writes++
-		lc.l.count.out += int64(n)
-		if errors.Is(err, errAgain) {
-			lc.full = true
-			break
-		}
-		lc.gone = err != nil
-	}
-	if lc.full != lc.wantOut && !lc.gone {
-		lc.wantOut = lc.full
-		events := uint32(syscall.EPOLLIN | syscall.EPOLLRDHUP)
-		if lc.full {
-			events |= syscall.EPOLLOUT
-		}
-		lc.gone = lc.l.control(syscall.EPOLL_CTL_MOD, lc.fd, events) != nil
-	}
-}
-
-func rawWrite(fd int, b []byte) (int, error) {
-	for {
-		n, _, e := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
-		switch e {
-		case 0:
-			return int(n), nil
-		case syscall.EINTR:
-		case syscall.EAGAIN:
-			return 0, errAgain
-		default:
-			return 0, e
-		}
-	}
-}
-
-func (lc *loopConn) countsReads() {}
-
-// Read reads what the socket has, or returns errAgain.
-func (lc *loopConn) Read(b []byte) (int, error) {
-	if lc.real != nil {
-		n, err := lc.real.Read(b)
-		lc.l.s.traffic.reads.Add(1)
-		lc.l.s.traffic.in.Add(int64(n))
-		return n, err
-	}
-	n, err := lc.rawRead(b)
-	if !errors.Is(err, errAgain) {
-		lc.l.count.reads++
-		lc.l.count.in += int64(n)
-	}
-	return n, err
-}
-
-func (lc *loopConn) rawRead(b []byte) (int, error) {
-	for {
-		n, _, e := syscall.RawSyscall(syscall.SYS_READ, uintptr(lc.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
-		switch {
-		case e == 0 && n == 0:
-			return 0, io.EOF
-		case e == 0:
-			return int(n), nil
-		case e == syscall.EAGAIN:
-			return 0, errAgain
-		case e != syscall.EINTR:
-			return 0, e
-		}
-	}
-}
-
-// Write serves the messages that turn a connection away before it is a session, and who has taken the
-// output over.
-func (lc *loopConn) Write(b []byte) (int, error) {
-	if lc.real != nil {
-		return lc.real.Write(b)
-	}
-	return rawWrite(lc.fd, b)
-}
-
-// Close serves those too: a session's socket is closed by the loop.
-func (lc *loopConn) Close() error {
-	if lc.real != nil {
-		return lc.real.Close()
-	}
-	return syscall.Close(lc.fd)
-}
-
-func (lc *loopConn) RemoteAddr() net.Addr { return lc.remote }
-func (lc *loopConn) LocalAddr() net.Addr  { return lc.local }
-
-// A socket of the loop never blocks, so it needs no deadlines; one that was given away has them.
-
-func (lc *loopConn) SetDeadline(t time.Time) error {
-	if lc.real != nil {
-		return lc.real.SetDeadline(t)
-	}
-	return nil
-}
-
-func (lc *loopConn) SetReadDeadline(t time.Time) error {
-	if lc.real != nil {
-		return lc.real.SetReadDeadline(t)
-	}
-	return nil
-}
-
-func (lc *loopConn) SetWriteDeadline(t time.Time) error {
-	if lc.real != nil {
-		return lc.real.SetWriteDeadline(t)
-	}
-	return nil
 }
