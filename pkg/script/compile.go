@@ -10,11 +10,16 @@ import (
 
 // compile makes code of a script. name is what stands in front of the line in errors: "user_script".
 func compile(name, source string) (*lua.FunctionProto, error) {
-	chunk, err := parse(name, source)
+	chunk, vars, err := parse(name, source)
 	if err != nil {
 		return nil, err
 	}
-	return generate(chunk, name)
+	p, err := generate(chunk, name)
+	if err != nil {
+		return nil, err
+	}
+	tidy(p, vars)
+	return p, nil
 }
 
 // generate runs gopher-lua's compiler. What it can't compile it refuses in words of its own, or panics.

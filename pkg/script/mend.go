@@ -103,7 +103,7 @@ func (f frame) nameOf(reg, pc int) (what, name string) {
 // localName returns the name of the local variable in register reg, if one is there at pc.
 func (f frame) localName(reg, pc int) string {
 	for _, v := range f.fn.Proto.DbgLocals {
-		if v.StartPc <= pc && (pc <= v.EndPc || v.EndPc == 0) {
+		if v.StartPc <= pc && pc < v.EndPc {
 			if reg == 0 {
 				return v.Name
 			}

@@ -24,6 +24,7 @@ type function struct {
 	dots     bool // it uses ...
 	needsArg bool // it uses arg, and has to have it
 	active   []string
+	ids      []int // of the active ones, in parser.vars
 	loops    int
 	used     int // registers of unfinished expressions
 }
@@ -36,21 +37,22 @@ type parser struct {
 	fn         *function
 	levels     int
 	mentioned  []string // names of variables, as they come
+	vars       []localVar
 }
 
 // parse makes a tree of a source.
-func parse(chunk, source string) (stmts []ast.Stmt, err error) {
+func parse(chunk, source string) (stmts []ast.Stmt, vars []localVar, err error) {
 	defer func() {
 		if e, ok := recover().(syntaxError); ok {
 			err = e
 		}
 	}()
-	p := &parser{lexer: lexer{chunk: chunk, src: source, line: 1}, fn: &function{vararg: true}}
+	p := &parser{lexer: lexer{chunk: chunk, src: source, line: 1}, fn: &function{vararg: true}, vars: make([]localVar, 1)}
 	p.lastLine, p.tokLine = 1, 1
 	p.advance()
 	stmts = p.block()
 	p.check(tkEOS)
-	return stmts, nil
+	return stmts, p.vars, nil
 }
 
 func (p *parser) advance() {
@@ -123,7 +125,38 @@ func (p *parser) declare(name string) {
 		}
 		panic(syntaxError(fmt.Sprintf("%s:%d: %s has more than %d local variables", p.chunk, p.line, where, maxLocals)))
 	}
+	p.vars = append(p.vars, localVar{name, p.innermost(), len(p.fn.active)})
 	p.fn.active = append(p.fn.active, name)
+	p.fn.ids = append(p.fn.ids, len(p.vars)-1)
+}
+
+// localVar is a local variable. outer is the one that was declared before it and is active, too.
+type localVar struct {
+	name     string
+	outer    int
+	register int
+}
+
+// innermost returns the number of the last active variable; 0 is none.
+func (p *parser) innermost() int {
+	if n := len(p.fn.ids); n > 0 {
+		return p.fn.ids[n-1]
+	}
+	return 0
+}
+
+// forget ends the life of all variables but the first n.
+func (p *parser) forget(n int) {
+	p.fn.active, p.fn.ids = p.fn.active[:n], p.fn.ids[:n]
+}
+
+// mark is what goes into the tree as a line: which variables are active stands in the upper half. It comes out
+// again as the line of instructions; see debug.go.
+func (p *parser) mark(line int) int { return line | p.innermost()<<32 }
+
+func (p *parser) setLine(n ast.PositionHolder, line int) {
+	n.SetLine(p.mark(line))
+	n.SetLastLine(p.mark(p.lastLine))
 }
 
 // isGlobal reports whether name is no variable of this function or of those around it.
@@ -163,7 +196,7 @@ func (p *parser) block() (stmts []ast.Stmt) {
 func (p *parser) scope() []ast.Stmt {
 	n := len(p.fn.active)
 	stmts := p.block()
-	p.fn.active = p.fn.active[:n]
+	p.forget(n)
 	return stmts
 }
 
@@ -175,7 +208,7 @@ func (p *parser) loopBody(names ...string) []ast.Stmt {
 	p.fn.loops++
 	stmts := p.block()
 	p.fn.loops--
-	p.fn.active = p.fn.active[:n]
+	p.forget(n)
 	return stmts
 }
 
@@ -225,15 +258,14 @@ func (p *parser) statement() (stmts []ast.Stmt, last bool) {
 	default:
 		return p.exprStmt(), false
 	}
-	s.SetLine(line)
-	s.SetLastLine(p.lastLine)
+	p.setLine(s, line)
 	return []ast.Stmt{s}, last
 }
 
 func (p *parser) ifStmt(line, open, depth int) ast.Stmt {
 	p.advance()
 	s := &ast.IfStmt{Condition: p.expr()}
-	s.SetLine(line)
+	p.setLine(s, line)
 	p.expect(tkThen)
 	s.Then = p.scope()
 	switch p.tok.kind {
@@ -242,14 +274,12 @@ func (p *parser) ifStmt(line, open, depth int) ast.Stmt {
 			p.syntax("function or expression too complex")
 		}
 		s.Else = []ast.Stmt{p.ifStmt(p.line, open, depth+1)}
-		s.SetLastLine(p.lastLine)
 		return s
 	case tkElse:
 		p.advance()
 		s.Else = p.scope()
 	}
 	p.closes(tkEnd, tkIf, open)
-	s.SetLastLine(p.lastLine)
 	return s
 }
 
@@ -293,7 +323,7 @@ func (p *parser) repeatStmt(line int) ast.Stmt {
 	p.fn.loops--
 	p.closes(tkUntil, tkRepeat, line)
 	s.Condition = p.expr()
-	p.fn.active = p.fn.active[:n]
+	p.forget(n)
 	return s
 }
 
@@ -315,9 +345,7 @@ func (p *parser) functionStmt(line int) ast.Stmt {
 		return p.readonly(f, line)
 	}
 	s := &ast.AssignStmt{Lhs: []ast.Expr{target}, Rhs: []ast.Expr{f}}
-	for _, e := range []ast.Expr{target, f} {
-		e.SetLine(line)
-	}
+	target.SetLine(p.mark(line))
 	return s
 }
 
@@ -354,7 +382,7 @@ func (p *parser) exprStmt() []ast.Stmt {
 	if call, ok := first.Expr.(*ast.FuncCallExpr); ok && !call.AdjustRet {
 		s := &ast.FuncCallStmt{Expr: call}
 		s.SetLine(call.Line())
-		s.SetLastLine(p.lastLine)
+		s.SetLastLine(call.Line())
 		return []ast.Stmt{s}
 	}
 	targets := []ast.Expr{first.Expr}

@@ -1,8 +1,10 @@
 package script
 
 import (
+	"slices"
 	"strconv"
 
+	lua "github.com/yuin/gopher-lua"
 	"github.com/yuin/gopher-lua/ast"
 )
 
@@ -17,8 +19,7 @@ type node struct {
 
 // placed gives an expression the line of the last token, as Lua gives it to the code.
 func (p *parser) placed(e ast.Expr) ast.Expr {
-	e.SetLine(p.lastLine)
-	e.SetLastLine(p.lastLine)
+	p.setLine(e, p.lastLine)
 	return e
 }
 
@@ -182,10 +183,10 @@ func (p *parser) suffixed() node {
 			method := p.name()
 			line = p.line
 			e = p.placed(&ast.FuncCallExpr{Receiver: n.Expr, Method: method, Args: p.arguments()})
-			e.SetLine(line)
+			e.SetLine(p.mark(line))
 		case '(', '{', tkString:
 			e = p.placed(&ast.FuncCallExpr{Func: n.Expr, Args: p.arguments()})
-			e.SetLine(line)
+			e.SetLine(p.mark(line))
 		default:
 			return n
 		}
@@ -277,14 +278,23 @@ func (p *parser) constructor() node {
 		n = p.binary(0)
 		p.fn.used = used
 		f.Value, depth = n.Expr, max(depth, n.depth)
+		if f.Key != nil {
+			oneValue(f.Value)
+		}
 		t.Fields = append(t.Fields, f)
 		if !p.accept(',') && !p.accept(';') {
 			break
 		}
 	}
 	p.closes('}', '{', line)
+	if pending > maxItems {
+		p.syntax("constructor has too many items")
+	}
+	if pending >= lua.FieldsPerFlush {
+		slices.SortStableFunc(t.Fields, keyedFirst)
+	}
 	e := p.placed(t)
-	e.SetLine(line)
+	e.SetLine(p.mark(line))
 	return p.over(e, depth)
 }
 
@@ -329,8 +339,9 @@ func (p *parser) body(self bool, line int) ast.Expr {
 	if p.fn.needsArg {
 		f.Stmts = append([]ast.Stmt{p.argTable(line)}, f.Stmts...)
 	}
+	last := p.mark(end)
 	p.fn = p.fn.parent
-	f.SetLine(line)
-	f.SetLastLine(end)
+	f.SetLine(p.mark(line))
+	f.SetLastLine(last)
 	return f
 }

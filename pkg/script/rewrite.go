@@ -17,7 +17,10 @@ import (
 //   - a % b: a - floor(a/b)*b, which differs from C's fmod where b is no finite number, or 0.
 //   - x = 1, where x is a global: refused (the machine would set a field that exists).
 //   - a, b = b, a: the compiler assigns one after the other; it gets variables in between.
+//   - a = a and f(a): the compiler puts f where a is, and then gives f to itself.
 //   - local f = function() return f end: inside, f is not this f.
+//   - {1, x = f()}: the compiler puts all that f returns into the list.
+//   - {1, 2, …, 50, [f()] = g()}: the compiler puts f into the list. The keyed fields come first.
 //   - arg, in a function that has ... and does not say so.
 const (
 	hiddenConcat   = " concat"
@@ -114,23 +117,34 @@ func (p *parser) forNumber(what string, line int) ast.Expr {
 	oneValue(e)
 	c := p.call(hiddenFor+what, e)
 	c.AdjustRet = true
-	c.SetLine(line)
+	c.SetLine(p.mark(line))
 	return c
 }
 
 func (p *parser) readonly(value ast.Expr, line int) ast.Stmt {
 	oneValue(value)
 	s := &ast.FuncCallStmt{Expr: p.call(hiddenReadonly, value)}
-	s.Expr.SetLine(line)
-	s.SetLine(line)
-	s.SetLastLine(line)
+	s.Expr.SetLine(p.mark(line))
+	p.setLine(s, line)
 	return s
+}
+
+// maxItems is how many items a list in braces may have. After 511 times 50 the compiler counts wrong.
+const maxItems = 25000
+
+func keyedFirst(a, b *ast.Field) int {
+	rank := func(f *ast.Field) int {
+		if f.Key == nil {
+			return 1
+		}
+		return 0
+	}
+	return rank(a) - rank(b)
 }
 
 func (p *parser) argTable(line int) ast.Stmt {
 	s := &ast.LocalAssignStmt{Names: []string{"arg"}, Exprs: []ast.Expr{p.call(hiddenArg, p.placed(&ast.Comma3Expr{}))}}
-	s.SetLine(line)
-	s.SetLastLine(line)
+	p.setLine(s, line)
 	return s
 }
 
@@ -185,26 +199,42 @@ func (p *parser) assign(targets, values []ast.Expr) []ast.Stmt {
 	if n := len(names) + len(results) + len(p.fn.active); n > maxLocals {
 		p.syntax("function or expression too complex")
 	}
-	block.SetLine(p.lastLine)
-	block.SetLastLine(p.lastLine)
+	p.setLine(block, p.lastLine)
 	return []ast.Stmt{block}
 }
 
 func (p *parser) local(names []string, exprs []ast.Expr) ast.Stmt {
 	s := &ast.LocalAssignStmt{Names: names, Exprs: exprs}
-	s.SetLine(p.lastLine)
-	s.SetLastLine(p.lastLine)
+	p.setLine(s, p.lastLine)
 	return s
 }
 
 func (p *parser) set(target, value ast.Expr) ast.Stmt {
 	if v, ok := target.(*ast.IdentExpr); ok && p.isGlobal(v.Value) {
 		return p.readonly(value, p.lastLine)
+	} else if ok && !plain(value) {
+		name := "(=)"
+		block := &ast.DoBlockStmt{Stmts: []ast.Stmt{
+			p.local([]string{name}, []ast.Expr{value}), p.set(v, p.placed(&ast.IdentExpr{Value: name}))}}
+		p.setLine(block, p.lastLine)
+		return block
 	}
 	s := &ast.AssignStmt{Lhs: []ast.Expr{target}, Rhs: []ast.Expr{value}}
-	s.SetLine(p.lastLine)
-	s.SetLastLine(p.lastLine)
+	p.setLine(s, p.lastLine)
 	return s
+}
+
+// plain reports whether the compiler does not put parts of the value where the old value still stands.
+func plain(value ast.Expr) bool {
+	switch v := value.(type) {
+	case *ast.FuncCallExpr:
+		v.AdjustRet = false // an assignment takes one value anyway
+	case *ast.Comma3Expr:
+		v.AdjustRet = false // with it, the machine forgets what is in the registers above
+	case *ast.TableExpr, *ast.LogicalOpExpr, *ast.RelationalOpExpr:
+		return false
+	}
+	return true
 }
 
 func (s *state) lengthOf(L *lua.LState) int {

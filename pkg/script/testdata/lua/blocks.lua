@@ -220,3 +220,30 @@ return t.err .. t.source .. t.line
 local t = {}
 t[1e3] = "a" t[-0] = "z"
 return t[1000] .. t[0]
+==== a call as the last keyed field
+local function f() return 1, 2, 3 end
+local t = {5, x = f()}
+return #t .. t.x .. #{5, x = f(), 6} .. #{x = f(), f()}
+==== parameters that are set to something of themselves
+local function f(x) x = x and tostring(x) return x end
+local function g(x) x = (tostring(x)) return x end
+local function h(a, x) local y = 7 x = x or math.max(1, 2, a) return y .. x end
+local function i(x) x = {x, x} return x[1] .. x[2] end
+local function j(x) x = "T" .. x .. #x return x end
+return f(1) .. g(2) .. h(3) .. i(4) .. j("five")
+==== (...) in an assignment
+local function f(...) local b, c, d = 1, 2, 3 b = (...) return b .. c .. d end
+return f(7, 8)
+==== a local variable is not the function that it gets
+local f = 1
+local f = function() return f end
+return f()
+==== lists of fifty and more
+local t = {1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,34,35,36,37,38,39,40,41,42,43,44,45,46,47,48,49,50,[tostring("k")] = tostring("v"), 51}
+return #t .. t[1] .. t[50] .. t[51] .. t.k
+==== arg
+local function f(...) return arg.n .. arg[1] end
+local function g(...) local n = select("#", ...) return n .. tostring(pcall(function() return arg end)) end
+return f(1, 2) .. g(3)
+==== arg in the main chunk
+return arg
