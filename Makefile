@@ -90,6 +90,10 @@ test: ## what shows that the code is right (2 minutes on 2 cores)
 test-course: ## does the course keep its word: mutants, exercises, transcripts (5 minutes)
 	@$(TEST) -run '^TestCourse' ./pkg/check ./pkg/version/cmd/module
 
+.PHONY: calibrate
+calibrate: ## test-course, and each mutant is asked the slow checks, too, that stand in front of its own
+	@WHOLE=1 $(TEST) -run '^TestCourse' ./pkg/check
+
 .PHONY: test-all
 test-all: ## both, as CI does
 	@$(TEST) $(PKGS)

@@ -130,7 +130,7 @@ func TestSaving(t *testing.T) {
 	require.Nil(t, c.Disk.Dump)
 	require.NotZero(t, c.Disk.LastSave)
 	loaded := store.New(16)
-	require.NoError(t, LoadDump(c.Disk.Dir, loaded))
+	require.NoError(t, loadDump(c.Disk.Dir, loaded))
 	require.Equal(t, 1, loaded.DB(0).Len())
 
 	c.Disk.LastSave, c.Disk.Dir = 0, c.Disk.Dir+"/gone"

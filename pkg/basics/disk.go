@@ -31,18 +31,18 @@ func NewDisk(o *Options, mu sync.Locker, data *store.Store) *Disk {
 }
 
 // Load brings the data back: from the log where o switches it on, else from the snapshot. w and
-// execute are those of OpenLog.
+// execute are those of openLog.
 func (d *Disk) Load(o *Options, w *resp.Writer, execute func(args [][]byte)) error {
 	d.Data.SetNow(time.Now().UnixMilli())
 	if !o.UseLog {
-		return LoadDump(d.Dir, d.Data)
+		return loadDump(d.Dir, d.Data)
 	}
 	return d.Open(o, d.Data, rdbBase(d.Data), w, execute)
 }
 
 // Begin begins a snapshot beside which the server goes on: one at a time. The caller holds the lock.
 func (d *Disk) Begin() *Dump {
-	d.Dump = BeginDump(d.Data)
+	d.Dump = beginDump(d.Data)
 	return d.Dump
 }
 
@@ -61,7 +61,7 @@ func (d *Disk) Wait() { d.saves.Wait() }
 
 // SaveNow writes the snapshot. The caller holds the lock, so nothing else happens meanwhile.
 func (d *Disk) SaveNow() error {
-	dump := BeginDump(d.Data)
+	dump := beginDump(d.Data)
 	defer dump.Close()
 	return d.save(dump, NoLock{})
 }

@@ -38,7 +38,7 @@ func TestDumpShowsTheMoment(t *testing.T) {
 	for i := range 1000 {
 		data.DB(3).SetString([]byte{byte(i), byte(i >> 8)}, []byte("v"), false)
 	}
-	d := BeginDump(data)
+	d := beginDump(data)
 	lock := &counting{at: func(int) { // at each piece, before it is encoded
 		do(data.DB(0), "SET a 2")
 		do(data.DB(0), "DEL gone")
@@ -51,33 +51,33 @@ func TestDumpShowsTheMoment(t *testing.T) {
 
 	loaded := store.New(16)
 	loaded.SetNow(nowMs)
-	require.NoError(t, LoadDump(dir, loaded))
+	require.NoError(t, loadDump(dir, loaded))
 	require.Equal(t, 1000, loaded.DB(3).Len())
 	for line, want := range map[string]string{"GET a": "$1\r\n1", "GET gone": "$1\r\n1", "GET new": "$-1"} {
 		got, _ := do(loaded.DB(0), line)
 		require.Equal(t, want, got, line)
 	}
-	require.NoError(t, LoadDump(t.TempDir(), loaded), "no snapshot is no error")
+	require.NoError(t, loadDump(t.TempDir(), loaded), "no snapshot is no error")
 }
 
 // A dump that is given up at whatever moment never takes the place of the file that is there.
 func TestDumpGivenUp(t *testing.T) {
 	count := &counting{at: func(int) {}}
 	data := storeWith(t, "SET a 1")
-	d := BeginDump(data)
+	d := beginDump(data)
 	require.NoError(t, d.Save(t.TempDir(), count))
 	d.Close()
 	for n := range count.n {
 		dir := t.TempDir()
-		require.NoError(t, os.WriteFile(filepath.Join(dir, DumpFile), []byte("newer"), 0o644))
-		d := BeginDump(data)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, dumpFile), []byte("newer"), 0o644))
+		d := beginDump(data)
 		err := d.Save(dir, &counting{at: func(i int) {
 			if i == n+1 {
 				d.Close()
 			}
 		}})
 		require.ErrorIs(t, err, ErrEnded, "at %d", n)
-		b, err := os.ReadFile(filepath.Join(dir, DumpFile))
+		b, err := os.ReadFile(filepath.Join(dir, dumpFile))
 		require.NoError(t, err)
 		require.Equal(t, "newer", string(b), "at %d", n)
 		names, err := os.ReadDir(dir)
@@ -93,7 +93,7 @@ func TestLoadRefusesOtherTypes(t *testing.T) {
 	data.DB(0).Set([]byte("l"), l)
 	var b bytes.Buffer
 	require.NoError(t, rdb.Save(&b, data))
-	err := LoadRDB(rdb.NewReader(&b), store.New(1))
+	err := loadRDB(rdb.NewReader(&b), store.New(1))
 	require.ErrorContains(t, err, `key "l" is of type list`)
 }
 
@@ -103,7 +103,7 @@ func TestOpenLog(t *testing.T) {
 		data := store.New(16)
 		data.SetNow(nowMs)
 		w := resp.NewWriter(nil)
-		log, err := OpenLog(dir, policy, data, rdbBase(data), w, func(args [][]byte) {
+		log, err := openLog(dir, policy, data, rdbBase(data), w, func(args [][]byte) {
 			h, ok := handlers[string(bytes.ToLower(args[0]))]
 			if !ok {
 				w.Error(UnknownCommand(args).Error())

@@ -12,15 +12,15 @@ import (
 	"byor/pkg/store"
 )
 
-// DumpFile is the name of the snapshot, as in Redis.
-const DumpFile = "dump.rdb"
+// dumpFile is the name of the snapshot, as in Redis.
+const dumpFile = "dump.rdb"
 
 // ErrEnded is what a Dump returns that was closed before it was written.
 var ErrEnded = errors.New("the snapshot was given up")
 
-// LoadDump loads the snapshot in dir into data. That there is none is no error.
-func LoadDump(dir string, data *store.Store) error {
-	f, err := os.Open(filepath.Join(dir, DumpFile))
+// loadDump loads the snapshot in dir into data. That there is none is no error.
+func loadDump(dir string, data *store.Store) error {
+	f, err := os.Open(filepath.Join(dir, dumpFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -28,15 +28,15 @@ func LoadDump(dir string, data *store.Store) error {
 		return err
 	}
 	defer f.Close()
-	if err := LoadRDB(rdb.NewReader(f), data); err != nil {
+	if err := loadRDB(rdb.NewReader(f), data); err != nil {
 		return fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	return nil
 }
 
-// LoadRDB loads a snapshot into data. pkg/rdb knows all types of Redis, the handlers of this package
+// loadRDB loads a snapshot into data. pkg/rdb knows all types of Redis, the handlers of this package
 // only strings; so it refuses a key of another type by name.
-func LoadRDB(in *rdb.Reader, data *store.Store) error {
+func loadRDB(in *rdb.Reader, data *store.Store) error {
 	h := rdb.Into(data, new(rdb.Loaded))
 	add := h.Entry
 	h.Entry = func(e *rdb.Entry) error {
@@ -56,9 +56,9 @@ type Dump struct {
 	ended bool      // closed, perhaps before the walk was over
 }
 
-// BeginDump draws the line: what happens to data from now on is not in the picture. The caller holds
+// beginDump draws the line: what happens to data from now on is not in the picture. The caller holds
 // the lock, and calls Close in the end.
-func BeginDump(data *store.Store) *Dump {
+func beginDump(data *store.Store) *Dump {
 	d := &Dump{}
 	d.snap = data.BeginSnapshot(func(e store.SnapshotEntry) {
 		d.batch.SelectDB(e.DB)
@@ -74,7 +74,7 @@ func (d *Dump) Close() {
 	d.snap.Close()
 }
 
-// Save writes the picture to DumpFile in dir: temporary file, fsync, rename. Until the very end the
+// Save writes the picture to dumpFile in dir: temporary file, fsync, rename. Until the very end the
 // old file stays whole. mu is the store's lock, or NoLock for a caller who holds it already.
 func (d *Dump) Save(dir string, mu sync.Locker) error {
 	f, err := os.CreateTemp(dir, "temp-*.rdb")
@@ -89,7 +89,7 @@ func (d *Dump) Save(dir string, mu sync.Locker) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if err := d.rename(f.Name(), filepath.Join(dir, DumpFile), mu); err != nil {
+	if err := d.rename(f.Name(), filepath.Join(dir, dumpFile), mu); err != nil {
 		return err
 	}
 	if dir, err := os.Open(dir); err == nil { // the new name, too, has to reach the disk

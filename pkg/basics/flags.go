@@ -34,7 +34,7 @@ func ParseFlags() *Options {
 	flag.StringVar(&o.Policy, "appendfsync", "everysec", "when to force the log to the disk: `always, everysec or no`")
 	flag.Parse()
 	version.FlagsOnly()
-	o.UseLog = Yes("appendonly", *useLog)
+	o.UseLog = yes("appendonly", *useLog)
 	return o
 }
 
@@ -59,9 +59,9 @@ func (o *Options) Traced(conn net.Conn) net.Conn {
 	return resp.Trace(conn, os.Stdout, fmt.Sprintf("#%d", o.lastID.Add(1)))
 }
 
-// Yes reads the value of a flag that takes yes or no. Anything else ends the program, as a flag's
+// yes reads the value of a flag that takes yes or no. Anything else ends the program, as a flag's
 // wrong value does.
-func Yes(name, value string) bool {
+func yes(name, value string) bool {
 	if value != "yes" && value != "no" {
 		fmt.Fprintf(os.Stderr, "invalid value %q for flag -%s: it takes yes or no\n", value, name)
 		flag.Usage()

@@ -13,10 +13,10 @@ type Journal struct {
 	db  int // the database that the log has selected at its end
 }
 
-// Open replays the log that the flags o name and opens it for appending. The rest is as for OpenLog.
+// Open replays the log that the flags o name and opens it for appending. The rest is as for openLog.
 func (j *Journal) Open(o *Options, data *store.Store, base Base, w *resp.Writer, execute func(args [][]byte)) (err error) {
 	j.db = -1 // nobody knows
-	j.Log, err = OpenLog(o.Dir, o.Policy, data, base, w, execute)
+	j.Log, err = openLog(o.Dir, o.Policy, data, base, w, execute)
 	return err
 }
 

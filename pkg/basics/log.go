@@ -21,11 +21,11 @@ type Base struct {
 	Save func(w io.Writer) error
 }
 
-// OpenLog replays the log in dir, as step 05 did, and opens it for appending; policy is one of always,
+// openLog replays the log in dir, as step 05 did, and opens it for appending; policy is one of always,
 // everysec and no. execute is called for each command of the log and appends the reply to w, which
 // nobody gets; an error in it ends the loading. Meanwhile data keeps keys whose time is over, since
 // the log itself says DEL when it was time; afterwards data.Expiry is as it was.
-func OpenLog(dir, policy string, data *store.Store, base Base, w *resp.Writer, execute func(args [][]byte)) (*aof.Log, error) {
+func openLog(dir, policy string, data *store.Store, base Base, w *resp.Writer, execute func(args [][]byte)) (*aof.Log, error) {
 	o := aof.Options{Dir: dir, Logf: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
 	var err error
 	if o.Policy, err = aof.ParsePolicy(policy); err != nil {
@@ -106,7 +106,7 @@ func rdbBase(data *store.Store) Base {
 // loadBase loads the snapshot that a log begins with.
 func loadBase(r *bufio.Reader, data *store.Store) error {
 	in := rdb.NewReader(r)
-	if err := LoadRDB(in, data); err != nil {
+	if err := loadRDB(in, data); err != nil {
 		return err
 	}
 	// The reader has read ahead. A log of Redis 6 goes on with commands in the same file, and they

@@ -73,7 +73,7 @@ func psync(c *Client, args [][]byte) ([][]byte, error) {
 	}
 	offset, ok := resp.ParseInt(args[2])
 	if !ok {
-		return nil, ErrNotInteger
+		return nil, errNotInteger
 	}
 	c.Synced = true
 	rep, id := c.asReplica(), string(args[1])

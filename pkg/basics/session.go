@@ -21,7 +21,7 @@ import (
 func NewClient(d *Disk, hub *pubsub.Hub, conn net.Conn) Client {
 	c := Client{DB: d.Data.DB(0), W: resp.NewWriter(conn), Disk: d, Conn: conn}
 	if conn != nil {
-		c.Sub = NewSubscriber(hub, conn, d.Commit)
+		c.Sub = newSubscriber(hub, conn, d.Commit)
 	}
 	return c
 }
@@ -95,7 +95,7 @@ func (d *Disk) WhenFree(patience func() error) error {
 	return nil
 }
 
-// TempFile writes dump to a temporary file and ends it: for who must know the length before the first byte.
+// TempFile writes dump to a temporary file and ends it. A replica wants to know the length before the first byte.
 // It returns the file, to be read from its beginning; Close removes it. The caller does not hold the lock.
 func (d *Disk) TempFile(dump *Dump) (file io.ReadCloser, size int64, err error) {
 	defer d.End(dump)
@@ -128,7 +128,7 @@ func (f tempFile) Close() error {
 func LoadBeside(r io.Reader, data *store.Store) (fresh *store.Store, err error) {
 	fresh = store.New(data.Len())
 	fresh.Expiry = store.KeepExpired
-	return fresh, LoadRDB(rdb.NewReader(r), fresh)
+	return fresh, loadRDB(rdb.NewReader(r), fresh)
 }
 
 // Replace makes fresh the contents of data. To those whom propagate tells it is a change like any

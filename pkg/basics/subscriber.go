@@ -33,9 +33,9 @@ type Subscriber struct {
 	drained chan struct{} // closed when the writer has ended
 }
 
-// NewSubscriber returns an end for conn that listens to nothing yet. commit is called before anything
+// newSubscriber returns an end for conn that listens to nothing yet. commit is called before anything
 // is written, to wait for the log, without the server's lock.
-func NewSubscriber(hub *pubsub.Hub, conn net.Conn, commit func()) *Subscriber {
+func newSubscriber(hub *pubsub.Hub, conn net.Conn, commit func()) *Subscriber {
 	return &Subscriber{hub: hub, conn: conn, commit: commit}
 }
 

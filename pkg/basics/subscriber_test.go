@@ -25,7 +25,7 @@ type peer struct {
 func newPeer(t *testing.T, hub *pubsub.Hub, commit func()) *peer {
 	ours, theirs := net.Pipe()
 	t.Cleanup(func() { ours.Close(); theirs.Close() })
-	return &peer{t: t, sub: NewSubscriber(hub, ours, commit), w: resp.NewWriter(nil), r: resp.NewReader(theirs), conn: theirs}
+	return &peer{t: t, sub: newSubscriber(hub, ours, commit), w: resp.NewWriter(nil), r: resp.NewReader(theirs), conn: theirs}
 }
 
 func (p *peer) do(h func(*Subscriber, *resp.Writer, [][]byte), args ...string) {

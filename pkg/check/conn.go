@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,12 +85,13 @@ func (c *Conn) Cmd(args ...string) *Conn {
 
 // Fill reads once into c.in.
 func (c *Conn) Fill(by time.Time) error {
-	buf := make([]byte, 64<<10)
+	had := len(c.In)
+	c.In = slices.Grow(c.In, 4<<10)
 	c.Net.SetReadDeadline(by)
-	n, err := c.Net.Read(buf)
+	n, err := c.Net.Read(c.In[had:cap(c.In)])
+	c.In = c.In[:had+n]
 	if n > 0 {
-		c.In = append(c.In, buf[:n]...)
-		c.T.log.Add(c.name, false, buf[:n])
+		c.T.log.Add(c.name, false, c.In[had:])
 		return nil
 	}
 	return err
@@ -177,7 +179,7 @@ func (c *Conn) TryReply() (resp.Value, error) {
 	for {
 		if len(c.In) > 0 {
 			src := bytes.NewReader(c.In)
-			rd := resp.NewReader(src)
+			rd := resp.NewReaderSize(src, min(len(c.In)+16, 16<<10))
 			v, err := rd.ReadValue()
 			if err == nil {
 				c.Done(len(c.In) - src.Len() - rd.Buffered())

@@ -135,7 +135,42 @@ func hints(r Result) []string {
 	if text := crashHint(r); text != "" {
 		return []string{text, "perhaps: " + r.Hint}
 	}
+	if text := otherWords(r); text == noCode {
+		return []string{text}
+	} else if text != "" {
+		return []string{text, "perhaps: " + r.Hint}
+	}
 	return []string{r.Hint}
+}
+
+// noCode is about an error whose words are Redis's, and whose code is missing.
+const noCode = "the words are right, and the code in front of them is missing. Programs go by it: this error begins with ERR and a space"
+
+// errorLine finds an error that is a whole reply, as a report shows it.
+var errorLine = regexp.MustCompile(`^"-([^"\\]*)\\r\\n"(?: \(differs at byte \d+\))?$`)
+
+// otherWords says that the server refused what it had to refuse, and worded it otherwise: the check's own hint is about
+// the refusal.
+func otherWords(r Result) string {
+	want, got := errorLine.FindStringSubmatch(r.Expected), errorLine.FindStringSubmatch(r.Got)
+	if want == nil || got == nil {
+		return ""
+	}
+	if want[1] == "ERR "+got[1] {
+		return noCode
+	}
+	words, rest, same := strings.Fields(want[1]), strings.Fields(got[1]), 0
+	fewer := min(len(words), len(rest))
+	for _, w := range words { // in this order; that is near enough
+		if i := slices.Index(rest, w); i >= 0 {
+			same++
+			rest = rest[i+1:]
+		}
+	}
+	if 3*same < 2*fewer {
+		return ""
+	}
+	return "the server refuses, as it should, but in other words than Redis: compare the two lines letter by letter"
 }
 
 // waiting finds the hints that can explain why a server answers nobody.

@@ -114,3 +114,17 @@ func TestReportOfAMuteServer(t *testing.T) {
 	require.Contains(t, shown(1, "send back buf[:n]"), "hint      send back buf[:n]\n") // an echo may rightly be silent
 	require.NotContains(t, shown(2, "a bulk string carries its length"), "lock")        // which step 02 does not have
 }
+
+// An error in other words than Redis's is no wrong decision, and that is what is said.
+func TestReportOfOtherWords(t *testing.T) {
+	told := func(expected, got string) string {
+		return strings.Join(hints(Result{Expected: expected, Got: got, Hint: "its own"}), "; ")
+	}
+	require.Equal(t, noCode, told(`"-ERR Protocol error: too big inline request\r\n"`, `"-Protocol error: too big inline request\r\n"`))
+	require.Regexp(t, `in other words.*; perhaps: its own`, told(`"-ERR invalid expire time in 'expire' command\r\n"`, `"-ERR invalid expire in 'expire' command\r\n"`))
+	require.Regexp(t, `in other words`, told(`"-ERR value is not an integer or out of range\r\n"`, `"-ERR value is not an integer\r\n"`))
+	require.Regexp(t, `in other words`, told(`"-ERR syntax error\r\n"`, `"-ERR syntax problem\r\n"`))
+	for _, got := range []string{`"+OK\r\n"`, `"-ERR no such thing\r\n"`, `"-ERR syntax error\r\n+OK\r\n"`, "nothing in 3s"} {
+		require.Equal(t, "its own", told(`"-ERR syntax error\r\n"`, got), got)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -369,7 +370,7 @@ func Text(v resp.Value) string {
 }
 
 // Bulk returns s as a RESP bulk string.
-func Bulk(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
+func Bulk(s string) string { return "$" + strconv.Itoa(len(s)) + "\r\n" + s + "\r\n" }
 
 // Err returns s as a RESP error.
 func Err(s string) string { return "-" + s + "\r\n" }

@@ -401,9 +401,10 @@ func (s *stage) bash(b block, script string) string {
 	return string(out)
 }
 
-// env is what commands find around them. With the word tty redis-cli prints as it does to a terminal.
+// env is what commands find around them. With the word tty redis-cli prints as it does to a terminal. Each text has a
+// tree of its own, and with -trimpath go build knows a package again that it has compiled in another.
 func (s *stage) env(b block) []string {
-	env := append(os.Environ(), "PWD="+s.dir, "MAKEFLAGS=", "MAKELEVEL=", "LC_ALL=C.UTF-8", "TERM=dumb")
+	env := append(os.Environ(), "PWD="+s.dir, "MAKEFLAGS=", "MAKELEVEL=", "LC_ALL=C.UTF-8", "TERM=dumb", "GOFLAGS=-trimpath")
 	if b.has("tty") || b.word("terminal") != "" {
 		env = append(env, "FAKETTY=1")
 	}

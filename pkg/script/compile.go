@@ -26,7 +26,7 @@ func compile(name, source string) (*lua.FunctionProto, error) {
 func generate(chunk []ast.Stmt, name string) (p *lua.FunctionProto, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			p, err = nil, syntaxError(fmt.Sprintf("%s:1: function or expression too complex", name))
+			p, err = nil, syntaxError(fmt.Sprintf("%s:1: internal error: %v", name, r))
 		}
 	}()
 	if p, err = lua.Compile(chunk, name); err != nil {

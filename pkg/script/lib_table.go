@@ -16,14 +16,22 @@ func (s *state) openTable() {
 }
 
 // length is the operator # of Lua 5.1: a border of the table. gopher-lua keeps integer keys up to
-// lua.MaxArrayIndex in a list; what comes after is found one by one.
+// lua.MaxArrayIndex in a list; what comes after is found as Lua finds what is not in its list.
 func length(t *lua.LTable) int {
 	n := t.Len()
 	if n < lua.MaxArrayIndex-1 {
 		return n
 	}
-	for t.RawGet(lua.LNumber(n+1)) != lua.LNil {
-		n++
+	end := n + 1
+	for t.RawGet(lua.LNumber(end)) != lua.LNil {
+		n, end = end, end*2
+	}
+	for end-n > 1 {
+		if middle := (n + end) / 2; t.RawGet(lua.LNumber(middle)) == lua.LNil {
+			end = middle
+		} else {
+			n = middle
+		}
 	}
 	return n
 }

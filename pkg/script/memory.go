@@ -3,7 +3,6 @@ package script
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"runtime/metrics"
 	"time"
@@ -16,16 +15,18 @@ import (
 // hook. Functions that make long strings tell it before they do.
 //
 // The limit: a script may make the heap grow by memoryLimit. What is only garbage does not count, so before
-// a script is refused, garbage is collected; that happens at most once for each memoryLimit of growth.
+// a script is refused, garbage is collected; that happens at most once for each eighth of memoryLimit.
 // Redis has no such limit: there, a script that grows without end ends the server.
 type meter struct {
-	left   int // instructions until the next look
-	hook   hook
-	err    error
-	base   int64 // the heap's size that is none of the script's doing
-	grown  int64 // bytes of strings made since the last look
-	metric [1]metrics.Sample
-	done   chan struct{}
+	left    int // instructions until the next look
+	hook    hook
+	err     error
+	base    int64 // the heap's size that is none of the script's doing
+	limit   int64 // bytes that a script may make the heap grow by
+	allowed int64 // growth at which garbage is collected to see how much is none
+	grown   int64 // bytes of strings made since the last look
+	metric  [1]metrics.Sample
+	done    chan struct{}
 }
 
 const (
@@ -34,7 +35,7 @@ const (
 	lookEvery   = 16 << 20  // bytes of strings between two looks
 )
 
-var errMemory = fmt.Errorf("not enough memory: a script may use %d MB", memoryLimit>>20)
+var errMemory = errors.New("not enough memory: a script may use 512 MB")
 
 func (m *meter) start(h hook) {
 	if m.done == nil {
@@ -43,7 +44,7 @@ func (m *meter) start(h hook) {
 		m.metric[0].Name = "/memory/classes/heap/objects:bytes"
 	}
 	m.left, m.hook, m.err, m.grown = hookPeriod, h, nil, 0
-	m.base = -1
+	m.base, m.allowed = -1, m.limit
 }
 
 func (m *meter) stop() { m.hook, m.err, m.left = nil, nil, hookPeriod }
@@ -91,12 +92,13 @@ func (m *meter) fits(n int64) bool {
 	if m.base < 0 {
 		m.base = h
 	}
-	if h+n-m.base <= memoryLimit {
+	if h+n-m.base <= m.allowed {
 		return true
 	}
 	runtime.GC()
 	h = m.heap()
-	return h+n-m.base <= memoryLimit
+	m.allowed = max(m.limit, h-m.base+m.limit/8)
+	return h+n-m.base <= m.limit
 }
 
 // stored tells the meter that n bytes of the heap's growth are not the script's: it has stored them.
@@ -109,7 +111,7 @@ func (s *state) charge(L *lua.LState, n int) {
 		m.base = m.heap()
 	}
 	m.grown += int64(n)
-	if n < 0 || n > memoryLimit || m.grown > lookEvery && !m.fits(int64(n)) {
+	if n < 0 || int64(n) > m.limit || m.grown > lookEvery && !m.fits(int64(n)) {
 		s.throwPlain(L, errMemory.Error())
 	}
 }

@@ -22,7 +22,7 @@ type function struct {
 	line     int
 	vararg   bool
 	dots     bool // it uses ...
-	needsArg bool // it uses arg, and has to have it
+	needsArg bool // it uses arg, which is nil if it uses ... as well
 	active   []string
 	ids      []int // of the active ones, in parser.vars
 	loops    int
@@ -43,8 +43,12 @@ type parser struct {
 // parse makes a tree of a source.
 func parse(chunk, source string) (stmts []ast.Stmt, vars []localVar, err error) {
 	defer func() {
-		if e, ok := recover().(syntaxError); ok {
-			err = e
+		switch r := recover().(type) {
+		case nil:
+		case syntaxError:
+			err = r
+		default:
+			err = syntaxError(fmt.Sprintf("%s:1: internal error: %v", chunk, r))
 		}
 	}()
 	p := &parser{lexer: lexer{chunk: chunk, src: source, line: 1}, fn: &function{vararg: true}, vars: make([]localVar, 1)}
@@ -167,7 +171,7 @@ func (p *parser) isGlobal(name string) bool {
 				return false
 			}
 		}
-		if name == "arg" && f.parent != nil && f.vararg && !f.dots {
+		if name == "arg" && f.parent != nil && f.vararg {
 			f.needsArg = true
 			return false
 		}

@@ -143,7 +143,10 @@ func keyedFirst(a, b *ast.Field) int {
 }
 
 func (p *parser) argTable(line int) ast.Stmt {
-	s := &ast.LocalAssignStmt{Names: []string{"arg"}, Exprs: []ast.Expr{p.call(hiddenArg, p.placed(&ast.Comma3Expr{}))}}
+	s := &ast.LocalAssignStmt{Names: []string{"arg"}, Exprs: []ast.Expr{p.placed(&ast.NilExpr{})}}
+	if !p.fn.dots {
+		s.Exprs[0] = p.call(hiddenArg, p.placed(&ast.Comma3Expr{}))
+	}
 	p.setLine(s, line)
 	return s
 }

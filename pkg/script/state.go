@@ -89,6 +89,7 @@ func newState() *state {
 	s.openStruct()
 	s.openCJSON()
 	s.openMsgpack()
+	s.meter.limit = memoryLimit
 	L.SetContext(&s.meter)
 	return s
 }

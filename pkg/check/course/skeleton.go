@@ -141,7 +141,7 @@ func mending(line int, msg string) *edit {
 	switch {
 	case unusedPkg.MatchString(msg):
 		return &edit{line, func(l []string) []string {
-			l[line] = "\t// " + strings.TrimSpace(l[line]) + " (a piece to be written uses it)"
+			l[line] = "\t// " + strings.TrimSpace(l[line]) + " // a piece to be written uses it"
 			return l
 		}}
 	case unusedVar.MatchString(msg):

@@ -48,12 +48,12 @@ const (
 		"A test that depends on chance shows nothing"
 )
 
-// Enough returns how many of n mistakes must be caught: four fifths.
-func Enough(n int) int { return (4*n + 4) / 5 }
+// enough returns how many of n mistakes must be caught: four fifths.
+func enough(n int) int { return (4*n + 4) / 5 }
 
 // Pass says whether the test is good enough.
 func (o Outcome) Pass() bool {
-	return o.Stop == "" && len(o.Verdicts) > 0 && o.Caught() >= Enough(len(o.Verdicts))
+	return o.Stop == "" && len(o.Verdicts) > 0 && o.Caught() >= enough(len(o.Verdicts))
 }
 
 // Judge is what a test meets.

@@ -125,9 +125,25 @@ func TestVerdicts(t *testing.T) {
 	require.Equal(t, []string{"", "It sends everything back.", ""}, []string{got[0].Mistake, got[1].Mistake, got[2].Mistake})
 }
 
+// Many mistakes about one section take one line.
+func TestSlippedBySection(t *testing.T) {
+	var text bytes.Buffer
+	p := &Report{W: &text, Step: 2}
+	var out Outcome
+	for _, about := range []string{"one", "two", "one", "one"} {
+		out.Verdicts = append(out.Verdicts, Verdict{Mistake: Mistake{About: about}})
+		p.Verdict(out.Verdicts[len(out.Verdicts)-1])
+	}
+	p.Outcome(out)
+	require.Equal(t, `  slipped  3 mistakes about "one" in GUIDE.md
+  slipped  a mistake about "two" in GUIDE.md
+0 of 4 caught: not yet a pass (four fifths are 4)
+`, text.String())
+}
+
 func TestEnough(t *testing.T) {
 	for n, want := range map[int]int{1: 1, 5: 4, 6: 5, 17: 14, 20: 16, 21: 17} {
-		require.Equal(t, want, Enough(n), "%d", n)
+		require.Equal(t, want, enough(n), "%d", n)
 	}
 	three := Outcome{Verdicts: []Verdict{{Caught: true}, {Caught: true}, {Caught: true}, {}}}
 	require.False(t, three.Pass())

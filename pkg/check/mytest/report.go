@@ -72,9 +72,7 @@ func (p *Report) Outcome(o Outcome) {
 		p.json(line{Passed: &pass, Count: o.Caught(), Asked: asked, Why: o.Stop, Output: o.Output})
 		return
 	}
-	for _, v := range p.slipped {
-		fmt.Fprintf(p.W, "  slipped  a mistake about %q in GUIDE.md\n", v.About)
-	}
+	p.slippedBySection()
 	switch {
 	case o.Stop != "" && o.Output == "":
 		fmt.Fprintf(p.W, "%s.\n", o.Stop)
@@ -82,9 +80,27 @@ func (p *Report) Outcome(o Outcome) {
 		fmt.Fprintf(p.W, "%s:\n", o.Stop)
 		p.indented(o.Output)
 	case pass:
-		fmt.Fprintf(p.W, "%d of %d caught: a pass (four fifths are %d)\n", o.Caught(), asked, Enough(asked))
+		fmt.Fprintf(p.W, "%d of %d caught: a pass (four fifths are %d)\n", o.Caught(), asked, enough(asked))
 	default:
-		fmt.Fprintf(p.W, "%d of %d caught: not yet a pass (four fifths are %d)\n", o.Caught(), asked, Enough(asked))
+		fmt.Fprintf(p.W, "%d of %d caught: not yet a pass (four fifths are %d)\n", o.Caught(), asked, enough(asked))
+	}
+}
+
+// slippedBySection prints a line for each section of the guide that a mistake which slipped through is about.
+func (p *Report) slippedBySection() {
+	var sections []string
+	count := map[string]int{}
+	for _, v := range p.slipped {
+		if count[v.About]++; count[v.About] == 1 {
+			sections = append(sections, v.About)
+		}
+	}
+	for _, s := range sections {
+		what := "a mistake"
+		if n := count[s]; n > 1 {
+			what = fmt.Sprintf("%d mistakes", n)
+		}
+		fmt.Fprintf(p.W, "  slipped  %s about %q in GUIDE.md\n", what, s)
 	}
 }
 

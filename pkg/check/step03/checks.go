@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"byor/pkg/check"
+	"byor/pkg/check/course"
+	"byor/pkg/check/process"
+	"byor/pkg/check/step02"
 	"byor/pkg/resp"
 )
 
@@ -17,6 +20,8 @@ func init() {
 	check.Register(3, 0,
 		check.Check{Name: "protocol-error", After: 1, What: "bytes that are no RESP get an error, and then the connection ends", Run: protocolError03, Guide: "Build it",
 			Hint: "an error of Next that is not ErrIncomplete is a protocol error: write it with \"ERR \" in front, leave the loop, send it, close", Before: "step 02 does that too"},
+		check.Check{Name: "end-of-stream", After: 1, What: "when the client has said all, the server closes", Run: endOfStream, Guide: "Build it",
+			Hint: "the client has said all, and the connection stays open. Fill says so with an error: return then, or the loop asks Fill for ever, and a processor is busy", Before: "step 02 does that too"},
 		check.Check{Name: "answers-before-it-waits", After: 2, What: "what is whole is answered before the server waits for more", Run: answersFirst, Guide: "Build it",
 			Hint: "PING gets its +PONG at once, alone or in front of half a command: send what is owed before you wait for more (Flush, then Fill)", Before: "step 02 sends each reply at once"},
 		check.Check{Name: "error-keeps-open", After: 2, What: "a command's error does not end the connection, nor the work of others", Run: errorKeepsOpen,
@@ -60,6 +65,9 @@ func init() {
 			Hint: "run a connection's commands one after the other: with a goroutine for each, nobody knows their order"},
 		check.Check{Name: "slow-reader", After: 4, What: "a client that does not read its answers delays nobody else", Run: slowReader, Slow: 2,
 			Hint: "a reply was sent while the lock was held, so all wait for a client that does not read: write replies to c.w, and send them in handle, outside of the lock"},
+		check.Check{Name: "bounded-replies", After: 4, What: "replies leave before they fill the memory", Run: boundedReplies, Own: true, Guide: "Build it",
+			Hint:     "all replies to a packet were kept until the last was ready, and one packet full of GET big fills your memory: send what waits in c.w when it is more than maxReplies",
+			NotRedis: keepsReplies},
 		check.Check{Name: "large-value", After: 4, What: "a value of 4 MB is stored and returned", Run: largeValue, Slow: 2, Guide: "Build it",
 			Hint: "a value may be up to 512 MB: store and answer it whole"},
 
@@ -94,6 +102,19 @@ func protocolError03(t *check.T) {
 		}
 		return ""
 	})
+}
+
+// endOfStream ends the stream between two commands, and within one.
+func endOfStream(t *check.T) {
+	c := t.Dial().Send("*1\r\n$4\r\nPI")
+	check.Explained(func() { c.Silent(50 * time.Millisecond) }, func(got string) string {
+		if check.Closed(got) {
+			return "half a command is no reason to leave: at ErrIncomplete flush, Fill and go on"
+		}
+		return ""
+	})
+	c.CloseWrite().ExpectClose()
+	t.Dial().CloseWrite().ExpectClose()
 }
 
 func answersFirst(t *check.T) {
@@ -147,6 +168,8 @@ func caseRules(t *check.T) {
 		switch {
 		case strings.Contains(got, "unknown command"):
 			return "case-sensitive names: the table's names are in lower case, so look up strings.ToLower of the name"
+		case strings.Contains(got, "wrong number of arguments"):
+			return "ECHO Hey has the right number of arguments: the arity counts the name, too, so it is len(args) that has to match"
 		case strings.Contains(got, "hey"):
 			return "the argument came back in lower case: only the name ignores case, args[1] and the rest are values"
 		}
@@ -292,6 +315,26 @@ func slowReader(t *check.T) {
 	t.Dial().Ask("+OK\r\n", "SET", k, "")
 }
 
+const keepsReplies = "a real redis-server keeps all that it has to say to a client, and may cut it off (client-output-buffer-limit)"
+
+// boundedReplies asks for 128 MB in one packet and waits for the first byte. A server that sends nothing before it has
+// all has all in its memory then.
+func boundedReplies(t *check.T) {
+	const size, times = 1 << 20, 128
+	s := t.Start(process.Options{})
+	c := t.DialTo(s).SmallWindow()
+	if t.Step() < course.Last && strings.Contains(check.Text(c.Do("INFO", "server")), "redis_version:") {
+		t.Skip(keepsReplies)
+	}
+	c.Exchange(string(resp.AppendCommandStrings(nil, "SET", "big", strings.Repeat("x", size))), "+OK\r\n")
+	before := step02.ResidentBytes(s)
+	c.Send(strings.Repeat(string(resp.AppendCommandStrings(nil, "GET", "big")), times))
+	t.Require(c.Fill(t.Deadline(t.Limit)) == nil, "an answer", "nothing")
+	grown := (step02.ResidentBytes(s) - before) >> 20
+	t.Require(grown < times/2, fmt.Sprintf("%d times GET of a megabyte, sent in one packet, cost the server a few megabytes", times),
+		"%d MB more when the first byte came", grown)
+}
+
 func largeValue(t *check.T) {
 	k, v := t.Key("large"), strings.Repeat("0123456789abcdef", 4<<20/16)
 	c := t.Dial()
@@ -313,7 +356,15 @@ func delCount(t *check.T) {
 		t.Dial().Ask("+OK\r\n", "SET", a, "1").Ask("+OK\r\n", "SET", b, "2").
 			Ask(":2\r\n", "DEL", a, b, c).Ask(":0\r\n", "DEL", a).Ask("$-1\r\n", "GET", a).
 			Ask("+OK\r\n", "SET", a, "1").Ask(":1\r\n", "DEL", a, a)
-	}, func(got string) string { return whyNot(t, "DEL", -2, got) })
+	}, func(got string) string {
+		switch {
+		case got == `":1\r\n"` && t.Dial().Do("EXISTS", a).Int == 1:
+			return "the key is still there after DEL: delete(c.srv.data, key) takes it out of the map"
+		case strings.Count(got, `\r\n`) > 1:
+			return "one DEL got more than one reply: count in the loop, and answer behind it"
+		}
+		return whyNot(t, "DEL", -2, got)
+	})
 }
 
 func incr(t *check.T) {
@@ -324,6 +375,9 @@ func incr(t *check.T) {
 	}, func(got string) string {
 		if strings.Contains(got, NotInteger) {
 			return "a missing key counts as 0: parse only what was found"
+		}
+		if got == `":0\r\n"` {
+			return "INCR answered the number that was there: add one first, then store the sum and answer it"
 		}
 		return whyNot(t, "INCR", 2, got)
 	})

@@ -58,11 +58,13 @@ func exSetOptions(t *check.T) {
 
 func exMset(t *check.T) {
 	a, b, c := t.Key("a"), t.Key("b"), t.Dial()
+	t.Hint("MSET takes pairs, so with its name it has an odd number of arguments, and any other is refused before anything is stored; MGET answers an array of one value or null a key")
 	c.Ask("+OK\r\n", "MSET", a, "1", b, "2").Ask("*3\r\n"+check.Bulk("2")+"$-1\r\n"+check.Bulk("1"), "MGET", b, t.Key("none"), a).
 		Ask("+OK\r\n", "MSET", a, "x", a, "y").Ask("*1\r\n"+check.Bulk("y"), "MGET", a).
 		Ask(check.Err("ERR wrong number of arguments for 'mset' command"), "MSET", a, "z", b).
 		Ask(check.Err("ERR wrong number of arguments for 'mset' command"), "MSET", a).
 		Ask(check.Err("ERR wrong number of arguments for 'mget' command"), "MGET").Ask("*2\r\n"+check.Bulk("y")+check.Bulk("2"), "MGET", a, b)
+	t.Hint("hold the lock for the whole command: then other commands see all of it or nothing")
 	c.Ask("+OK\r\n", "MSET", a, "0", b, "0")
 	pairs(t, t.Server(), func(w *check.Conn, n int) []byte {
 		return resp.AppendCommandStrings(nil, "MSET", a, strconv.Itoa(n), b, strconv.Itoa(n))

@@ -69,7 +69,7 @@ func init() {
 
 func ttlReplies(t *check.T) {
 	k, none, c := t.Key("k"), t.Key("none"), t.Dial()
-	c.Ask(":-2\r\n", "TTL", none).Ask(":-2\r\n", "PTTL", none).Ask("+OK\r\n", "SET", k, "v")
+	answered(c.Cmd("TTL", none), unserved).Expect(":-2\r\n").Ask(":-2\r\n", "PTTL", none).Ask("+OK\r\n", "SET", k, "v")
 	if c.Do("GET", k).Null {
 		t.Hint("a key without a deadline was taken for dead. A missing entry of a Go map reads as 0, which is the year 1970: ask for the map's second result, too").
 			Fail("GET answers what SET has just stored", "(nil)")
@@ -113,7 +113,13 @@ func expireReplies(t *check.T) {
 	k, none, c := t.Key("k"), t.Key("none"), t.Dial()
 	c.Ask(":0\r\n", "EXPIRE", none, "100").Ask(":0\r\n", "EXISTS", none).Ask("+OK\r\n", "SET", k, "v")
 	t.Hint("EXPIRE counts seconds")
-	c.Ask(":1\r\n", "EXPIRE", k, "100").About(100, "TTL", k).Between(95_000, 100_000, "PTTL", k)
+	check.Explained(func() { c.Ask(":1\r\n", "EXPIRE", k, "100").About(100, "TTL", k) }, func(got string) string {
+		if got == "-2" {
+			return "EXPIRE k 100 has killed the key at once. The deadline is now plus the time to live (without now it lies in 1970), and a key is dead when now is later than its deadline, not earlier"
+		}
+		return ""
+	})
+	c.Between(95_000, 100_000, "PTTL", k)
 	t.Hint("PEXPIRE counts milliseconds, and so does PTTL")
 	c.Ask(":1\r\n", "PEXPIRE", k, "50000").Between(45_000, 50_000, "PTTL", k)
 	t.Hint("EXPIRE changes the deadline only, the value stays")
@@ -172,7 +178,10 @@ func incrKeeps(t *check.T) {
 // Hints for a server that does not answer any more: because of a dead key, or with no such reason.
 const (
 	selfLock = "the look-up of a dead key never came back: it takes a lock that its own command holds already, and waits for itself. execute holds the lock; lookup needs none"
-	heldLock = "the server stopped answering, although no key was due: a lock was taken and not given back. In sweep, a deferred Unlock waits for the end of the function, and so for ever"
+	heldLock = "the server stopped answering, although no key was due: a lock was taken and not given back. In sweep, " +
+		"unlock right behind sweepOnce: a break in between leaves the lock locked, and a deferred Unlock waits for the end of a function that never ends"
+	unserved = "nobody is served at all. Is the sweeper there already? Then main has to start it with go, or serve is never called. " +
+		"Else execute took a lock and does not give it back"
 )
 
 // answered waits for the first byte of a reply; a server that stays silent is told why.
@@ -180,7 +189,7 @@ func answered(c *check.Conn, silence string) *check.Conn {
 	for len(c.In) == 0 {
 		err := c.Fill(c.T.Deadline(c.T.Limit))
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			c.T.FailWith(check.Failure{Sent: c.Sent, Want: "a reply", Got: c.GotText(err), Hint: silence})
+			c.T.FailWith(check.Failure{Sent: c.Sent, Want: "a reply", Got: c.GotText(err), Hint: silence, Seen: true})
 		}
 		if err != nil {
 			break // Expect says it better

@@ -48,7 +48,8 @@ func reclaimed(t *check.T) {
 		}
 		t.Fail("fewer keys a second after their deadline, without a command in between", "DBSIZE is still "+strconv.FormatInt(n, 10))
 	}
-	t.Hint("the sweeper runs and leaves dead keys behind: each sample has to go on where the last one stopped, so that no key is passed over for long")
+	t.Hint("the sweeper runs and leaves dead keys behind: each sample has to go on where the last one stopped, and a new walk begins behind the last key, " +
+		"so that no key is passed over for long; and sweepOnce returns true as soon as more than a tenth of its sample was dead")
 	by := time.Now().Add(5 * t.Limit)
 	for n := left(c); n != alive; n = left(c) {
 		if time.Now().After(by) {

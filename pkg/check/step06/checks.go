@@ -166,6 +166,9 @@ func fileBytes(t *check.T) {
 		Require(bytes.Contains(before[max(0, len(before)-5):], []byte("\xfe\x03")), `FE 03 in front of the key "three" (perhaps with FB and two lengths between)`, "%s", around("three"))
 	for _, l := range lengths {
 		name := fmt.Sprint("len", l.n)
+		if code := fmt.Sprintf("%s%c", name, byte(l.n)); l.n == 64 && bytes.Contains(b, []byte(code+values[l.n][:20])) {
+			has("64 was written in one byte. Its two highest bits are 01 then, which announce a second byte: 63 is the last length that fits into one", name+l.code+values[l.n][:20], around(name))
+		}
 		has("endianness: lengths are big endian (6, 14 or 32 bits, the highest byte first). 63 is the last that fits into one byte, 16383 the last for two",
 			name+l.code+values[l.n][:20], around(name))
 	}
@@ -266,7 +269,12 @@ func bgsave(t *check.T) {
 	s := t.Start(process.Options{})
 	c := t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Ask("+Background saving started\r\n", "BGSAVE")
 	saved(t, s, "BGSAVE has written nothing: if save-file fails too, look there first; else the goroutine that it starts does not save")
-	c.Ask("+PONG\r\n", "PING")
+	check.Explained(func() { c.Ask("+PONG\r\n", "PING") }, func(got string) string {
+		if check.Silent(got) && s.Alive() {
+			return "BGSAVE was answered and has saved, and then nobody gets an answer: write has taken the lock and not released it. Each bite needs mu.Lock and, before the Write, mu.Unlock (piece 4)"
+		}
+		return ""
+	})
 	t.Hint("the file that BGSAVE wrote does not hold the key: the picture is drawn by beginDump, before the goroutine starts").
 		Require(bytes.Contains(dumpBytes(t, s), []byte("\x00\x01a")), `00 01 "a" in dump.rdb`, "%s", trace.Visible(dumpBytes(t, s), 200))
 }

@@ -66,7 +66,7 @@ func seen(t *check.T, s *process.Server, f func(), quiet, ended string) {
 		said := s.Output()
 		switch {
 		case s.Alive() && check.Silent(got) && !t.AnswersOthers(s):
-			return "nobody gets an answer any more: a goroutine holds the server's lock and waits. execute has taken the lock for every command, so a piece that takes it again waits for itself"
+			return "nobody gets an answer any more: a goroutine holds the server's lock and waits. execute has taken the lock for every command, so a piece that takes it again waits for itself. A piece that took it (reply, leave) must give it back"
 		case s.Alive() && check.Silent(got):
 			return quiet
 		case s.Alive() && check.Closed(got):
@@ -154,6 +154,7 @@ func unsubscribe(t *check.T) {
 
 func forgetsNames(t *check.T) {
 	const rounds, names, length = 320, 10, 16 << 10 // 50 MB in all
+	long := strings.Repeat("x", length)
 	s := t.Start(process.Options{})
 	c := t.DialTo(s).Ask("+PONG\r\n", "PING")
 	before := step02.ResidentBytes(s)
@@ -164,8 +165,10 @@ func forgetsNames(t *check.T) {
 		}
 		in, out := []string{"SUBSCRIBE"}, []string{"UNSUBSCRIBE"}
 		var came, went strings.Builder
+		came.Grow(names * (length + 64))
+		went.Grow(names * (length + 64))
 		for i := range names {
-			name := fmt.Sprintf("%d:%d:%s", round, i, strings.Repeat("x", length))
+			name := fmt.Sprintf("%d:%d:", round, i) + long
 			in, out = append(in, name), append(out, name)
 			came.WriteString(Push("subscribe", name, i+1))
 			went.WriteString(Push("unsubscribe", name, names-1-i))

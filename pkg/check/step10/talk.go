@@ -1,15 +1,19 @@
 package step10
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"regexp"
-	"strconv"
+	"io"
+	"net"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"byor/pkg/check"
 	"byor/pkg/check/step07"
+	"byor/pkg/check/trace"
 )
 
 // Step 10, byor.json.v1: operations, replies, and messages of channels.
@@ -54,7 +58,9 @@ func init() {
 		check.Check{Name: "slow-browser", After: 17, What: "a browser that reads nothing is ended and delays nobody", Run: slowBrowser, Slow: 4, Guide: "Mistakes people make",
 			Hint: "one slow browser stalls all when the publisher waits for it: bound its queue, and close it (4008) when that is full"},
 		check.Check{Name: "queued-first", After: 17, What: "what is queued goes out before the close frame", Run: queuedFirst, Slow: 2,
-			Hint: "the queue was thrown away: a broken rule calls s.close with true, so that the browser gets what is queued before it"})
+			Hint: "the queue was thrown away: a broken rule calls s.close with true, so that the browser gets what is queued before it"},
+		check.Check{Name: "silent-browser", What: "a browser that answers pings stays, one that is gone without a word is let go", After: 17, Run: silentBrowser, Own: true, Slow: 3, NotRedis: noGateway,
+			Hint: "no ping, or no deadline for its answer: a browser whose machine was switched off says nothing, for ever; ping it, and give each read a deadline that only an answer prolongs"})
 }
 
 func badJSON(t *check.T) {
@@ -190,6 +196,9 @@ func loginCheck(t *check.T) {
 	_, addr := withGateway(t, "-requirepass", "right", "-ws-hello-timeout", "1")
 	w := openWebSocket(t, addr, "")
 	code := w.code(1, `"op":"hello","auth":{"pass":"wrong"}`)
+	if code == "NOPERM" {
+		t.Hint("hello was refused although no transaction is open: notQueued is about operations inside MULTI, so ask t.multi as well (piece 10)")
+	}
 	t.Require(code == "WRONGPASS", "the code WRONGPASS", "%v", code)
 	m := w.ask(2, `"op":"hello","name":"ann","auth":{"pass":"right"}`)
 	r, _ := m["result"].(map[string]any)
@@ -228,6 +237,8 @@ func adminDenied(t *check.T) {
 		switch {
 		case strings.ToUpper(args[:6]) != args[:6]:
 			t.Hint("names are not case-sensitive: put the command's name, and the subcommand's, into lower case before you look them up")
+		case code != "NOPERM" && w.code(100+i, `"op":"cmd","args":`+strings.ToLower(args)) == "NOPERM":
+			t.Hint("a name is denied in lower case only. Put the command's name, and the subcommand's, into lower case before you look them up (piece 14)")
 		case strings.Contains(args, "CLIENT"):
 			t.Hint("some commands are denied with a subcommand only, as client|kill: look up the name with its subcommand, too")
 		}
@@ -432,14 +443,13 @@ func queuedFirst(t *check.T) {
 	for i := range n {
 		c.Ask(":1\r\n", "PUBLISH", "long", fmt.Sprint(i, " ", long))
 	}
-	t.Until(2*t.Limit, "all messages are on their way or in the browser's queue, as /metrics says", func() (bool, string) {
-		_, text := httpGet(t, addr, "/metrics", "")
-		total := 0
-		for _, m := range regexp.MustCompile(`(?m)^byor_ws_(?:sent_bytes_total|queue_bytes) (\d+)`).FindAllStringSubmatch(text, -1) {
-			size, _ := strconv.Atoi(m[1])
-			total += size
-		}
-		return total >= n*len(long), fmt.Sprint(total, " bytes")
+	w.send(`{"id":2,"op":"sub","channels":["mark"],"presence":true}`)
+	other, id := openWebSocket(t, addr, ""), 0
+	t.Until(2*t.Limit, "the browser is present in a channel that it joined behind the messages, so all of them are in its queue", func() (bool, string) {
+		id++
+		m := other.ask(id, `"op":"presence","channels":["mark"]`)
+		text, _ := json.Marshal(m["result"])
+		return strings.Contains(string(text), `"users":1`), string(text)
 	})
 	w.frame(true, wsBinary, []byte("x"))
 	for i := range n {
@@ -449,4 +459,27 @@ func queuedFirst(t *check.T) {
 	}
 	code := w.closed()
 	t.Require(code == 1003, "close code 1003 behind the messages", "%d", code)
+}
+
+func silentBrowser(t *check.T) {
+	s, addr := withGateway(t, "-ws-ping", "0.3", "-ws-read-timeout", "2")
+	silent, alive := openWebSocket(t, addr, ""), openWebSocket(t, addr, "")
+	silent.ask(1, `"op":"sub","channels":["room"]`)
+	alive.ask(1, `"op":"sub","channels":["room"]`)
+	go func() { // well beyond the read timeout, and nothing but pings meanwhile
+		time.Sleep(4500 * time.Millisecond)
+		if c, err := t.TryDial(s); err == nil {
+			c.TrySend("*3\r\n$7\r\nPUBLISH\r\n$4\r\nroom\r\n$2\r\nhi\r\n")
+		}
+	}()
+	limit := t.Limit
+	t.Limit += 5 * time.Second
+	alive.until("a message after 4.5 s of nothing but pings (limit 2 s)", func(m map[string]any) bool { return m["push"] == "message" })
+	t.Limit = limit
+	// What was sent to the silent one is still in its socket; behind it must be the end.
+	silent.c.SetReadDeadline(t.Deadline(t.Limit))
+	b, err := io.ReadAll(silent.br)
+	var timeout net.Error
+	t.Require(!(errors.As(err, &timeout) && timeout.Timeout()), "the end of a connection that answers no ping", "%d bytes, and it is open", len(b))
+	t.Require(!bytes.Contains(b, []byte("message")), "no messages to a browser that is gone", "%s", trace.Visible(b, 200))
 }

@@ -68,7 +68,20 @@ func upto(q question, n, step int) (question, error) {
 	}
 	all := len(check.Of(step, 0))
 	q.checks = check.Until(q.checks, step, n)
-	q.note = fmt.Sprintf(": the %d of its %d checks that can pass after piece %d, %s", len(q.checks), all, n, q.pieces[n-1].Name)
+	q.note = fmt.Sprintf(": %s after piece %d, %s", can(len(q.checks), all), n, q.pieces[n-1].Name)
 	q.part = fmt.Sprintf("only what can pass after piece %d was asked", n)
 	return q, nil
+}
+
+// can says in words which of all checks n are.
+func can(n, all int) string {
+	switch n {
+	case 0:
+		return fmt.Sprintf("none of its %d checks can pass yet,", all)
+	case 1:
+		return fmt.Sprintf("the one of its %d checks that can pass", all)
+	case all:
+		return fmt.Sprintf("all its %d checks can pass", all)
+	}
+	return fmt.Sprintf("the %d of its %d checks that can pass", n, all)
 }

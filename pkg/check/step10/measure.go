@@ -1,10 +1,6 @@
 package step10
 
 import (
-	"bytes"
-	"errors"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,42 +10,16 @@ import (
 	"byor/pkg/check"
 	"byor/pkg/check/course"
 	"byor/pkg/check/process"
-	"byor/pkg/check/trace"
 )
 
-// Step 10, second part: browsers that have gone without a word, and the honesty of the benchmark.
+// Step 10: the honesty of the benchmark.
 
 func init() {
 	check.Register(10, 0,
-		check.Check{Name: "silent-browser", What: "a browser that answers pings stays, one that is gone without a word is let go", After: 17, Run: silentBrowser, Own: true, Slow: 3, NotRedis: noGateway,
-			Hint: "no ping, or no deadline for its answer: a browser whose machine was switched off says nothing, for ever; ping it, and give each read a deadline that only an answer prolongs"},
 		check.Check{Name: "open-loop", What: "the benchmark shows a stall to everybody who had to wait", Run: openLoop, Own: true, Slow: 6, NotRedis: "it is about the benchmark",
 			Hint: "coordinated omission: with a fixed rate, latency counts from when a command should have been sent, not from when the stalled server let it be sent"},
 		check.Check{Name: "like-with-like", What: "the benchmark refuses to compare unlike settings", Run: likeWithLike, Own: true, Slow: 6, NotRedis: "it is about the benchmark",
 			Hint: "unlike persistence settings compared: ask both servers what they write to disk, and say so where it differs"})
-}
-
-func silentBrowser(t *check.T) {
-	s, addr := withGateway(t, "-ws-ping", "0.3", "-ws-read-timeout", "2")
-	silent, alive := openWebSocket(t, addr, ""), openWebSocket(t, addr, "")
-	silent.ask(1, `"op":"sub","channels":["room"]`)
-	alive.ask(1, `"op":"sub","channels":["room"]`)
-	go func() { // well beyond the read timeout, and nothing but pings meanwhile
-		time.Sleep(4500 * time.Millisecond)
-		if c, err := t.TryDial(s); err == nil {
-			c.TrySend("*3\r\n$7\r\nPUBLISH\r\n$4\r\nroom\r\n$2\r\nhi\r\n")
-		}
-	}()
-	limit := t.Limit
-	t.Limit += 5 * time.Second
-	alive.until("a message after 4.5 s of nothing but pings (limit 2 s)", func(m map[string]any) bool { return m["push"] == "message" })
-	t.Limit = limit
-	// What was sent to the silent one is still in its socket; behind it must be the end.
-	silent.c.SetReadDeadline(t.Deadline(t.Limit))
-	b, err := io.ReadAll(silent.br)
-	var timeout net.Error
-	t.Require(!(errors.As(err, &timeout) && timeout.Timeout()), "the end of a connection that answers no ping", "%d bytes, and it is open", len(b))
-	t.Require(!bytes.Contains(b, []byte("message")), "no messages to a browser that is gone", "%s", trace.Visible(b, 200))
 }
 
 // bench builds the course's benchmark, with the target's changes, and runs it. It returns what it
