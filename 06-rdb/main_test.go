@@ -108,6 +108,24 @@ func TestBytesOfADump(t *testing.T) {
 	require.Equal(t, uint64(0xe9c6d914c4b8d9ca), checksum(checksum(0, []byte("1234")), []byte("56789")), "Redis's check value")
 }
 
+// What GUIDE.md says that single pieces print.
+func TestPiecesAlone(t *testing.T) {
+	reader := func(s string) *rdbReader { return &rdbReader{r: bufio.NewReader(strings.NewReader(s))} }
+	require.Equal(t, "42 bc", fmt.Sprintf("% x", appendLength(nil, 700)))
+	e := store.SnapshotEntry{Key: "key", Value: store.NewString([]byte("value")), ExpireMs: -1}
+	require.Equal(t, "00 03 6b 65 79 05 76 61 6c 75 65", fmt.Sprintf("% x", appendEntry(nil, e)))
+
+	r := reader("RED")
+	require.Equal(t, "RE", string(r.read(2)))
+	require.Len(t, r.read(2), 9)
+	require.ErrorContains(t, r.err, "offset ")
+
+	n, special := reader("\x42\xbc").length()
+	require.Equal(t, uint64(700), n)
+	require.False(t, special)
+	require.Equal(t, "-128", string(reader("\xc0\x80").str()))
+}
+
 func TestSaveAndLoad(t *testing.T) {
 	for _, command := range []string{"SAVE", "BGSAVE"} {
 		t.Run(command, func(t *testing.T) {
