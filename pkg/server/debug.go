@@ -37,7 +37,7 @@ func init() {
 		"error":                      {3, func(c *client) { c.Reply.Error(strings.TrimSpace(string(c.Args[2]))) }},
 		"protocol":                   {3, debugProtocol},
 		"jmap":                       {2, func(c *client) { c.Reply.OK() }},
-		"set-disable-deny-scripts":   {3, func(c *client) { c.Reply.OK() }},
+		"set-disable-deny-scripts":   {3, debugInScripts},
 		"change-repl-id":             {2, debugChangeReplID},
 		"pause-cron":                 {3, debugPauseCron},
 		"quicklist-packed-threshold": {3, debugQuicklistThreshold},
@@ -73,6 +73,12 @@ func debugSleep(c *client) {
 
 func debugSetActiveExpire(c *client) {
 	c.s.eng.NoActiveExpire = string(c.Args[2]) == "0"
+	c.Reply.OK()
+}
+
+// debugInScripts lets scripts see the replies of DEBUG PROTOCOL. Redis lets them run everything then.
+func debugInScripts(c *client) {
+	c.s.eng.DebugInScripts = string(c.Args[2]) != "0"
 	c.Reply.OK()
 }
 
