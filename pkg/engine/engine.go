@@ -55,7 +55,7 @@ type Engine struct {
 	Calm bool
 	// NoActiveExpire keeps keys that have expired until somebody meets them.
 	NoActiveExpire bool
-	// DebugInScripts lets scripts run DEBUG PROTOCOL, whose replies have all the types there are.
+	// DebugInScripts lets scripts run DEBUG.
 	DebugInScripts bool
 	// Blocked are the sessions that wait.
 	Blocked map[*Session]struct{}

@@ -30,7 +30,7 @@ func (m *machine) execute(L *lua.LState) (v lua.LValue, failed bool) {
 		return m.errorTable(problem), true
 	}
 	cmd := m.s.e.Lookup(args)
-	if problem := m.run.refuses(cmd, args); problem != "" {
+	if problem := m.run.refuses(cmd, len(args)); problem != "" {
 		t := m.errorTable(problem)
 		t.RawSetString("ignore_error_stats_update", lua.LTrue)
 		code, _, _ := strings.Cut(problem, " ")
@@ -81,14 +81,13 @@ func appendNumber(b []byte, f float64) []byte {
 }
 
 // refuses returns why the command may not run in the script. A text without a code means ERR.
-func (r *execution) refuses(cmd *engine.Command, args [][]byte) string {
-	n := len(args)
+func (r *execution) refuses(cmd *engine.Command, n int) string {
 	switch {
 	case cmd == nil:
 		return "Unknown Redis command called from script"
 	case cmd.Arity > 0 && n != cmd.Arity || n < -cmd.Arity:
 		return "Wrong number of args calling Redis command from script"
-	case cmd.Flags&engine.NoScript != 0 && !(r.s.e.DebugInScripts && cmd.Name == "debug" && n > 1 && strings.EqualFold(string(args[1]), "protocol")):
+	case cmd.Flags&engine.NoScript != 0 && !(r.s.e.DebugInScripts && cmd.Name == "debug"):
 		return "This Redis command is not allowed from script"
 	}
 	if !r.s.e.Calm && cmd.Flags&engine.Stale == 0 && r.in.Refuses(0) != "" {
