@@ -55,6 +55,8 @@ type Engine struct {
 	Calm bool
 	// NoActiveExpire keeps keys that have expired until somebody meets them.
 	NoActiveExpire bool
+	// DebugInScripts lets scripts run DEBUG.
+	DebugInScripts bool
 	// Blocked are the sessions that wait.
 	Blocked map[*Session]struct{}
 	// Scripts runs scripts; nil: nobody does.

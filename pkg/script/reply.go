@@ -242,6 +242,11 @@ func (a *answer) table(t *lua.LTable, places int) {
 			return
 		}
 	}
+	m.replyList(c, t, proto, depth)
+}
+
+// replyList replies what is in a table from 1 on, up to the first nil.
+func (m *machine) replyList(c *engine.Call, t *lua.LTable, proto, depth int) {
 	n := 0
 	for n < math.MaxInt32 && t.RawGetInt(n+1) != lua.LNil {
 		n++
