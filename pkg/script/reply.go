@@ -242,11 +242,16 @@ func (a *answer) table(t *lua.LTable, places int) {
 			return
 		}
 	}
+	a.list(t, places)
+}
+
+// list replies what is in a table from 1 on, up to the first nil.
+func (a *answer) list(t *lua.LTable, places int) {
 	n := 0
 	for n < math.MaxInt32 && t.RawGetInt(n+1) != lua.LNil {
 		n++
 	}
-	c.Reply.Array(n)
+	a.c.Reply.Array(n)
 	for i := range n {
 		a.value(t.RawGetInt(i+1), places+1)
 	}

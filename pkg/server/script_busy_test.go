@@ -92,7 +92,8 @@ func TestUnkillable(t *testing.T) {
 		"while ms(redis.call('time')) < ms(t) + 1000 do end return redis.call('incr', 'k')"
 	eachServer(t, []string{"--busy-reply-threshold", "50"}, func(t *testing.T, addr string) {
 		waiting := dial(t, addr)
-		waiting.send("BLPOP", "queue", "0.2") // whose time is over meanwhile
+		waiting.send("BLPOP", "queue", "0.5") // whose time is over meanwhile
+		eventually(t, dial(t, addr), "INFO clients", "blocked_clients:1")
 		runs, other := busyWith(t, addr, busyScript, "EVAL", script, "0")
 		other.want("SCRIPT KILL", unkillable)
 		other.want("GET k", busyScript)
