@@ -124,6 +124,32 @@ func TestPiecesAlone(t *testing.T) {
 	require.Equal(t, uint64(700), n)
 	require.False(t, special)
 	require.Equal(t, "-128", string(reader("\xc0\x80").str()))
+
+	srv := &server{data: store.New(16)}
+	srv.data.DB(0).Set([]byte("key"), store.NewString([]byte("value")))
+	d := srv.beginDump()
+	d.snap.Next(500)
+	require.Equal(t, `"REDIS0010\xfe\x00\x00\x03key\x05value"`, fmt.Sprintf("%q", d.out))
+	d.snap.Close()
+	var out strings.Builder
+	srv = &server{data: store.New(16)}
+	require.NoError(t, srv.beginDump().write(&out, &srv.mu))
+	require.Equal(t, `"REDIS0010\xff\xa9\xfd7\xfe\x89\xa7~\xeb"`, fmt.Sprintf("%q", out.String()))
+
+	read := func(s string) (int, string) {
+		srv := &server{data: store.New(16)}
+		err := srv.readRDB(bufio.NewReader(strings.NewReader(s)))
+		return srv.data.DB(1).Len(), fmt.Sprint(err)
+	}
+	_, err := read("REDIS0010\xf9\xfa\xfa\x01a\x01b")
+	require.Equal(t, "offset 16: 1 more bytes expected, but only 0 are there", err)
+	n1, err := read("REDIS0010\xfe\x01\x00\x03key\x05value")
+	require.Equal(t, 1, n1)
+	require.Equal(t, "offset 22: 1 more bytes expected, but only 0 are there", err)
+	_, err = read("REDIS0010\xff" + strings.Repeat("\x00", 8))
+	require.Equal(t, "<nil>", err)
+	_, err = read("REDIS0010\x0e\x01k")
+	require.Equal(t, `offset 12: key "k" is of type 14, a list: this step only knows strings`, err)
 }
 
 func TestSaveAndLoad(t *testing.T) {

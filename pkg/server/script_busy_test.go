@@ -8,10 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// eachServer runs a test on a real Redis and on ours: on the event loop, and with a goroutine a connection.
+// eachServer runs a test on a real Redis and on ours: on one event loop, on several, and with a goroutine a connection.
 func eachServer(t *testing.T, options []string, test func(t *testing.T, addr string)) {
 	t.Run("redis", func(t *testing.T) { test(t, startRedis(t, options...)) })
 	t.Run("loop", func(t *testing.T) { test(t, second(startServer(t, options...))) })
+	t.Run("loops", func(t *testing.T) { test(t, second(startServer(t, append(options, "--io-threads", "3")...))) })
 	t.Run("goroutines", func(t *testing.T) { test(t, second(startServer(t, append(options, "--io-threads", "0")...))) })
 }
 
@@ -138,4 +139,18 @@ func TestNothingHappensMeanwhile(t *testing.T) {
 		}
 		require.Equal(t, []string{"MULTI", "set a 1", "set b 1", "EXEC"}, stream)
 	})
+}
+
+// TestBusyServerAnswersItsProcess: what the program around the server asks does not wait for the script.
+func TestBusyServerAnswersItsProcess(t *testing.T) {
+	s, addr := startServer(t, "--busy-reply-threshold", "50", "--requirepass", "")
+	runs, other := busyWith(t, addr, busyScript, "EVAL", "while true do end", "0")
+	asked := make(chan bool)
+	go func() {
+		asked <- !s.Stopping() && s.Password() == "" && s.Done() != nil
+	}()
+	require.True(t, <-asked)
+	other.want("PING", busyScript)
+	other.want("SCRIPT KILL", "+OK")
+	require.True(t, runs.read().IsError())
 }
