@@ -9,6 +9,7 @@
 //   - execute.go, the one path: Execute refuses, queues or runs;
 //   - unit.go, the one outlet: what a unit has changed goes to the listeners as one piece;
 //   - multi.go and block.go, which are about commands that run later;
+//   - inner.go and busy.go, which are about commands inside a command: scripts, also those that take long;
 //   - expire.go, evict.go and snapshot.go, which do their work in slices, between commands.
 //
 // Execution is serial. There is one lock, Engine.Lock, and under it no other concurrency: a handler sees the data

@@ -242,3 +242,13 @@ func functionNames(c *testConn) (names []string) {
 	}
 	return names
 }
+
+// TestScriptsWriteTheLog: redis.log joins what is text, at the level that it is given.
+func TestScriptsWriteTheLog(t *testing.T) {
+	s, log, err := boot(t, t.TempDir(), "--loglevel", "debug")
+	require.NoError(t, err)
+	for level, mark := range map[string]string{"DEBUG": ".", "VERBOSE": "-", "NOTICE": "*", "WARNING": "#"} {
+		ask(t, s, `EVAL "redis.log(redis.LOG_`+level+`, 'one', 2, {}, '%d three')" 0`)
+		require.Contains(t, log.String(), " "+mark+" one 2 %d three\n")
+	}
+}
