@@ -277,7 +277,8 @@ func secondSignal(t *check.T) {
 	s.Signal(process.SigInt)
 	code, ended := s.Exit(3 * time.Second)
 	t.Require(ended, "the process ends within 3s of the second signal", "it still runs%s", s.Said())
-	t.Require(code == 1, "exit code 1 after the second signal: not all went well", "%s%s", s.State, s.Said())
+	// A Redis waits for no client, and on a busy machine may have been about to end by itself.
+	t.Require(code == 1 || t.Real() && code == 0, "exit code 1 after the second signal: not all went well", "%s%s", s.State, s.Said())
 	secondInSave(t)
 }
 
