@@ -59,6 +59,8 @@ type Config struct {
 	BusyReplyThreshold  int64 // milliseconds that a script may take before others are told
 	LatencyTracking     bool
 	LatencyPercentiles  []float64
+	KeyEvents           KeyEvents
+	TrackingMaxKeys     int64 // how many keys may be remembered for clients that track
 	ActiveRehashing     bool
 	LazyExpire          bool // replicate UNLINK instead of DEL
 	LazyUserDel         bool

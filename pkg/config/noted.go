@@ -115,7 +115,7 @@ func onlyData() []Param {
 		onlyBool("aof-disable-auto-gc", false), onlyBool("replica-ignore-disk-write-errors", false),
 		onlyWord("repl-diskless-load", "disabled", "disabled", "on-empty-db", "swapdb"),
 		onlyWord("propagation-error-behavior", "ignore", "ignore", "panic", "panic-on-replicas"),
-		only(keyspaceEvents()), onlyInt("tracking-table-max-keys", 1000000, 0, maxLong), only(clientMemory()),
+		only(clientMemory()),
 		fixed(onlyText("aclfile", "")), onlyInt("acllog-max-len", 128, 0, maxLong),
 		onlyWord("acl-pubsub-default", "resetchannels", "allchannels", "resetchannels"),
 		onlyInt("list-compress-depth", 0, 0, maxInt),
@@ -172,20 +172,6 @@ func oomScores() Param {
 			if n, err := strconv.Atoi(w); err != nil || n < -2000 || n > 2000 {
 				return errors.New("Invalid oom-score-adj-values, elements must be between -2000 and 2000.") //nolint:staticcheck // Redis's words
 			}
-		}
-		return set(c, v)
-	}
-	return p
-}
-
-// keyspaceEvents is a letter for each class of events.
-func keyspaceEvents() Param {
-	const classes = "Ag$lshzxeKEtmdn"
-	p := stringParam("notify-keyspace-events", "", someText)
-	set := p.Set
-	p.Set = func(c *Config, v string) error {
-		if strings.Trim(v, classes) != "" {
-			return errors.New("Invalid event class character. Use '" + classes + "'.") //nolint:staticcheck // Redis's words
 		}
 		return set(c, v)
 	}

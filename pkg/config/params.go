@@ -205,6 +205,8 @@ func generalParams() []Param {
 		alias("lua-time-limit", intParam("busy-reply-threshold", 5000, 0, maxLong, func(c *Config) *int64 { return &c.BusyReplyThreshold })),
 		boolParam("latency-tracking", true, func(c *Config) *bool { return &c.LatencyTracking }),
 		percentilesParam(),
+		keyspaceEvents(),
+		intParam("tracking-table-max-keys", 1000000, 0, maxLong, func(c *Config) *int64 { return &c.TrackingMaxKeys }),
 		boolParam("activerehashing", true, func(c *Config) *bool { return &c.ActiveRehashing }),
 		boolParam("lazyfree-lazy-expire", false, func(c *Config) *bool { return &c.LazyExpire }),
 		boolParam("lazyfree-lazy-user-del", false, func(c *Config) *bool { return &c.LazyUserDel }),

@@ -71,8 +71,14 @@ func (c *client) run() {
 	}
 	before := c.next
 	for c.next < len(c.batch) && c.Blocked == nil && c.closing == staysOpen {
+		if s.tracking.clients > 0 {
+			s.limitTracking()
+		}
 		if !s.eng.Execute(&c.Session, c.batch[c.next]) {
 			break
+		}
+		if c.tracks.on {
+			c.afterCommand()
 		}
 		c.next++
 		if len(c.Reply.Buf) > maxBatchReply {
