@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"byor/pkg/resp"
 
@@ -116,4 +117,81 @@ func TestOwnKeyEvents(t *testing.T) {
 	}
 	require.Equal(t, got[0], got[1])
 	require.True(t, slices.Contains(got[1], `>["pmessage" "__key*__:*" "__keyspace@0__:k" "set"]`))
+}
+
+// The letters of notify-keyspace-events, as they are taken and as they are shown.
+func TestKeyEventLetters(t *testing.T) {
+	ours, theirs := dial(t, second(startServer(t))), dial(t, startRedis(t))
+	for _, letters := range []string{"KEA", "KEg", "AKE", "An", "Amn", "Kmg", "KEn", "g$lshzxetdnmKE", "g$lshzxet", "KEmn", "mK", "q", "KEA@", "'K E'", "''"} {
+		for _, line := range []string{"CONFIG SET notify-keyspace-events " + letters, "CONFIG GET notify-keyspace-events"} {
+			require.Equal(t, show(theirs.do(line)), show(ours.do(line)), line)
+		}
+	}
+}
+
+// Each class alone, and each kind of channel alone.
+func TestKeyEventClasses(t *testing.T) {
+	theirs, ours := startRedis(t), second(startServer(t))
+	x, y := listen(t, ours, "''"), listen(t, theirs, "''")
+	a, b := dial(t, ours), dial(t, theirs)
+	heard := 0
+	for _, letters := range []string{"g", "$", "l", "s", "h", "z", "t", "d", "m", "n", "A", "Am", "g$"} {
+		for _, kind := range []string{"K", "E", "KE", ""} {
+			for _, line := range []string{"CONFIG SET notify-keyspace-events " + kind + letters, "FLUSHALL", "SET k v EX 100", "APPEND k v", "RPUSH l 1 2", "LMOVE l m LEFT RIGHT",
+				"SADD s a", "SMOVE s u a", "HSET h f v", "ZADD z 1 a", "ZPOPMIN z", "XADD x MAXLEN 1 * a b", "XADD x MAXLEN 1 * a b", "XGROUP CREATE x g 0", "GET none", "MGET none k l",
+				"DEL k", "RENAME l l2", "COPY l2 l3", "SELECT 1", "SET k v", "MOVE k 2", "SELECT 0", "MULTI", "SET a 1", "DEL a", "EXEC", "EVAL \"redis.call('set', 'lua', 1)\" 0", "PFADD p a",
+				"PFCOUNT p", "SORT l3 STORE sorted", "EXPIREAT sorted 1", "RESTORE r 0 \"\\x00\\x03abc\\x0a\\x00\\xbe\\x04\\x6b\\x17\\x4a\\xab\\xcd\\x7f\"", "GETEX lua PERSIST", "GETEX lua EX 10", "GETEX lua PERSIST", "GETEX lua PXAT 1"} {
+				a.do(line)
+				b.do(line)
+			}
+			want := y.heard()
+			require.Equal(t, want, x.heard(), kind+letters)
+			heard += len(want)
+		}
+	}
+	require.Greater(t, heard, 300)
+}
+
+// A key expires when somebody meets it, or by itself; one that makes room for others is evicted.
+func TestExpiredAndEvictedEvents(t *testing.T) {
+	eachServer(t, []string{"--hz", "100"}, func(t *testing.T, addr string) {
+		l, c := listen(t, addr, "Kxem"), dial(t, addr)
+		next := func() string { m := l.read().Elems; return string(m[2].Str) + " " + string(m[3].Str) }
+		c.want("SET by:itself v PX 5", "+OK")
+		require.Equal(t, "__keyspace@0__:by:itself expired", next())
+		c.want("DEBUG SET-ACTIVE-EXPIRE 0", "+OK")
+		c.want("SET met v PX 1", "+OK")
+		require.Eventually(t, func() bool { return show(c.do("GET met")) != `"v"` }, time.Minute, time.Millisecond)
+		require.Equal(t, "__keyspace@0__:met expired", next())
+		require.Equal(t, "__keyspace@0__:met keymiss", next())
+		c.want("SELECT 3", "+OK")
+		c.want("SET room v", "+OK")
+		c.want("CONFIG SET maxmemory-policy allkeys-random maxmemory 1", "+OK")
+		c.do("SET no room")
+		require.Equal(t, "__keyspace@3__:room evicted", next())
+	})
+}
+
+// A replica has events of its own, of what its master says: keys do not expire there, they are deleted.
+func TestKeyEventsOfReplicas(t *testing.T) {
+	master := startRedis(t, "--hz", "100", "--repl-diskless-sync-delay", "0")
+	for _, replica := range []string{startRedis(t, replicaOptions(master)...), second(startServer(t, replicaOptions(master)...))} {
+		c, r := dial(t, master), dial(t, replica)
+		eventually(t, r, "INFO replication", "master_link_status:up")
+		l := listen(t, replica, "KAn")
+		for _, line := range []string{"SET k v", "SET gone v PX 5", "LPUSH l a", "LPOP l"} {
+			c.do(line)
+		}
+		var heard []string
+		for range 10 {
+			heard = append(heard, string(l.read().Elems[3].Str))
+		}
+		slices.Sort(heard)
+		require.Equal(t, "del del expire lpop lpush new new new set set", strings.Join(heard, " "))
+		c.do("FLUSHALL")
+	}
+}
+
+func replicaOptions(master string) []string {
+	return append([]string{"--replicaof"}, strings.Fields(hostPort(master))...)
 }
