@@ -196,6 +196,7 @@ func generalParams() []Param {
 		memParam("maxmemory", "0", func(c *Config) *int64 { return &c.MaxMemory }),
 		enumParam("maxmemory-policy", "noeviction", func(c *Config) *string { return &c.MaxMemoryPolicy },
 			"volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"),
+		clientMemory(),
 		intParam("maxmemory-samples", 5, 1, maxInt, func(c *Config) *int64 { return &c.MaxMemorySamples }),
 		intParam("lfu-log-factor", 10, 0, maxInt, func(c *Config) *int64 { return &c.LFULogFactor }),
 		intParam("lfu-decay-time", 1, 0, maxInt, func(c *Config) *int64 { return &c.LFUDecayTime }),
@@ -221,6 +222,33 @@ func generalParams() []Param {
 		whoMay("enable-protected-configs", func(c *Config) *string { return &c.EnableProtectedConfigs }),
 		whoMay("enable-module-command", func(c *Config) *string { return &c.EnableModuleCommand }),
 	}
+}
+
+// clientMemory is maxmemory-clients: a size, or so much of a hundred of maxmemory.
+func clientMemory() Param {
+	p := memParam("maxmemory-clients", "0", func(c *Config) *int64 { return &c.MaxMemoryClients })
+	set, get := p.Set, p.Get
+	p.Get = func(c *Config) string {
+		if c.MaxMemoryClients < 0 {
+			return itoa(-c.MaxMemoryClients) + "%"
+		}
+		return get(c)
+	}
+	p.Set = func(c *Config, v string) error {
+		number, percent := strings.CutSuffix(v, "%")
+		if n, err := strconv.ParseInt(number, 10, 64); percent && err == nil && n >= 0 {
+			if n > 100 {
+				return errors.New("percentage argument must be less or equal to 100")
+			}
+			c.MaxMemoryClients = -n
+			return nil
+		}
+		if set(c, v) != nil {
+			return errors.New("argument must be a memory or percent value")
+		}
+		return nil
+	}
+	return p
 }
 
 // whoMay says who may do what an intruder could use: nobody, everybody, or those on the same machine.

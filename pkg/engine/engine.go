@@ -199,7 +199,7 @@ func (e *Engine) Release() { e.mu.Unlock() }
 
 // PassOutput tells the peers of sessions that others have made output for.
 func (e *Engine) PassOutput() {
-	if e.Keys != nil {
+	if e.Keys != nil && e.busy == nil {
 		e.Keys.Settle()
 	}
 	kept := e.woken[:0]

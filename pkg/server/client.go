@@ -174,6 +174,7 @@ func (c *client) runs() bool { return c.s.eng.Running == &c.Session }
 func (c *client) Output() {
 	if c.transport != nil {
 		c.handOver()
+		c.s.evictClients()
 		c.transport.flushSoon(c)
 	}
 }

@@ -124,7 +124,7 @@ func (s *Server) infoStats(b *strings.Builder) {
 		"rejected_connections", st.rejectedConnections, "sync_full", st.syncFull, "sync_partial_ok", st.syncPartialOK,
 		"sync_partial_err", st.syncPartialErr, "expired_keys", ran.ExpiredKeys, "expired_stale_perc", fmt.Sprintf("%.2f", ran.StalePerc),
 		"expired_time_cap_reached_count", ran.ExpireCapped, "expire_cycle_cpu_milliseconds", ran.ExpireTime.Milliseconds(),
-		"evicted_keys", ran.EvictedKeys, "evicted_clients", 0, "total_eviction_exceeded_time", (ran.Exceeded + exceeded).Milliseconds(),
+		"evicted_keys", ran.EvictedKeys, "evicted_clients", st.evictedClients, "total_eviction_exceeded_time", (ran.Exceeded + exceeded).Milliseconds(),
 		"current_eviction_exceeded_time", exceeded.Milliseconds(), "keyspace_hits", ran.Hits, "keyspace_misses", ran.Misses,
 		"pubsub_channels", len(s.eng.Hub.Channels(nil)), "pubsub_patterns", s.eng.Hub.NumPat(),
 		"pubsubshard_channels", len(s.eng.Hub.ShardChannels(nil)), "latest_fork_usec", 0, "total_forks", 0,

@@ -37,6 +37,7 @@ type memory struct {
 	startup int64     // of a server without data and clients
 	rest    int64     // what else counts for maxmemory, as of the latest round of the cron
 	high    int64     // the most that was in use since memory was given back last
+	spared  int64     // what those clients take that maxmemory-clients does not concern, as of evictClients
 	freeing bool      // it is being given back
 	freeNot time.Time // until then nothing is given back again
 	round   int64

@@ -108,6 +108,7 @@ func (c *client) run() {
 	if d := int64(c.querySize) + c.keptMem + c.QueueMem - c.countedIn; d > measureStep || d < -measureStep {
 		c.measureNow()
 	}
+	s.evictClients()
 }
 
 // keepQuery is how large the input buffer of a client may stay when its commands are done.
