@@ -139,7 +139,6 @@ var shownBy = map[string]string{
 	"zset-max-listpack-value": "TestEncodingSettings", "list-max-listpack-size": "TestEncodingSettings",
 	"stream-node-max-bytes": "TestStreamNodeSettings", "stream-node-max-entries": "TestStreamNodeSettings",
 	"hll-sparse-max-bytes": "TestEncodingSettings", "notify-keyspace-events": "TestKeyEventClasses", "tracking-table-max-keys": "TestTrackingTableLimit", "maxmemory-clients": "TestEvictionOfClients",
-	"busy-reply-threshold": "TestBusyScript",
 }
 
 // What each value is answered with, and what the parameter is afterwards, on both servers.

@@ -61,14 +61,7 @@ func (c *client) mayFill() bool { return c.next >= len(c.batch) || c.kept }
 func (c *client) run() {
 	s := c.s
 	s.eng.Running = &c.Session
-	if in := c.rd.Consumed(); in != c.totalIn {
-		c.batchLen, c.totalIn = int(in-c.totalIn), in
-	}
-	c.queryLen, c.querySize, c.argvMem = c.rd.Unparsed()+c.batchLen, c.rd.Size(), 0
-	c.rd.Limits.MaxBulk = int(s.cfg.ProtoMaxBulkLen)
-	if c.replica != nil {
-		c.replica.Heard()
-	}
+	c.noteInput()
 	before := c.next
 	for c.next < len(c.batch) && c.Blocked == nil && c.closing == staysOpen {
 		if s.tracking.clients > 0 {
@@ -109,6 +102,18 @@ func (c *client) run() {
 		c.measureNow()
 	}
 	s.evictClients()
+}
+
+// noteInput notes what has come since the last turn.
+func (c *client) noteInput() {
+	if in := c.rd.Consumed(); in != c.totalIn {
+		c.batchLen, c.totalIn = int(in-c.totalIn), in
+	}
+	c.queryLen, c.querySize, c.argvMem = c.rd.Unparsed()+c.batchLen, c.rd.Size(), 0
+	c.rd.Limits.MaxBulk = int(c.s.cfg.ProtoMaxBulkLen)
+	if c.replica != nil {
+		c.replica.Heard()
+	}
 }
 
 // keepQuery is how large the input buffer of a client may stay when its commands are done.
