@@ -8,6 +8,7 @@
 //   - session.go, the context in which a client's commands run;
 //   - execute.go, the one path: Execute refuses, queues or runs;
 //   - unit.go, the one outlet: what a unit has changed goes to the listeners as one piece;
+//   - keys.go, who else is told what happens to keys;
 //   - multi.go and block.go, which are about commands that run later;
 //   - inner.go and busy.go, which are about commands inside a command: scripts, also those that take long;
 //   - expire.go, evict.go and snapshot.go, which do their work in slices, between commands.

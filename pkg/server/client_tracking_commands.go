@@ -79,6 +79,8 @@ func (o *trackingOptions) refusal(now *clientTracking) string {
 }
 
 // overlap says which of the prefixes is a prefix of another one or the other way round: a client would be told twice.
+// Redis 7.0 finds also that the second and a later one of those given overlap, but tracks them all the same and answers
+// twice, with the error and with OK. Here the error is the answer.
 func overlap(given, had []string) string {
 	for i, p := range given {
 		for _, other := range had {
