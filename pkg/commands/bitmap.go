@@ -18,8 +18,8 @@ func init() {
 		{Name: "getbit", Arity: 3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdGetbit},
 		{Name: "bitcount", Arity: -2, Flags: engine.ReadOnly, Keys: key, Handler: cmdBitcount},
 		{Name: "bitpos", Arity: -3, Flags: engine.ReadOnly, Keys: key, Handler: cmdBitpos},
-		{Name: "bitop", Arity: -4, Flags: engine.Write | engine.DenyOOM, Keys: engine.At(2, -1, 1), Handler: cmdBitop},
-		{Name: "bitfield", Arity: -2, Flags: engine.Write | engine.DenyOOM, Keys: key, Handler: cmdBitfield},
+		{Name: "bitop", Arity: -4, Flags: engine.Write | engine.DenyOOM, Keys: engine.At(2, -1, 1), Event: "set", Handler: cmdBitop},
+		{Name: "bitfield", Arity: -2, Flags: engine.Write | engine.DenyOOM, Keys: key, Event: "setbit", Handler: cmdBitfield},
 		{Name: "bitfield_ro", Arity: -2, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdBitfield},
 	})
 }

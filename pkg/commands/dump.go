@@ -16,13 +16,13 @@ func init() {
 		{Name: "restore", Arity: -4, Flags: engine.Write | engine.DenyOOM, Keys: key, Handler: cmdRestore},
 	})
 	engine.Register("server", []engine.Command{ // what MIGRATE sends inside a cluster
-		{Name: "restore-asking", Arity: -4, Flags: engine.Write | engine.DenyOOM | engine.Asking, Keys: key, Handler: cmdRestore},
+		{Name: "restore-asking", Arity: -4, Flags: engine.Write | engine.DenyOOM | engine.Asking, Keys: key, Event: "restore", Handler: cmdRestore},
 	})
 }
 
 func cmdDump(c *engine.Call) {
 	e := c.DB.Lookup(c.Args[1])
-	if !c.Found(e != nil) {
+	if !c.Found(c.Args[1], e != nil) {
 		c.Reply.Null()
 		return
 	}

@@ -10,9 +10,9 @@ func init() {
 	key := engine.At(1, 1, 1)
 	engine.Register("generic", []engine.Command{
 		{Name: "expire", Arity: -3, Flags: engine.Write | engine.Fast, Keys: key, Handler: func(c *engine.Call) { expire(c, true, false) }},
-		{Name: "pexpire", Arity: -3, Flags: engine.Write | engine.Fast, Keys: key, Handler: func(c *engine.Call) { expire(c, false, false) }},
-		{Name: "expireat", Arity: -3, Flags: engine.Write | engine.Fast, Keys: key, Handler: func(c *engine.Call) { expire(c, true, true) }},
-		{Name: "pexpireat", Arity: -3, Flags: engine.Write | engine.Fast, Keys: key, Handler: func(c *engine.Call) { expire(c, false, true) }},
+		{Name: "pexpire", Arity: -3, Flags: engine.Write | engine.Fast, Keys: key, Event: "expire", Handler: func(c *engine.Call) { expire(c, false, false) }},
+		{Name: "expireat", Arity: -3, Flags: engine.Write | engine.Fast, Keys: key, Event: "expire", Handler: func(c *engine.Call) { expire(c, true, true) }},
+		{Name: "pexpireat", Arity: -3, Flags: engine.Write | engine.Fast, Keys: key, Event: "expire", Handler: func(c *engine.Call) { expire(c, false, true) }},
 		{Name: "ttl", Arity: 2, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: func(c *engine.Call) { ttl(c, true, false) }},
 		{Name: "pttl", Arity: 2, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: func(c *engine.Call) { ttl(c, false, false) }},
 		{Name: "expiretime", Arity: 2, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: func(c *engine.Call) { ttl(c, true, true) }},
@@ -93,18 +93,17 @@ func expire(c *engine.Call, seconds, absolute bool) {
 		c.Reply.Int(0)
 		return
 	}
-	c.Touched(c.Args[1])
+	c.Reply.Int(1)
 	expireEntry(c, e, at)
 	if at > c.NowMs() || !c.OwnsExpiry() {
 		c.Replicate(append([][]byte{[]byte("PEXPIREAT"), c.Args[1], []byte(itoa(at))}, c.Args[3:]...)...)
 	}
-	c.Reply.Int(1)
 }
 
 // ttl is TTL, PTTL, EXPIRETIME and PEXPIRETIME.
 func ttl(c *engine.Call, seconds, absolute bool) {
 	e := c.DB.Peek(c.Args[1])
-	if !c.Found(e != nil) {
+	if !c.Found(c.Args[1], e != nil) {
 		c.Reply.Int(-2)
 		return
 	}

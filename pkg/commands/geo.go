@@ -14,15 +14,15 @@ import (
 func init() {
 	key := engine.At(1, 1, 1)
 	engine.Register("geo", []engine.Command{
-		{Name: "geoadd", Arity: -5, Flags: engine.Write | engine.DenyOOM, Keys: key, Handler: cmdGeoadd},
+		{Name: "geoadd", Arity: -5, Flags: engine.Write | engine.DenyOOM, Keys: key, Event: "zadd", Handler: cmdGeoadd},
 		{Name: "geopos", Arity: -2, Flags: engine.ReadOnly, Keys: key, Handler: cmdGeopos},
 		{Name: "geodist", Arity: -4, Flags: engine.ReadOnly, Keys: key, Handler: cmdGeodist},
 		{Name: "geohash", Arity: -2, Flags: engine.ReadOnly, Keys: key, Handler: cmdGeohash},
 		{Name: "geosearch", Arity: -7, Flags: engine.ReadOnly, Keys: key, Handler: cmdGeosearch},
 		{Name: "geosearchstore", Arity: -8, Flags: engine.Write | engine.DenyOOM, Keys: engine.At(1, 2, 1), Handler: cmdGeosearch},
-		{Name: "georadius", Arity: -6, Flags: engine.Write | engine.DenyOOM | engine.MovableKeys, Keys: key, KeysOf: georadiusKeys(6), Handler: func(c *engine.Call) { georadius(c, 6) }},
+		{Name: "georadius", Arity: -6, Flags: engine.Write | engine.DenyOOM | engine.MovableKeys, Keys: key, KeysOf: georadiusKeys(6), Event: "georadiusstore", Handler: func(c *engine.Call) { georadius(c, 6) }},
 		{Name: "georadius_ro", Arity: -6, Flags: engine.ReadOnly, Keys: key, Handler: func(c *engine.Call) { georadius(c, 6) }},
-		{Name: "georadiusbymember", Arity: -5, Flags: engine.Write | engine.DenyOOM | engine.MovableKeys, Keys: key, KeysOf: georadiusKeys(5), Handler: func(c *engine.Call) { georadius(c, 5) }},
+		{Name: "georadiusbymember", Arity: -5, Flags: engine.Write | engine.DenyOOM | engine.MovableKeys, Keys: key, KeysOf: georadiusKeys(5), Event: "georadiusstore", Handler: func(c *engine.Call) { georadius(c, 5) }},
 		{Name: "georadiusbymember_ro", Arity: -5, Flags: engine.ReadOnly, Keys: key, Handler: func(c *engine.Call) { georadius(c, 5) }},
 	})
 }

@@ -14,8 +14,8 @@ func init() {
 	key := engine.At(1, 1, 1)
 	engine.Register("hash", []engine.Command{
 		{Name: "hset", Arity: -4, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdHset},
-		{Name: "hmset", Arity: -4, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdHset},
-		{Name: "hsetnx", Arity: 4, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdHsetnx},
+		{Name: "hmset", Arity: -4, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Event: "hset", Handler: cmdHset},
+		{Name: "hsetnx", Arity: 4, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Event: "hset", Handler: cmdHsetnx},
 		{Name: "hget", Arity: 3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdHget},
 		{Name: "hmget", Arity: -3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdHmget},
 		{Name: "hdel", Arity: -3, Flags: engine.Write | engine.Fast, Keys: key, Handler: cmdHdel},

@@ -10,10 +10,10 @@ import (
 func init() {
 	engine.Register("hyperloglog", []engine.Command{
 		{Name: "pfadd", Arity: -2, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: engine.At(1, 1, 1), Handler: cmdPfadd},
-		{Name: "pfcount", Arity: -2, Flags: engine.ReadOnly | engine.MayReplicate, Keys: engine.At(1, -1, 1), Handler: cmdPfcount},
-		{Name: "pfdebug", Arity: 3, Flags: engine.Write | engine.DenyOOM | engine.Admin, Keys: engine.At(2, 2, 1), Handler: cmdPfdebug},
+		{Name: "pfcount", Arity: -2, Flags: engine.ReadOnly | engine.MayReplicate, Keys: engine.At(1, -1, 1), Event: "-", Handler: cmdPfcount},
+		{Name: "pfdebug", Arity: 3, Flags: engine.Write | engine.DenyOOM | engine.Admin, Keys: engine.At(2, 2, 1), Event: "-", Handler: cmdPfdebug},
 		{Name: "pfselftest", Arity: 1, Flags: engine.Admin, Handler: cmdPfselftest},
-		{Name: "pfmerge", Arity: -2, Flags: engine.Write | engine.DenyOOM, Keys: engine.At(1, -1, 1), Handler: cmdPfmerge},
+		{Name: "pfmerge", Arity: -2, Flags: engine.Write | engine.DenyOOM, Keys: engine.At(1, -1, 1), Event: "pfadd", Handler: cmdPfmerge},
 	})
 }
 

@@ -22,7 +22,7 @@ func init() {
 		{Name: "randomkey", Arity: 1, Flags: engine.ReadOnly, Handler: cmdRandomkey},
 		{Name: "rename", Arity: 3, Flags: engine.Write, Keys: engine.At(1, 2, 1), Handler: cmdRename},
 		{Name: "renamenx", Arity: 3, Flags: engine.Write | engine.Fast, Keys: engine.At(1, 2, 1), Handler: cmdRename},
-		{Name: "copy", Arity: -3, Flags: engine.Write | engine.DenyOOM, Keys: engine.At(1, 2, 1), Handler: cmdCopy},
+		{Name: "copy", Arity: -3, Flags: engine.Write | engine.DenyOOM, Keys: engine.At(1, 2, 1), Event: "copy_to", Handler: cmdCopy},
 		{Name: "move", Arity: 3, Flags: engine.Write | engine.Fast, Keys: key, Handler: cmdMove},
 		{Name: "object", Arity: -2, Sub: []*engine.Command{
 			{Name: "encoding", Arity: 3, Flags: engine.ReadOnly, Keys: engine.At(2, 2, 1), Handler: cmdObjectEncoding},
@@ -56,14 +56,14 @@ func cmdExists(c *engine.Call) {
 		if c.Cmd.Name == "touch" && e != nil {
 			c.DB.Lookup(key)
 		}
-		n += btoi(c.Found(e != nil))
+		n += btoi(c.Found(key, e != nil))
 	}
 	c.Reply.Int(int64(n))
 }
 
 func cmdType(c *engine.Call) {
 	e := c.DB.Peek(c.Args[1])
-	if !c.Found(e != nil) {
+	if !c.Found(c.Args[1], e != nil) {
 		c.Reply.SimpleString("none")
 		return
 	}
@@ -133,7 +133,7 @@ func parseScanOf[T store.Value](c *engine.Call) (v T, o scanOptions, ok bool) {
 		return v, o, false
 	}
 	e := c.DB.Lookup(c.Args[1])
-	if !c.Found(e != nil) {
+	if !c.Found(c.Args[1], e != nil) {
 		replyScan(c, len(c.Reply.Buf), 0, 0)
 		return v, o, false
 	}
@@ -252,13 +252,15 @@ func cmdRename(c *engine.Call) {
 		return
 	}
 	v, at, use := e.Value(), c.DB.ExpireAt(e), e.AccessSec()
+	c.DB.Delete(to) // the key is a new one, then
 	c.DB.Remove(e)
-	moved := c.Set(to, v)
+	moved := c.DB.Set(to, v)
 	moved.SetAccessSec(use)
 	if at >= 0 {
 		c.DB.SetExpire(moved, at)
 	}
-	c.Touched(from)
+	c.As(engine.ClassKey, "rename_from").Touched(from)
+	c.As(engine.ClassKey, "rename_to").Touched(to)
 	c.Counts(0) // one of the two keys does not
 	if nx {
 		c.Reply.Int(1)
@@ -304,7 +306,7 @@ func cmdCopy(c *engine.Call) {
 		return
 	}
 	e := c.DB.Lookup(from)
-	if !c.Found(e != nil) || target.Peek(to) != nil && !replace {
+	if !c.Found(from, e != nil) || target.Peek(to) != nil && !replace {
 		c.Reply.Int(0)
 		return
 	}
@@ -339,8 +341,8 @@ func cmdMove(c *engine.Call) {
 	if at >= 0 {
 		target.SetExpire(moved, at)
 	}
-	c.Touched(c.Args[1])
-	c.TouchedIn(target, moved.Key())
+	c.As(engine.ClassKey, "move_from").Touched(c.Args[1])
+	c.As(engine.ClassKey, "move_to").TouchedIn(target, moved.Key())
 	c.Counts(0) // one of the two keys does not
 	c.Reply.Int(1)
 }
@@ -392,7 +394,7 @@ func cmdSwapdb(c *engine.Call) {
 // object returns the entry of OBJECT's key without marking it as used.
 func object(c *engine.Call) *store.Entry {
 	e := c.DB.Peek(c.Args[2])
-	if !c.Found(e != nil) {
+	if !c.FoundQuietly(e != nil) {
 		c.Reply.Null()
 	}
 	return e

@@ -48,7 +48,7 @@ func cmdLcs(c *engine.Call) {
 			c.Fail("ERR The specified keys must contain string values")
 			return
 		}
-		if c.Found(v != nil) {
+		if c.Found(c.Args[1+i], v != nil) {
 			s[i] = v.View()
 		}
 	}

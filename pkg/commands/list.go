@@ -12,8 +12,8 @@ func init() {
 	engine.Register("list", []engine.Command{
 		{Name: "lpush", Arity: -3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdPush},
 		{Name: "rpush", Arity: -3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdPush},
-		{Name: "lpushx", Arity: -3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdPush},
-		{Name: "rpushx", Arity: -3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdPush},
+		{Name: "lpushx", Arity: -3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Event: "lpush", Handler: cmdPush},
+		{Name: "rpushx", Arity: -3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Event: "rpush", Handler: cmdPush},
 		{Name: "lpop", Arity: -2, Flags: engine.Write | engine.Fast, Keys: key, Handler: cmdPop},
 		{Name: "rpop", Arity: -2, Flags: engine.Write | engine.Fast, Keys: key, Handler: cmdPop},
 		{Name: "llen", Arity: 2, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdLlen},
@@ -99,13 +99,28 @@ func cmdPop(c *engine.Call) {
 	}
 }
 
+// pushEvent and popEvent are what keyspace events call a change at an end of a list.
+func pushEvent(head bool) string {
+	if head {
+		return "lpush"
+	}
+	return "rpush"
+}
+
+func popEvent(head bool) string {
+	if head {
+		return "lpop"
+	}
+	return "rpop"
+}
+
 // popInto pops up to count elements and replies them one after the other.
 func popInto(c *engine.Call, l *store.List, e *store.Entry, count int, head bool) {
 	count = min(count, l.Len())
 	for range count {
 		c.Reply.Bulk(pop(l, head))
 	}
-	c.RemoveIfEmpty(e, l.Len())
+	c.As(engine.ClassList, popEvent(head)).RemoveIfEmpty(e, l.Len())
 	c.Counts(count)
 }
 
@@ -372,7 +387,8 @@ func move(c *engine.Call, src, dst []byte, fromHead, toHead bool) bool {
 		b := pop(l, fromHead)
 		push(l, b, toHead)
 		c.Reply.Bulk(b)
-		c.Changed(e)
+		c.As(engine.ClassList, pushEvent(toHead)).Changed(e)
+		c.Tell(engine.ClassList, popEvent(fromHead), src)
 		return true
 	}
 	to, toEntry, ok := engine.EditOrCreate(c, dst, store.NewList)
@@ -382,8 +398,8 @@ func move(c *engine.Call, src, dst []byte, fromHead, toHead bool) bool {
 	b := pop(l, fromHead)
 	push(to, b, toHead)
 	c.Reply.Bulk(b)
-	c.Put(dst, toEntry, to)
-	c.RemoveIfEmpty(e, l.Len())
+	c.As(engine.ClassList, pushEvent(toHead)).Put(dst, toEntry, to)
+	c.As(engine.ClassList, popEvent(fromHead)).RemoveIfEmpty(e, l.Len())
 	c.Counts(0) // one of the two keys does not
 	return true
 }

@@ -84,9 +84,9 @@ func cmdSmove(c *engine.Call) {
 		c.Reply.Int(1)
 	default:
 		from.Remove(m)
-		c.RemoveIfEmpty(e, from.Len())
+		c.As(engine.ClassSet, "srem").RemoveIfEmpty(e, from.Len())
 		if to.Add(m) {
-			c.Put(c.Args[2], toEntry, to)
+			c.As(engine.ClassSet, "sadd").Put(c.Args[2], toEntry, to)
 		}
 		c.Reply.Int(1)
 	}

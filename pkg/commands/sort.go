@@ -149,7 +149,7 @@ func cmdSort(c *engine.Call) {
 // sortItems returns the elements of the list, set or sorted set to be sorted.
 func sortItems(c *engine.Call) (items []sortItem, isSet, ok bool) {
 	e := c.DB.Lookup(c.Args[1])
-	if !c.Found(e != nil) {
+	if !c.Found(c.Args[1], e != nil) {
 		return nil, false, true
 	}
 	add := func(b []byte) bool {
@@ -229,8 +229,9 @@ func sortLookup(c *engine.Call, pattern, elem []byte) ([]byte, bool) {
 	if isHash && len(field) == 0 {
 		postfix, isHash = rest, false
 	}
-	e := c.DB.Lookup(slices.Concat(prefix, elem, postfix))
-	if !c.Found(e != nil) {
+	key := slices.Concat(prefix, elem, postfix)
+	e := c.DB.Lookup(key)
+	if !c.Found(key, e != nil) {
 		return nil, false
 	}
 	if isHash {
@@ -260,7 +261,7 @@ func sortStore(c *engine.Call, o *sorting, items []sortItem) {
 	if l.Len() == 0 {
 		c.Del(o.dest)
 	} else {
-		c.Set(o.dest, l)
+		c.As(engine.ClassList, "sortstore").Set(o.dest, l)
 		c.Counts(l.Len())
 	}
 	c.Reply.Int(int64(l.Len()))

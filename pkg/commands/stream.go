@@ -223,10 +223,11 @@ func cmdXadd(c *engine.Call) {
 	}
 	s.Add(id, fields)
 	streamEntryID(c, id)
-	if o.trims {
-		s.Trim(o.trim)
-	}
+	trimmed := o.trims && s.Trim(o.trim) > 0
 	c.Put(c.Args[1], e, s)
+	if trimmed {
+		c.Tell(engine.ClassStream, "xtrim", c.Args[1])
+	}
 	if a := engine.CString(c.Args[o.idArg]); a[len(a)-1] == '*' {
 		replicateTrim(c, s, o, id.Append(nil))
 	} else {
@@ -418,5 +419,6 @@ func cmdXsetid(c *engine.Call) {
 	}
 	s.SetMeta(now)
 	c.ChangedQuietly(e)
+	c.Tell(engine.ClassStream, "xsetid", c.Args[1])
 	c.Reply.OK()
 }

@@ -89,6 +89,7 @@ func cmdXgroupCreate(c *engine.Call) {
 		c.Set(c.Args[2], s)
 	} else {
 		c.ChangedQuietly(e)
+		c.Tell(engine.ClassStream, "xgroup-create", c.Args[2])
 	}
 	c.Reply.OK()
 }
@@ -117,6 +118,7 @@ func cmdXgroupSetid(c *engine.Call) {
 	}
 	g.Last, g.EntriesRead = id, entriesRead
 	c.ChangedQuietly(e)
+	c.Tell(engine.ClassStream, "xgroup-setid", c.Args[2])
 	c.Reply.OK()
 }
 
@@ -131,6 +133,7 @@ func cmdXgroupDestroy(c *engine.Call) {
 	}
 	s.DeleteGroup(c.Args[3])
 	c.ChangedQuietly(e)
+	c.Tell(engine.ClassStream, "xgroup-destroy", c.Args[2])
 	c.WakeWaiting(e.Key()) // those that wait in it are told that it is gone
 	c.Reply.Int(1)
 }
@@ -145,6 +148,7 @@ func cmdXgroupCreateconsumer(c *engine.Call) {
 		return
 	}
 	c.ChangedQuietly(e)
+	c.Tell(engine.ClassStream, "xgroup-createconsumer", c.Args[2])
 	c.Reply.Int(1)
 }
 
@@ -156,6 +160,7 @@ func cmdXgroupDelconsumer(c *engine.Call) {
 	pending, existed := g.DeleteConsumer(c.Args[4])
 	if existed {
 		c.ChangedQuietly(e)
+		c.Tell(engine.ClassStream, "xgroup-delconsumer", c.Args[2])
 	}
 	c.Reply.Int(int64(pending))
 }

@@ -225,7 +225,7 @@ func (x *xread) read(c *engine.Call, i int, woken bool) bool {
 	}
 	s, _ := store.Get[*store.Stream](c.DB, x.keys[i])
 	if !woken {
-		c.Found(s != nil)
+		c.Found(x.keys[i], s != nil)
 	}
 	if s == nil {
 		return false
@@ -254,7 +254,7 @@ func (x *xread) open(c *engine.Call, i int) {
 func (x *xread) readGroup(c *engine.Call, i int, woken bool) bool {
 	s, e, err := store.Edit[*store.Stream](c.DB, x.keys[i])
 	if !woken {
-		c.Found(s != nil)
+		c.Found(x.keys[i], s != nil)
 	}
 	if s == nil || err != nil {
 		return false
@@ -289,6 +289,7 @@ func (x *xread) readGroup(c *engine.Call, i int, woken bool) bool {
 func addConsumer(c *engine.Call, e *store.Entry, g *store.Group, name []byte) *store.Consumer {
 	consumer := g.AddConsumer(name, c.NowMs())
 	c.ChangedQuietly(e)
+	c.Tell(engine.ClassStream, "xgroup-createconsumer", []byte(e.Key()))
 	return consumer
 }
 

@@ -14,19 +14,19 @@ func init() {
 	engine.Register("string", []engine.Command{
 		{Name: "get", Arity: 2, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdGet},
 		{Name: "set", Arity: -3, Flags: engine.Write | engine.DenyOOM, Keys: key, Handler: cmdSet},
-		{Name: "setnx", Arity: 3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdSetnx},
-		{Name: "setex", Arity: 4, Flags: engine.Write | engine.DenyOOM, Keys: key, Handler: cmdSetex},
-		{Name: "psetex", Arity: 4, Flags: engine.Write | engine.DenyOOM, Keys: key, Handler: cmdSetex},
-		{Name: "getset", Arity: 3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdGetset},
+		{Name: "setnx", Arity: 3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Event: "set", Handler: cmdSetnx},
+		{Name: "setex", Arity: 4, Flags: engine.Write | engine.DenyOOM, Keys: key, Event: "set", Handler: cmdSetex},
+		{Name: "psetex", Arity: 4, Flags: engine.Write | engine.DenyOOM, Keys: key, Event: "set", Handler: cmdSetex},
+		{Name: "getset", Arity: 3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Event: "set", Handler: cmdGetset},
 		{Name: "getdel", Arity: 2, Flags: engine.Write | engine.Fast, Keys: key, Handler: cmdGetdel},
 		{Name: "getex", Arity: -2, Flags: engine.Write | engine.Fast, Keys: key, Handler: cmdGetex},
 		{Name: "mget", Arity: -2, Flags: engine.ReadOnly | engine.Fast, Keys: engine.At(1, -1, 1), Handler: cmdMget},
-		{Name: "mset", Arity: -3, Flags: engine.Write | engine.DenyOOM, Keys: engine.At(1, -1, 2), Handler: cmdMset},
-		{Name: "msetnx", Arity: -3, Flags: engine.Write | engine.DenyOOM, Keys: engine.At(1, -1, 2), Handler: cmdMsetnx},
-		{Name: "incr", Arity: 2, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: func(c *engine.Call) { addInt(c, 1) }},
-		{Name: "decr", Arity: 2, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: func(c *engine.Call) { addInt(c, -1) }},
+		{Name: "mset", Arity: -3, Flags: engine.Write | engine.DenyOOM, Keys: engine.At(1, -1, 2), Event: "set", Handler: cmdMset},
+		{Name: "msetnx", Arity: -3, Flags: engine.Write | engine.DenyOOM, Keys: engine.At(1, -1, 2), Event: "set", Handler: cmdMsetnx},
+		{Name: "incr", Arity: 2, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Event: "incrby", Handler: func(c *engine.Call) { addInt(c, 1) }},
+		{Name: "decr", Arity: 2, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Event: "incrby", Handler: func(c *engine.Call) { addInt(c, -1) }},
 		{Name: "incrby", Arity: 3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdIncrby},
-		{Name: "decrby", Arity: 3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdDecrby},
+		{Name: "decrby", Arity: 3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Event: "incrby", Handler: cmdDecrby},
 		{Name: "incrbyfloat", Arity: 3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdIncrbyfloat},
 		{Name: "append", Arity: 3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdAppend},
 		{Name: "strlen", Arity: 2, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdStrlen},
@@ -48,7 +48,7 @@ func bulkString(c *engine.Call, v *store.String) {
 
 func cmdGet(c *engine.Call) {
 	if v, ok := engine.Read[*store.String](c, c.Args[1]); ok {
-		if c.Found(v != nil) {
+		if c.Found(c.Args[1], v != nil) {
 			bulkString(c, v)
 		} else {
 			c.Reply.Null()
@@ -160,7 +160,7 @@ func cmdSet(c *engine.Call) {
 		if !ok {
 			return
 		}
-		if e = entry; c.Found(e != nil) {
+		if e = entry; c.Found(c.Args[1], e != nil) {
 			bulkString(c, v)
 		} else {
 			c.Reply.Null()
@@ -187,7 +187,7 @@ func setWith(c *engine.Call, o setOptions) {
 	e := putString(c, key, value, o.keepTTL)
 	c.TouchedEntry(e)
 	if o.at > 0 {
-		c.DB.SetExpire(e, o.atMs) // even if that is past: whoever looks next finds it expired, as in Redis
+		setExpiry(c, e, o.atMs) // even if that is past: whoever looks next finds it expired, as in Redis
 		c.Replicate([]byte("SET"), key, value, []byte("PXAT"), strconv.AppendInt(nil, o.atMs, 10))
 		return
 	}
@@ -217,14 +217,22 @@ func setString(c *engine.Call, key, value []byte) {
 	c.TouchedEntry(e)
 }
 
-// expireEntry sets the expiry time, or deletes the key and replicates that when the time is past.
+// setExpiry gives a key that the command has set an expiry time.
+func setExpiry(c *engine.Call, e *store.Entry, atMs int64) {
+	c.DB.SetExpire(e, atMs)
+	c.Tell(engine.ClassKey, "expire", c.Args[1])
+}
+
+// expireEntry sets the expiry time, or deletes the key and replicates that when the time is past, and tells of it.
 func expireEntry(c *engine.Call, e *store.Entry, atMs int64) {
+	key := e.Key()
 	if atMs > c.NowMs() || !c.OwnsExpiry() {
 		c.DB.SetExpire(e, atMs)
+		c.As(engine.ClassKey, "expire").TouchedIn(c.DB, key)
 		return
 	}
-	key := e.Key()
 	c.DB.Remove(e)
+	c.As(engine.ClassKey, "del").TouchedIn(c.DB, key)
 	c.ReplicateExpiry([]byte(key))
 }
 
@@ -246,7 +254,7 @@ func cmdSetex(c *engine.Call) {
 	key, value := c.Args[1], c.Args[3]
 	e := putString(c, key, value, false)
 	c.TouchedEntry(e)
-	expireEntry(c, e, at)
+	setExpiry(c, e, at)
 	c.Replicate([]byte("SET"), key, value, []byte("PXAT"), strconv.AppendInt(nil, at, 10))
 	c.Reply.OK()
 }
@@ -256,7 +264,7 @@ func cmdGetset(c *engine.Call) {
 	if !ok {
 		return
 	}
-	if c.Found(e != nil) {
+	if c.Found(c.Args[1], e != nil) {
 		bulkString(c, v)
 	} else {
 		c.Reply.Null()
@@ -270,7 +278,7 @@ func cmdGetdel(c *engine.Call) {
 	if !ok {
 		return
 	}
-	if !c.Found(e != nil) {
+	if !c.Found(c.Args[1], e != nil) {
 		c.Reply.Null()
 		return
 	}
@@ -288,7 +296,7 @@ func cmdGetex(c *engine.Call) {
 	if !ok {
 		return
 	}
-	if !c.Found(e != nil) {
+	if !c.Found(c.Args[1], e != nil) {
 		c.Reply.Null()
 		return
 	}
@@ -299,13 +307,12 @@ func cmdGetex(c *engine.Call) {
 	switch {
 	case o.at > 0:
 		key := e.Key()
-		c.TouchedIn(c.DB, key)
 		expireEntry(c, e, o.atMs)
 		if o.atMs > c.NowMs() || !c.OwnsExpiry() {
 			c.ReplicateStrings("PEXPIREAT", key, itoa(o.atMs))
 		}
 	case o.persist && c.DB.Persist(e):
-		c.TouchedEntry(e)
+		c.As(engine.ClassKey, "persist").TouchedEntry(e)
 		c.ReplicateStrings("PERSIST", e.Key())
 	}
 }
@@ -314,7 +321,7 @@ func cmdMget(c *engine.Call) {
 	c.Reply.Array(len(c.Args) - 1)
 	for _, key := range c.Args[1:] {
 		v, err := store.Get[*store.String](c.DB, key)
-		if c.Found(v != nil) && err == nil {
+		if c.Found(key, v != nil || err != nil) && err == nil {
 			bulkString(c, v)
 		} else {
 			c.Reply.Null()

@@ -31,7 +31,7 @@ func cmdStrlen(c *engine.Call) {
 	if !ok {
 		return
 	}
-	if !c.Found(v != nil) {
+	if !c.Found(c.Args[1], v != nil) {
 		c.Reply.Int(0)
 		return
 	}
@@ -79,7 +79,7 @@ func cmdGetrange(c *engine.Call) {
 	if !ok {
 		return
 	}
-	if !c.Found(v != nil) {
+	if !c.Found(c.Args[1], v != nil) {
 		c.Reply.BulkString("")
 		return
 	}

@@ -11,7 +11,7 @@ func init() {
 	key := engine.At(1, 1, 1)
 	engine.Register("sorted-set", []engine.Command{
 		{Name: "zadd", Arity: -4, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdZadd},
-		{Name: "zincrby", Arity: 4, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdZadd},
+		{Name: "zincrby", Arity: 4, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Event: "zincr", Handler: cmdZadd},
 		{Name: "zrem", Arity: -3, Flags: engine.Write | engine.Fast, Keys: key, Handler: cmdZrem},
 		{Name: "zcard", Arity: 2, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdZcard},
 		{Name: "zscore", Arity: 3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdZscore},
@@ -115,6 +115,9 @@ func cmdZadd(c *engine.Call) {
 		c.Reply.Int(int64(added))
 	}
 	if added+updated > 0 {
+		if o.incr {
+			c.As(engine.ClassZSet, "zincr")
+		}
 		c.Put(c.Args[1], e, z)
 		c.Counts(added + updated)
 	}

@@ -93,7 +93,7 @@ func zsources(c *engine.Call, i int) ([]zsource, bool) {
 		src := &srcs[k]
 		src.weight = 1
 		e := c.DB.Lookup(c.Args[i+1+k])
-		if !c.Found(e != nil) {
+		if !c.Found(c.Args[i+1+k], e != nil) {
 			continue
 		}
 		var isZ, isS bool

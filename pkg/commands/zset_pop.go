@@ -25,7 +25,11 @@ func popScored(c *engine.Call, z *store.ZSet, e *store.Entry, count int, max boo
 		at = z.Len() - n
 	}
 	z.DeleteRange(at, n)
-	c.RemoveIfEmpty(e, z.Len())
+	event := "zpopmin"
+	if max {
+		event = "zpopmax"
+	}
+	c.As(engine.ClassZSet, event).RemoveIfEmpty(e, z.Len())
 	c.Counts(n)
 }
 

@@ -59,6 +59,9 @@ type Config struct {
 	BusyReplyThreshold  int64 // milliseconds that a script may take before others are told
 	LatencyTracking     bool
 	LatencyPercentiles  []float64
+	MaxMemoryClients    int64 // bytes; negative: so much of a hundred of maxmemory
+	KeyEvents           KeyEvents
+	TrackingMaxKeys     int64 // how many keys may be remembered for clients that track
 	ActiveRehashing     bool
 	LazyExpire          bool // replicate UNLINK instead of DEL
 	LazyUserDel         bool

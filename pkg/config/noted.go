@@ -115,7 +115,6 @@ func onlyData() []Param {
 		onlyBool("aof-disable-auto-gc", false), onlyBool("replica-ignore-disk-write-errors", false),
 		onlyWord("repl-diskless-load", "disabled", "disabled", "on-empty-db", "swapdb"),
 		onlyWord("propagation-error-behavior", "ignore", "ignore", "panic", "panic-on-replicas"),
-		only(keyspaceEvents()), onlyInt("tracking-table-max-keys", 1000000, 0, maxLong), only(clientMemory()),
 		fixed(onlyText("aclfile", "")), onlyInt("acllog-max-len", 128, 0, maxLong),
 		onlyWord("acl-pubsub-default", "resetchannels", "allchannels", "resetchannels"),
 		onlyInt("list-compress-depth", 0, 0, maxInt),
@@ -174,40 +173,6 @@ func oomScores() Param {
 			}
 		}
 		return set(c, v)
-	}
-	return p
-}
-
-// keyspaceEvents is a letter for each class of events.
-func keyspaceEvents() Param {
-	const classes = "Ag$lshzxeKEtmdn"
-	p := stringParam("notify-keyspace-events", "", someText)
-	set := p.Set
-	p.Set = func(c *Config, v string) error {
-		if strings.Trim(v, classes) != "" {
-			return errors.New("Invalid event class character. Use '" + classes + "'.") //nolint:staticcheck // Redis's words
-		}
-		return set(c, v)
-	}
-	return p
-}
-
-// clientMemory is maxmemory-clients: a size, or so much of a hundred of maxmemory.
-func clientMemory() Param {
-	p := memParam("maxmemory-clients", "0", someInt)
-	set := p.Set
-	p.Set = func(c *Config, v string) error {
-		number, percent := strings.CutSuffix(v, "%")
-		if n, err := strconv.ParseInt(number, 10, 64); percent && err == nil && n >= 0 {
-			if n > 100 {
-				return errors.New("percentage argument must be less or equal to 100")
-			}
-			return set(c, number)
-		}
-		if set(c, v) != nil {
-			return errors.New("argument must be a memory or percent value")
-		}
-		return nil
 	}
 	return p
 }

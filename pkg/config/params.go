@@ -196,6 +196,7 @@ func generalParams() []Param {
 		memParam("maxmemory", "0", func(c *Config) *int64 { return &c.MaxMemory }),
 		enumParam("maxmemory-policy", "noeviction", func(c *Config) *string { return &c.MaxMemoryPolicy },
 			"volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"),
+		clientMemory(),
 		intParam("maxmemory-samples", 5, 1, maxInt, func(c *Config) *int64 { return &c.MaxMemorySamples }),
 		intParam("lfu-log-factor", 10, 0, maxInt, func(c *Config) *int64 { return &c.LFULogFactor }),
 		intParam("lfu-decay-time", 1, 0, maxInt, func(c *Config) *int64 { return &c.LFUDecayTime }),
@@ -205,6 +206,8 @@ func generalParams() []Param {
 		alias("lua-time-limit", intParam("busy-reply-threshold", 5000, 0, maxLong, func(c *Config) *int64 { return &c.BusyReplyThreshold })),
 		boolParam("latency-tracking", true, func(c *Config) *bool { return &c.LatencyTracking }),
 		percentilesParam(),
+		keyspaceEvents(),
+		intParam("tracking-table-max-keys", 1000000, 0, maxLong, func(c *Config) *int64 { return &c.TrackingMaxKeys }),
 		boolParam("activerehashing", true, func(c *Config) *bool { return &c.ActiveRehashing }),
 		boolParam("lazyfree-lazy-expire", false, func(c *Config) *bool { return &c.LazyExpire }),
 		boolParam("lazyfree-lazy-user-del", false, func(c *Config) *bool { return &c.LazyUserDel }),
@@ -219,6 +222,33 @@ func generalParams() []Param {
 		whoMay("enable-protected-configs", func(c *Config) *string { return &c.EnableProtectedConfigs }),
 		whoMay("enable-module-command", func(c *Config) *string { return &c.EnableModuleCommand }),
 	}
+}
+
+// clientMemory is maxmemory-clients: a size, or so much of a hundred of maxmemory.
+func clientMemory() Param {
+	p := memParam("maxmemory-clients", "0", func(c *Config) *int64 { return &c.MaxMemoryClients })
+	set, get := p.Set, p.Get
+	p.Get = func(c *Config) string {
+		if c.MaxMemoryClients < 0 {
+			return itoa(-c.MaxMemoryClients) + "%"
+		}
+		return get(c)
+	}
+	p.Set = func(c *Config, v string) error {
+		number, percent := strings.CutSuffix(v, "%")
+		if n, err := strconv.ParseInt(number, 10, 64); percent && err == nil && n >= 0 {
+			if n > 100 {
+				return errors.New("percentage argument must be less or equal to 100")
+			}
+			c.MaxMemoryClients = -n
+			return nil
+		}
+		if set(c, v) != nil {
+			return errors.New("argument must be a memory or percent value")
+		}
+		return nil
+	}
+	return p
 }
 
 // whoMay says who may do what an intruder could use: nobody, everybody, or those on the same machine.

@@ -19,6 +19,7 @@ import (
 //   - tells of each key it changed with c.Changed(entry), or c.Touched(key) when it was deleted or
 //     replaced: this is what WATCH, blocked clients and save points go by. Set, Put, Del and RemoveIfEmpty
 //     do that by themselves;
+//   - gives the change another name than the command's, for keyspace events, with c.As;
 //   - says what the change is to replicas and the append-only file, if it is not the command as it
 //     came: c.Replicate(args…) once or several times instead, or c.ReplicateNothing(). A handler that
 //     touched nothing replicates nothing;
@@ -34,9 +35,10 @@ type Call struct {
 	e *Engine
 	c *Session
 
-	secrets   []int // the arguments that nobody may see
-	failed    bool  // it replied an error
-	rewritten bool  // it said itself what to replicate
+	secrets   []int     // the arguments that nobody may see
+	failed    bool      // it replied an error
+	rewritten bool      // it said itself what to replicate
+	next      happening // what the next change is called, see As
 }
 
 // Error texts that many commands share, as real Redis words them.
@@ -139,7 +141,7 @@ func EditOrCreate[T store.Value](c *Call, key []byte, create func() T) (v T, e *
 // Changed tells that the entry's value was changed.
 func (c *Call) Changed(e *store.Entry) {
 	c.DB.Changed(e)
-	c.e.touched(c.DB, e.Key())
+	c.touched(c.DB, e.Key())
 }
 
 // Counts makes a command that was counted as one change count as n, for the save points. Redis counts
@@ -147,12 +149,12 @@ func (c *Call) Changed(e *store.Entry) {
 func (c *Call) Counts(n int) { c.e.Changes += int64(n - 1) }
 
 // Touched tells that key was created, replaced or deleted.
-func (c *Call) Touched(key []byte) { c.e.touched(c.DB, string(key)) }
+func (c *Call) Touched(key []byte) { c.touched(c.DB, string(key)) }
 
 // Set makes v the value of key, without expiry, and tells of it.
 func (c *Call) Set(key []byte, v store.Value) *store.Entry {
 	e := c.DB.Set(key, v)
-	c.e.touched(c.DB, e.Key())
+	c.touched(c.DB, e.Key())
 	return e
 }
 
@@ -174,7 +176,10 @@ func (c *Call) RemoveIfEmpty(e *store.Entry, length int) bool {
 	}
 	key := e.Key()
 	c.DB.Remove(e)
-	c.e.touched(c.DB, key)
+	c.touched(c.DB, key)
+	if c.e.KeyClasses&ClassKey != 0 {
+		c.e.Keys.KeyEvent(ClassKey, c.DB.ID(), "del", key)
+	}
 	return true
 }
 
@@ -183,14 +188,14 @@ func (c *Call) Del(key []byte) bool {
 	if !c.DB.Delete(key) {
 		return false
 	}
-	c.Touched(key)
+	c.As(ClassKey, "del").Touched(key)
 	return true
 }
 
 // Fetch is Read that counts the look-up as a hit or a miss.
 func Fetch[T store.Value](c *Call, key []byte) (v T, ok bool) {
 	e := c.DB.Lookup(key)
-	if !c.Found(e != nil) {
+	if !c.Found(key, e != nil) {
 		return v, true
 	}
 	if v, ok = e.Value().(T); !ok {
@@ -202,7 +207,7 @@ func Fetch[T store.Value](c *Call, key []byte) (v T, ok bool) {
 // FetchEdit is Edit for a command that Redis counts as one that looks up.
 func FetchEdit[T store.Value](c *Call, key []byte) (v T, e *store.Entry, ok bool) {
 	v, e, ok = Edit[T](c, key)
-	c.Found(e != nil || !ok)
+	c.Found(key, e != nil || !ok)
 	return v, e, ok
 }
 
@@ -216,10 +221,10 @@ func (c *Call) BulkElem(e store.Elem) {
 }
 
 // TouchedEntry is Touched for an entry that is there now, and that was replaced without Changed.
-func (c *Call) TouchedEntry(e *store.Entry) { c.e.touched(c.DB, e.Key()) }
+func (c *Call) TouchedEntry(e *store.Entry) { c.touched(c.DB, e.Key()) }
 
 // TouchedIn is Touched for a key of any database.
-func (c *Call) TouchedIn(db *store.DB, key string) { c.e.touched(db, key) }
+func (c *Call) TouchedIn(db *store.DB, key string) { c.touched(db, key) }
 
 // Changes returns how many changes there have been: whether a part of a handler has made one.
 func (c *Call) Changes() int64 { return c.e.Changes }
@@ -230,8 +235,21 @@ func (c *Call) ChangedQuietly(e *store.Entry) {
 	c.e.Changes++
 }
 
-// Found counts a look-up for INFO's keyspace_hits and keyspace_misses and passes it on.
-func (c *Call) Found(was bool) bool {
+// Found counts a look-up for INFO's keyspace_hits and keyspace_misses, tells of a miss, and passes it on.
+func (c *Call) Found(key []byte, was bool) bool {
+	if was {
+		c.e.Stats.Hits++
+		return true
+	}
+	c.e.Stats.Misses++
+	if c.e.KeyClasses&ClassMissed != 0 {
+		c.e.Keys.KeyEvent(ClassMissed, c.DB.ID(), "keymiss", string(key))
+	}
+	return false
+}
+
+// FoundQuietly is Found for what looks at keys as an administrator does: nobody is told.
+func (c *Call) FoundQuietly(was bool) bool {
 	if was {
 		c.e.Stats.Hits++
 	} else {
@@ -287,13 +305,17 @@ func (c *Call) Propagates() bool { return c.e.propagating() }
 func (c *Call) Database(n int) *store.DB { return c.e.Store.DB(n) }
 
 // FlushDB empties the database and tells of it.
-func (c *Call) FlushDB() { c.e.flushDB(c.DB) }
+func (c *Call) FlushDB() {
+	c.e.flushDB(c.DB)
+	c.e.KeysFlushed()
+}
 
 // FlushAll empties all databases and tells of it.
 func (c *Call) FlushAll() {
 	for i := range c.e.Store.Len() {
 		c.e.flushDB(c.e.Store.DB(i))
 	}
+	c.e.KeysFlushed()
 }
 
 // Flushed lets the surroundings know of FlushAll, once all else is done.
@@ -303,7 +325,12 @@ func (c *Call) Flushed() { c.e.world.Flushed() }
 func (c *Call) SwapDBs(a, b *store.DB) { c.e.swapDBs(a, b) }
 
 // BreakWatches is for a key to which nothing happened, although WATCH sees something.
-func (c *Call) BreakWatches(key string) { c.e.breakWatches(c.DB.ID(), key) }
+func (c *Call) BreakWatches(key string) {
+	c.e.breakWatches(c.DB.ID(), key)
+	if c.e.Keys != nil {
+		c.tell(c.DB.ID(), key)
+	}
+}
 
 // WakeWaiting lets those look again who wait for a key, although it is as it was.
 func (c *Call) WakeWaiting(key string) { c.e.keyReady(c.DB.ID(), key) }

@@ -64,6 +64,7 @@ type Command struct {
 	Keys    Keys
 	KeysOf  func(args [][]byte) []int            // positions of keys that Keys cannot express
 	FlagsOf func(c *Session, args [][]byte) Flag // of a command whose arguments say what it may do; nil: as Flags
+	Event   string                               // what it does to keys, for keyspace events; "": as its name says, "-": nothing
 	Group   string                               // string, list, …: for ACL categories and COMMAND DOCS
 	Sub     []*Command                           // of a container such as CONFIG
 	Handler func(c *Call)
@@ -71,7 +72,8 @@ type Command struct {
 	Stats CommandStats // guarded by the engine's lock
 
 	full   string // "config|get"
-	simple bool   // neither a container nor a subcommand, and called by its own name
+	done   happening
+	simple bool // neither a container nor a subcommand, and called by its own name
 }
 
 // CommandStats is what INFO commandstats and latencystats show.
@@ -115,7 +117,9 @@ func Add(table map[string]*Command, group string, cmds []Command) {
 			if sub.Group == "" {
 				sub.Group = cmd.Group
 			}
+			sub.done = sub.does()
 		}
+		cmd.done = cmd.does()
 		if table[cmd.Name] != nil {
 			panic("engine: there are two commands of the name " + cmd.Name)
 		}

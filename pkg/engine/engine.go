@@ -8,6 +8,7 @@
 //   - session.go, the context in which a client's commands run;
 //   - execute.go, the one path: Execute refuses, queues or runs;
 //   - unit.go, the one outlet: what a unit has changed goes to the listeners as one piece;
+//   - keys.go, who else is told what happens to keys;
 //   - multi.go and block.go, which are about commands that run later;
 //   - inner.go and busy.go, which are about commands inside a command: scripts, also those that take long;
 //   - expire.go, evict.go and snapshot.go, which do their work in slices, between commands.
@@ -64,6 +65,9 @@ type Engine struct {
 	Scripts Scripts
 	// Running is the session whose commands run.
 	Running *Session
+	// Keys is told what happens to keys, see ListenToKeys; nil: nobody wants to know.
+	Keys       KeyListener
+	KeyClasses Class // the events that Keys wants
 	// Observe is told of each command that has run, with its arguments, but for those of administrators; nil: nobody wants to know.
 	Observe func(c *Session, args [][]byte)
 
@@ -199,6 +203,9 @@ func (e *Engine) Release() { e.mu.Unlock() }
 
 // PassOutput tells the peers of sessions that others have made output for.
 func (e *Engine) PassOutput() {
+	if e.Keys != nil && e.busy == nil {
+		e.Keys.Settle()
+	}
 	kept := e.woken[:0]
 	for _, c := range e.woken {
 		if c.inner != nil { // its reply is being made
@@ -247,9 +254,12 @@ func (e *Engine) Thaw() { e.frozen-- }
 func (e *Engine) Frozen() bool { return e.frozen > 0 }
 
 // touched tells everybody concerned that a key was created, changed or deleted.
-func (e *Engine) touched(db *store.DB, key string) {
-	e.Changes++
-	e.moved(db.ID(), key)
+func (c *Call) touched(db *store.DB, key string) {
+	c.e.Changes++
+	c.e.moved(db.ID(), key)
+	if c.e.Keys != nil {
+		c.tell(db.ID(), key)
+	}
 }
 
 func (e *Engine) moved(db int, key string) {
@@ -267,6 +277,13 @@ func (e *Engine) flushDB(db *store.DB) {
 	e.AllReady(db.ID())
 	e.Changes += int64(db.Len())
 	db.Flush()
+}
+
+// KeysFlushed tells that keys have gone, or become others, that nobody has told of one by one.
+func (e *Engine) KeysFlushed() {
+	if e.Keys != nil {
+		e.Keys.KeysFlushed()
+	}
 }
 
 // swapDBs exchanges what two databases hold.

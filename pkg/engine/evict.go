@@ -82,6 +82,12 @@ func (e *Engine) evict(db *store.DB, entry *store.Entry) {
 	e.Stats.EvictedKeys++
 	e.Effect(db.ID(), ToAOF|ToReplicas, [][]byte{deletion(e.Settings.LazyEviction), []byte(key)})
 	e.moved(db.ID(), key)
+	if e.Keys != nil {
+		e.Keys.KeyEvicted(key)
+	}
+	if e.KeyClasses&ClassEvicted != 0 {
+		e.Keys.KeyEvent(ClassEvicted, db.ID(), "evicted", key)
+	}
 }
 
 // victim chooses the key to evict, by the policy; nil when there is none.

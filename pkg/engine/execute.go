@@ -211,6 +211,9 @@ func (e *Engine) Run(c *Session, cmd *Command, args [][]byte, start time.Duratio
 	if hiding {
 		e.ChooseExpiry()
 	}
+	if c.Mode&ModeTracks != 0 && cmd.Flags&ReadOnly != 0 {
+		e.Keys.KeysRead(c, cmd, args)
+	}
 	if e.Observe != nil && cmd.Flags&(SkipMonitor|Admin) == 0 && !e.Loading {
 		e.Observe(c, args)
 	}

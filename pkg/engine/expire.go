@@ -13,6 +13,12 @@ func (e *Engine) expired(db int, key string) {
 	e.Stats.ExpiredKeys++
 	e.Effect(db, ToAOF|ToReplicas, [][]byte{deletion(e.Settings.LazyExpire), []byte(key)})
 	e.moved(db, key)
+	if e.KeyClasses&ClassExpired != 0 {
+		e.Keys.KeyEvent(ClassExpired, db, "expired", key)
+	}
+	if e.Keys != nil {
+		e.Keys.KeyChanged(nil, key)
+	}
 }
 
 // deletion is how the stream says that a key went: one that is to go in the background shall do so there,

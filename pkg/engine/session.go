@@ -69,6 +69,7 @@ const (
 	ModeFile   // loading a file
 	ModeExec   // a command of an EXEC is running
 	ModeScript // a command of a script is running
+	ModeTracks // it is told when keys change that it has read
 )
 
 // Init makes c a session of the engine's. A nil peer is one that wants nothing to be said to it.

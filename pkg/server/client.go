@@ -26,6 +26,7 @@ type client struct {
 	libVer      string
 	createdMs   int64
 	evictExempt bool // CLIENT NO-EVICT
+	tracks      clientTracking
 
 	totalIn             int64
 	queryLen, querySize int   // of rd, as of its latest turn under the engine's lock
@@ -124,6 +125,7 @@ func (s *Server) removeClient(c *client) {
 	delete(s.clients, c.ID)
 	c.closing = closeNow
 	s.unsubscribeAll(c)
+	c.untrack()
 	s.eng.Drop(&c.Session)
 	s.removeMonitor(c)
 	s.replicaGone(c)
@@ -172,6 +174,7 @@ func (c *client) runs() bool { return c.s.eng.Running == &c.Session }
 func (c *client) Output() {
 	if c.transport != nil {
 		c.handOver()
+		c.s.evictClients()
 		c.transport.flushSoon(c)
 	}
 }

@@ -33,6 +33,7 @@ func init() {
 			{Name: "reply", Arity: 3, Flags: f, Handler: by(cmdClientReply)},
 			{Name: "setinfo", Arity: 4, Flags: f, Handler: by(cmdClientSetinfo)},
 			{Name: "setname", Arity: 3, Flags: f, Handler: by(cmdClientSetname)},
+			{Name: "tracking", Arity: -3, Flags: f, Handler: by(cmdClientTracking)},
 			{Name: "trackinginfo", Arity: 2, Flags: f, Handler: by(cmdClientTrackinginfo)},
 			{Name: "unblock", Arity: -3, Flags: admin, Handler: by(cmdClientUnblock)},
 			{Name: "unpause", Arity: 2, Flags: admin | engine.NeverPaused, Handler: by(cmdClientUnpause)},
@@ -63,11 +64,11 @@ func (c *client) describe() string {
 	}
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d "+
 		"multi=%d qbuf=%d qbuf-free=%d argv-mem=%d multi-mem=%d rbs=%d rbp=%d obl=%d oll=%d omem=%d tot-mem=%d "+
-		"events=%s cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
+		"events=%s cmd=%s user=%s redir=%d resp=%d lib-name=%s lib-ver=%s",
 		c.ID, c.Addr, c.laddr, c.fd(), c.Name, (s.eng.NowMs-c.createdMs)/1000, (s.eng.NowMs-c.ActiveMs)/1000, c.flagLetters(),
 		c.DB.ID(), len(s.eng.Hub.Subscriptions(c, pubsub.Channel)), len(s.eng.Hub.Subscriptions(c, pubsub.Pattern)), c.Subs.Sharded,
 		multi, c.queryLen, max(0, c.querySize-c.queryLen), argv, c.queueBytes(), room, c.outPeak, w.obl, w.oll, w.omem,
-		total, events, last, c.user, max(2, c.Reply.Proto), c.libName, c.libVer)
+		total, events, last, c.user, c.redirection(), max(2, c.Reply.Proto), c.libName, c.libVer)
 }
 
 // fd stands in for the file descriptor, which Go keeps to itself.
@@ -106,6 +107,9 @@ func (c *client) flagLetters() string {
 	add(c.Subs.Count() > 0, 'P')
 	add(c.Has(engine.ModeMulti), 'x')
 	add(c.Blocked != nil, 'b')
+	add(c.tracks.on, 't')
+	add(c.tracks.broken, 'R')
+	add(c.tracks.bcast, 'B')
 	add(c.DirtyCAS, 'd')
 	add(c.closing == closeAfterReply, 'c')
 	add(c.closing == closeNow, 'A')
@@ -445,25 +449,6 @@ func cmdClientUnblock(c *client) {
 	c.Reply.Int(1)
 }
 
-// Client-side caching is not offered; what asks about it is told so in Redis's terms.
-
-func cmdClientGetredir(c *client) { c.Reply.Int(-1) }
-
-func cmdClientCaching(c *client) {
-	c.Fail("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
-}
-
-func cmdClientTrackinginfo(c *client) {
-	c.Reply.Map(3)
-	c.Reply.BulkString("flags")
-	c.Reply.Set(1)
-	c.Reply.BulkString("off")
-	c.Reply.BulkString("redirect")
-	c.Reply.Int(-1)
-	c.Reply.BulkString("prefixes")
-	c.Reply.Array(0)
-}
-
 func cmdClientHelp(c *client) {
 	c.Help(
 		"CACHING (YES|NO)", "    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.",
@@ -479,6 +464,7 @@ func cmdClientHelp(c *client) {
 		"REPLY (ON|OFF|SKIP)", "    Control the replies sent to the current connection.",
 		"SETNAME <name>", "    Assign the name <name> to the current connection.",
 		"UNBLOCK <clientid> [TIMEOUT|ERROR]", "    Unblock the specified blocked client.",
+		"TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]", "         [OPTIN] [OPTOUT] [NOLOOP]", "    Control server assisted client side caching.",
 		"TRACKINGINFO", "    Report tracking status for the current connection.",
 		"NO-EVICT (ON|OFF)", "    Protect current client connection from eviction.",
 		"NO-TOUCH (ON|OFF)", "    Do not mark the keys that the current connection looks up as used.",

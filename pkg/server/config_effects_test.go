@@ -138,7 +138,7 @@ var shownBy = map[string]string{
 	"set-max-intset-entries": "TestEncodingSettings", "zset-max-listpack-entries": "TestEncodingSettings",
 	"zset-max-listpack-value": "TestEncodingSettings", "list-max-listpack-size": "TestEncodingSettings",
 	"stream-node-max-bytes": "TestStreamNodeSettings", "stream-node-max-entries": "TestStreamNodeSettings",
-	"hll-sparse-max-bytes": "TestEncodingSettings",
+	"hll-sparse-max-bytes": "TestEncodingSettings", "notify-keyspace-events": "TestKeyEventClasses", "tracking-table-max-keys": "TestTrackingTableLimit", "maxmemory-clients": "TestEvictionOfClients",
 }
 
 // What each value is answered with, and what the parameter is afterwards, on both servers.

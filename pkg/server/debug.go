@@ -15,7 +15,7 @@ import (
 
 func init() {
 	engine.Register("server", []engine.Command{
-		{Name: "debug", Arity: -2, Flags: engine.Admin | engine.NoScript | engine.Loading | engine.Stale | engine.Protected, Handler: by(cmdDebug)},
+		{Name: "debug", Arity: -2, Flags: engine.Admin | engine.NoScript | engine.Loading | engine.Stale | engine.Protected, Event: "-", Handler: by(cmdDebug)},
 	})
 }
 

@@ -33,11 +33,15 @@ import (
 //	@once             first line: the script chooses its protocols itself
 //	@resp3, @resp2    the next commands speak it
 //	@unordered        the order of the elements of the next reply does not count
+//	@numbers          in the next reply every number counts as 0
 //	@type             of the next reply, and of the elements in it, only the types count
 //	@conn NAME        the next commands go over another connection (the first is called "main")
 //	@send             the next command is sent, no reply read
-//	@recv             one more reply is read and compared
+//	@recv [N]         one more reply, or N, are read and compared
 //	@sleep MS         real time passes on both
+//	@close NAME       a connection is closed, and forgotten by the server
+//
+// A word %NAME% is the ID of the client on that connection.
 //
 // Every script begins with empty databases and fresh connections.
 
@@ -45,23 +49,6 @@ var (
 	diffSeed  = flag.Uint64("diff.seed", 0, "seed of the random commands; 0 draws one")
 	diffCount = flag.Int("diff.n", 10000, "random commands for each group")
 )
-
-// side is one of the two servers in a script, with the connections to it.
-type side struct {
-	addr  string
-	proto string
-	conns map[string]*testConn
-}
-
-func (s *side) conn(t testing.TB, name string) *testConn {
-	c := s.conns[name]
-	if c == nil {
-		c = dial(t, s.addr)
-		c.do("HELLO " + s.proto)
-		s.conns[name] = c
-	}
-	return c
-}
 
 func TestDiffScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/diff/*.txt")
@@ -90,14 +77,29 @@ type script struct {
 	name        string // of the connection
 	mode        string // how the next reply is compared
 	where       string // the line, for messages
+	deaf        bool   // replies are not compared
 }
 
 var otherConn = regexp.MustCompile(`^([a-z])([<>]) ?(.*)$`)
 
 func runScript(t *testing.T, text, proto, ours, redis string) {
-	sc := &script{t: t, name: "main",
+	newScript(t, proto, ours, redis).run(text, func() {})
+}
+
+func newScript(t *testing.T, proto, ours, redis string) *script {
+	return &script{t: t, name: "main",
 		ours:  &side{addr: ours, proto: proto, conns: map[string]*testConn{}},
 		redis: &side{addr: redis, proto: proto, conns: map[string]*testConn{}}}
+}
+
+// run runs a script, and calls after behind each line.
+func (sc *script) run(text string, after func()) {
+	t := sc.t
+	defer func() {
+		if t.Failed() {
+			t.Log("until", sc.where)
+		}
+	}()
 	sc.both("main", "FLUSHALL")
 	for n, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
@@ -116,16 +118,17 @@ func runScript(t *testing.T, text, proto, ours, redis string) {
 			sc.compare(sc.both(sc.name, line[2:]))
 		case sc.mode == "@send":
 			sc.mode = ""
-			sc.ours.conn(t, sc.name).send(words(t, line)...)
-			sc.redis.conn(t, sc.name).send(words(t, line)...)
+			sc.ours.conn(t, sc.name).send(words(t, sc.ours.with(t, line))...)
+			sc.redis.conn(t, sc.name).send(words(t, sc.redis.with(t, line))...)
 		default:
 			sc.compare(sc.both(sc.name, line))
 		}
+		after()
 	}
 }
 
 func (sc *script) both(conn, line string) (ours, redis resp.Value) {
-	return sc.ours.conn(sc.t, conn).do(line), sc.redis.conn(sc.t, conn).do(line)
+	return sc.ours.conn(sc.t, conn).do(sc.ours.with(sc.t, line)), sc.redis.conn(sc.t, conn).do(sc.redis.with(sc.t, line))
 }
 
 func (sc *script) directive(line string) {
@@ -140,9 +143,20 @@ func (sc *script) directive(line string) {
 		require.NoError(sc.t, err, sc.where)
 		time.Sleep(time.Duration(ms) * time.Millisecond)
 	case "@recv":
-		sc.compare(sc.ours.conn(sc.t, sc.name).read(), sc.redis.conn(sc.t, sc.name).read())
+		n := 1
+		if arg != "" {
+			n, _ = strconv.Atoi(arg)
+		}
+		for range n {
+			sc.compare(sc.ours.conn(sc.t, sc.name).read(), sc.redis.conn(sc.t, sc.name).read())
+		}
+	case "@close":
+		sc.ours.close(sc.t, arg)
+		sc.redis.close(sc.t, arg)
 	case "@unordered", "@type", "@send":
 		sc.mode = word
+	case "@numbers":
+		sc.mode = "~"
 	default:
 		sc.t.Fatalf("%s: no such directive", sc.where)
 	}
@@ -171,7 +185,9 @@ var digits = regexp.MustCompile(`[0-9]+`)
 func (sc *script) compare(ours, redis resp.Value) {
 	sc.t.Helper()
 	mode := sc.mode
-	sc.mode = ""
+	if sc.mode = ""; sc.deaf {
+		return
+	}
 	print := show
 	switch mode {
 	case "?":

@@ -86,7 +86,7 @@ func (s *Server) infoClients(b *strings.Builder) {
 	}
 	fields(b, "connected_clients", len(s.clients)+btoi(s.masterLink() != nil)-len(s.master.Replicas()), "cluster_connections", 0, "maxclients", s.cfg.MaxClients,
 		"client_recent_max_input_buffer", maxIn, "client_recent_max_output_buffer", maxOut,
-		"blocked_clients", len(s.eng.Blocked), "tracking_clients", 0, "clients_in_timeout_table", s.timedWaits())
+		"blocked_clients", len(s.eng.Blocked), "tracking_clients", s.tracking.clients, "clients_in_timeout_table", s.timedWaits())
 }
 
 func (s *Server) timedWaits() int {
@@ -124,12 +124,12 @@ func (s *Server) infoStats(b *strings.Builder) {
 		"rejected_connections", st.rejectedConnections, "sync_full", st.syncFull, "sync_partial_ok", st.syncPartialOK,
 		"sync_partial_err", st.syncPartialErr, "expired_keys", ran.ExpiredKeys, "expired_stale_perc", fmt.Sprintf("%.2f", ran.StalePerc),
 		"expired_time_cap_reached_count", ran.ExpireCapped, "expire_cycle_cpu_milliseconds", ran.ExpireTime.Milliseconds(),
-		"evicted_keys", ran.EvictedKeys, "evicted_clients", 0, "total_eviction_exceeded_time", (ran.Exceeded + exceeded).Milliseconds(),
+		"evicted_keys", ran.EvictedKeys, "evicted_clients", st.evictedClients, "total_eviction_exceeded_time", (ran.Exceeded + exceeded).Milliseconds(),
 		"current_eviction_exceeded_time", exceeded.Milliseconds(), "keyspace_hits", ran.Hits, "keyspace_misses", ran.Misses,
 		"pubsub_channels", len(s.eng.Hub.Channels(nil)), "pubsub_patterns", s.eng.Hub.NumPat(),
 		"pubsubshard_channels", len(s.eng.Hub.ShardChannels(nil)), "latest_fork_usec", 0, "total_forks", 0,
-		"migrate_cached_sockets", 0, "slave_expires_tracked_keys", tracked, "tracking_total_keys", 0, "tracking_total_items", 0,
-		"tracking_total_prefixes", 0, "unexpected_error_replies", ran.UnexpectedErrors, "total_error_replies", ran.TotalErrors,
+		"migrate_cached_sockets", 0, "slave_expires_tracked_keys", tracked, "tracking_total_keys", len(s.tracking.readers), "tracking_total_items", s.tracking.items,
+		"tracking_total_prefixes", len(s.tracking.prefixes), "unexpected_error_replies", ran.UnexpectedErrors, "total_error_replies", ran.TotalErrors,
 		"dump_payload_sanitizations", ran.PayloadsChecked, "total_reads_processed", t.reads, "total_writes_processed", t.writes,
 		"io_threaded_reads_processed", threaded.reads, "io_threaded_writes_processed", threaded.writes,
 		"client_output_buffer_limit_disconnections", st.outputLimitDisconnections)

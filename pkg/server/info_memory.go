@@ -129,10 +129,6 @@ func cmdMemoryUsage(c *client) {
 	c.Reply.Int(e.EntryBytes())
 }
 
-func cmdMemoryDoctor(c *client) {
-	c.Reply.Verbatim("txt", "The memory is managed by Go's collector. When much less is in use than was, the rest is given back to the system within seconds; MEMORY PURGE does it at once.\n")
-}
-
 func cmdMemoryMallocStats(c *client) {
 	h := heap()
 	c.Reply.Verbatim("txt", fmt.Sprintf("___ Go's heap ___\nObjects: %d\nUnused in spans: %d\nFree: %d\nReleased: %d\n", h.objects, h.unused, h.free, h.released))

@@ -6,6 +6,7 @@ type stats struct {
 	connections               int64
 	rejectedConnections       int64
 	outputLimitDisconnections int64
+	evictedClients            int64 // by maxmemory-clients
 	syncFull, syncPartialOK   int64
 	syncPartialErr            int64
 	peakMem                   int64

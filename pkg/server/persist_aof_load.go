@@ -101,6 +101,7 @@ func (l *aofLoader) load() (aof.Result, error) {
 		s.logf(levelWarning, "%s", err)
 		return res, err
 	}
+	s.eng.KeysFlushed()
 	for i := range s.eng.Store.Len() {
 		s.eng.AllReady(i)
 	}

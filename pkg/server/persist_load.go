@@ -209,6 +209,7 @@ func (s *Server) adopt(st *store.Store, info rdbInfo) error {
 		return err
 	}
 	s.eng.Store.Adopt(st)
+	s.eng.KeysFlushed()
 	s.loadedKeys, s.expiredKeys = int64(info.loaded.Keys), int64(info.loaded.Expired)
 	for i := range s.eng.Store.Len() {
 		s.eng.AllReady(i)

@@ -71,10 +71,12 @@ type Server struct {
 	clients  map[int64]*client
 	nextID   int64
 	monitors []*client
+	tracking tracking
 
 	traffic    trafficCounters
 	stats      stats
 	messages   messageCache // of the PUBLISH that runs
+	eventBuf   []byte       // for keyspace events
 	clientMem  tally        // what the clients have each for itself
 	sharedMem  atomic.Int64 // the output that several of them wait for
 	memory     memory

@@ -39,6 +39,8 @@ func (s *Server) cron() {
 		s.eng.NoteExceeded()
 		s.sampleMemory()
 		s.closeIdle()
+		s.memory.spared = 0 // it may be less by now
+		s.evictClients()
 		s.checkOutputLimits(time.Now())
 		s.eng.EndPause()
 		s.resizeTables()

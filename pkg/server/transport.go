@@ -61,18 +61,17 @@ func (c *client) mayFill() bool { return c.next >= len(c.batch) || c.kept }
 func (c *client) run() {
 	s := c.s
 	s.eng.Running = &c.Session
-	if in := c.rd.Consumed(); in != c.totalIn {
-		c.batchLen, c.totalIn = int(in-c.totalIn), in
-	}
-	c.queryLen, c.querySize, c.argvMem = c.rd.Unparsed()+c.batchLen, c.rd.Size(), 0
-	c.rd.Limits.MaxBulk = int(s.cfg.ProtoMaxBulkLen)
-	if c.replica != nil {
-		c.replica.Heard()
-	}
+	c.noteInput()
 	before := c.next
 	for c.next < len(c.batch) && c.Blocked == nil && c.closing == staysOpen {
+		if s.tracking.clients > 0 {
+			s.limitTracking()
+		}
 		if !s.eng.Execute(&c.Session, c.batch[c.next]) {
 			break
+		}
+		if c.tracks.on {
+			c.afterCommand()
 		}
 		c.next++
 		if len(c.Reply.Buf) > maxBatchReply {
@@ -101,6 +100,19 @@ func (c *client) run() {
 	c.handOver()
 	if d := int64(c.querySize) + c.keptMem + c.QueueMem - c.countedIn; d > measureStep || d < -measureStep {
 		c.measureNow()
+	}
+	s.evictClients()
+}
+
+// noteInput notes what has come since the last turn.
+func (c *client) noteInput() {
+	if in := c.rd.Consumed(); in != c.totalIn {
+		c.batchLen, c.totalIn = int(in-c.totalIn), in
+	}
+	c.queryLen, c.querySize, c.argvMem = c.rd.Unparsed()+c.batchLen, c.rd.Size(), 0
+	c.rd.Limits.MaxBulk = int(c.s.cfg.ProtoMaxBulkLen)
+	if c.replica != nil {
+		c.replica.Heard()
 	}
 }
 

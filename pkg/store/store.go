@@ -23,6 +23,8 @@ package store
 type Store struct {
 	// OnExpire is called after an entry was deleted because its time had come.
 	OnExpire func(db int, key string)
+	// OnNew, if not nil, is called when a key was added that was not there.
+	OnNew func(db int, key string)
 	// OnDeadline, if not nil, is called when an entry is given an expiry time.
 	OnDeadline func(db int, key string)
 	// Expiry says what look-ups do with expired entries.
@@ -298,7 +300,8 @@ func (db *DB) SetKeepTTL(key []byte, v Value) *Entry { return db.put(key, v, fal
 
 func (db *DB) put(key []byte, v Value, isUse bool) *Entry {
 	e := db.Peek(key)
-	if e != nil {
+	isNew := e == nil
+	if !isNew {
 		db.keep(e)
 		if isUse {
 			db.use(e)
@@ -313,6 +316,9 @@ func (db *DB) put(key []byte, v Value, isUse bool) *Entry {
 	}
 	e.Val.value = v
 	db.account(e, v.MemBytes())
+	if isNew && db.s.OnNew != nil {
+		db.s.OnNew(db.id, e.key)
+	}
 	return e
 }
 

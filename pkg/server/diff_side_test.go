@@ -1,0 +1,46 @@
+package server
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// side is one of the two servers in a script, with the connections to it.
+type side struct {
+	addr  string
+	proto string
+	conns map[string]*testConn
+}
+
+func (s *side) conn(t testing.TB, name string) *testConn {
+	c := s.conns[name]
+	if c == nil {
+		c = dial(t, s.addr)
+		c.do("HELLO " + s.proto)
+		s.conns[name] = c
+	}
+	return c
+}
+
+// with puts IDs of clients into a line.
+func (s *side) with(t testing.TB, line string) string {
+	return clientName.ReplaceAllStringFunc(line, func(name string) string {
+		return strconv.FormatInt(s.conn(t, strings.Trim(name, "%")).do("CLIENT ID").Int, 10)
+	})
+}
+
+var clientName = regexp.MustCompile(`%\w+%`)
+
+// close closes a connection and waits until the server has noticed.
+func (s *side) close(t testing.TB, name string) {
+	gone := "id=" + s.with(t, "%"+name+"%") + " "
+	s.conn(t, name).conn.Close()
+	delete(s.conns, name)
+	other := dial(t, s.addr)
+	require.Eventually(t, func() bool { return !strings.Contains(string(other.do("CLIENT LIST").Str), gone) }, time.Minute, time.Millisecond)
+}
