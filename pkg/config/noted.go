@@ -116,8 +116,6 @@ func onlyData() []Param {
 		onlyWord("repl-diskless-load", "disabled", "disabled", "on-empty-db", "swapdb"),
 		onlyWord("propagation-error-behavior", "ignore", "ignore", "panic", "panic-on-replicas"),
 		only(keyspaceEvents()), onlyInt("tracking-table-max-keys", 1000000, 0, maxLong), only(clientMemory()),
-		fixed(onlyText("aclfile", "")), onlyInt("acllog-max-len", 128, 0, maxLong),
-		onlyWord("acl-pubsub-default", "resetchannels", "allchannels", "resetchannels"),
 		onlyInt("list-compress-depth", 0, 0, maxInt),
 	}
 }

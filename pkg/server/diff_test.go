@@ -34,6 +34,8 @@ import (
 //	@resp3, @resp2    the next commands speak it
 //	@unordered        the order of the elements of the next reply does not count
 //	@type             of the next reply, and of the elements in it, only the types count
+//	@words            of the strings in the next reply, the order of the words does not count
+//	@log              the next reply is ACL LOG's, in which a client's address and memory and the time do not count
 //	@conn NAME        the next commands go over another connection (the first is called "main")
 //	@send             the next command is sent, no reply read
 //	@recv             one more reply is read and compared
@@ -141,7 +143,7 @@ func (sc *script) directive(line string) {
 		time.Sleep(time.Duration(ms) * time.Millisecond)
 	case "@recv":
 		sc.compare(sc.ours.conn(sc.t, sc.name).read(), sc.redis.conn(sc.t, sc.name).read())
-	case "@unordered", "@type", "@send":
+	case "@unordered", "@type", "@words", "@log", "@send":
 		sc.mode = word
 	default:
 		sc.t.Fatalf("%s: no such directive", sc.where)
@@ -182,6 +184,13 @@ func (sc *script) compare(ours, redis resp.Value) {
 		print = func(v resp.Value) string { sortElems(&v); return show(v) }
 	case "@type":
 		print = shape
+	case "@words":
+		print = func(v resp.Value) string { eachString(&v, sortWords); return show(v) }
+	case "@log":
+		print = func(v resp.Value) string {
+			eachString(&v, whoWasDenied)
+			return ageSeconds.ReplaceAllString(show(v), "$1")
+		}
 	}
 	if want, got := print(redis), print(ours); want != got {
 		sc.t.Errorf("%s\nreal Redis: %s\nours:       %s", sc.where, want, got)
@@ -209,6 +218,30 @@ func sortElems(v *resp.Value) {
 	}
 	slices.SortFunc(v.Elems, func(a, b resp.Value) int { return strings.Compare(show(a), show(b)) })
 }
+
+// eachString changes the strings in a reply.
+func eachString(v *resp.Value, change func(string) string) {
+	if v.Kind == resp.BulkString && !v.Null {
+		v.Str = []byte(change(string(v.Str)))
+	}
+	for i := range v.Elems {
+		eachString(&v.Elems[i], change)
+	}
+}
+
+func sortWords(s string) string {
+	list := strings.Fields(strings.NewReplacer("(", "( ", ")", " )").Replace(s))
+	slices.Sort(list)
+	return strings.Join(list, " ")
+}
+
+var (
+	deniedClient = regexp.MustCompile(`^id=.* (db=\d+) .* (user=\S+) .*$`)
+	ageSeconds   = regexp.MustCompile(`("age-seconds") [",][0-9.]+"?`)
+)
+
+// whoWasDenied leaves of a client's line in ACL LOG what does not differ from server to server.
+func whoWasDenied(s string) string { return deniedClient.ReplaceAllString(s, "$1 $2") }
 
 func shape(v resp.Value) string {
 	if v.IsError() {
