@@ -81,7 +81,7 @@ func appendNumber(b []byte, f float64) []byte {
 }
 
 // refuses returns why the command may not run in the script. A text without a code means ERR.
-func (r *run) refuses(cmd *engine.Command, args [][]byte) string {
+func (r *execution) refuses(cmd *engine.Command, args [][]byte) string {
 	n := len(args)
 	switch {
 	case cmd == nil:

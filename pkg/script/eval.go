@@ -126,7 +126,7 @@ func (s *scripts) eval(c *engine.Call, find func() *script) {
 	if sc == nil {
 		return
 	}
-	r := &run{s: s, m: s.evals, call: c, name: sc.sha, flags: sc.flags, eval: true}
+	r := &execution{s: s, m: s.evals, call: c, name: sc.sha, flags: sc.flags, eval: true}
 	if !r.mayRun() {
 		return
 	}

@@ -33,7 +33,7 @@ func cmdFcall(s *scripts, c *engine.Call) {
 	if !ok {
 		return
 	}
-	r := &run{s: s, m: s.functions, call: c, name: f.name, flags: f.flags}
+	r := &execution{s: s, m: s.functions, call: c, name: f.name, flags: f.flags}
 	if r.mayRun() {
 		r.do(f.code, keys, args)
 	}

@@ -8,8 +8,8 @@ import (
 type machine struct {
 	*state
 	s       *scripts
-	run     *run   // the script that runs in it
-	scratch []byte // for the arguments of a command
+	run     *execution // the script that runs in it
+	scratch []byte     // for the arguments of a command
 	args    [][]byte
 
 	loadRedis *lua.LTable // what a library finds while it is loaded

@@ -18,7 +18,7 @@ func init() {
 			{Name: "kill", Arity: 2, Flags: engine.NoScript | engine.AllowBusy, Handler: by(cmdScriptKill)},
 			{Name: "load", Arity: 3, Flags: engine.NoScript | engine.Stale, Handler: by(cmdScriptLoad)},
 		}},
-		{Name: "fcall", Arity: -3, Flags: run, FlagsOf: fcallFlags, KeysOf: keys, Handler: by(cmdFcall)},
+		{Name: "fcall", Arity: -3, Flags: run | engine.MayReplicate, FlagsOf: fcallFlags, KeysOf: keys, Handler: by(cmdFcall)},
 		{Name: "fcall_ro", Arity: -3, Flags: run | engine.ReadOnly, FlagsOf: fcallFlags, KeysOf: keys, Handler: by(cmdFcall)},
 		{Name: "function", Arity: -2, Sub: []*engine.Command{
 			{Name: "delete", Arity: 3, Flags: engine.Write | engine.NoScript, Handler: by(cmdFunctionDelete)},

@@ -11,8 +11,8 @@ import (
 	lua "github.com/yuin/gopher-lua"
 )
 
-// run is a script or a function under way.
-type run struct {
+// execution is a script or a function under way.
+type execution struct {
 	s     *scripts
 	m     *machine
 	call  *engine.Call
@@ -38,7 +38,7 @@ const (
 )
 
 // mayRun replies an error, and reports false, if a script that declared what it does may not do that now.
-func (r *run) mayRun() bool {
+func (r *execution) mayRun() bool {
 	c := r.call
 	if msg := r.refusal(strings.HasSuffix(c.Cmd.Name, "_ro")); msg != "" {
 		c.Fail(msg)
@@ -47,7 +47,7 @@ func (r *run) mayRun() bool {
 	return true
 }
 
-func (r *run) refusal(ro bool) string {
+func (r *execution) refusal(ro bool) string {
 	c, declared := r.call, r.flags&undeclared == 0
 	r.readOnly = ro || declared && r.flags&noWrites != 0
 	stale := c.Refused(0) // what refuses that much is that the data are old
@@ -91,7 +91,7 @@ func writesRefused(msg string) string {
 
 // do runs the function f and replies what it returns. A function of a library is given the keys and the
 // arguments; a script finds them in KEYS and ARGV.
-func (r *run) do(f *lua.LFunction, keys, args [][]byte) {
+func (r *execution) do(f *lua.LFunction, keys, args [][]byte) {
 	s, m, c := r.s, r.m, r.call
 	k, a := m.strings(keys), m.strings(args)
 	r.command, r.started = c.Args, time.Now()
@@ -121,7 +121,7 @@ func (r *run) do(f *lua.LFunction, keys, args [][]byte) {
 }
 
 // fail replies the error that ended the script.
-func (r *run) fail(failed *scriptError) {
+func (r *execution) fail(failed *scriptError) {
 	msg, counted := r.m.errorText(failed.Value)
 	if r.killed {
 		msg, counted = "ERR "+errStopped.Error(), false
@@ -137,7 +137,7 @@ func (r *run) fail(failed *scriptError) {
 }
 
 // hook is asked again and again while the script runs. From busy-reply-threshold on it lets others in.
-func (r *run) hook() error {
+func (r *execution) hook() error {
 	limit := r.call.Settings().BusyAfter
 	took := time.Since(r.started)
 	if limit <= 0 || took < limit {
@@ -162,10 +162,10 @@ func (r *run) hook() error {
 	return nil
 }
 
-func (r *run) duration() time.Duration { return time.Since(r.started) }
+func (r *execution) duration() time.Duration { return time.Since(r.started) }
 
 // busy returns what others are told while the script takes long.
-func (r *run) busy() string {
+func (r *execution) busy() string {
 	if r.eval {
 		return errBusyScript
 	}

@@ -31,7 +31,7 @@ type scripts struct {
 	bytes     int64    // of what is stored of them
 	functions *machine // runs functions; nil until there is one
 	libs      libraries
-	running   *run // nil: none runs
+	running   *execution // nil: none runs
 }
 
 func newScripts(e *engine.Engine) *scripts {

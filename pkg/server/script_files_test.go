@@ -16,10 +16,6 @@ import (
 
 // Functions are a part of the data set: they stand in files and go to replicas, ours and Redis's.
 
-const twoFunctions = "#!lua name=counters\n" +
-	"redis.register_function('up', function(keys, args) return redis.call('incrby', keys[1], args[1] or 1) end)\n" +
-	"redis.register_function{function_name='look', callback=function(keys) return redis.call('get', keys[1]) end, flags={'no-writes'}, description='looks'}"
-
 // describe returns what a server says of its libraries, which must be the same wherever they come from.
 func describeFunctions(c *testConn) string {
 	c.t.Helper()

@@ -13,6 +13,10 @@ import (
 
 // Those who look on: MONITOR, the statistics, and subscribers, one of which is the client that runs the script.
 
+const twoFunctions = "#!lua name=counters\n" +
+	"redis.register_function('up', function(keys, args) return redis.call('incrby', keys[1], args[1] or 1) end)\n" +
+	"redis.register_function{function_name='look', callback=function(keys) return redis.call('get', keys[1]) end, flags={'no-writes'}, description='looks'}"
+
 var watchedScripts = []string{
 	"redis.call('set', 'a', 'x') redis.call('select', 3) redis.pcall('incr', 'a', 'x') return redis.call('get', 'a')",
 	"redis.call('set', 'a', 'x') return redis.call('incr', 'a')", "redis.call('set', 'a', 'x') return redis.pcall('incr', 'a')",

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"byor/pkg/check"
+	"byor/pkg/check/process"
 )
 
 // The exercises of step 10.
@@ -23,7 +24,9 @@ func init() {
 			Hint: "*.example.org is a name below example.org: mind evilexample.org and example.org.evil.net; count wrong passwords by address, not by connection"},
 		4: {Name: "resume", What: "follow continues a stream where the client left off", Run: exResume, Slow: 2,
 			Hint: "XREAD with the last id that the client has; find the place before you answer, or what is added meanwhile is lost"},
-		5: {Name: "delivery-time", What: "/metrics has a histogram of the time in the queue", Run: exDeliveryTime, Slow: 2,
+		5: {Name: "take", What: "take lets as many in as the limit says, from all sockets together, by one script", Run: exTake, Slow: 2,
+			Hint: "EVAL a script that INCRs, sets the deadline when the reply is 1, and compares: between two commands somebody else comes in, or you die"},
+		6: {Name: "delivery-time", What: "/metrics has a histogram of the time in the queue", Run: exDeliveryTime, Slow: 2,
 			Hint: "note the time when a message is queued and observe when it is written; buckets are cumulative, +Inf is the count"},
 	} {
 		c.Own, c.NotRedis = true, noGateway
@@ -203,6 +206,94 @@ func followLoggedIn(t *check.T) {
 	t.Hint("where a password is set, the session of its own has to log in, too")
 	t.Require(w.ask(2, `"op":"follow","stream":"room","after":"0"`)["result"] != nil, "a result where a password is set", "an error")
 	w.until("the entry", isPush("entry"))
+}
+
+func exTake(t *check.T) {
+	s, addr := withGateway(t)
+	c, w := t.DialTo(s), openWebSocket(t, addr, "")
+	take := func(key string, limit, window int) string {
+		return fmt.Sprintf(`"op":"take","key":"%s","limit":%d,"window":%d`, key, limit, window)
+	}
+	for i, left := range []string{"[1,2]", "[1,1]", "[1,0]"} {
+		w.result(i+1, take("sms", 3, 60_000), left)
+	}
+	for range 2 {
+		yes, ms := taken(w.ask(4, take("sms", 3, 60_000)))
+		t.Hint("[0, the window's rest in ms] when nothing is left: PTTL").
+			Require(yes == 0 && ms > 0 && ms <= 60_000, "[0,1] to [0,60000]", "[%v,%v]", yes, ms)
+	}
+	ttl := c.Do("PTTL", "limit:sms").Int
+	t.Hint("the window begins with the first place, and ends by itself").
+		Require(ttl > 0 && ttl <= 60_000, "a deadline for limit:sms", "PTTL is %d", ttl)
+	for _, wrong := range []string{take("", 1, 1000), take("x", 0, 1000), take("x", -1, 1000), take("x", 1, 0), take("x", 1, -5)} {
+		t.Hint("").Require(w.ask(5, wrong)["error"] != nil, "an error for {"+wrong+"}", "a result")
+	}
+	w.result(6, take("short", 1, 200), "[1,0]")
+	t.Until(t.Limit, "[1,0] again when the window is over", func() (bool, string) {
+		yes, rest := taken(w.ask(7, take("short", 1, 200)))
+		return yes == 1 && rest == 0, fmt.Sprint(yes, " ", rest)
+	})
+	takeTogether(t, addr, take)
+	t.Hint("INCR and PEXPIRE came as two commands: between them you may die, and the key never gets its deadline; send one script")
+	takeIsOneScript(t, s, w, take("watched", 5, 60_000))
+}
+
+// taken reads the answer to a take.
+func taken(m map[string]any) (yes, rest float64) {
+	pair, _ := m["result"].([]any)
+	if len(pair) != 2 {
+		return -1, -1
+	}
+	yes, _ = pair[0].(float64)
+	rest, _ = pair[1].(float64)
+	return yes, rest
+}
+
+// takeTogether asks from many sockets at once for more than there is.
+func takeTogether(t *check.T, addr string, take func(string, int, int) string) {
+	const sockets, each, limit = 8, 10, 25
+	all := make([]*webSocket, sockets)
+	for i := range all {
+		all[i] = openWebSocket(t, addr, "")
+	}
+	for id := range each {
+		for _, w := range all {
+			w.send(`{"id":%d,%s}`, id+1, take("shared", limit, 60_000))
+		}
+	}
+	allowed := 0.0
+	for _, w := range all {
+		for id := range each {
+			yes, _ := taken(w.until("an answer", func(m map[string]any) bool { return m["id"] == float64(id+1) }))
+			allowed += yes
+		}
+	}
+	t.Hint("the limit is for the key, whoever asks").
+		Require(allowed == limit, fmt.Sprintf("%d of %d that ask at once", limit, sockets*each), "%v", allowed)
+}
+
+// takeIsOneScript looks on while a window begins: what happens to the key must happen inside a script.
+func takeIsOneScript(t *check.T, s *process.Server, w *webSocket, take string) {
+	monitor := t.DialTo(s).Ask("+OK\r\n", "MONITOR")
+	w.result(8, take, "[1,4]")
+	t.DialTo(s).Do("ECHO", "that was all")
+	inside := 0
+	for {
+		line := check.Text(monitor.Reply())
+		if strings.Contains(line, "that was all") {
+			break
+		}
+		if !strings.Contains(line, `"limit:watched"`) {
+			continue
+		}
+		if strings.Contains(line, " lua] ") {
+			inside++
+			continue
+		}
+		low := strings.ToLower(line)
+		t.Require(strings.Contains(low, `] "eval`) || strings.Contains(low, `] "fcall`), "nothing but a script that touches limit:watched", "%s", line)
+	}
+	t.Require(inside >= 2, "INCR and PEXPIRE inside the script", "MONITOR shows %d commands of a script", inside)
 }
 
 func exDeliveryTime(t *check.T) {
