@@ -108,6 +108,50 @@ func TestBytesOfADump(t *testing.T) {
 	require.Equal(t, uint64(0xe9c6d914c4b8d9ca), checksum(checksum(0, []byte("1234")), []byte("56789")), "Redis's check value")
 }
 
+// What GUIDE.md says that single pieces print.
+func TestPiecesAlone(t *testing.T) {
+	reader := func(s string) *rdbReader { return &rdbReader{r: bufio.NewReader(strings.NewReader(s))} }
+	require.Equal(t, "42 bc", fmt.Sprintf("% x", appendLength(nil, 700)))
+	e := store.SnapshotEntry{Key: "key", Value: store.NewString([]byte("value")), ExpireMs: -1}
+	require.Equal(t, "00 03 6b 65 79 05 76 61 6c 75 65", fmt.Sprintf("% x", appendEntry(nil, e)))
+
+	r := reader("RED")
+	require.Equal(t, "RE", string(r.read(2)))
+	require.Len(t, r.read(2), 9)
+	require.ErrorContains(t, r.err, "offset ")
+
+	n, special := reader("\x42\xbc").length()
+	require.Equal(t, uint64(700), n)
+	require.False(t, special)
+	require.Equal(t, "-128", string(reader("\xc0\x80").str()))
+
+	srv := &server{data: store.New(16)}
+	srv.data.DB(0).Set([]byte("key"), store.NewString([]byte("value")))
+	d := srv.beginDump()
+	d.snap.Next(500)
+	require.Equal(t, `"REDIS0010\xfe\x00\x00\x03key\x05value"`, fmt.Sprintf("%q", d.out))
+	d.snap.Close()
+	var out strings.Builder
+	srv = &server{data: store.New(16)}
+	require.NoError(t, srv.beginDump().write(&out, &srv.mu))
+	require.Equal(t, `"REDIS0010\xff\xa9\xfd7\xfe\x89\xa7~\xeb"`, fmt.Sprintf("%q", out.String()))
+
+	read := func(s string) (int, string) {
+		srv := &server{data: store.New(16)}
+		err := srv.readRDB(bufio.NewReader(strings.NewReader(s)))
+		return srv.data.DB(1).Len(), fmt.Sprint(err)
+	}
+	_, err := read("REDIS0010\xf9\xfa\xfa\x01a\x01b")
+	require.Equal(t, "offset 16: 1 more bytes expected, but only 0 are there", err)
+	n1, err := read("REDIS0010\xfe\x01\x00\x03key\x05value")
+	require.Equal(t, 1, n1)
+	require.Equal(t, "offset 22: 1 more bytes expected, but only 0 are there", err)
+	_, err = read("REDIS0010\xff" + strings.Repeat("\x00", 8))
+	require.Equal(t, "<nil>", err)
+	_, err = read("REDIS0010\x0e\x01k")
+	require.Equal(t, `offset 12: key "k" is of type 14, a list: this step only knows strings`, err)
+}
+
 func TestSaveAndLoad(t *testing.T) {
 	for _, command := range []string{"SAVE", "BGSAVE"} {
 		t.Run(command, func(t *testing.T) {

@@ -28,7 +28,7 @@ type encodedPush struct {
 // one that anybody got, and returns its JSON. Then nothing needs to be parsed.
 func (c *pushCache) next(in *bufio.Reader) []byte {
 	if _, err := in.Peek(1); err != nil {
-		return nil // whoever reads gets the error
+		return nil // the next read gets the error
 	}
 	e := c.last.Load()
 	if e == nil || in.Buffered() < len(e.raw) {

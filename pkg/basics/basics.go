@@ -38,10 +38,10 @@ type Handler func(db *store.DB, w *resp.Writer, args [][]byte) (effect [][]byte,
 
 // Errors as Redis words them.
 var (
-	errNotInteger = errors.New("ERR value is not an integer or out of range")
+	ErrNotInteger = errors.New("ERR value is not an integer or out of range")
 	ErrOverflow   = errors.New("ERR increment or decrement would overflow")
 	ErrSyntax     = errors.New("ERR syntax error")
-	errDBIndex    = errors.New("ERR DB index is out of range")
+	ErrDBIndex    = errors.New("ERR DB index is out of range")
 	ErrReadOnly   = errors.New("READONLY You can't write against a read only replica.")
 
 	ErrPendingOutput = errors.New("ERR SYNC and PSYNC are invalid with pending output")
@@ -62,14 +62,14 @@ func UnknownCommand(args [][]byte) error {
 	return fmt.Errorf("ERR unknown command '%.128s', with args beginning with: %s", args[0], list)
 }
 
-// Select returns the database whose index a client has sent, or errNotInteger or errDBIndex.
+// Select returns the database whose index a client has sent, or ErrNotInteger or ErrDBIndex.
 func Select(data *store.Store, index []byte) (*store.DB, error) {
 	n, ok := resp.ParseInt(index)
 	if !ok {
-		return nil, errNotInteger
+		return nil, ErrNotInteger
 	}
 	if n < 0 || n >= int64(data.Len()) {
-		return nil, errDBIndex
+		return nil, ErrDBIndex
 	}
 	return data.DB(int(n)), nil
 }

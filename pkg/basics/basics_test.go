@@ -167,10 +167,10 @@ func TestSelect(t *testing.T) {
 	require.Same(t, data.DB(15), db)
 	for _, index := range []string{"16", "-1", "4294967296"} {
 		_, err = Select(data, []byte(index))
-		require.ErrorIs(t, err, errDBIndex, index)
+		require.ErrorIs(t, err, ErrDBIndex, index)
 	}
 	_, err = Select(data, []byte("x"))
-	require.ErrorIs(t, err, errNotInteger)
+	require.ErrorIs(t, err, ErrNotInteger)
 }
 
 func TestUnknownCommand(t *testing.T) {

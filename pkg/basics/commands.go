@@ -76,7 +76,7 @@ func Incr(db *store.DB, w *resp.Writer, args [][]byte) ([][]byte, error) {
 	}
 	sum, isInt, ok := value.AddInt(1)
 	if !isInt {
-		return nil, errNotInteger
+		return nil, ErrNotInteger
 	}
 	if !ok {
 		return nil, ErrOverflow
@@ -155,7 +155,7 @@ func deadline(nowMs int64, unit string, amount []byte, name string) (int64, erro
 	}
 	n, ok := resp.ParseInt(amount)
 	if !ok {
-		return 0, errNotInteger
+		return 0, ErrNotInteger
 	}
 	seconds, relative := strings.HasPrefix(unit, "EX"), !strings.HasSuffix(unit, "AT")
 	bad := n <= 0 && name == "set" || seconds && (n > math.MaxInt64/1000 || n < math.MinInt64/1000)

@@ -93,7 +93,7 @@ func TestLoadRefusesOtherTypes(t *testing.T) {
 	data.DB(0).Set([]byte("l"), l)
 	var b bytes.Buffer
 	require.NoError(t, rdb.Save(&b, data))
-	err := loadRDB(rdb.NewReader(&b), store.New(1))
+	err := LoadRDB(rdb.NewReader(&b), store.New(1))
 	require.ErrorContains(t, err, `key "l" is of type list`)
 }
 

@@ -28,15 +28,15 @@ func loadDump(dir string, data *store.Store) error {
 		return err
 	}
 	defer f.Close()
-	if err := loadRDB(rdb.NewReader(f), data); err != nil {
+	if err := LoadRDB(rdb.NewReader(f), data); err != nil {
 		return fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	return nil
 }
 
-// loadRDB loads a snapshot into data. pkg/rdb knows all types of Redis, the handlers of this package
+// LoadRDB loads a snapshot into data. pkg/rdb knows all types of Redis, the handlers of this package
 // only strings; so it refuses a key of another type by name.
-func loadRDB(in *rdb.Reader, data *store.Store) error {
+func LoadRDB(in *rdb.Reader, data *store.Store) error {
 	h := rdb.Into(data, new(rdb.Loaded))
 	add := h.Entry
 	h.Entry = func(e *rdb.Entry) error {

@@ -106,7 +106,7 @@ func rdbBase(data *store.Store) Base {
 // loadBase loads the snapshot that a log begins with.
 func loadBase(r *bufio.Reader, data *store.Store) error {
 	in := rdb.NewReader(r)
-	if err := loadRDB(in, data); err != nil {
+	if err := LoadRDB(in, data); err != nil {
 		return err
 	}
 	// The reader has read ahead. A log of Redis 6 goes on with commands in the same file, and they

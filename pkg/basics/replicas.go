@@ -73,7 +73,7 @@ func psync(c *Client, args [][]byte) ([][]byte, error) {
 	}
 	offset, ok := resp.ParseInt(args[2])
 	if !ok {
-		return nil, errNotInteger
+		return nil, ErrNotInteger
 	}
 	c.Synced = true
 	rep, id := c.asReplica(), string(args[1])

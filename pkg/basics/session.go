@@ -128,7 +128,7 @@ func (f tempFile) Close() error {
 func LoadBeside(r io.Reader, data *store.Store) (fresh *store.Store, err error) {
 	fresh = store.New(data.Len())
 	fresh.Expiry = store.KeepExpired
-	return fresh, loadRDB(rdb.NewReader(r), fresh)
+	return fresh, LoadRDB(rdb.NewReader(r), fresh)
 }
 
 // Replace makes fresh the contents of data. To those whom propagate tells it is a change like any

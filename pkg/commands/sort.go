@@ -118,8 +118,8 @@ func cmdSort(c *engine.Call) {
 	if !ok {
 		return
 	}
-	if o.unsorted && isSet && o.dest != nil {
-		// A set has no order of its own, and what is stored must be the same everywhere.
+	if o.unsorted && isSet && (o.dest != nil || c.Session().Has(engine.ModeScript)) {
+		// A set has no order of its own, and what is stored, or what a script may store, must be the same everywhere.
 		o.unsorted, o.alpha, o.by = false, true, nil
 	}
 	if o.unsorted {

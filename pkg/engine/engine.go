@@ -9,6 +9,7 @@
 //   - execute.go, the one path: Execute refuses, queues or runs;
 //   - unit.go, the one outlet: what a unit has changed goes to the listeners as one piece;
 //   - multi.go and block.go, which are about commands that run later;
+//   - inner.go and busy.go, which are about commands inside a command: scripts, also those that take long;
 //   - expire.go, evict.go and snapshot.go, which do their work in slices, between commands.
 //
 // Execution is serial. There is one lock, Engine.Lock, and under it no other concurrency: a handler sees the data
@@ -55,6 +56,8 @@ type Engine struct {
 	Calm bool
 	// NoActiveExpire keeps keys that have expired until somebody meets them.
 	NoActiveExpire bool
+	// DebugInScripts lets scripts run DEBUG.
+	DebugInScripts bool
 	// Blocked are the sessions that wait.
 	Blocked map[*Session]struct{}
 	// Scripts runs scripts; nil: nobody does.

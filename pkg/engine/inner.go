@@ -133,6 +133,9 @@ type Scripts interface {
 	Libraries() []string
 	// Replace makes these sources all the libraries there are. On an error nothing has changed.
 	Replace(sources []string) error
+	// Add adds these sources to the libraries there are. With replace they take the place of libraries of the same
+	// names. On an error nothing has changed.
+	Add(sources []string, replace bool) error
 	// Usage returns what is stored, for INFO.
 	Usage() ScriptsUsage
 }

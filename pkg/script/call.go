@@ -88,7 +88,7 @@ func (r *execution) refuses(cmd *engine.Command, args [][]byte) string {
 		return "Unknown Redis command called from script"
 	case cmd.Arity > 0 && n != cmd.Arity || n < -cmd.Arity:
 		return "Wrong number of args calling Redis command from script"
-	case cmd.Flags&engine.NoScript != 0:
+	case cmd.Flags&engine.NoScript != 0 && !(r.s.e.DebugInScripts && cmd.Name == "debug"):
 		return "This Redis command is not allowed from script"
 	}
 	if !r.s.e.Calm && cmd.Flags&engine.Stale == 0 && r.in.Refuses(0) != "" {

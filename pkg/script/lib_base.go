@@ -70,6 +70,9 @@ func (s *state) baseError(L *lua.LState) int {
 // baseErrHandler is what Redis calls when a script ends in an error. It is visible, so scripts may call it.
 func (s *state) baseErrHandler(L *lua.LState) int {
 	source, line := position(L, 1)
+	if source == "" || source == "=[C]" {
+		source, line = s.at.Source, s.at.Line // called by xpcall
+	}
 	value := L.Get(1)
 	t, ok := value.(*lua.LTable)
 	if !ok {
@@ -86,54 +89,32 @@ func (s *state) baseErrHandler(L *lua.LState) int {
 
 // basePcall is Redis's: of an error that is a table with a field err, that is what it returns.
 func (s *state) basePcall(L *lua.LState) int {
-	if L.GetTop() == 0 {
-		L.Push(lua.LNil)
-	}
-	depth := s.depth
-	L.Insert(s.entering, 1)
-	if err := L.PCall(L.GetTop()-1, lua.MultRet, nil); err != nil {
-		s.depth = depth
-		value := s.thrown(err)
-		if t, ok := value.(*lua.LTable); ok {
-			if e := L.GetField(t, "err"); lua.LVCanConvToString(e) {
-				value = e
-			}
+	results, failed := s.try(L, L.Get(1), arguments(L, 2)...)
+	if t, ok := failed.(*lua.LTable); ok {
+		if e := L.GetField(t, "err"); lua.LVCanConvToString(e) {
+			failed = e
 		}
-		L.SetTop(0)
-		L.Push(lua.LFalse)
-		L.Push(value)
-		return 2
 	}
-	L.Insert(lua.LTrue, 1)
-	return L.GetTop()
+	return tried(L, results, failed)
 }
 
+// baseXpcall calls the handler when the stack is gone already. Without debug, it could not look at it anyway.
 func (s *state) baseXpcall(L *lua.LState) int {
 	s.checkAny(L, 2)
-	f, handler := L.Get(1), L.Get(2)
-	h := s.function(func(L *lua.LState) int {
-		value := L.Get(1)
-		L.Push(s.entering)
-		L.Push(handler)
-		L.Push(value)
-		if err := L.PCall(2, 1, nil); err != nil {
-			L.Push(lua.LString("error in error handling"))
-		}
-		return 1
-	})
-	depth := s.depth
-	L.SetTop(0)
-	L.Push(s.entering)
-	L.Push(f)
-	if err := L.PCall(1, lua.MultRet, h); err != nil {
-		s.depth = depth
-		L.SetTop(0)
-		L.Push(lua.LFalse)
-		L.Push(s.thrown(err))
-		return 2
+	results, failed := s.try(L, L.Get(1))
+	if failed == nil {
+		return tried(L, results, nil)
 	}
-	L.Insert(lua.LTrue, 1)
-	return L.GetTop()
+	handled, again := s.try(L, L.Get(2), failed)
+	switch {
+	case again != nil:
+		failed = lua.LString("error in error handling")
+	case len(handled) == 0:
+		failed = lua.LNil
+	default:
+		failed = handled[0]
+	}
+	return tried(L, nil, failed)
 }
 
 func (s *state) baseNext(L *lua.LState) int {
@@ -343,9 +324,7 @@ func (s *state) baseLoad(L *lua.LState) int {
 	f := s.checkFunction(L, 1)
 	name := s.optString(L, 2, "=(load)")
 	var text []byte
-	depth := s.depth
-	L.Push(s.entering)
-	L.Push(s.function(func(L *lua.LState) int {
+	_, failed := s.try(L, s.function(func(L *lua.LState) int {
 		for {
 			piece := s.callValue(L, f)
 			if piece == lua.LNil {
@@ -361,10 +340,9 @@ func (s *state) baseLoad(L *lua.LState) int {
 			text = append(text, toString(piece)...)
 		}
 	}))
-	if err := L.PCall(1, 0, nil); err != nil {
-		s.depth = depth
+	if failed != nil {
 		L.Push(lua.LNil)
-		L.Push(s.thrown(err))
+		L.Push(failed)
 		return 2
 	}
 	return s.loaded(L, string(text), name)

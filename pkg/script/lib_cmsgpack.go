@@ -309,6 +309,9 @@ func (u *unpacker) table(n, stack int) lua.LValue {
 		if key == lua.LNil {
 			u.s.throwPlain(u.L, "table index is nil")
 		}
+		if f, ok := key.(lua.LNumber); ok && f > 64 && int(f) < lua.MaxArrayIndex {
+			u.s.charge(u.L, 16*int(f)) // a list of nils up to there
+		}
 		t.RawSet(key, value)
 	}
 	return t

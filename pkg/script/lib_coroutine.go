@@ -50,7 +50,7 @@ func (s *state) newThread(L *lua.LState) *lua.LState {
 		s.argError(L, 1, "Lua function expected")
 	}
 	saved := L.Options
-	L.Options = lua.Options{CallStackSize: 2000, MinimizeStackMemory: true, RegistrySize: 256, RegistryMaxSize: 1 << 18, RegistryGrowStep: 256}
+	L.Options = lua.Options{CallStackSize: 2000, MinimizeStackMemory: true, RegistrySize: 256, RegistryMaxSize: 1 << 18, RegistryGrowStep: 1 << 12}
 	L.Push(s.co.create)
 	L.Push(s.co.body)
 	L.Call(1, 1)
@@ -119,13 +119,14 @@ func (s *state) status(L, th *lua.LState) string {
 	if th.Dead {
 		return "dead"
 	}
+	L = s.owner(L)
 	if L.G.CurrentThread == th || th == L || th == s.L {
 		if th == L {
 			return "running"
 		}
 		return "normal"
 	}
-	for p := L; p != nil; p = p.Parent {
+	for p := L; p != nil; p = s.owner(p).Parent {
 		if p == th {
 			return "normal"
 		}
@@ -143,10 +144,10 @@ func (s *state) coStatus(L *lua.LState) int {
 }
 
 func (s *state) coRunning(L *lua.LState) int {
-	if L == s.L {
+	if o := s.owner(L); o == s.L {
 		L.Push(lua.LNil)
 	} else {
-		L.Push(L)
+		L.Push(o)
 	}
 	return 1
 }
@@ -154,7 +155,7 @@ func (s *state) coRunning(L *lua.LState) int {
 // coYield refuses where a Go function, or the machine itself on behalf of an operator or a loop, waits for
 // the function that yields: Lua 5.1 can't go on from there.
 func (s *state) coYield(L *lua.LState) int {
-	if L == s.L || !canYield(L) {
+	if L == s.L || s.owner(L) != L || !canYield(L) {
 		s.throwPlain(L, "attempt to yield across metamethod/C-call boundary")
 	}
 	return -1

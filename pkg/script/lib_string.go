@@ -68,8 +68,8 @@ func (s *state) strLen(L *lua.LState) int {
 	return 1
 }
 
-// strRange returns the part of a string of length n that the arguments from the i-th mean: [from, to).
-func (s *state) strRange(L *lua.LState, n, from, to int) (int, int) {
+// part returns which part of a string of length n Lua means by from and to: [from, to).
+func part(n, from, to int) (int, int) {
 	if from < 0 {
 		from = max(from+n+1, 0)
 	}
@@ -83,7 +83,7 @@ func (s *state) strRange(L *lua.LState, n, from, to int) (int, int) {
 func (s *state) strSub(L *lua.LState) int {
 	str := s.checkString(L, 1)
 	from := s.checkInt(L, 2)
-	from, to := s.strRange(L, len(str), from, s.optInt(L, 3, -1))
+	from, to := part(len(str), from, s.optInt(L, 3, -1))
 	if from >= len(str) {
 		from, to = 0, 0
 	}
@@ -98,7 +98,7 @@ func (s *state) strByte(L *lua.LState) int {
 		first = max(first+len(str)+1, 0)
 	}
 	last := s.optInt(L, 3, first)
-	from, to := s.strRange(L, len(str), first, last)
+	from, to := part(len(str), first, last)
 	if from >= to || from >= len(str) {
 		return 0
 	}
@@ -169,5 +169,3 @@ func (s *state) strDump(L *lua.LState) int {
 	s.throw(L, "unable to dump given function")
 	return 0
 }
-
-func indexString(s, sub string) int { return strings.Index(s, sub) }

@@ -186,15 +186,10 @@ func (s *state) structUnpack(L *lua.LState) int {
 	if at < 0 {
 		s.argError(L, 3, "offset must be 1 or greater")
 	}
-	need := func(size int) {
-		if size < 0 || size > len(data) || at > len(data)-size {
-			s.argError(L, 2, "data string too short")
-		}
-	}
 	var values []lua.LValue
 	for opt, size, padding := f.next(at); opt != 0; opt, size, padding = f.next(at) {
 		at += padding
-		need(size)
+		f.need(size, at, data)
 		if len(values)+L.GetTop()+2 > maxStack {
 			s.throw(L, "stack overflow (too many results)")
 		}
@@ -208,16 +203,8 @@ func (s *state) structUnpack(L *lua.LState) int {
 			values = append(values, lua.LNumber(math.Float64frombits(f.int(data[at:at+8]))))
 		case 'c':
 			if size == 0 {
-				n, ok := 0.0, false
-				if len(values) > 0 {
-					n, ok = toNumber(values[len(values)-1])
-				}
-				if !ok {
-					s.throw(L, "format 'c0' needs a previous size")
-				}
-				size = toInt(n)
-				values = values[:len(values)-1]
-				need(size)
+				size, values = f.counted(values)
+				f.need(size, at, data)
 			}
 			values = append(values, lua.LString(data[at:at+size]))
 		case 's':
@@ -237,6 +224,25 @@ func (s *state) structUnpack(L *lua.LState) int {
 	}
 	L.Push(lua.LNumber(at + 1))
 	return len(values) + 1
+}
+
+// need refuses a value of size bytes at a place where the data have fewer.
+func (f *layout) need(size, at int, data string) {
+	if size < 0 || size > len(data) || at > len(data)-size {
+		f.s.argError(f.L, 2, "data string too short")
+	}
+}
+
+// counted takes the size of a string from the value before it.
+func (f *layout) counted(values []lua.LValue) (int, []lua.LValue) {
+	n, ok := 0.0, false
+	if len(values) > 0 {
+		n, ok = toNumber(values[len(values)-1])
+	}
+	if !ok {
+		f.s.throw(f.L, "format 'c0' needs a previous size")
+	}
+	return toInt(n), values[:len(values)-1]
 }
 
 // integer reads an integer; those of small letters are signed.

@@ -97,10 +97,18 @@ func (s *scripts) Libraries() []string {
 }
 
 // Replace makes these sources all the libraries there are. On an error nothing has changed.
-func (s *scripts) Replace(sources []string) error {
-	libs := newLibraries()
+func (s *scripts) Replace(sources []string) error { return s.load(newLibraries(), sources, false) }
+
+// Add adds these sources to the libraries there are. With replace they take the place of libraries of the same names.
+// On an error nothing has changed.
+func (s *scripts) Add(sources []string, replace bool) error {
+	return s.load(s.libs.clone(), sources, replace)
+}
+
+// load adds sources to libs, and makes that all the libraries there are.
+func (s *scripts) load(libs libraries, sources []string, replace bool) error {
 	for _, source := range sources {
-		if _, err := s.loadInto(libs, source, false, 0); err != nil {
+		if _, err := s.loadInto(libs, source, replace, 0); err != nil {
 			return err
 		}
 	}

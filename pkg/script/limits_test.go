@@ -26,7 +26,7 @@ func TestMemoryIsLimited(t *testing.T) {
 		"list of strings":       `local t = {} while true do t[#t + 1] = string.rep("x", 1000) end`,
 		"keys":                  `local t, i = {}, 0 while true do i = i + 1 t["key" .. i] = i end`,
 		"tables in one another": `local t = {} while true do t = {t, t} end`,
-		"sparse tables":         `local t = {} while true do local u = {} u[60000] = 1 t[#t + 1] = u end`,
+		"sparse tables":         `local t = {} while true do local u = {} u[16000] = 1 t[#t + 1] = u end`,
 		"closures":              `local t = {} while true do local x = {} t[#t + 1] = function() return x end end`,
 		"coroutines":            `local t = {} while true do local c = coroutine.create(function() coroutine.yield() end) coroutine.resume(c) t[#t + 1] = c end`,
 		"table.concat":          `local s, t = string.rep("x", 1e6), {} for i = 1, 1e4 do t[i] = s end return #table.concat(t)`,
@@ -106,22 +106,28 @@ func TestRecursionEnds(t *testing.T) {
 		"tostring":    `local t = setmetatable({}, {}) getmetatable(t).__tostring = function(a) return tostring(a) .. "" end return tostring(t)`,
 		"coroutine":   `local function f() return coroutine.wrap(f)() .. "x" end return f()`,
 		"varargs":     `local function f(...) return f(1, ...) .. "x" end return f()`,
-		"parentheses": "return loadstring('return ' .. string.rep('(', 1e6) .. string.rep(')', 1e6))()",
-		"braces":      "return loadstring('return ' .. string.rep('{', 1e6) .. string.rep('}', 1e6))()",
-		"unary":       "return loadstring('return ' .. string.rep('- ', 1e6) .. '1')()",
-		"additions":   "return loadstring('return 1' .. string.rep(' + 1', 1e6))()",
-		"fields":      "return loadstring('local a return a' .. string.rep('.a', 1e6))()",
-		"calls":       "return loadstring('local a return a' .. string.rep('()', 1e6))()",
-		"elseif":      "return loadstring('if a then' .. string.rep(' elseif a then', 1e6) .. ' end')()",
-		"functions":   "return loadstring(string.rep('return function() ', 1e6) .. string.rep('end ', 1e6))()",
-		"blocks":      "return loadstring(string.rep('do ', 1e6) .. string.rep('end ', 1e6))()",
+		"parentheses": "return select(2, loadstring('return ' .. string.rep('(', 1e6) .. string.rep(')', 1e6)))",
+		"braces":      "return select(2, loadstring('return ' .. string.rep('{', 1e6) .. string.rep('}', 1e6)))",
+		"unary":       "return select(2, loadstring('return ' .. string.rep('- ', 1e6) .. '1'))",
+		"additions":   "return select(2, loadstring('return 1' .. string.rep(' + 1', 1e6)))",
+		"fields":      "return select(2, loadstring('local a return a' .. string.rep('.a', 1e6)))",
+		"calls":       "return select(2, loadstring('local a return a' .. string.rep('()', 1e6)))",
+		"elseif":      "return select(2, loadstring('if a then' .. string.rep(' elseif a then', 1e6) .. ' end'))",
+		"functions":   "return select(2, loadstring(string.rep('return function() ', 1e6) .. string.rep('end ', 1e6)))",
+		"blocks":      "return select(2, loadstring(string.rep('do ', 1e6) .. string.rep('end ', 1e6)))",
 		"cjson":       `cjson.encode_max_depth(1e9) local t = {} for i = 1, 1e5 do t = {t} end return cjson.encode(t)`,
 		"cjson back":  `cjson.decode_max_depth(1e9) return cjson.decode(string.rep("[", 1e6))`,
 		"pattern":     `return string.find(string.rep("a", 1e6), string.rep("a?", 1e6))`,
-		"captures":    `return string.find(string.rep("a", 1e6), ".-(.-)b")`,
+		"captures":    `return string.find(string.rep("a", 1e6), ".-(.-)b")`, // takes longer than anybody waits,
 	} {
 		t.Run(name, func(t *testing.T) {
-			v, failed := run(t, newState(), script, func() error { return nil })
+			asked := 0
+			v, failed := run(t, newState(), script, func() error {
+				if asked++; asked > 20000 {
+					return errors.New("killed")
+				}
+				return nil
+			})
 			text := ""
 			if failed != nil {
 				text = failed.Error()
@@ -133,4 +139,33 @@ func TestRecursionEnds(t *testing.T) {
 			t.Log(text[:min(len(text), 200)])
 		})
 	}
+}
+
+// Five bytes of cmsgpack can be a table with one field, for which gopher-lua makes a long list.
+func TestSparseTablesOfCmsgpackAreCounted(t *testing.T) {
+	s := newState()
+	s.meter.limit = 48 << 20
+	_, failed := run(t, s, `local x = "\129\205\62\128\1" return #{cmsgpack.unpack("\220\19\136" .. string.rep(x, 5000))}`, nil)
+	require.NotNil(t, failed)
+	require.Contains(t, failed.Error(), "not enough memory")
+}
+
+// What a script has stored elsewhere is not the script's.
+func TestStoredDataAreNotCounted(t *testing.T) {
+	var stored [][]byte
+	const script = `for i = 1, 2000 do store(100000) end return "stored"`
+	s := newState()
+	s.meter.limit = 48 << 20
+	s.define("store", s.function(func(L *lua.LState) int {
+		stored = append(stored, make([]byte, L.CheckInt(1)))
+		return 0
+	}))
+	_, failed := run(t, s, script, nil)
+	require.NotNil(t, failed, "this test shows nothing")
+	stored = nil
+	s.meter.others = func() int64 { return int64(len(stored)) * 100000 }
+	v, failed := run(t, s, script, nil)
+	require.Nil(t, failed)
+	require.Equal(t, "stored", toString(v))
+	runtime.KeepAlive(stored)
 }

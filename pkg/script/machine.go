@@ -19,6 +19,7 @@ type machine struct {
 func newMachine(s *scripts) *machine {
 	m := &machine{state: newState(), s: s}
 	m.define("pcall", m.function(m.pcall))
+	m.meter.others = s.e.Store.MemBytes
 	return m
 }
 

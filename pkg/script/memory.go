@@ -20,6 +20,7 @@ import (
 type meter struct {
 	left    int // instructions until the next look
 	hook    hook
+	others  func() int64 // how many bytes of the heap are none of scripts: the data that they store. May be nil.
 	err     error
 	base    int64 // the heap's size that is none of the script's doing
 	limit   int64 // bytes that a script may make the heap grow by
@@ -82,7 +83,11 @@ func (m *meter) look() <-chan struct{} {
 
 func (m *meter) heap() int64 {
 	metrics.Read(m.metric[:])
-	return int64(m.metric[0].Value.Uint64())
+	h := int64(m.metric[0].Value.Uint64())
+	if m.others != nil {
+		h -= m.others()
+	}
+	return h
 }
 
 // fits reports whether the script may use another n bytes.
@@ -101,15 +106,9 @@ func (m *meter) fits(n int64) bool {
 	return h+n-m.base <= m.limit
 }
 
-// stored tells the meter that n bytes of the heap's growth are not the script's: it has stored them.
-func (m *meter) stored(n int64) { m.base += n }
-
 // charge is called before a string of n bytes is made.
 func (s *state) charge(L *lua.LState, n int) {
 	m := &s.meter
-	if m.base < 0 && m.metric[0].Name != "" {
-		m.base = m.heap()
-	}
 	m.grown += int64(n)
 	if n < 0 || int64(n) > m.limit || m.grown > lookEvery && !m.fits(int64(n)) {
 		s.throwPlain(L, errMemory.Error())

@@ -15,20 +15,35 @@ import (
 
 // frame is a function that is running, or waits for one that it called.
 type frame struct {
-	fn     *lua.LFunction
-	pc     int // the instruction after the one that runs
-	locals int // the register of the first local variable
-	debug  *lua.Debug
+	fn    *lua.LFunction
+	pc    int // the instruction after the one that runs
+	debug *lua.Debug
+}
+
+// Where these fields are. A version of gopher-lua without them does not get past the start.
+var (
+	frameField  = fieldOf(reflect.TypeFor[lua.Debug](), "frame")
+	frameType   = reflect.TypeFor[lua.Debug]().Field(frameField).Type.Elem()
+	fnField     = fieldOf(frameType, "Fn")
+	pcField     = fieldOf(frameType, "Pc")
+	parentField = fieldOf(frameType, "Parent")
+)
+
+func fieldOf(t reflect.Type, name string) int {
+	f, ok := t.FieldByName(name)
+	if !ok {
+		panic("gopher-lua's " + t.Name() + " has no " + name)
+	}
+	return f.Index[0]
 }
 
 func frameOf(d *lua.Debug) frame {
-	v := reflect.ValueOf(d).Elem().FieldByName("frame")
+	v := reflect.ValueOf(d).Elem().Field(frameField)
 	if v.IsNil() {
 		return frame{}
 	}
 	v = v.Elem()
-	fn := (*lua.LFunction)(v.FieldByName("Fn").UnsafePointer())
-	return frame{fn, int(v.FieldByName("Pc").Int()), int(v.FieldByName("LocalBase").Int()), d}
+	return frame{(*lua.LFunction)(v.Field(fnField).UnsafePointer()), int(v.Field(pcField).Int()), d}
 }
 
 func (f frame) line() int {
@@ -128,13 +143,14 @@ func (f frame) setter(reg, pc int) (at int, last instruction) {
 	code := f.fn.Proto.Code
 	for n := 0; n < pc; n++ {
 		i := instruction(code[n])
-		set := false
+		if i.sets(reg) {
+			at, last = n, i
+		}
 		switch i.op() {
 		case lua.OP_JMP, lua.OP_FORPREP:
 			if to := n + 1 + i.sbx(); n < to && to <= pc {
 				n = to - 1
 			}
-			continue
 		case lua.OP_MOVEN:
 			for k := 0; k <= i.c(); k++ {
 				if m := instruction(code[n+k]); m.a() == reg {
@@ -142,38 +158,38 @@ func (f frame) setter(reg, pc int) (at int, last instruction) {
 				}
 			}
 			n += i.c()
-			continue
 		case lua.OP_CLOSURE:
-			if i.a() == reg {
-				at, last = n, i
-			}
 			n += int(f.fn.Proto.FunctionPrototypes[i.bx()].NumUpvalues)
-			continue
-		case lua.OP_LOADNIL:
-			set = i.a() <= reg && reg <= i.b()
-		case lua.OP_SELF:
-			set = reg == i.a() || reg == i.a()+1
-		case lua.OP_CALL, lua.OP_TAILCALL:
-			set = reg >= i.a()
-		case lua.OP_TFORLOOP:
-			set = reg >= i.a()+2
-		case lua.OP_VARARG:
-			set = i.a() <= reg && (i.b() == 0 || reg < i.a()+i.b()-1)
-		case lua.OP_FORLOOP:
-			set = i.a() <= reg && reg <= i.a()+3
-		case lua.OP_SETGLOBAL, lua.OP_SETUPVAL, lua.OP_SETTABLE, lua.OP_SETTABLEKS, lua.OP_EQ, lua.OP_LT, lua.OP_LE,
-			lua.OP_TEST, lua.OP_RETURN, lua.OP_SETLIST, lua.OP_CLOSE, lua.OP_NOP:
-			if i.op() == lua.OP_SETLIST && i.c() == 0 {
+		case lua.OP_SETLIST:
+			if i.c() == 0 {
 				n++
 			}
-		default:
-			set = reg == i.a()
-		}
-		if set {
-			at, last = n, i
 		}
 	}
 	return at, last
+}
+
+// sets reports whether an instruction sets register reg.
+func (i instruction) sets(reg int) bool {
+	a := i.a()
+	switch i.op() {
+	case lua.OP_LOADNIL:
+		return a <= reg && reg <= i.b()
+	case lua.OP_SELF:
+		return reg == a || reg == a+1
+	case lua.OP_CALL, lua.OP_TAILCALL:
+		return reg >= a
+	case lua.OP_TFORLOOP:
+		return reg >= a+2
+	case lua.OP_VARARG:
+		return a <= reg && (i.b() == 0 || reg < a+i.b()-1)
+	case lua.OP_FORLOOP:
+		return a <= reg && reg <= a+3
+	case lua.OP_JMP, lua.OP_FORPREP, lua.OP_MOVEN, lua.OP_SETGLOBAL, lua.OP_SETUPVAL, lua.OP_SETTABLE, lua.OP_SETTABLEKS,
+		lua.OP_EQ, lua.OP_LT, lua.OP_LE, lua.OP_TEST, lua.OP_RETURN, lua.OP_SETLIST, lua.OP_CLOSE, lua.OP_NOP:
+		return false
+	}
+	return reg == a
 }
 
 var (
@@ -283,14 +299,14 @@ func canYield(L *lua.LState) bool {
 	if !ok {
 		return false
 	}
-	v := reflect.ValueOf(d).Elem().FieldByName("frame").Elem()
-	for parent := v.FieldByName("Parent"); !parent.IsNil(); parent = parent.Elem().FieldByName("Parent") {
+	v := reflect.ValueOf(d).Elem().Field(frameField).Elem()
+	for parent := v.Field(parentField); !parent.IsNil(); parent = parent.Elem().Field(parentField) {
 		f := parent.Elem()
-		fn := (*lua.LFunction)(f.FieldByName("Fn").UnsafePointer())
+		fn := (*lua.LFunction)(f.Field(fnField).UnsafePointer())
 		if fn.IsG {
 			return false
 		}
-		pc := int(f.FieldByName("Pc").Int())
+		pc := int(f.Field(pcField).Int())
 		if op := instruction(fn.Proto.Code[pc-1]).op(); op != lua.OP_CALL && op != lua.OP_TAILCALL {
 			return false
 		}

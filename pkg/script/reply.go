@@ -129,11 +129,41 @@ func (p *replyParser) pairs() *lua.LTable {
 	return t
 }
 
-// maxReplyDepth is how deep tables in a reply may be in each other. In Redis the stack of Lua sets the limit.
-const maxReplyDepth = 1000
+// How deep tables in a reply may be in each other: in Redis, the stack of Lua has so many places
+// (LUAI_MAXCSTACK), and a table takes some for what is in it.
+const (
+	luaStack     = 8000
+	stackAtFirst = 2 // places that are taken when the reply begins, its value's among them
+	stackRoom    = 4 // places that must be free for any value
+)
 
-// reply replies a value that a script has returned. proto is the protocol that the script chose.
-func (m *machine) reply(c *engine.Call, v lua.LValue, proto, depth int) {
+// answer is a reply that is made of a value.
+type answer struct {
+	m     *machine
+	c     *engine.Call
+	proto int // that the script chose
+	end   int // how long c.Reply.Buf may grow
+	over  bool
+}
+
+// reply replies the value that a script has returned. A table that holds itself twice would have no end.
+func (m *machine) reply(c *engine.Call, v lua.LValue, proto int) {
+	mark := len(c.Reply.Buf)
+	a := answer{m: m, c: c, proto: proto, end: mark + memoryLimit}
+	a.value(v, stackAtFirst)
+	if a.over {
+		c.Reply.Buf = c.Reply.Buf[:mark]
+		c.Fail("ERR the reply of the script is larger than 512 MB")
+	}
+}
+
+// value replies a value that takes the last of so many places on the stack.
+func (a *answer) value(v lua.LValue, places int) {
+	c := a.c
+	if places+stackRoom > luaStack {
+		c.Fail("ERR reached lua stack limit")
+		return
+	}
 	switch v := v.(type) {
 	case lua.LString:
 		c.Reply.BulkString(string(v))
@@ -141,7 +171,7 @@ func (m *machine) reply(c *engine.Call, v lua.LValue, proto, depth int) {
 		c.Reply.Int(int64(toInt(float64(v))))
 	case lua.LBool:
 		switch {
-		case proto == 3:
+		case a.proto == 3:
 			c.Reply.Bool(bool(v))
 		case bool(v):
 			c.Reply.Int(1)
@@ -149,11 +179,9 @@ func (m *machine) reply(c *engine.Call, v lua.LValue, proto, depth int) {
 			c.Reply.Null()
 		}
 	case *lua.LTable:
-		if depth >= maxReplyDepth {
-			c.Fail("ERR reached lua stack limit")
-			return
+		if a.over = a.over || len(c.Reply.Buf) > a.end; !a.over {
+			a.table(a.m.contents(v), places)
 		}
-		m.replyTable(c, m.contents(v), proto, depth+1)
 	default:
 		c.Reply.Null()
 	}
@@ -166,8 +194,9 @@ func oneLine(s lua.LString) string {
 	return lineBreaks.Replace(engine.Quoted([]byte(s)))
 }
 
-// replyTable replies what a table stands for: what its telling field says, or an array.
-func (m *machine) replyTable(c *engine.Call, t *lua.LTable, proto, depth int) {
+// table replies what a table stands for: what its telling field says, or an array.
+func (a *answer) table(t *lua.LTable, places int) {
+	m, c := a.m, a.c
 	if _, ok := t.RawGetString("err").(lua.LString); ok {
 		if text, counted := m.errorText(t); counted {
 			c.FailCounted(text)
@@ -187,8 +216,9 @@ func (m *machine) replyTable(c *engine.Call, t *lua.LTable, proto, depth int) {
 	if pairs, ok := t.RawGetString("map").(*lua.LTable); ok {
 		list := m.pairs(pairs)
 		c.Reply.Map(len(list) / 2)
-		for _, v := range list {
-			m.reply(c, v, proto, depth)
+		for i := 0; i < len(list); i += 2 {
+			a.value(list[i], places+4)
+			a.value(list[i+1], places+3)
 		}
 		return
 	}
@@ -196,7 +226,7 @@ func (m *machine) replyTable(c *engine.Call, t *lua.LTable, proto, depth int) {
 		list := m.pairs(set)
 		c.Reply.Set(len(list) / 2)
 		for i := 0; i < len(list); i += 2 {
-			m.reply(c, list[i], proto, depth)
+			a.value(list[i], places+3)
 		}
 		return
 	}
@@ -212,13 +242,18 @@ func (m *machine) replyTable(c *engine.Call, t *lua.LTable, proto, depth int) {
 			return
 		}
 	}
+	a.list(t, places)
+}
+
+// list replies what is in a table from 1 on, up to the first nil.
+func (a *answer) list(t *lua.LTable, places int) {
 	n := 0
 	for n < math.MaxInt32 && t.RawGetInt(n+1) != lua.LNil {
 		n++
 	}
-	c.Reply.Array(n)
+	a.c.Reply.Array(n)
 	for i := range n {
-		m.reply(c, t.RawGetInt(i+1), proto, depth)
+		a.value(t.RawGetInt(i+1), places+1)
 	}
 }
 

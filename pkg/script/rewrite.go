@@ -32,7 +32,7 @@ const (
 )
 
 func init() {
-	lua.MaxArrayIndex = 1 << 16 // a list of nils is made up to the index that is set: t[1e7] = 1 would take 160 MB
+	lua.MaxArrayIndex = 1 << 14 // a list of nils is made up to the index that is set: t[1e7] = 1 would take 160 MB
 	lua.CompatVarArg = false
 }
 

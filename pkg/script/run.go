@@ -117,7 +117,7 @@ func (r *execution) do(f *lua.LFunction, keys, args [][]byte) {
 		r.fail(failed)
 		return
 	}
-	m.reply(c, v, proto, 0)
+	m.reply(c, v, proto)
 }
 
 // fail replies the error that ended the script.

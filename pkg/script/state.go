@@ -12,6 +12,19 @@ import (
 // they differ from those of Lua 5.1 in hundreds of small things (`%5.2f`, `string.find`, `tostring(1e15)`,
 // every text of an error), its parser is not used (parse.go), and its machine's own errors are told
 // in Lua's words (mend.go).
+//
+// What a script can still see, compared with Redis:
+//
+//   - pairs gives the list of a table first, then the other fields in the order in which they were set. Redis's
+//     order is that of its hash table. cjson.encode and cmsgpack.pack write fields in that order, too.
+//   - #t of a list with holes may be another of its borders.
+//   - next(t, k) with a k that is not in t begins anew instead of failing; string.dump fails (there, nothing
+//     loads what it makes).
+//   - 0 has no sign after arithmetic, and a ^ b that is no number is nan, not -nan.
+//   - An error's variable may be named differently, or not at all, within `a and b + c`; error(text, 3) finds no
+//     third level beyond a pcall; recursion through metamethods is a "stack overflow" without "C ".
+//   - Limits that Redis does not have: memory (memory.go), the recursion of patterns, a list in braces of more than
+//     25,000 items, an expression of more than 20,000 operators in one another.
 
 // hook is asked every hookPeriod instructions of a running script. The error that it returns ends the script,
 // and pcall does not help against it. It runs in the script's goroutine: it may take its time.
@@ -32,6 +45,9 @@ type state struct {
 	chunks  map[string]string // what loadstring and load were given as names, by what errors call them
 	depth   int               // calls of Go functions that call Lua, one in the other
 	co      coroutines
+	stacks  []*lua.LState               // see try.go
+	owners  map[*lua.LState]*lua.LState // of each of stacks, the coroutine or the main thread that it serves
+	level   int                         // of calls of try, one in the other
 
 	entering    *lua.LFunction // enter
 	nonexistent lua.LValue     // the metatable of _G that a script sees
@@ -71,9 +87,9 @@ func newState() *state {
 		CallStackSize:    maxCalls,
 		RegistrySize:     1 << 10,
 		RegistryMaxSize:  1 << 20,
-		RegistryGrowStep: 1 << 10,
+		RegistryGrowStep: 1 << 16,
 	})
-	s := &state{L: L, globals: L.NewTable(), machine: L.NewTable(), chunks: map[string]string{}, behind: map[*lua.LTable]*lua.LTable{}}
+	s := &state{L: L, globals: L.NewTable(), machine: L.NewTable(), owners: map[*lua.LState]*lua.LState{}, chunks: map[string]string{}, behind: map[*lua.LTable]*lua.LTable{}}
 	s.co.unstarted = map[*lua.LState]*lua.LFunction{}
 	s.openCoroutine()
 	s.entering = s.function(s.enter)
@@ -118,7 +134,7 @@ func (s *state) load(p *lua.FunctionProto) *lua.LFunction { return s.L.NewFuncti
 // call runs f and returns its first result, or what ended it. h may be nil.
 func (s *state) call(f *lua.LFunction, h hook, args ...lua.LValue) (lua.LValue, *scriptError) {
 	L := s.L
-	s.depth, s.ours, s.at = 0, false, origin{"=[C]", -1}
+	s.depth, s.level, s.ours, s.at = 0, 0, false, origin{"=[C]", -1}
 	clear(s.co.unstarted)
 	clear(s.chunks)
 	s.meter.start(h)

@@ -191,7 +191,7 @@ func cmdConfigHelp(c *client) {
 // Password returns the password that clients need now (requirepass), "" for none. It is for what
 // stands beside the server in the same process and speaks to it as a client.
 func (s *Server) Password() string {
-	s.eng.Lock()
+	s.eng.Enter()
 	defer s.eng.Unlock()
 	return s.cfg.RequirePass
 }

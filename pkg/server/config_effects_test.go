@@ -105,7 +105,7 @@ func testSources(t *testing.T) map[string]string {
 
 // shownBy names the test that tries the parameter's effect.
 var shownBy = map[string]string{
-	"bind": "TestMoveListeners", "port": "TestMoveListeners", "unixsocket": "TestUnixSocket", "unixsocketperm": "TestUnixSocket",
+	"bind": "TestMoveListeners", "busy-reply-threshold": "TestBusyScript", "port": "TestMoveListeners", "unixsocket": "TestUnixSocket", "unixsocketperm": "TestUnixSocket",
 	"tcp-backlog": "TestBacklogOfTheListener", "tcp-keepalive": "TestParametersAtStart", "timeout": "TestIdleClientsAreClosed",
 	"aclfile": "TestUsersInAFile", "acl-pubsub-default": "TestRightsOfNewUsers", "acllog-max-len": "TestLogOfDenials",
 	"protected-mode": "TestParametersAtStart", "maxclients": "TestMaxClientsAtRunTime", "requirepass": "TestPasswordAtRunTime",

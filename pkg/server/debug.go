@@ -37,7 +37,7 @@ func init() {
 		"error":                      {3, func(c *client) { c.Reply.Error(strings.TrimSpace(string(c.Args[2]))) }},
 		"protocol":                   {3, debugProtocol},
 		"jmap":                       {2, func(c *client) { c.Reply.OK() }},
-		"set-disable-deny-scripts":   {3, func(c *client) { c.Reply.OK() }},
+		"set-disable-deny-scripts":   {3, debugInScripts},
 		"change-repl-id":             {2, debugChangeReplID},
 		"pause-cron":                 {3, debugPauseCron},
 		"quicklist-packed-threshold": {3, debugQuicklistThreshold},
@@ -53,9 +53,14 @@ func init() {
 
 func cmdDebug(c *client) {
 	c.ReplicateNothing()
-	sub, ok := debugSubcommands[strings.ToLower(engine.Quoted(c.Args[1]))]
+	name := strings.ToLower(engine.Quoted(c.Args[1]))
+	sub, ok := debugSubcommands[name]
 	if n := len(c.Args); !ok || sub.args > 0 && n != sub.args || n < -sub.args {
 		c.FailSubcommand()
+		return
+	}
+	if c.Has(engine.ModeScript) && (name == "reload" || name == "loadaof") {
+		c.Fail("ERR The data can't be replaced while a script works on it")
 		return
 	}
 	sub.run(c)
@@ -73,6 +78,12 @@ func debugSleep(c *client) {
 
 func debugSetActiveExpire(c *client) {
 	c.s.eng.NoActiveExpire = string(c.Args[2]) == "0"
+	c.Reply.OK()
+}
+
+// debugInScripts lets scripts run DEBUG. Redis lets them run everything then.
+func debugInScripts(c *client) {
+	c.s.eng.DebugInScripts = string(c.Args[2]) != "0"
 	c.Reply.OK()
 }
 
@@ -131,8 +142,13 @@ func debugPauseCron(c *client) {
 	c.Reply.OK()
 }
 
+// debugObject shows a key that has expired and was not deleted yet, too.
 func debugObject(c *client) {
+	st := c.s.eng.Store
+	was := st.Expiry
+	st.Expiry = store.KeepExpired
 	e := c.DB.Peek(c.Args[2])
+	st.Expiry = was
 	if e == nil {
 		c.Fail(engine.ErrNoKey)
 		return

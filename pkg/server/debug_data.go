@@ -42,7 +42,7 @@ func debugReload(c *client) {
 }
 
 // reload loads the snapshot file in place of the data or, without flush, into it; then merge lets
-// the file's keys replace those that are there. The engine's lock must be held.
+// the file's keys and functions replace those that are there. The engine's lock must be held.
 func (s *Server) reload(flush, merge bool) error {
 	f, err := os.Open(s.rdbFile("").path())
 	if err != nil {
@@ -56,6 +56,11 @@ func (s *Server) reload(flush, merge bool) error {
 	}
 	if flush {
 		return s.adopt(st, info)
+	}
+	if s.eng.Scripts != nil {
+		if err := s.eng.Scripts.Add(info.libraries, merge); err != nil {
+			return err
+		}
 	}
 	return s.mergeStore(st, merge)
 }

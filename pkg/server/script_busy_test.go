@@ -8,10 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// eachServer runs a test on a real Redis and on ours: on the event loop, and with a goroutine a connection.
+// eachServer runs a test on a real Redis and on ours: on one event loop, on several, and with a goroutine a connection.
 func eachServer(t *testing.T, options []string, test func(t *testing.T, addr string)) {
 	t.Run("redis", func(t *testing.T) { test(t, startRedis(t, options...)) })
 	t.Run("loop", func(t *testing.T) { test(t, second(startServer(t, options...))) })
+	t.Run("loops", func(t *testing.T) { test(t, second(startServer(t, append(options, "--io-threads", "3")...))) })
 	t.Run("goroutines", func(t *testing.T) { test(t, second(startServer(t, append(options, "--io-threads", "0")...))) })
 }
 
@@ -91,7 +92,8 @@ func TestUnkillable(t *testing.T) {
 		"while ms(redis.call('time')) < ms(t) + 1000 do end return redis.call('incr', 'k')"
 	eachServer(t, []string{"--busy-reply-threshold", "50"}, func(t *testing.T, addr string) {
 		waiting := dial(t, addr)
-		waiting.send("BLPOP", "queue", "0.2") // whose time is over meanwhile
+		waiting.send("BLPOP", "queue", "0.5") // whose time is over meanwhile
+		eventually(t, dial(t, addr), "INFO clients", "blocked_clients:1")
 		runs, other := busyWith(t, addr, busyScript, "EVAL", script, "0")
 		other.want("SCRIPT KILL", unkillable)
 		other.want("GET k", busyScript)
@@ -138,4 +140,18 @@ func TestNothingHappensMeanwhile(t *testing.T) {
 		}
 		require.Equal(t, []string{"MULTI", "set a 1", "set b 1", "EXEC"}, stream)
 	})
+}
+
+// TestBusyServerAnswersItsProcess: what the program around the server asks does not wait for the script.
+func TestBusyServerAnswersItsProcess(t *testing.T) {
+	s, addr := startServer(t, "--busy-reply-threshold", "50", "--requirepass", "")
+	runs, other := busyWith(t, addr, busyScript, "EVAL", "while true do end", "0")
+	asked := make(chan bool)
+	go func() {
+		asked <- !s.Stopping() && s.Password() == "" && s.Done() != nil
+	}()
+	require.True(t, <-asked)
+	other.want("PING", busyScript)
+	other.want("SCRIPT KILL", "+OK")
+	require.True(t, runs.read().IsError())
 }

@@ -80,6 +80,29 @@ func TestFunctionsInFiles(t *testing.T) {
 	}
 }
 
+// A snapshot that is loaded into the data there is adds its libraries to those there are.
+func TestFunctionsOfASnapshotAreAdded(t *testing.T) {
+	for kind, start := range map[string]func(testing.TB, string, ...string) *process{"redis": launchRedis, "ours": launchOurs} {
+		t.Run(kind, func(t *testing.T) {
+			c := start(t, t.TempDir(), "--enable-debug-command", "yes").dial()
+			loadFunctions(c)
+			want := describeFunctions(c)
+			c.want("SAVE", "+OK")
+			c.want("FLUSHALL", "+OK")
+			c.want("DEBUG RELOAD NOSAVE NOFLUSH", "-ERR Error trying to load the RDB dump")
+			require.Equal(t, want, describeFunctions(c))
+			c.want("DEBUG RELOAD NOSAVE NOFLUSH MERGE", "+OK")
+			require.Equal(t, want, describeFunctions(c))
+			c.want("FUNCTION FLUSH", "+OK")
+			c.send("FUNCTION", "LOAD", "#!lua name=other\nredis.register_function('another', function() return 1 end)")
+			require.Equal(t, `"other"`, show(c.read()))
+			c.want("DEBUG RELOAD NOSAVE NOFLUSH MERGE", "+OK")
+			c.want("FCALL another 0", ":1")
+			c.want("FCALL_RO look 1 n", `"5"`)
+		})
+	}
+}
+
 func TestFunctionDumpIsUnderstood(t *testing.T) {
 	redis, ours := dial(t, startRedis(t)), dial(t, second(startServer(t)))
 	for _, pair := range [][2]*testConn{{redis, ours}, {ours, redis}} {
@@ -218,4 +241,14 @@ func functionNames(c *testConn) (names []string) {
 		names[0], names[1] = names[1], names[0]
 	}
 	return names
+}
+
+// TestScriptsWriteTheLog: redis.log joins what is text, at the level that it is given.
+func TestScriptsWriteTheLog(t *testing.T) {
+	s, log, err := boot(t, t.TempDir(), "--loglevel", "debug")
+	require.NoError(t, err)
+	for level, mark := range map[string]string{"DEBUG": ".", "VERBOSE": "-", "NOTICE": "*", "WARNING": "#"} {
+		ask(t, s, `EVAL "redis.log(redis.LOG_`+level+`, 'one', 2, {}, '%d three')" 0`)
+		require.Contains(t, log.String(), " "+mark+" one 2 %d three\n")
+	}
 }

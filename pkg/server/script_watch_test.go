@@ -83,3 +83,30 @@ func TestScriptPublishesToItsOwnClient(t *testing.T) {
 		}
 	})
 }
+
+// TestNestedReplies: tables in tables end where Redis's stack does.
+func TestNestedReplies(t *testing.T) {
+	redis, ours := startRedis(t), second(startServer(t))
+	for _, script := range []string{
+		"local a = {} a[1] = a return a", "local a = {} a.map = a return a", "local a = {} a.map = {x=a} return a",
+		"local a = {} a.set = {[a]=true} return a", "local a = {} a.map = {[a]=1} return a",
+		"local a = {} for i = 1, 7994 do a = {a} end return a", "local a = {} for i = 1, 7995 do a = {a} end return a",
+		"local a = {} for i = 1, 3000 do a = {1, a, 2} end return a",
+	} {
+		require.Equal(t, rawReply(t, redis, script), rawReply(t, ours, script), script)
+	}
+}
+
+// rawReply returns the bytes of the reply to a script. The reader of values does not go so deep.
+func rawReply(t testing.TB, addr, script string) string {
+	c := dial(t, addr)
+	c.send("EVAL", script, "0")
+	c.send("ECHO", "the end")
+	var all []byte
+	for buf := make([]byte, 64<<10); !strings.HasSuffix(string(all), "$7\r\nthe end\r\n"); {
+		n, err := c.conn.Read(buf)
+		require.NoError(t, err)
+		all = append(all, buf[:n]...)
+	}
+	return string(all)
+}

@@ -20,7 +20,7 @@ type shutdownState struct {
 
 // Done is closed when the server has shut down.
 func (s *Server) Done() <-chan struct{} {
-	s.eng.Lock()
+	s.eng.Enter()
 	defer s.eng.Unlock()
 	return s.doneLocked()
 }
@@ -34,7 +34,7 @@ func (s *Server) doneLocked() chan struct{} {
 
 // Stopping reports whether the end is certain: sessions that end from now on end with the server.
 func (s *Server) Stopping() bool {
-	s.eng.Lock()
+	s.eng.Enter()
 	defer s.eng.Unlock()
 	return s.down.closed
 }

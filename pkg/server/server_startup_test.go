@@ -278,6 +278,17 @@ func TestFileMayNotAdministrate(t *testing.T) {
 	require.Contains(t, log.String(), "Missing library metadata")
 }
 
+// A Redis before 7.0 wrote scripts into its log as they were sent.
+func TestFileMayHaveScripts(t *testing.T) {
+	dir := aofDir(t, map[string]string{manifestFile: incr1Line, incr1: lines(t, `EVAL "return redis.call('set', KEYS[1], ARGV[1])" 1 k v`,
+		`EVAL "redis.call('set', 'half', 1) redis.call('nosuch')" 0`, `EVALSHA 0000000000000000000000000000000000000000 0`, "SET a 1")})
+	s, log, err := boot(t, dir, "--appendonly", "yes")
+	require.NoError(t, err)
+	require.Equal(t, `*["v" "1" "1"]`, ask(t, s, "MGET k half a"))
+	require.Equal(t, 2, strings.Count(log.String(), "== CRITICAL =="), log)
+	require.NotContains(t, ask(t, s, "INFO commandstats"), "cmdstat_set")
+}
+
 // TestCutAtEveryByte tears a log of single commands and transactions at every byte. Each start has the
 // whole units before the tear and nothing of the torn one, and what is written then follows on it.
 func TestCutAtEveryByte(t *testing.T) {

@@ -32,7 +32,7 @@ func init() {
 		{Name: "short-after-long", After: 3, What: "a short line after a long one brings no old bytes along", Run: echoShort,
 			Hint: "what lies behind buf[:filled] is left over from earlier reads: it must not be sent"},
 		{Name: "fifty-clients", After: 3, What: "fifty clients at once get their own lines back", Run: echoFifty,
-			Hint: "one client alone is served, many together are not: each needs a goroutine of its own"},
+			Hint: "one client alone is served, many together are not: each needs a goroutine and a buffer of its own, made in echoLines"},
 		{Name: "too-many-files", After: 3, What: "the server outlives a moment without free file descriptors", Run: echoTooMany, Own: true,
 			Hint: "the server has stopped accepting: an error of Accept may pass, so wait a moment and go on with the loop"},
 		{Name: "line-in-pieces", After: 4, What: "a line that arrives in pieces is answered once it is whole", Run: echoPieces,

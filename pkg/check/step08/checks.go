@@ -227,7 +227,7 @@ func noFileStays(t *check.T) {
 func handshake(t *check.T) {
 	r := Attach(t, t.Server())
 	t.Require(bytes.HasPrefix(r.rdb, []byte("REDIS00")), `a snapshot that opens with "REDIS00"`, "%s", trace.Visible(r.rdb, 100))
-	t.Hint("whoever asks for another history, or for more of ours than we remember, gets +FULLRESYNC and everything")
+	t.Hint("a replica that asks for another history, or for more of ours than we remember, gets +FULLRESYNC and everything")
 	c := t.Dial().Ask("+OK\r\n", "REPLCONF", "capa", "psync2").Cmd("PSYNC", fakeID, "1")
 	line := skipLine(c, "+FULLRESYNC <40 hex digits> <offset>")
 	t.Require(fullResync.MatchString(line), "+FULLRESYNC <40 hex digits> <offset>", "%q", line)

@@ -50,7 +50,7 @@ func twoReplicas(t *check.T) {
 	} else {
 		a.streamIs("SET", k, "2")
 	}
-	t.Hint("a replica that has gone is nobody's business any more: the others go on")
+	t.Hint("one replica has gone, and the others go on: take it out of s.replicas")
 	a.Reset()
 	c.Ask("+OK\r\n", "SET", k, "3")
 	b.streamIs("SET", k, "3")

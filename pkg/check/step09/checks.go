@@ -214,7 +214,7 @@ func shutdownBySubscriber(t *check.T) {
 		return ""
 	})
 	t.DialTo(s).Ask("+PONG\r\n", "PING").Close()
-	shutsDown(t.Hint("whoever has unsubscribed from everything is an ordinary client again"), s, c.Ask(step07.Push("unsubscribe", "ch", 0), "UNSUBSCRIBE", "ch"), "NOSAVE")
+	shutsDown(t.Hint("a client that has unsubscribed from everything is an ordinary client again"), s, c.Ask(step07.Push("unsubscribe", "ch", 0), "UNSUBSCRIBE", "ch"), "NOSAVE")
 }
 
 // filled gives c's server some data, so that a save takes its time.

@@ -195,6 +195,8 @@ func (w *webSocket) until(want string, f func(m map[string]any) bool) map[string
 			if err := json.Unmarshal(line, &m); err != nil {
 				if len(line) == 0 {
 					w.t.Hint("an empty message: encode must turn the push into JSON (piece 16)").Guide("Build it")
+				} else if bytes.HasPrefix(line, []byte(`{"push":"message"`)) || bytes.HasPrefix(line, []byte(`{"push":"pmessage"`)) {
+					w.t.Hint("encode has made this, and it is no JSON object: compare it with the two in the guide, character by character (piece 16)").Guide("Build it")
 				}
 				w.t.Fail("JSON objects, one a line", trace.Visible(line, 200))
 			}

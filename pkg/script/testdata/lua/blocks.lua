@@ -247,3 +247,34 @@ local function g(...) local n = select("#", ...) return n .. tostring(pcall(func
 return f(1, 2) .. g(3)
 ==== arg in the main chunk
 return arg
+==== variables stay shared with closures after an error was caught
+local n = 0
+local function inc() n = n + 1 return n end
+inc() pcall(error, "x") inc()
+pcall(function() n = n + 10 local x = nil x.y = 1 end)
+xpcall(function() n = n + 100 error("x") end, function(e) inc() end)
+inc()
+local ok, e = pcall(function() local m = n local function f() m = m + 1 return m end pcall(error) f() return f() + m end)
+return n .. " " .. e
+==== a closure that outlives the error
+local f
+pcall(function() local x = 5 f = function() x = x + 1 return x end error("e") end)
+return f() + f()
+==== coroutines inside pcall and pcall inside coroutines
+local co = coroutine.wrap(function(a) local ok, e = pcall(function() return coroutine.status(coroutine.create(function() end)) .. type(coroutine.running()) end) coroutine.yield(e) return 2 end)
+local ok, v = pcall(function() return co() .. co() end)
+return tostring(ok) .. v .. tostring(pcall(coroutine.running))
+==== resuming through pcall
+local co = coroutine.create(function() for i = 1, 3 do coroutine.yield(i) end error("end") end)
+local t = {}
+for i = 1, 5 do local a, b, c = pcall(coroutine.resume, co) t[i] = tostring(a) .. tostring(b) .. tostring(c) end
+return table.concat(t, " ")
+==== the handler is told where
+local ok, e = xpcall(function()
+  local x = nil
+  return x.y
+end, __redis__err__handler)
+return e.err .. "|" .. e.source .. "|" .. e.line
+==== nested pcalls
+local function f(n) if n == 0 then error("deep") end local ok, e = pcall(f, n - 1) error(e .. n, 0) end
+return select(2, pcall(f, 5))

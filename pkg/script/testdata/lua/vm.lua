@@ -155,3 +155,6 @@ local t = {} for i = 1, 100 do t[i] = i end for i = 1, 100 do t[i] = nil end ret
 local t = {} for i = 1, 70000 do t[i] = i end return #t .. " " .. table.getn(t) .. " " .. t[70000]
 local t = {} for i = 1, 70000 do table.insert(t, i) end table.remove(t, 1) return #t .. " " .. t[69999] .. " " .. table.remove(t)
 local t = {} t[1e6] = 1 t[5e6] = 2 local s = 0 for k, v in pairs(t) do s = s + k end return s .. ""
+local t = {} for i = 1, 20000 do t[i] = i end return #t .. " " .. table.getn(t) .. " " .. t[20000] .. table.concat(t, "", 16380, 16390)
+local t = {} for i = 1, 20000 do t[#t + 1] = i end for i = 1, 5000 do table.remove(t) end table.insert(t, 1, "first") table.sort(t, function(a, b) return tostring(a) < tostring(b) end) return #t .. t[1] .. t[15001] .. t[15000]
+local t = {} for i = 1, 17000 do t[i] = i end local s = 0 for i, v in ipairs(t) do s = s + v end for k, v in pairs(t) do s = s + v end return s .. " " .. select("#", unpack(t, 16000, 16999)) .. #cjson.encode(t) .. #cmsgpack.pack(t)
