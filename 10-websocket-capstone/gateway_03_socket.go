@@ -72,7 +72,7 @@ func (s *socket) run() {
 	s.ws.SetPongHandler(s.pong)
 	// endregion
 	s.ws.SetPingHandler(s.answerPing)
-	if s.g.opts.password() == "" {
+	if !s.g.opts.locked() {
 		s.authed.Store(true)
 	} else {
 		s.helloTimer = time.AfterFunc(s.g.opts.HelloTimeout, func() {

@@ -229,7 +229,7 @@ func TestWithOurOwnEngine(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"transactions": TestJSONTransactions, "mistakes": TestJSONMistakesAreAnswered, "lines": TestJSONLines,
 		"pubsub": TestJSONPubSub, "publish": TestJSONPublishReachesRedisClients, "answered first": TestJSONSubscriptionIsAnsweredFirst,
-		"hello": TestJSONHello, "password": TestJSONPassword, "hello timeout": TestHelloTimeout, "presence": TestPresence,
+		"hello": TestJSONHello, "password": TestJSONPassword, "users": TestUsersOverWebSocket, "hello timeout": TestHelloTimeout, "presence": TestPresence,
 		"forged presence": TestPresenceCannotBeForged, "resp": TestRESPIsWhatTCPIs, "frames": TestRESPFramesAreNotCommands,
 		"login": TestRESPLogin, "quit": TestRESPProtocolErrorAndQuit, "administration": TestAdministrationIsDenied, "renamed": TestRenamedCommandsAreJudgedByTheirOldNames,
 		"one writer": TestOneWriter, "slow": TestSlowConsumer, "many": TestManyOperationsAtOnce, "killed": TestSessionKilled,

@@ -18,6 +18,7 @@ type dialFunc func(remote net.Addr) (net.Conn, error)
 type gatewayOptions struct {
 	Dial     dialFunc                 // required
 	Password func() string            // the server's password now, "" for none; nil: none ever
+	Locked   func() bool              // who connects must log in now; nil: as Password says
 	Born     func(name string) string // what a command is called without rename-command; nil: the same
 	Stopping func() bool              // whether sessions end because the server does; nil: never
 	Logf     func(format string, args ...any)
@@ -204,6 +205,14 @@ func (o *gatewayOptions) password() string {
 	return o.Password()
 }
 
+// locked reports whether a browser has to log in.
+func (o *gatewayOptions) locked() bool {
+	if o.Locked != nil {
+		return o.Locked()
+	}
+	return o.password() != ""
+}
+
 // errPublicBind refuses what Redis's protected mode refuses: a door to the whole network without a lock. With
 // browsers it is worse than with a TCP port, because every page that a user opens may try it.
 var errPublicBind = errors.New("http-bind is not a loopback address and no password is set: " +
@@ -211,7 +220,7 @@ var errPublicBind = errors.New("http-bind is not a loopback address and no passw
 
 // checkBind fails for a public address without a password.
 func (o *gatewayOptions) checkBind() error {
-	if o.password() != "" || strings.EqualFold(o.Bind, "localhost") {
+	if o.locked() || strings.EqualFold(o.Bind, "localhost") {
 		return nil
 	}
 	if ip := net.ParseIP(strings.Trim(o.Bind, "[]")); ip != nil && ip.IsLoopback() {

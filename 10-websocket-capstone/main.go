@@ -41,7 +41,7 @@ func run(args []string) int {
 	page := ""
 	srv := server.New(cfg, server.Options{Wrap: eyes, ReservedChannels: presencePrefix, Listening: func() { fmt.Println(greeting(cfg.Port, page)) }})
 	opts.Dial, opts.Password, opts.Stopping = dialInMemory(srv.ServeConn), srv.Password, srv.Stopping
-	opts.Born = cfg.BornName
+	opts.Born, opts.Locked = cfg.BornName, srv.NeedsLogin
 	opts.Logf = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	gw, at, err := openGateway(opts)
 	if err != nil {

@@ -71,8 +71,16 @@ func parseSort(c *engine.Call) (o sorting, ok bool) {
 			i++
 			o.by = c.Args[i]
 			o.unsorted = bytes.IndexByte(o.by, '*') < 0
+			if !o.unsorted && !c.ReadsAnyKey() {
+				c.Fail("ERR BY option of SORT denied due to insufficient ACL permissions.")
+				return o, false
+			}
 		case c.Is(i, "get") && left >= 1:
 			i++
+			if !c.ReadsAnyKey() {
+				c.Fail("ERR GET option of SORT denied due to insufficient ACL permissions.")
+				return o, false
+			}
 			o.gets = append(o.gets, c.Args[i])
 		default:
 			c.Fail(engine.ErrSyntax)

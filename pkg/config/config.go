@@ -40,6 +40,11 @@ type Config struct {
 	MaxClients     int64
 	RequirePass    string
 
+	Users            []UserLine // of the file; users that there are by now are the server's to know
+	ACLFile          string
+	ACLPubsubDefault string // allchannels or resetchannels
+	ACLLogMaxLen     int64
+
 	Databases           int64
 	IOThreads           int64 // event loops that serve the sockets on Linux; 0: a goroutine a connection
 	Hz                  int64
@@ -129,7 +134,6 @@ type Config struct {
 	other     map[string]string          // the values of parameters that change nothing, see noted.go
 	saveGiven bool                       // a line has replaced the save points of the default
 	commands  map[string]*engine.Command // the table with the names that rename-command gave; nil: as it is
-	user      userLine                   // what a line "user default" says of the password
 }
 
 // OutputLimit bounds the replies that wait for a class of clients: Hard bytes at once, or Soft

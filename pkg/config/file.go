@@ -243,9 +243,6 @@ func (c *Config) addSave(value string) error {
 
 // loaded checks what only the whole can show.
 func (c *Config) loaded() error {
-	if err := c.applyUser(); err != nil {
-		return &Error{Reason: err.Error()}
-	}
 	if c.LogFile != "" {
 		f, err := os.OpenFile(c.InDir(c.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 		if err != nil {

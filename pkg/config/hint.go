@@ -40,7 +40,7 @@ var takenWords = map[string]string{
 	"appenddirname":              "the name of a directory, without a path",
 	"rename-command":             "the name of a command and its new name, '' for none",
 	"include":                    "the path of a file, or a pattern",
-	"user":                       "default and what it may do: on nopass ~* &* +@all",
+	"user":                       "a name and rules, such as: on >password ~keys:* &* +@all",
 
 	"latency-tracking-info-percentiles": "numbers from 0 to 100",
 }

@@ -115,8 +115,6 @@ func onlyData() []Param {
 		onlyBool("aof-disable-auto-gc", false), onlyBool("replica-ignore-disk-write-errors", false),
 		onlyWord("repl-diskless-load", "disabled", "disabled", "on-empty-db", "swapdb"),
 		onlyWord("propagation-error-behavior", "ignore", "ignore", "panic", "panic-on-replicas"),
-		fixed(onlyText("aclfile", "")), onlyInt("acllog-max-len", 128, 0, maxLong),
-		onlyWord("acl-pubsub-default", "resetchannels", "allchannels", "resetchannels"),
 		onlyInt("list-compress-depth", 0, 0, maxInt),
 	}
 }

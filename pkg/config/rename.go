@@ -1,8 +1,6 @@
 package config
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -56,65 +54,4 @@ func (c *Config) BornName(name string) string {
 		return cmd.Name
 	}
 	return name
-}
-
-// userLine is what a line "user default …" says of the password. CONFIG REWRITE of a real Redis writes
-// one, so a file from there has it.
-type userLine struct {
-	given, noPass bool
-	hash          string // of the password, in hexadecimal
-}
-
-// addUser obeys a line about a user. There is one here, default, who may do everything.
-func (c *Config) addUser(name string, rules []string) error {
-	if name != "default" {
-		return errors.New("this server has no user but 'default'")
-	}
-	u := userLine{given: true}
-	on, keys, channels, commands := false, false, false, false
-	for _, rule := range rules {
-		low := strings.ToLower(rule)
-		switch {
-		case low == "on", low == "off":
-			on = low == "on"
-		case low == "nopass":
-			u = userLine{given: true, noPass: true}
-		case strings.HasPrefix(rule, ">"):
-			u.noPass, u.hash = false, passwordHash(rule[1:])
-			c.RequirePass = rule[1:]
-		case strings.HasPrefix(rule, "#") && len(rule) == 65:
-			u.noPass, u.hash = false, low[1:]
-		case rule == "~*", low == "allkeys":
-			keys = true
-		case rule == "&*", low == "allchannels":
-			channels = true
-		case low == "+@all", low == "allcommands":
-			commands = true
-		case low == "sanitize-payload", low == "skip-sanitize-payload":
-		default:
-			return fmt.Errorf("Error in user declaration '%s': Syntax error", rule) //nolint:staticcheck // Redis's words
-		}
-	}
-	if !on || !keys || !channels || !commands || !u.noPass && u.hash == "" {
-		return errors.New("the user 'default' of this server may do everything: on, nopass or a password, ~* &* +@all")
-	}
-	c.user = u
-	return nil
-}
-
-// applyUser settles the password by the user's line, which is stronger than requirepass.
-func (c *Config) applyUser() error {
-	switch {
-	case !c.user.given:
-	case c.user.noPass:
-		c.RequirePass = ""
-	case passwordHash(c.RequirePass) != c.user.hash:
-		return errors.New("the password of the user 'default' is not that of requirepass, and cannot be known by its hash alone")
-	}
-	return nil
-}
-
-func passwordHash(password string) string {
-	sum := sha256.Sum256([]byte(password))
-	return hex.EncodeToString(sum[:])
 }

@@ -89,14 +89,15 @@ func (t *configText) String() string {
 	return b.String()
 }
 
-// Rewrite brings the file up to date. It is there whole or not at all, whatever happens.
-func (c *Config) Rewrite(path string) error {
+// Rewrite brings the file up to date. It is there whole or not at all, whatever happens. users are the lines of the
+// users that there are now.
+func (c *Config) Rewrite(path string, users []string) error {
 	old, err := os.ReadFile(path)
 	if err != nil && !os.IsNotExist(err) {
 		return err
 	}
 	t := parseConfigText(string(old), c.keeps)
-	c.putAll(t)
+	c.putAll(t, users)
 	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
 	if err != nil {
 		return err
@@ -125,7 +126,7 @@ func (c *Config) keeps(name string) bool {
 }
 
 // putAll writes all parameters.
-func (c *Config) putAll(t *configText) {
+func (c *Config) putAll(t *configText, users []string) {
 	def := Default()
 	for i := range params {
 		p := &params[i]
@@ -148,22 +149,12 @@ func (c *Config) putAll(t *configText) {
 			t.put(p.Name, p.line(v), changed)
 		}
 	}
-	t.put("user", c.userLine(), true)
-}
-
-// userLine is the line of the one user. A Redis shows the payload's flag if it was started with such a line.
-func (c *Config) userLine() string {
-	words := "user default on"
-	if c.RequirePass == "" {
-		words += " nopass"
+	t.known["user"] = true // with an ACL file, users stand there and not here
+	if c.ACLFile == "" {
+		for _, line := range users {
+			t.put("user", line, true)
+		}
 	}
-	if c.user.given {
-		words += " sanitize-payload"
-	}
-	if c.RequirePass != "" {
-		words += " #" + passwordHash(c.RequirePass)
-	}
-	return words + " ~* &* +@all"
 }
 
 // alwaysWritten are Redis's, and port and bind, whose defaults differ there: a Redis that is started with
@@ -171,7 +162,7 @@ func (c *Config) userLine() string {
 var alwaysWritten = []string{"dir", "latency-tracking-info-percentiles", "port", "bind"}
 
 // noneWhenEmpty have no line when they are empty. A Redis does not start with 'replicaof ""'.
-var noneWhenEmpty = []string{"replicaof", "unixsocket", "pidfile", "requirepass", "masterauth", "masteruser", "replica-announce-ip"}
+var noneWhenEmpty = []string{"replicaof", "unixsocket", "pidfile", "requirepass", "masterauth", "masteruser", "replica-announce-ip", "aclfile"}
 
 func (c *Config) putSave(t *configText) {
 	if len(c.Save) == 0 {

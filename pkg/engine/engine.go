@@ -133,6 +133,7 @@ func (s *Settings) LFU() bool {
 // methods are called with the engine's lock held and must not block, but for Flushed, which may save: as in Redis,
 // nobody is served meanwhile.
 type World interface {
+	Rights
 	// Refuses returns why the command may not run now because of what is around, in Redis's words, or "".
 	// flags are the command's, or of EXEC those of all that is queued.
 	Refuses(c *Session, cmd *Command, flags Flag) string
@@ -303,6 +304,9 @@ type nothing struct{}
 
 func (nothing) Refuses(*Session, *Command, Flag) string       { return "" }
 func (nothing) Protects(*Session, *Command) string            { return "" }
+func (nothing) Forbids(*Session, *Command, [][]byte) string   { return "" }
+func (nothing) Allows(*Session, *Command, [][]byte) bool      { return true }
+func (nothing) ReadsAnyKey(*Session) bool                     { return true }
 func (nothing) CountedMemory() int64                          { return 0 }
 func (nothing) MemoryLimited() bool                           { return false }
 func (nothing) OwnsExpiry() bool                              { return true }

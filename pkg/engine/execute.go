@@ -135,6 +135,9 @@ func (e *Engine) refusal(c *Session, cmd *Command, args [][]byte) string {
 	if c.Has(ModeMulti) && f&NoMulti != 0 {
 		return "ERR Command not allowed inside a transaction"
 	}
+	if msg := c.Forbidden(cmd, args); msg != "" {
+		return msg
+	}
 	if !c.Trusted() {
 		if msg := e.refusedByState(c, cmd, f); msg != "" {
 			return msg

@@ -88,7 +88,11 @@ func cmdExec(call *Call) {
 	mark := len(c.Reply.Buf)
 	c.Reply.Array(len(queue))
 	for i, q := range queue {
-		e.Run(c, q.cmd, q.Args, e.Tick())
+		if msg := c.Forbidden(q.cmd, q.Args); msg != "" { // the rights have changed since it was queued
+			c.Fail(msg)
+		} else {
+			e.Run(c, q.cmd, q.Args, e.Tick())
+		}
 		queue[i].Args = nil // a large one may be a value by now, and gone before the next
 		c.peer.ReplyGrows(mark)
 	}

@@ -65,11 +65,12 @@ const (
 	ModeReplyOff
 	ModeMonitor
 	ModeReplica
-	ModeMaster // the replication link: its commands are the master's
-	ModeFile   // loading a file
-	ModeExec   // a command of an EXEC is running
-	ModeScript // a command of a script is running
-	ModeTracks // it is told when keys change that it has read
+	ModeMaster     // the replication link: its commands are the master's
+	ModeFile       // loading a file
+	ModeExec       // a command of an EXEC is running
+	ModeScript     // a command of a script is running
+	ModeTracks     // it is told when keys change that it has read
+	ModeRestricted // its user may not do everything, see Rights
 )
 
 // Init makes c a session of the engine's. A nil peer is one that wants nothing to be said to it.

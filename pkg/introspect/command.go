@@ -74,6 +74,8 @@ type keySpec struct {
 	Flags       []string `json:"flags"`
 	BeginSearch specPart `json:"begin_search"`
 	FindKeys    specPart `json:"find_keys"`
+
+	from int // the argument from which on it may be about a key; beyond all of them where a word says that
 }
 
 type specPart struct {
@@ -85,6 +87,11 @@ var loadFacts = sync.OnceValue(func() map[string]*Facts {
 	facts := map[string]*Facts{}
 	if err := json.Unmarshal(factsJSON, &facts); err != nil {
 		panic("introspect: commands.json: " + err.Error())
+	}
+	for _, f := range facts {
+		for i := range f.KeySpecs {
+			f.KeySpecs[i].from = f.KeySpecs[i].firstArg()
+		}
 	}
 	for line := range strings.Lines(summaryText) {
 		name, text, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -102,6 +109,9 @@ func FactsOf(cmd *engine.Command) *Facts {
 	}
 	return &Facts{Group: cmd.Group}
 }
+
+// Documented returns what is known of all commands of Redis 7.0, by their full names. It is read-only.
+func Documented() map[string]*Facts { return loadFacts() }
 
 func sortedCommands(e *engine.Engine) []*engine.Command {
 	cmds := make([]*engine.Command, 0, len(e.Commands))

@@ -2,6 +2,7 @@ package introspect
 
 import (
 	"encoding/json"
+	"math"
 	"slices"
 
 	"byor/pkg/engine"
@@ -19,7 +20,7 @@ func cmdCommandGetkeys(c *engine.Call) {
 	case cmd == nil:
 		c.Fail("ERR Invalid command specified")
 		return
-	case cmd.Keys.First == 0 && cmd.KeysOf == nil || cmd.Group == "pubsub": // a sharded channel is placed as a key is, but is none
+	case !HasKeys(cmd):
 		c.Fail("ERR The command has no key arguments")
 		return
 	case cmd.Arity > 0 && n != cmd.Arity || n < -cmd.Arity:
@@ -75,14 +76,41 @@ func keyFlags(cmd *engine.Command, args [][]byte, i int) []string {
 	if len(specs) == 0 {
 		return nil
 	}
-	best := specs[0]
-	for _, ks := range specs {
-		var index int
-		if json.Unmarshal(ks.BeginSearch.Spec["index"], &index) == nil && index <= i {
-			best = ks
+	best := 0
+	for n := range specs {
+		if specs[n].from <= i {
+			best = n
 		}
 	}
-	return best.Flags
+	return specs[best].Flags
+}
+
+// firstArg returns keySpec.from.
+func (ks *keySpec) firstArg() int {
+	var index int
+	if json.Unmarshal(ks.BeginSearch.Spec["index"], &index) != nil {
+		return math.MaxInt
+	}
+	return index
+}
+
+// HasKeys reports whether a command may have keys among its arguments.
+func HasKeys(cmd *engine.Command) bool {
+	return (cmd.Keys.First != 0 || cmd.KeysOf != nil) && cmd.Group != "pubsub" // a sharded channel is placed as a key is, but is none
+}
+
+// KeyAccess reports what a command does with the key at index i of its arguments: whether it makes use of what is in it,
+// and whether it changes it. TYPE does neither.
+func KeyAccess(cmd *engine.Command, args [][]byte, i int) (reads, writes bool) {
+	for _, flag := range keyFlags(cmd, args, i) {
+		switch flag {
+		case "access":
+			reads = true
+		case "update", "insert", "delete":
+			writes = true
+		}
+	}
+	return reads, writes
 }
 
 // bitfieldReads reports whether nothing but GET is asked of BITFIELD, as far as its words are right.

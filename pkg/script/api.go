@@ -166,15 +166,16 @@ func (m *machine) redisSetRepl(L *lua.LState) int {
 	return 0
 }
 
-// redisMayCall says what the user may do, which is every command.
+// redisMayCall says whether the user may run a command.
 func (m *machine) redisMayCall(L *lua.LState) int {
 	args, problem := m.arguments(L)
 	if problem != "" {
 		return m.raiseError(L, problem)
 	}
-	if m.s.e.Lookup(args) == nil {
+	cmd := m.s.e.Lookup(args)
+	if cmd == nil {
 		return m.raiseError(L, "Invalid command passed to redis.acl_check_cmd()")
 	}
-	L.Push(lua.LTrue)
+	L.Push(lua.LBool(m.run.call.May(cmd, args)))
 	return 1
 }

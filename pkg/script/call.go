@@ -30,7 +30,7 @@ func (m *machine) execute(L *lua.LState) (v lua.LValue, failed bool) {
 		return m.errorTable(problem), true
 	}
 	cmd := m.s.e.Lookup(args)
-	if problem := m.run.refuses(cmd, len(args)); problem != "" {
+	if problem := m.run.refuses(cmd, args); problem != "" {
 		t := m.errorTable(problem)
 		t.RawSetString("ignore_error_stats_update", lua.LTrue)
 		code, _, _ := strings.Cut(problem, " ")
@@ -81,7 +81,8 @@ func appendNumber(b []byte, f float64) []byte {
 }
 
 // refuses returns why the command may not run in the script. A text without a code means ERR.
-func (r *execution) refuses(cmd *engine.Command, n int) string {
+func (r *execution) refuses(cmd *engine.Command, args [][]byte) string {
+	n := len(args)
 	switch {
 	case cmd == nil:
 		return "Unknown Redis command called from script"
@@ -92,6 +93,9 @@ func (r *execution) refuses(cmd *engine.Command, n int) string {
 	}
 	if !r.s.e.Calm && cmd.Flags&engine.Stale == 0 && r.in.Refuses(0) != "" {
 		return "Can not execute the command on a stale replica"
+	}
+	if msg := r.in.Forbids(cmd, args); msg != "" {
+		return msg
 	}
 	if r.readOnly && cmd.Flags&(engine.Write|engine.MayReplicate) != 0 {
 		return "Write commands are not allowed from read-only scripts."

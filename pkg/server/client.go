@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"byor/pkg/acl"
 	"byor/pkg/engine"
 	"byor/pkg/repl"
 	"byor/pkg/resp"
@@ -21,12 +22,13 @@ type client struct {
 	engine.Session
 	s *Server
 
-	user        string
-	libName     string
-	libVer      string
-	createdMs   int64
-	evictExempt bool // CLIENT NO-EVICT
-	tracks      clientTracking
+	user          *acl.User // nil: it may do everything
+	authenticated bool      // it has logged in, or there was no need to when it came
+	libName       string
+	libVer        string
+	createdMs     int64
+	evictExempt   bool // CLIENT NO-EVICT
+	tracks        clientTracking
 
 	totalIn             int64
 	queryLen, querySize int   // of rd, as of its latest turn under the engine's lock
@@ -88,15 +90,14 @@ func (c *client) may(who string) bool {
 // newClient registers a session. The engine's lock must be held. conn may be nil.
 func (s *Server) newClient(conn net.Conn) *client {
 	s.nextID++
-	c := &client{s: s, conn: conn, user: "default"}
+	c := &client{s: s, conn: conn}
 	s.eng.Init(&c.Session, c)
 	c.ID, c.MayWait = s.nextID, conn != nil
 	c.outIdle = sync.NewCond(&c.outMu)
 	c.createdMs = s.eng.NowMs
-	c.Authed = s.cfg.RequirePass == ""
+	c.begin()
 	if conn != nil {
 		c.rd = resp.NewCommandReader(s.countedReads(conn))
-		c.rd.Limits.Unauthenticated = !c.Authed
 		c.rd.Limits.MaxBulk = int(s.cfg.ProtoMaxBulkLen)
 		c.Addr, c.laddr = addrString(conn.RemoteAddr()), addrString(conn.LocalAddr())
 		if conn.LocalAddr() != nil && conn.LocalAddr().Network() == "unix" {
@@ -106,6 +107,10 @@ func (s *Server) newClient(conn net.Conn) *client {
 		s.clients[c.ID] = c
 		c.measure(0, 1)
 		c.meet(conn)
+		if c.owner {
+			c.become(nil, true)
+		}
+		c.rd.Limits.Unauthenticated = !c.Authed
 	}
 	return c
 }

@@ -2,17 +2,18 @@ package server
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
+	"byor/pkg/acl"
 	"byor/pkg/engine"
 	"byor/pkg/introspect"
 )
 
-// There is one user, default, who may do everything once the password (requirepass) is given. The ACL
-// commands that client libraries and tools ask on connect say so in Redis's terms.
+// The ACL commands: what users there are, what they may do, and what was denied them.
 
 func init() {
 	const f = engine.NoScript | engine.Loading | engine.Stale
@@ -25,52 +26,104 @@ func init() {
 			{Name: "getuser", Arity: 3, Flags: f | engine.Admin, Handler: by(cmdACLGetuser)},
 			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: by(cmdACLHelp)},
 			{Name: "list", Arity: 2, Flags: f | engine.Admin, Handler: by(cmdACLList)},
-			{Name: "load", Arity: 2, Flags: f | engine.Admin, Handler: by(noACLFile)},
+			{Name: "load", Arity: 2, Flags: f | engine.Admin, Handler: by(cmdACLLoad)},
 			{Name: "log", Arity: -2, Flags: f | engine.Admin, Handler: by(cmdACLLog)},
-			{Name: "save", Arity: 2, Flags: f | engine.Admin, Handler: by(noACLFile)},
+			{Name: "save", Arity: 2, Flags: f | engine.Admin, Handler: by(cmdACLSave)},
+			{Name: "setuser", Arity: -3, Flags: f | engine.Admin, Handler: by(cmdACLSetuser)},
 			{Name: "users", Arity: 2, Flags: f | engine.Admin, Handler: by(cmdACLUsers)},
 			{Name: "whoami", Arity: 2, Flags: f, Handler: by(cmdACLWhoami)},
 		}},
 	})
 }
 
-// noACLFile is what a Redis says that keeps its users elsewhere.
-func noACLFile(c *client) {
-	c.Fail("ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration.")
+// cmdACLSetuser changes a user, or makes one. Who listens to what the user may not hear any more is cut off.
+func cmdACLSetuser(c *client) {
+	s, name := c.s, string(c.Args[2])
+	rules := make([]string, len(c.Args)-3)
+	for i := 2; i < len(c.Args); i++ {
+		c.Hide(i)
+		if i > 2 {
+			rules[i-3] = string(c.Args[i])
+		}
+	}
+	if !acl.ValidName(name) {
+		c.Fail("ERR Usernames can't contain spaces or null characters")
+		return
+	}
+	u := s.users.Find(name)
+	next := s.users.Commands().NewUser(name)
+	if u != nil {
+		next.Become(u)
+	}
+	var wrong *acl.RuleError
+	if err := next.Set(rules); errors.As(err, &wrong) {
+		c.Fail("ERR Error in ACL SETUSER modifier '" + engine.Quoted([]byte(wrong.Rule)) + "': " + err.Error())
+		return
+	} else if err != nil {
+		c.Fail("ERR " + err.Error())
+		return
+	}
+	if u == nil {
+		s.users.Add(next)
+	} else {
+		s.silence(u, next)
+		u.Become(next)
+		s.usersChanged()
+	}
+	c.Reply.OK()
 }
 
-// cmdACLDeluser finds nobody: there is no user but the one that cannot be removed.
 func cmdACLDeluser(c *client) {
+	var gone []*acl.User
 	for _, name := range c.Args[2:] {
-		if string(name) == "default" {
+		if string(name) == acl.DefaultName {
 			c.Fail("ERR The 'default' user cannot be removed")
 			return
 		}
 	}
-	c.Reply.Int(0)
+	for _, name := range c.Args[2:] {
+		if u := c.s.users.Find(string(name)); u != nil {
+			c.s.users.Remove(u.Name)
+			gone = append(gone, u)
+		}
+	}
+	c.s.dismiss(gone...)
+	c.Reply.Int(int64(len(gone)))
 }
 
-// cmdACLDryrun says what the user may do, which is every command.
+// deniedInDryrun is what ACL DRYRUN replies.
+var deniedInDryrun = map[acl.Denial]string{
+	acl.DeniedCommand: "This user has no permissions to run the '%s' command",
+	acl.DeniedKey:     "This user has no permissions to access the '%s' key",
+	acl.DeniedChannel: "This user has no permissions to access the '%s' channel",
+}
+
 func cmdACLDryrun(c *client) {
-	if string(c.Args[2]) != "default" {
+	u := c.s.users.Find(string(c.Args[2]))
+	if u == nil {
 		c.Fail("ERR User '" + engine.Quoted(c.Args[2]) + "' not found")
 		return
 	}
 	args := c.Args[3:]
-	switch cmd := c.s.eng.Lookup(args); {
+	cmd := c.s.eng.Lookup(args)
+	switch {
 	case cmd == nil:
 		c.Fail("ERR Command '" + engine.Quoted(args[0]) + "' not found")
+		return
 	case !cmd.Takes(len(args)):
 		c.Fail("ERR wrong number of arguments for '" + cmd.FullName() + "' command")
-	default:
-		c.Reply.OK()
+		return
 	}
-}
-
-// aclCategories are Redis's, in its order.
-var aclCategories = []string{
-	"keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream",
-	"pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
+	what, at := u.Check(c.s.request(u, cmd, args))
+	if what == acl.Granted {
+		c.Reply.OK()
+		return
+	}
+	object := cmd.FullName()
+	if what != acl.DeniedCommand {
+		object = string(args[at])
+	}
+	c.Reply.BulkString(fmt.Sprintf(deniedInDryrun[what], object))
 }
 
 func cmdACLCat(c *client) {
@@ -79,11 +132,11 @@ func cmdACLCat(c *client) {
 		return
 	}
 	if len(c.Args) == 2 {
-		c.bulkStrings(aclCategories)
+		c.bulkStrings(acl.Categories)
 		return
 	}
 	category := strings.ToLower(string(c.Args[2]))
-	if !slices.Contains(aclCategories, category) {
+	if !slices.Contains(acl.Categories, category) {
 		c.Fail("ERR Unknown category '" + engine.Quoted(c.Args[2]) + "'")
 		return
 	}
@@ -125,25 +178,13 @@ func cmdACLGenpass(c *client) {
 	c.Reply.BulkString(hex.EncodeToString(random)[:(bits+3)/4])
 }
 
-// passwords returns the hashes of the default user's passwords: one, or none if none is needed.
-func (s *Server) passwords() []string {
-	if s.cfg.RequirePass == "" {
-		return nil
-	}
-	sum := sha256.Sum256([]byte(s.cfg.RequirePass))
-	return []string{hex.EncodeToString(sum[:])}
-}
-
 func cmdACLGetuser(c *client) {
-	if string(c.Args[2]) != "default" {
+	u := c.s.users.Find(string(c.Args[2]))
+	if u == nil {
 		c.Reply.Null()
 		return
 	}
-	pass := c.s.passwords()
-	flags := []string{"on"}
-	if len(pass) == 0 {
-		flags = append(flags, "nopass")
-	}
+	flags, selectors := u.Flags(), u.Selectors()
 	c.Reply.Map(6)
 	c.Reply.BulkString("flags")
 	c.Reply.Set(len(flags))
@@ -151,42 +192,82 @@ func cmdACLGetuser(c *client) {
 		c.Reply.BulkString(f)
 	}
 	c.Reply.BulkString("passwords")
-	c.bulkStrings(pass)
-	for _, pair := range [][2]string{{"commands", "+@all"}, {"keys", "~*"}, {"channels", "&*"}} {
+	c.bulkStrings(u.Passwords())
+	c.selector(selectors[0])
+	c.Reply.BulkString("selectors")
+	c.Reply.Array(len(selectors) - 1)
+	for _, words := range selectors[1:] {
+		c.Reply.Map(3)
+		c.selector(words)
+	}
+}
+
+func (c *client) selector(words acl.Words) {
+	for _, pair := range [][2]string{{"commands", words.Commands}, {"keys", words.Keys}, {"channels", words.Channels}} {
 		c.Reply.BulkString(pair[0])
 		c.Reply.BulkString(pair[1])
 	}
-	c.Reply.BulkString("selectors")
-	c.Reply.Array(0)
 }
 
-func cmdACLList(c *client) {
-	how := "nopass"
-	for _, p := range c.s.passwords() {
-		how = "#" + p
+func cmdACLList(c *client) { c.bulkStrings(c.s.userLines()) }
+
+// userLines returns the lines of all users as they stand in a file.
+func (s *Server) userLines() (lines []string) {
+	for _, u := range s.users.Sorted() {
+		lines = append(lines, u.Line())
 	}
-	c.bulkStrings([]string{"user default on " + how + " ~* &* +@all"})
+	return lines
 }
 
-// cmdACLLog replies no entry: who is let in at all may do everything.
+// cmdACLLog replies what was denied lately.
 func cmdACLLog(c *client) {
+	count := int64(10)
 	switch {
 	case len(c.Args) > 3:
 		c.FailSubcommand()
 		return
 	case len(c.Args) == 3 && c.Is(2, "reset"):
+		c.s.denied.Reset()
 		c.Reply.OK()
 		return
 	case len(c.Args) == 3:
-		if _, ok := c.IntArg(2); !ok {
+		var ok bool
+		if count, ok = c.IntArg(2); !ok {
 			return
 		}
 	}
-	c.Reply.Array(0)
+	entries := c.s.denied.Latest(count)
+	c.Reply.Array(len(entries))
+	for _, e := range entries {
+		c.Reply.Map(7)
+		c.Reply.BulkString("count")
+		c.Reply.Int(e.Count)
+		for _, pair := range [][2]string{{"reason", e.What.Reason()}, {"context", e.Context}, {"object", e.Object}, {"username", e.User}} {
+			c.Reply.BulkString(pair[0])
+			c.Reply.BulkString(pair[1])
+		}
+		c.Reply.BulkString("age-seconds")
+		c.Reply.Double(float64(c.NowMs()-e.AtMs) / 1000)
+		c.Reply.BulkString("client-info")
+		c.Reply.BulkString(e.Client)
+	}
 }
 
-func cmdACLUsers(c *client)  { c.bulkStrings([]string{"default"}) }
-func cmdACLWhoami(c *client) { c.Reply.BulkString(c.user) }
+func cmdACLUsers(c *client) {
+	users := c.s.users.Sorted()
+	c.Reply.Array(len(users))
+	for _, u := range users {
+		c.Reply.BulkString(u.Name)
+	}
+}
+
+func cmdACLWhoami(c *client) {
+	if c.user == nil {
+		c.Reply.Null()
+		return
+	}
+	c.Reply.BulkString(c.user.Name)
+}
 
 func cmdACLHelp(c *client) {
 	c.Help(
@@ -199,6 +280,7 @@ func cmdACLHelp(c *client) {
 		"LOAD", "    Reload users from the ACL file.",
 		"LOG [<count> | RESET]", "    Show the ACL log entries.",
 		"SAVE", "    Save the current config to the ACL file.",
+		"SETUSER <username> <attribute> [<attribute> ...]", "    Create or modify a user with the specified attributes.",
 		"USERS", "    List all the registered usernames.",
 		"WHOAMI", "    Return the current connection username.",
 	)

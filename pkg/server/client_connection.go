@@ -1,10 +1,9 @@
 package server
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"strings"
 
+	"byor/pkg/acl"
 	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/resp"
@@ -60,19 +59,19 @@ func cmdSelect(c *client) {
 	c.Reply.OK()
 }
 
-// passwordIs compares without telling by its time how much of the password was right.
-func (s *Server) passwordIs(given []byte) bool {
-	want, got := sha256.Sum256([]byte(s.cfg.RequirePass)), sha256.Sum256(given)
-	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
-}
-
-// login checks the credentials of AUTH and HELLO and replies an error when they are wrong.
+// login checks the credentials of AUTH and HELLO and replies an error when they are wrong. The process's own sessions
+// have all rights whoever they say they are.
 func (c *client) login(user, pass []byte) bool {
-	if string(user) != "default" || c.s.cfg.RequirePass != "" && !c.s.passwordIs(pass) {
+	if c.owner {
+		return true
+	}
+	u := c.s.users.Find(string(user))
+	if u == nil || !u.Admits(pass) {
+		c.logDenial(acl.DeniedAuth, string(c.Args[0]), string(user))
 		c.Fail("WRONGPASS invalid username-password pair or user is disabled.")
 		return false
 	}
-	c.Authed, c.user = true, "default"
+	c.become(u, true)
 	return true
 }
 
@@ -83,11 +82,11 @@ func cmdAuth(c *client) {
 	}
 	c.Hide(1)
 	if len(c.Args) == 2 {
-		if c.s.cfg.RequirePass == "" {
+		if c.s.users.Default().NoPass() {
 			c.Fail("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
 			return
 		}
-		if c.login([]byte("default"), c.Args[1]) {
+		if c.login([]byte(acl.DefaultName), c.Args[1]) {
 			c.Reply.OK()
 		}
 		return
@@ -135,8 +134,8 @@ func cmdHello(c *client) {
 			return
 		}
 	}
-	if !c.Authed {
-		c.Fail("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
+	if !c.authenticated {
+		c.Fail("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
 		return
 	}
 	if name != nil {
@@ -184,7 +183,9 @@ func cmdReset(c *client) {
 	c.DB = s.eng.Store.DB(0)
 	c.Reply.Proto = 2
 	c.Name, c.evictExempt, c.Exempt = "", false, false
-	c.user, c.Authed = "default", s.cfg.RequirePass == ""
+	if !c.owner {
+		c.begin()
+	}
 	c.Reply.SimpleString("RESET")
 }
 

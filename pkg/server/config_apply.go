@@ -36,6 +36,7 @@ func (s *Server) applyConfig() {
 	e.StreamNodeMaxBytes.Store(s.cfg.StreamNodeMaxBytes)
 	e.StreamNodeMaxEntries.Store(s.cfg.StreamNodeMaxEntries)
 	s.listenToKeys()
+	s.users.Commands().AllChannels = s.cfg.ACLPubsubDefault == "allchannels"
 	s.recalm()
 }
 

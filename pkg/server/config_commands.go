@@ -140,10 +140,9 @@ func (s *Server) configChanged(before *config.Config) error {
 		return err
 	}
 	s.applyConfig()
-	if s.cfg.RequirePass == "" && before.RequirePass != "" {
-		for _, c := range s.clients { // with nopass everybody is the default user
-			c.Authed = true
-		}
+	if s.cfg.RequirePass != before.RequirePass {
+		s.setDefaultPassword()
+		s.usersChanged()
 	}
 	s.replicationConfigChanged(before)
 	return nil
@@ -173,7 +172,7 @@ func cmdConfigRewrite(c *client) {
 		c.Fail("ERR The server is running without a config file")
 		return
 	}
-	if err := c.s.cfg.Rewrite(path); err != nil {
+	if err := c.s.cfg.Rewrite(path, c.s.userLines()); err != nil {
 		c.Fail("ERR Rewriting config file: " + config.ErrnoText(err))
 		return
 	}

@@ -107,6 +107,7 @@ func testSources(t *testing.T) map[string]string {
 var shownBy = map[string]string{
 	"bind": "TestMoveListeners", "busy-reply-threshold": "TestBusyScript", "port": "TestMoveListeners", "unixsocket": "TestUnixSocket", "unixsocketperm": "TestUnixSocket",
 	"tcp-backlog": "TestBacklogOfTheListener", "tcp-keepalive": "TestParametersAtStart", "timeout": "TestIdleClientsAreClosed",
+	"aclfile": "TestUsersInAFile", "acl-pubsub-default": "TestRightsOfNewUsers", "acllog-max-len": "TestLogOfDenials",
 	"protected-mode": "TestParametersAtStart", "maxclients": "TestMaxClientsAtRunTime", "requirepass": "TestPasswordAtRunTime",
 	"proto-max-bulk-len": "TestLimitsAtRunTime", "client-query-buffer-limit": "TestQueryBufferLimit",
 	"client-output-buffer-limit": "TestSlowSubscriberIsDisconnected", "databases": "TestParametersAtStart",

@@ -51,6 +51,9 @@ func rewriteCases() []rewriteCase {
 		{"a user", "user default on nopass ~* &* +@all\nhz 11\n", nil},
 		{"a password", "user default on nopass ~* &* +@all\n", []string{"CONFIG SET requirepass foo", "AUTH foo"}},
 		{"no password any more", "hz 11\nuser default on #" + sha256Of("foo") + " ~* &* +@all\nrequirepass foo\n", []string{"AUTH foo", "CONFIG SET requirepass ''"}},
+		{"users", "user bob on >x ~a %R~b &c +get (+set ~d)\n# x\nuser ann off\nhz 11\nuser zoe on\n", []string{"ACL SETUSER carl on nopass ~* &* +@all", "ACL SETUSER zoe +@all -@dangerous (&* +@pubsub)"}},
+		{"passwords of a user", "user default on >foo >bar ~* &* +@all\nrequirepass other\n", []string{"AUTH foo", "ACL SETUSER default >more"}},
+		{"rights to be", "acl-pubsub-default allchannels\nuser bob on\n", []string{"CONFIG SET acllog-max-len 7", "ACL SETUSER ann (+get)"}},
 		{"CRLF", "hz 12\r\nmaxmemory 1mb\r\n", nil},
 		{"addresses", "bind 127.0.0.1 -::1\n", nil},
 		{"modes", "unixsocketperm 700\n", nil},
@@ -88,6 +91,7 @@ func settingsOf(do func(line string) string) map[string]string {
 	for _, p := range config.Params() {
 		all[p.Name] = do("CONFIG GET " + p.Name)
 	}
+	all["the users"] = do("ACL LIST")
 	return all
 }
 

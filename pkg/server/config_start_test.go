@@ -202,7 +202,7 @@ func TestHints(t *testing.T) {
 		"--port=77":              "Write --port 77.",
 		"-port 77":               "Options begin with two dashes, and each stands before its value.",
 		"--save 1":               "--save takes seconds and changes in pairs, such as 3600 1 300 100, or ''.",
-		"--user bob on":          "--user takes default and what it may do: on nopass ~* &* +@all.",
+		"--user bob on on x":     "--user takes a name and rules, such as: on >password ~keys:* &* +@all.",
 		"--rename-command get":   "--rename-command takes the name of a command and its new name, '' for none.",
 		"--slowlog-max-len -1":   "--slowlog-max-len takes a number of 0 or more.",
 		"--activedefrag perhaps": "--activedefrag takes one of yes, no.",
@@ -214,32 +214,30 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// The password of a user's line is that of requirepass, whichever stands first.
+// What a line about a user says is kept for the server; what cannot be right is refused at once.
 func TestUserLine(t *testing.T) {
-	hash := "#" + sha256Of("foo")
-	all := " ~* &* +@all\n"
-	for text, want := range map[string]string{
-		"requirepass foo\nuser default on " + hash + all:                  "foo",
-		"user default on " + hash + all + "requirepass foo\n":             "foo",
-		"user default on >pw" + all:                                       "pw",
-		"requirepass foo\nuser default on nopass" + all:                   "",
-		"user default on nopass allkeys allchannels allcommands\nhz 11\n": "",
-	} {
+	read := func(text string) (*config.Config, error) {
 		c := config.Default()
 		c.Stdin = strings.NewReader(text)
-		require.NoError(t, c.ParseArgs([]string{"-"}), text)
-		require.Equal(t, want, c.RequirePass, text)
+		return c, c.ParseArgs([]string{"-"})
 	}
+	c, err := read("user default on >pw ~* &* +@all\nuser bob (+get ~x) +nosuch off\nuser ann\n")
+	require.NoError(t, err)
+	require.Equal(t, []config.UserLine{
+		{Name: "default", Rules: []string{"on", ">pw", "~*", "&*", "+@all"}}, {Name: "bob", Rules: []string{"(+get ~x)", "+nosuch", "off"}}, {Name: "ann"},
+	}, c.Users)
+	require.Empty(t, c.RequirePass)
 	for text, reason := range map[string]string{
-		"user default on " + hash + all:                         "cannot be known by its hash alone",
-		"user default on " + hash + all + "requirepass other\n": "is not that of requirepass",
-		"user bob on nopass" + all:                              "no user but 'default'",
-		"user default on nopass ~x:* &* +@all\n":                "Error in user declaration",
-		"user default off nopass" + all:                         "may do everything",
-		"user default on" + all:                                 "may do everything",
+		"user a on\nuser a off\n":   "Error in user declaration 'a': Duplicate user found. A user can only be defined once in config files",
+		"user a on nonsense\n":      "Error in user declaration 'nonsense': Syntax error",
+		"user a ~* ~x\n":            "Error in user declaration '~x': Adding a pattern after the * pattern",
+		"user a #abc\n":             "Error in user declaration '#abc': The password hash must be exactly 64 characters",
+		"user a <x\n":               "Error in user declaration '<x': The password you are trying to remove",
+		"user a on (+get ~x on\n":   "Unmatched parenthesis in acl selector starting at '(+get'.",
+		"user\n":                    "Bad directive or wrong number of arguments",
+		"acl-pubsub-default none\n": "argument(s) must be one of the following: allchannels, resetchannels",
 	} {
-		c := config.Default()
-		c.Stdin = strings.NewReader(text)
-		require.ErrorContains(t, c.ParseArgs([]string{"-"}), reason, text)
+		_, err := read(text)
+		require.ErrorContains(t, err, reason, text)
 	}
 }

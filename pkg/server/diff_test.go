@@ -35,6 +35,8 @@ import (
 //	@unordered        the order of the elements of the next reply does not count
 //	@numbers          in the next reply every number counts as 0
 //	@type             of the next reply, and of the elements in it, only the types count
+//	@words            of the strings in the next reply, the order of the words does not count
+//	@log              the next reply is ACL LOG's, in which a client's address and memory and the time do not count
 //	@conn NAME        the next commands go over another connection (the first is called "main")
 //	@send             the next command is sent, no reply read
 //	@recv [N]         one more reply, or N, are read and compared
@@ -153,7 +155,7 @@ func (sc *script) directive(line string) {
 	case "@close":
 		sc.ours.close(sc.t, arg)
 		sc.redis.close(sc.t, arg)
-	case "@unordered", "@type", "@send":
+	case "@unordered", "@type", "@words", "@log", "@send":
 		sc.mode = word
 	case "@numbers":
 		sc.mode = "~"
@@ -198,6 +200,13 @@ func (sc *script) compare(ours, redis resp.Value) {
 		print = func(v resp.Value) string { sortElems(&v); return show(v) }
 	case "@type":
 		print = shape
+	case "@words":
+		print = func(v resp.Value) string { eachString(&v, sortWords); return show(v) }
+	case "@log":
+		print = func(v resp.Value) string {
+			eachString(&v, whoWasDenied)
+			return ageSeconds.ReplaceAllString(show(v), "$1")
+		}
 	}
 	if want, got := print(redis), print(ours); want != got {
 		sc.t.Errorf("%s\nreal Redis: %s\nours:       %s", sc.where, want, got)
@@ -225,6 +234,30 @@ func sortElems(v *resp.Value) {
 	}
 	slices.SortFunc(v.Elems, func(a, b resp.Value) int { return strings.Compare(show(a), show(b)) })
 }
+
+// eachString changes the strings in a reply.
+func eachString(v *resp.Value, change func(string) string) {
+	if v.Kind == resp.BulkString && !v.Null {
+		v.Str = []byte(change(string(v.Str)))
+	}
+	for i := range v.Elems {
+		eachString(&v.Elems[i], change)
+	}
+}
+
+func sortWords(s string) string {
+	list := strings.Fields(strings.NewReplacer("(", "( ", ")", " )").Replace(s))
+	slices.Sort(list)
+	return strings.Join(list, " ")
+}
+
+var (
+	deniedClient = regexp.MustCompile(`^id=.* (db=\d+) .* (user=\S+) .*$`)
+	ageSeconds   = regexp.MustCompile(`("age-seconds") [",][0-9.]+"?`)
+)
+
+// whoWasDenied leaves of a client's line in ACL LOG what does not differ from server to server.
+func whoWasDenied(s string) string { return deniedClient.ReplaceAllString(s, "$1 $2") }
 
 func shape(v resp.Value) string {
 	if v.IsError() {
@@ -399,76 +432,3 @@ func anyValue(r *rand.Rand) string {
 	return pick(r, "", "a", "b", "abc", "hello world", "1", "2", "-7", "10", "12345678901234567890", "3.25", "1e5", "\x00\xff\r\n",
 		strings.Repeat("x", 44), strings.Repeat("y", 45), strings.Repeat("z", 70), " 1", "01", "+1", "inf", "nan")
 }
-
-func init() { generators["string"], generators["key"] = stringCommand, keyCommand }
-
-func stringCommand(r *rand.Rand) []string {
-	k := anyKey(r)
-	return [](func() []string){
-		func() []string { return []string{"SET", k, anyValue(r)} },
-		func() []string { return append([]string{"SET", k, anyValue(r)}, some(r, 1, 2, setOption)...) },
-		func() []string { return []string{"GET", k} },
-		func() []string { return []string{pick(r, "INCR", "DECR"), k} },
-		func() []string { return []string{pick(r, "INCRBY", "DECRBY"), k, anyInt(r)} },
-		func() []string {
-			return []string{"INCRBYFLOAT", k, pick(r, "0.1", "1", "-2.5", "1e3", "x", "inf", "nan", "3.0", "-0.1", "1e-5")}
-		},
-		func() []string { return []string{"APPEND", k, anyValue(r)} },
-		func() []string { return []string{"STRLEN", k} },
-		func() []string { return []string{pick(r, "GETRANGE", "SUBSTR"), k, anyInt(r), anyInt(r)} },
-		func() []string {
-			return []string{"SETRANGE", k, pick(r, "0", "1", "5", "-1", "x", "600000000", "20"), anyValue(r)}
-		},
-		func() []string { return append([]string{"MGET"}, some(r, 1, 3, anyKey)...) },
-		func() []string { return append([]string{pick(r, "MSET", "MSETNX"), k}, some(r, 1, 4, anyValue)...) },
-		func() []string { return []string{"SETNX", k, anyValue(r)} },
-		func() []string {
-			return []string{pick(r, "SETEX", "PSETEX"), k, pick(r, "0", "-1", "100000", "x", "9223372036854775807"), anyValue(r)}
-		},
-		func() []string { return []string{"GETSET", k, anyValue(r)} },
-		func() []string { return []string{"GETDEL", k} },
-		func() []string { return append([]string{"GETEX", k}, some(r, 0, 2, getexOption)...) },
-		func() []string {
-			return append([]string{"LCS", k, anyKey(r)}, some(r, 0, 2, func(r *rand.Rand) string { return pick(r, "LEN", "IDX", "WITHMATCHLEN", "MINMATCHLEN") })...)
-		},
-	}[r.IntN(18)]()
-}
-
-func keyCommand(r *rand.Rand) []string {
-	k := anyKey(r)
-	return [](func() []string){
-		func() []string {
-			return append([]string{pick(r, "DEL", "UNLINK", "EXISTS", "TOUCH")}, some(r, 1, 3, anyKey)...)
-		},
-		func() []string { return []string{"TYPE", k} },
-		func() []string { return []string{pick(r, "RENAME", "RENAMENX"), k, anyKey(r)} },
-		func() []string {
-			return append([]string{"COPY", k, anyKey(r)}, some(r, 0, 2, func(r *rand.Rand) string { return pick(r, "REPLACE", "DB", "1", "99", "x") })...)
-		},
-		func() []string { return []string{"MOVE", k, pick(r, "0", "1", "99", "x")} },
-		func() []string { return []string{"OBJECT", "ENCODING", k} },
-		func() []string {
-			return append([]string{"EXPIREAT", k, pick(r, "99999999999", "1", "-1", "x", "9223372036854775807")}, some(r, 0, 2, expireOption)...)
-		},
-		func() []string {
-			return append([]string{"PEXPIREAT", k, pick(r, "99999999999999", "99999999999998", "1", "0")}, some(r, 0, 2, expireOption)...)
-		},
-		func() []string { return []string{pick(r, "EXPIRETIME", "PEXPIRETIME", "PERSIST"), k} },
-		func() []string { return []string{"SET", k, anyValue(r)} },
-		func() []string {
-			return []string{"SET", k, anyValue(r), "PXAT", pick(r, "99999999999999", "99999999999000")}
-		},
-		func() []string { return []string{"DBSIZE"} },
-		func() []string { return []string{"KEYS", pick(r, "*", "k?", "k[0-3]", "[^k]*", "k\\1")} },
-	}[r.IntN(13)]()
-}
-
-func setOption(r *rand.Rand) string {
-	return pick(r, "NX", "XX", "GET", "KEEPTTL", "EX", "PX", "PXAT", "EXAT", "99999999999999", "x", "0", "PERSIST")
-}
-
-func getexOption(r *rand.Rand) string {
-	return pick(r, "PERSIST", "PXAT", "EXAT", "99999999999", "0", "-1", "x", "KEEPTTL")
-}
-
-func expireOption(r *rand.Rand) string { return pick(r, "NX", "XX", "GT", "LT", "FOO") }

@@ -82,6 +82,7 @@ type Server struct {
 	memory     memory
 	cronPaused bool
 
+	accounts
 	persistence
 	replication
 
@@ -123,6 +124,7 @@ func New(cfg *config.Config, opt Options) *Server {
 	s.eng = engine.New(int(cfg.Databases), named, opt.Clock, world{s})
 	s.born = born
 	s.resetStats()
+	s.initUsers()
 	s.applyConfig()
 	s.initAOF()
 	s.eng.Loading = true // until Start has loaded the data
@@ -163,7 +165,7 @@ func (s *Server) accept(conn net.Conn) (c *client, refusal string) {
 // protectedRefusal is Redis's protected mode: without a password, only this machine may connect.
 func (s *Server) protectedRefusal(conn net.Conn) string {
 	a, isTCP := conn.RemoteAddr().(*net.TCPAddr)
-	if !s.cfg.ProtectedMode || s.cfg.RequirePass != "" || !isTCP || a.IP.IsLoopback() {
+	if !s.cfg.ProtectedMode || !s.users.Default().NoPass() || !isTCP || a.IP.IsLoopback() {
 		return ""
 	}
 	return "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. " +
@@ -256,7 +258,10 @@ func (s *Server) tune(conn net.Conn) {
 // Start loads the data set that the configuration names and begins the background work. Serve may
 // be called before: until the data is loaded, commands are answered with -LOADING.
 func (s *Server) Start() error {
-	err := s.load()
+	err := s.wrong
+	if err == nil {
+		err = s.load()
+	}
 	close(s.loaded)
 	if err != nil {
 		return err
@@ -291,6 +296,9 @@ func (s *Server) removePidFile() {
 // Run starts the server, listens, and serves until Shutdown is over or ctx is done; then it shuts
 // down as SIGTERM would.
 func (s *Server) Run(ctx context.Context) error {
+	if s.wrong != nil {
+		return s.wrong
+	}
 	if err := s.listen(); err != nil {
 		return err
 	}

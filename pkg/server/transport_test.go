@@ -172,7 +172,7 @@ func TestPasswordAndLimitsBeforeIt(t *testing.T) {
 		c := dial(t, addr)
 		c.want("GET a", "-NOAUTH Authentication required.")
 		c.want("AUTH wrong", "-WRONGPASS invalid username-password pair or user is disabled.")
-		c.want("HELLO 3", "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
+		c.want("HELLO 3", "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
 		require.Equal(t, "-ERR Protocol error: unauthenticated multibulk length\r\n", exchange(t, addr, "*11\r\n"))
 		require.Equal(t, "-ERR Protocol error: unauthenticated bulk length\r\n", exchange(t, addr, "*2\r\n$4\r\nAUTH\r\n$16385\r\n"))
 		// The limits are lifted for what stands behind AUTH in the same packet.
