@@ -87,7 +87,7 @@ test: ## what shows that the code is right (2 minutes on 2 cores)
 	@$(TEST) -skip '^TestCourse' $(PKGS)
 
 .PHONY: test-course
-test-course: ## does the course keep its word: mutants, exercises, transcripts (5 minutes)
+test-course: ## does the course keep its word: mutants, exercises, transcripts (8 minutes)
 	@$(TEST) -run '^TestCourse' ./pkg/check ./pkg/version/cmd/module
 
 .PHONY: calibrate

@@ -79,7 +79,7 @@ func (t *respTalk) message(kind int, data []byte) error {
 
 // bound sets the limits of the command reader.
 func (t *respTalk) bound() {
-	// region: what never ends, and what is no command
+	// region: endless or broken commands
 	t.in.Limits.MaxBulk = t.s.g.opts.MaxQueue
 	t.in.Limits.Unauthenticated = !t.s.authed.Load()
 	// endregion
@@ -87,7 +87,7 @@ func (t *respTalk) bound() {
 
 // tooLarge ends a conversation in which a command never becomes whole.
 func (t *respTalk) tooLarge() error {
-	// region: what never ends, and what is no command
+	// region: endless or broken commands
 	if t.in.Buffered() > 2*t.s.g.opts.MaxQueue {
 		return &closeError{websocket.CloseMessageTooBig, "the command is too large"}
 	}
@@ -97,7 +97,7 @@ func (t *respTalk) tooLarge() error {
 
 // broken answers bytes that are no command, and ends the conversation.
 func (t *respTalk) broken(err error) error {
-	// region: what never ends, and what is no command
+	// region: endless or broken commands
 	var wrong *resp.ProtocolError
 	if !errors.As(err, &wrong) {
 		return err

@@ -76,7 +76,7 @@ func newGuard(allow []string) *guard {
 
 // refuses returns why a command may not be run over WebSocket, "" if it may.
 func (g *guard) refuses(args [][]byte) string {
-	// region: what a browser may not do
+	// region: not for browsers
 	if len(args) == 0 {
 		return ""
 	}

@@ -41,7 +41,7 @@ func (j *Journal) Append(b []byte) {
 }
 
 // Commit waits for the log: see the function Commit.
-func (j *Journal) Commit() { Commit(j.Log) }
+func (j *Journal) Commit() { commit(j.Log) }
 
 // Reply sends the replies in w, once the log has all that they promise.
 func (j *Journal) Reply(w *resp.Writer) error {

@@ -49,9 +49,9 @@ func openLog(dir, policy string, data *store.Store, base Base, w *resp.Writer, e
 	return aof.Open(o, base.Save)
 }
 
-// Commit waits until log has all that was executed so far, as its policy demands; nil is no log. After
+// commit waits until log has all that was executed so far, as its policy demands; nil is no log. After
 // a failure no promise can be kept, so it ends the program. An fsync that failed in the background counts, too.
-func Commit(log *aof.Log) {
+func commit(log *aof.Log) {
 	if log == nil {
 		return
 	}

@@ -50,6 +50,7 @@ func requirePassed(t *testing.T, results []check.Result) {
 // (a) A real redis-server passes every check that is about the protocol, the files or replication:
 // then a check that fails is right to do so.
 func TestCourseRealRedisPasses(t *testing.T) {
+	t.Parallel()
 	redistest.Need(t, "redis-server", "redis-cli", "redis-check-rdb", "redis-check-aof")
 	target, err := process.RedisTarget()
 	require.NoError(t, err)
@@ -69,9 +70,10 @@ func TestCourseRealRedisPasses(t *testing.T) {
 	}
 }
 
-// (b) Each step passes its own checks and all earlier ones that still apply. Outside of CI the slow
-// ones among the earlier are asked of the capstone alone.
+// (b) Each step passes its own checks and all earlier ones that still apply. Without WHOLE=1
+// the slow ones among the earlier are asked of the capstone alone.
 func TestCourseStepsPass(t *testing.T) {
+	t.Parallel()
 	for step := 1; step <= course.Last; step++ {
 		if !hasStep(step) {
 			continue
@@ -80,7 +82,7 @@ func TestCourseStepsPass(t *testing.T) {
 			t.Parallel()
 			checks := check.Applying(step)
 			checks = slices.DeleteFunc(checks, func(c check.Check) bool {
-				return step < course.Last && c.Step < step && c.Slow > 1 && os.Getenv("CI") == ""
+				return step < course.Last && c.Step < step && c.Slow > 1 && os.Getenv("WHOLE") == ""
 			})
 			requirePassed(t, runChecks(t, built.target(t, step, ""), patient, checks))
 		})
@@ -89,6 +91,7 @@ func TestCourseStepsPass(t *testing.T) {
 
 // (c) The step before fails the new checks: each of them asks for something new.
 func TestCourseStepBeforeFails(t *testing.T) {
+	t.Parallel()
 	for step := 2; step <= course.Last; step++ {
 		if !hasStep(step - 1) {
 			continue
@@ -118,8 +121,10 @@ func mutants(t *testing.T) []course.Mutant {
 }
 
 // (d) Each mistake that the guides name is caught: the first check that fails, the one that a learner is told,
-// has the hint that names it. With WHOLE=1 the slow ones in front of it are asked, too.
+// has the hint that names it. With WHOLE=1 the slow ones in front of it, and
+// those that start servers, are asked, too.
 func TestCourseMutants(t *testing.T) {
+	t.Parallel()
 	for _, m := range mutants(t) {
 		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
@@ -132,7 +137,7 @@ func TestCourseMutants(t *testing.T) {
 			}
 			first := slices.Clone(checks[:at])
 			if os.Getenv("WHOLE") == "" {
-				first = slices.DeleteFunc(first, func(c check.Check) bool { return c.Slow > 1 })
+				first = slices.DeleteFunc(first, func(c check.Check) bool { return c.Slow > 1 || c.Own })
 			}
 			r := firstFailure(t, m, target, append(first, checks[at]))
 			if r.Status == check.Skipped && os.Getenv("CI") == "" {
@@ -187,6 +192,7 @@ func TestMutantsPerStep(t *testing.T) {
 // (e) Each exercise's check fails on the shipped code and passes with the solution applied, and with it the step's
 // quick checks do.
 func TestCourseExercises(t *testing.T) {
+	t.Parallel()
 	for step := 1; step <= course.Last; step++ {
 		patches, err := filepath.Glob(filepath.Join(built.root, course.Folders[step], "solutions", "*.patch"))
 		require.NoError(t, err)

@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 	flag.Set("test.parallel", "8") // they wait for sockets and clocks more than for a processor
 	code := m.Run()
 	notExecuted.print()
+	built.removePartial()
 	os.RemoveAll(dir)
 	os.Exit(code)
 }
@@ -62,11 +63,15 @@ func (b *bins) target(t *testing.T, step int, patch string) *process.Target {
 }
 
 func (b *bins) get(step int, patch string) (*process.Target, error) {
-	key := course.Folders[step] + ":" + patch
+	return b.once(course.Folders[step]+":"+patch, func(n int) (*process.Target, error) { return b.build(n, step, patch) })
+}
+
+// once returns what build has made for key; n is a number of its own.
+func (b *bins) once(key string, build func(n int) (*process.Target, error)) (*process.Target, error) {
 	b.mu.Lock()
 	if b.made[key] == nil {
 		n := len(b.made)
-		b.made[key] = sync.OnceValues(func() (*process.Target, error) { return b.build(n, step, patch) })
+		b.made[key] = sync.OnceValues(func() (*process.Target, error) { return build(n) })
 	}
 	make := b.made[key]
 	b.mu.Unlock()

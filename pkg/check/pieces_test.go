@@ -15,32 +15,58 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// partial builds the server of step with the pieces up to the upto-th, and returns it with all pieces.
+// partial returns the server of step with the pieces up to the upto-th, built once, and all pieces.
 func (b *bins) partial(t *testing.T, step, upto int) (*process.Target, []course.Piece) {
 	t.Helper()
-	dir := fmt.Sprintf("work/.test-%d-%02d-%d-%s", os.Getpid(), step, upto, filepath.Base(t.TempDir()))
-	t.Cleanup(func() {
-		os.RemoveAll(filepath.Join(b.root, dir))
-		os.Remove(filepath.Join(b.root, "work")) // only if this was all
+	pieces, err := course.Pieces(b.root, step)
+	require.NoError(t, err)
+	target, err := b.once(fmt.Sprintf("%02d/%d", step, upto), func(n int) (*process.Target, error) {
+		return b.buildPartial(filepath.Join(b.dir, fmt.Sprint("bin", n)), step, upto)
 	})
+	require.NoError(t, err)
+	return target, pieces
+}
+
+// partialDir is where partial servers of this run stand: in the tree, since they import its packages.
+func partialDir(name string) string { return fmt.Sprintf("work/.test-%d-%s", os.Getpid(), name) }
+
+func (b *bins) buildPartial(bin string, step, upto int) (*process.Target, error) {
+	dir := partialDir(fmt.Sprintf("%02d-%d", step, upto))
 	b.slots <- true
 	defer func() { <-b.slots }()
 	pieces, err := course.Fill(b.root, step, dir, upto)
-	require.NoError(t, err)
-	bin := filepath.Join(t.TempDir(), "partial")
-	require.NoError(t, course.Build(b.root, dir, bin, ""))
+	if err != nil {
+		return nil, err
+	}
+	if err := course.Build(b.root, dir, bin, ""); err != nil {
+		return nil, err
+	}
 	unwritten := course.Unwritten(b.root, step, dir)
 	for _, p := range pieces {
-		require.Equal(t, p.N > upto, slices.Contains(unwritten, p.N), "step %02d with pieces up to %d: is piece %d, %s, there?", step, upto, p.N, p.Name)
+		if (p.N > upto) != slices.Contains(unwritten, p.N) {
+			return nil, fmt.Errorf("step %02d with pieces up to %d: is piece %d, %s, there?", step, upto, p.N, p.Name)
+		}
 	}
 	target := process.StepTarget(step, bin)
 	target.Source = &process.Source{Root: b.root, Dir: dir}
-	return target, pieces
+	return target, nil
+}
+
+// removePartial removes what buildPartial has left in the tree.
+func (b *bins) removePartial() {
+	dirs, _ := filepath.Glob(filepath.Join(b.root, partialDir("*")))
+	for _, dir := range dirs {
+		os.RemoveAll(dir)
+	}
+	os.Remove(filepath.Join(b.root, "work")) // only if this was all
 }
 
 // A learner writes piece after piece. What there is compiles each time, and the checks that are said to pass
 // after a piece do. With PIECES=show it is listed which checks pass after which piece.
 func TestCoursePieces(t *testing.T) {
+	if os.Getenv("PIECES") == "" {
+		t.Parallel()
+	}
 	for step := 1; step <= course.Last; step++ {
 		pieces, err := course.Pieces(built.root, step)
 		require.NoError(t, err)

@@ -54,6 +54,7 @@ type stage struct {
 var docPorts = regexp.MustCompile(`\b(638[0-9]|8080)\b`)
 
 func TestCourseTranscripts(t *testing.T) {
+	t.Parallel()
 	redistest.Need(t, "bash")
 	for _, d := range docs(t) {
 		var consoles []block

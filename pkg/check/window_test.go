@@ -35,8 +35,12 @@ type window struct {
 }
 
 func (w *window) end() {
-	process.SignalGroup(w.cmd, syscall.SIGKILL)
-	<-w.done
+	select {
+	case <-w.done:
+	default:
+		process.SignalGroup(w.cmd, syscall.SIGKILL)
+		<-w.done
+	}
 	w.out.Close()
 }
 
@@ -133,7 +137,11 @@ func (s *stage) open(b block, command string) *window {
 	w.cmd.Stdout, w.cmd.Stderr = out, out
 	process.OwnGroup(w.cmd)
 	require.NoError(s.t, w.cmd.Start())
-	go func() { w.cmd.Wait(); close(w.done) }()
+	go func() {
+		w.cmd.Wait()
+		process.SignalGroup(w.cmd, syscall.SIGKILL) // now, and never later: the number may soon be another's
+		close(w.done)
+	}()
 	if m := startsRedis.FindStringSubmatch(command); m != nil {
 		s.awaitPort(w, m[1])
 	}

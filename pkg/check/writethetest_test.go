@@ -42,6 +42,7 @@ func TestMutantsSayTheirMistake(t *testing.T) {
 
 // (f) The solution catches four fifths at least. A test that asserts nothing, and one that always fails, are told so.
 func TestCourseWriteTheTest(t *testing.T) {
+	t.Parallel()
 	for _, step := range mytest.Steps {
 		t.Run(course.Folders[step], func(t *testing.T) {
 			t.Parallel()

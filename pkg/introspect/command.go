@@ -1,7 +1,6 @@
 // Package introspect is what an engine says of itself: COMMAND, with what the documentation of Redis 7.0 knows of each
 // command (commands.json, summaries.txt); SLOWLOG and LATENCY; and the answers of a Redis without cluster and modules,
-// command (commands.json, summaries.txt); SLOWLOG and LATENCY; and the answers of a Redis without cluster and modules,
-// as those of package commands.
+// for those who ask whether they are there. Its handlers see no more than an engine.Call, as those of package commands.
 package introspect
 
 import (

@@ -4,7 +4,7 @@ import "byor/pkg/engine"
 
 // Commands of features that are not here: cluster, modules. A client asks about them
 // before it uses them, so they answer what a Redis answers that was built or configured without the
-// feature. What cannot be done is refused. The list in the README of step 10 names the features.
+// feature. What cannot be done is refused. The list in step 10's ENGINE.md names the features.
 
 func init() {
 	engine.Register("cluster", []engine.Command{

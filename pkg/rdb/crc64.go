@@ -32,8 +32,8 @@ func makeCRCTables() *[8][256]uint64 {
 	return t
 }
 
-// CRC64 returns the checksum of what crc is the checksum of, followed by b. It begins at 0.
-func CRC64(crc uint64, b []byte) uint64 {
+// crc64 returns the checksum of what crc is the checksum of, followed by b. It begins at 0.
+func crc64(crc uint64, b []byte) uint64 {
 	t := crcTables
 	for len(b) >= 8 {
 		crc ^= binary.LittleEndian.Uint64(b)

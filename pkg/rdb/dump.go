@@ -29,15 +29,14 @@ func Dump(v store.Value) []byte {
 	p := packers.Get().(*packer)
 	defer packers.Put(p)
 	b.pack(p, func(piece []byte) { out = append(out, piece...) })
-	out = binary.LittleEndian.AppendUint16(out, Version)
-	return binary.LittleEndian.AppendUint64(out, CRC64(0, out))
+	return appendFooter(out)
 }
 
 // Restore returns the value of a payload. The error is ErrBadPayload when the payload was changed
 // or comes from a newer Redis, and wraps ErrBadFormat and a *FormatError when what it holds breaks
 // a rule of the format, although the checksum is right.
 func Restore(payload []byte) (v store.Value, err error) {
-	content, ok := CheckFooter(payload)
+	content, ok := checkFooter(payload)
 	if !ok || len(content) == 0 {
 		return nil, ErrBadPayload
 	}
@@ -51,16 +50,22 @@ func Restore(payload []byte) (v store.Value, err error) {
 	return v, nil
 }
 
-// CheckFooter returns what stands before the footer of a payload, a part of it, and whether version and checksum
+// appendFooter appends version and checksum of a payload.
+func appendFooter(payload []byte) []byte {
+	payload = binary.LittleEndian.AppendUint16(payload, Version)
+	return binary.LittleEndian.AppendUint64(payload, crc64(0, payload))
+}
+
+// checkFooter returns what stands before the footer of a payload, a part of it, and whether version and checksum
 // are right.
-func CheckFooter(payload []byte) (content []byte, ok bool) {
+func checkFooter(payload []byte) (content []byte, ok bool) {
 	n := len(payload) - dumpFooter
 	if n < 0 {
 		return nil, false
 	}
 	footer := payload[n:]
 	return payload[:n], binary.LittleEndian.Uint16(footer) <= Version &&
-		CRC64(0, payload[:n+2]) == binary.LittleEndian.Uint64(footer[2:])
+		crc64(0, payload[:n+2]) == binary.LittleEndian.Uint64(footer[2:])
 }
 
 func restore(b []byte) (v store.Value, err error) {
@@ -83,8 +88,7 @@ func DumpFunctions(sources []string) []byte {
 	defer packers.Put(p)
 	var out []byte
 	b.pack(p, func(piece []byte) { out = append(out, piece...) })
-	out = binary.LittleEndian.AppendUint16(out, Version)
-	return binary.LittleEndian.AppendUint64(out, CRC64(0, out))
+	return appendFooter(out)
 }
 
 // Errors of FUNCTION RESTORE; the texts are Redis's.
@@ -96,7 +100,7 @@ var (
 // RestoreFunctions returns the sources in a payload of FUNCTION DUMP. The error is ErrBadPayload as for Restore,
 // ErrNoFunction or ErrBadFunction.
 func RestoreFunctions(payload []byte) (sources []string, err error) {
-	content, ok := CheckFooter(payload)
+	content, ok := checkFooter(payload)
 	if !ok {
 		return nil, ErrBadPayload
 	}

@@ -147,7 +147,7 @@ func (in *input) release() {
 // sum brings the checksum up to what has been read.
 func (in *input) sum() {
 	if !in.noSum {
-		in.crc = CRC64(in.crc, in.buf[in.summed:in.pos])
+		in.crc = crc64(in.crc, in.buf[in.summed:in.pos])
 	}
 	in.summed = in.pos
 }

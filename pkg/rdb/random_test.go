@@ -190,7 +190,7 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 	sign := func(version byte, b string) []byte {
 		w := append([]byte(b), version, 0)
-		for i, crc := 0, CRC64(0, w); i < 8; i++ {
+		for i, crc := 0, crc64(0, w); i < 8; i++ {
 			w = append(w, byte(crc>>(8*i)))
 		}
 		return w

@@ -21,7 +21,7 @@ func file(version string, records ...string) []byte {
 	if version < "0005" {
 		return b
 	}
-	return binary.LittleEndian.AppendUint64(b, CRC64(0, b))
+	return binary.LittleEndian.AppendUint64(b, crc64(0, b))
 }
 
 // record is one call of a handler.

@@ -125,7 +125,7 @@ func (w *Writer) emit(p []byte) {
 		return
 	}
 	if !w.NoChecksum {
-		w.crc = CRC64(w.crc, p)
+		w.crc = crc64(w.crc, p)
 	}
 	n, err := w.w.Write(p)
 	if err == nil && n < len(p) {

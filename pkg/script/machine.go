@@ -18,7 +18,6 @@ type machine struct {
 
 func newMachine(s *scripts) *machine {
 	m := &machine{state: newState(), s: s}
-	m.define("pcall", m.function(m.pcall))
 	m.meter.others = s.e.Store.MemBytes
 	return m
 }
@@ -34,20 +33,6 @@ func (m *machine) openEval() {
 		redis.RawSetString(name, m.function(f))
 	}
 	m.define("redis", redis)
-}
-
-// pcall is Lua's, but for an error of redis.call: that is a table here, and becomes its text.
-func (m *machine) pcall(L *lua.LState) int {
-	n := m.basePcall(L)
-	if n == 2 && L.Get(-2) == lua.LFalse {
-		if t, ok := L.Get(-1).(*lua.LTable); ok {
-			if text, ok := asString(m.contents(t).RawGetString("err")); ok {
-				L.Pop(1)
-				L.Push(lua.LString(text))
-			}
-		}
-	}
-	return n
 }
 
 // server returns what both EVAL's scripts and functions find in the table redis.

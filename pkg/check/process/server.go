@@ -74,6 +74,8 @@ func (s *Server) Launch(cmd *exec.Cmd) error {
 	s.mu.Unlock()
 	go func() {
 		cmd.Wait()
+		// Now what is left of its group, and never later: the number may soon be another's.
+		SignalGroup(cmd, syscall.SIGKILL)
 		s.mu.Lock()
 		s.State = cmd.ProcessState
 		s.mu.Unlock()
@@ -168,7 +170,9 @@ func (s *Server) Kill() {
 	if s.Cmd == nil {
 		return
 	}
-	SignalGroup(s.Cmd, syscall.SIGKILL)
+	if s.Alive() {
+		SignalGroup(s.Cmd, syscall.SIGKILL)
+	}
 	<-s.done
 }
 

@@ -39,6 +39,9 @@ func init() {
 			Hint: "a subscriber gets the error for a command that it may not use, and the server goes on: SHUTDOWN has no flags in the table (piece 4)"},
 		check.Check{Name: "save-fails", After: 4, What: "when the data cannot be saved, SHUTDOWN says so and the server stays", Run: saveFails, Own: true, Slow: 3, Guide: build,
 			Hint: hintStays},
+		check.Check{Name: "log-fails", After: 4, What: "when the log cannot be made safe, SHUTDOWN SAVE does not go on to the snapshot", Run: logFails, Own: true, Slow: 3, Guide: build, Until: 9,
+			NotRedis: "it warns in its log, and goes on, and so does step 10",
+			Hint:     "the log has failed, and the snapshot was saved all the same, as if all were well: keep Flush's error, and leave out what comes behind it (piece 3)"},
 		check.Check{Name: "bgsave-under-way", After: 4, What: "a BGSAVE that has not ended does not get into the way of the last save", Run: bgsaveUnderWay, Own: true, Slow: 3, Guide: build,
 			Hint: "a BGSAVE shows an older moment: end it before the last save begins (piece 3)"},
 	)
@@ -201,6 +204,14 @@ func shutdownNosave(t *check.T) {
 	_, err := os.Stat(filepath.Join(s.Opt.Dir, "dump.rdb"))
 	t.Hint("SHUTDOWN SAVE asks for a snapshot, so it gets one beside the log, too (piece 3)").
 		Require(err == nil, "dump.rdb after SHUTDOWN SAVE, beside the log", "%v", err)
+	if t.Real() {
+		return // it has save points, and saves
+	}
+	s = t.Start(process.Options{Fsync: "everysec"})
+	shutsDown(t, s, t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1"))
+	_, err = os.Stat(filepath.Join(s.Opt.Dir, "dump.rdb"))
+	t.Hint("with a log, plain SHUTDOWN saves no snapshot: the log is enough (piece 3)").
+		Require(err != nil, "no dump.rdb after SHUTDOWN, beside the log", "a dump.rdb")
 }
 
 func shutdownBySubscriber(t *check.T) {
@@ -266,6 +277,19 @@ func saveFails(t *check.T) {
 		t.DialTo(s).Ask(check.Bulk("1"), "GET", "a")
 	}
 	shutsDown(t.Hint("NOSAVE is the way out when the data cannot be saved (piece 3)"), s, c, "NOSAVE")
+}
+
+// logFails lets each sync of the log fail, and no other. The server cannot go on then: even an error's reply would
+// promise what the log does not hold.
+func logFails(t *check.T) {
+	dir := t.TempDir()
+	s, _ := t.StartWatched(process.Options{Fsync: "no", Dir: dir}, "fsync,fdatasync", "fsync,fdatasync:error=EIO",
+		filepath.Join(dir, "appendonlydir", "appendonly.aof.1.incr.aof"))
+	t.DialTo(s).Ask("+OK\r\n", "SET", "a", "1").Cmd("SHUTDOWN", "SAVE").ExpectClose()
+	code, ended := s.Exit(afterDrain)
+	t.Require(ended && code != 0, "the process ends, and not with exit code 0", "%s%s", s.State, s.Said())
+	_, err := os.Stat(filepath.Join(dir, "dump.rdb"))
+	t.Require(err != nil, "no dump.rdb, since the log has failed before it", "a dump.rdb")
 }
 
 // goesOn expects s to serve c, who was there during a shutdown that failed, and a newcomer.
