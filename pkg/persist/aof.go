@@ -1,4 +1,4 @@
-package server
+package persist
 
 import (
 	"errors"
@@ -8,11 +8,12 @@ import (
 
 	"byor/pkg/aof"
 	"byor/pkg/engine"
+	"byor/pkg/introspect"
 )
 
 // The append-only file, as the engine sees it. Under the lock, the engine's EndUnit hands over the
 // bytes of a unit, which go to a buffer of package aof (appendAOF). Outside of it, whoever is about to write replies waits
-// until the buffer is as safe as the policy demands (commitAOF). A reply waits for all that was
+// until the buffer is as safe as the policy demands (Commit). A reply waits for all that was
 // appended before it was made, not only for its own command's effect: else a client could read what
 // a power cut is about to take back.
 
@@ -47,67 +48,96 @@ type openAOF struct {
 	base int64
 }
 
-func (s *Server) initAOF() {
-	s.aofStream = engine.Listener{To: engine.ToAOF, Wants: s.aofOn, Take: s.appendAOF, Selected: -1}
-	s.eng.Listen(&s.aofStream)
-	s.rewriteTookSec = -1
+func (fs *Files) initAOF() {
+	fs.aofStream = engine.Listener{To: engine.ToAOF, Wants: fs.aofOn, Take: fs.appendAOF, Selected: -1}
+	fs.eng.Listen(&fs.aofStream)
+	fs.rewriteTookSec = -1
 }
 
 // aofOn reports whether effects go to an append-only file.
-func (s *Server) aofOn() bool { return s.aof.Load() != nil }
+func (fs *Files) aofOn() bool { return fs.aof.Load() != nil }
 
 // aofOptions are the configuration as package aof takes it.
-func (s *Server) aofOptions() aof.Options {
-	policy, _ := aof.ParsePolicy(s.cfg.AppendFsync) // checked when it was set
+func (fs *Files) aofOptions() aof.Options {
+	policy, _ := aof.ParsePolicy(fs.cfg.AppendFsync) // checked when it was set
 	return aof.Options{
-		Dir: s.cfg.Dir, DirName: s.cfg.AppendDirname, FileName: s.cfg.AppendFilename,
-		Policy: policy, PlainBase: !s.cfg.AOFUseRDBPreamble, RefuseTruncated: !s.cfg.AOFLoadTruncated, LastIncr: s.aofIncr,
-		Logf:  func(format string, args ...any) { s.logf(levelNotice, format, args...) },
-		Warnf: func(format string, args ...any) { s.logf(levelWarning, format, args...) },
+		Dir: fs.cfg.Dir, DirName: fs.cfg.AppendDirname, FileName: fs.cfg.AppendFilename,
+		Policy: policy, PlainBase: !fs.cfg.AOFUseRDBPreamble, RefuseTruncated: !fs.cfg.AOFLoadTruncated, LastIncr: fs.aofIncr,
+		Logf:  fs.host.Notice,
+		Warnf: fs.host.Warn,
 	}
 }
 
 // setAOF makes effects go to the log from now on; nil stops them.
-func (s *Server) setAOF(log *aof.Log) {
-	s.aofStream.Selected, s.aofTS, s.aofErr = -1, 0, nil
+func (fs *Files) setAOF(log *aof.Log) {
+	fs.aofStream.Selected, fs.aofTS, fs.aofErr = -1, 0, nil
 	if log == nil {
-		s.aof.Store(nil)
+		fs.aof.Store(nil)
 	} else {
-		s.aof.Store(&openAOF{log, s.aofEnd - log.End()})
+		fs.aof.Store(&openAOF{log, fs.aofEnd - log.End()})
 	}
-	s.recalm()
+	fs.host.Recalm()
 }
 
 // appendAOF appends the bytes of a unit.
-func (s *Server) appendAOF(b []byte) {
-	log := s.aof.Load()
-	if now := s.eng.NowMs / 1000; s.cfg.AOFTimestampEnabled && now > s.aofTS {
-		s.aofTS = now
+func (fs *Files) appendAOF(b []byte) {
+	log := fs.aof.Load()
+	if now := fs.eng.NowMs / 1000; fs.cfg.AOFTimestampEnabled && now > fs.aofTS {
+		fs.aofTS = now
 		log.Append([]byte("#TS:" + itoa(now) + "\r\n"))
 	}
-	s.aofEnd = log.base + log.Append(b)
+	fs.aofEnd = log.base + log.Append(b)
 }
 
-// commitAOF returns when the append-only file is as safe as the policy demands up to the offset.
+// LogEnd returns the offset behind the last byte that was appended: what Commit is to be given by whoever writes
+// replies.
+func (fs *Files) LogEnd() int64 { return fs.aofEnd }
+
+// LogPending returns the bytes that were appended and are not in the file yet.
+func (fs *Files) LogPending() int64 {
+	if log := fs.aof.Load(); log != nil {
+		return int64(log.Status().Pending)
+	}
+	return 0
+}
+
+// Flush writes what was appended to the file.
+func (fs *Files) Flush() error {
+	if log := fs.aof.Load(); log != nil {
+		return log.Flush()
+	}
+	return nil
+}
+
+// RestartLog lets the log begin anew, as the data are others now. With appendonly no there is none.
+func (fs *Files) RestartLog() error {
+	if !fs.cfg.AppendOnly {
+		return nil
+	}
+	fs.stopAOF()
+	return fs.startAOF()
+}
+
+// Commit returns when the append-only file is as safe as the policy demands up to the offset.
 // The engine's lock must not be held. If that cannot be had under always, the process ends: the
 // commands were executed, and no reply would be true.
-func (s *Server) commitAOF(at int64) {
-	log := s.aof.Load()
+func (fs *Files) Commit(at int64) {
+	log := fs.aof.Load()
 	if log == nil {
 		return
 	}
 	if log.Commit(at-log.base) == nil {
 		return
 	}
-	s.eng.Lock()
-	s.checkAOF() // from now on writes are refused, or it is the end
-	s.eng.Unlock()
+	fs.eng.Lock()
+	fs.checkAOF() // from now on writes are refused, or it is the end
+	fs.eng.Unlock()
 }
 
 // checkAOF notes whether the log can write, and ends the process when it never will again under
 // always. Trouble and its end also come from the log's own background syncs, so the cron asks, too.
-func (s *Server) checkAOF() {
-	log := s.aof.Load()
+func (fs *Files) checkAOF() {
+	log := fs.aof.Load()
 	if log == nil {
 		return
 	}
@@ -115,36 +145,36 @@ func (s *Server) checkAOF() {
 	if st.Fatal != nil {
 		os.Exit(1) // the log has said why
 	}
-	changed := (st.Err == nil) != (s.aofErr == nil)
-	if s.aofErr = st.Err; changed {
-		s.recalm()
+	changed := (st.Err == nil) != (fs.aofErr == nil)
+	if fs.aofErr = st.Err; changed {
+		fs.host.Recalm()
 	}
 }
 
 // startAOF is CONFIG SET appendonly yes: the log counts from the end of its first rewrite on, which
 // begins now or as soon as it can. The engine's lock must be held.
-func (s *Server) startAOF() error {
-	if s.rewrite != nil {
-		s.logf(levelWarning, "AOF was enabled but there is already an AOF rewriting in background. Stopping background AOF and starting a rewrite now.")
-		s.cancelRewrite()
+func (fs *Files) startAOF() error {
+	if fs.rewrite != nil {
+		fs.host.Warn("AOF was enabled but there is already an AOF rewriting in background. Stopping background AOF and starting a rewrite now.")
+		fs.cancelRewrite()
 	}
-	log, err := aof.Create(s.aofOptions())
+	log, err := aof.Create(fs.aofOptions())
 	if err != nil {
-		s.logf(levelWarning, "%s", err)
+		fs.host.Warn("%s", err)
 		return errors.New("Unable to turn on AOF. Check server logs.") //nolint:staticcheck // Redis's words
 	}
-	s.setAOF(log)
-	s.configureAOF()
+	fs.setAOF(log)
+	fs.Configure()
 	switch {
-	case s.eng.Frozen():
-		s.rewriteScheduled = true
-		s.logf(levelWarning, "AOF was enabled during a transaction. An AOF background was scheduled to start when possible.")
-	case s.eng.Snapshotting():
-		s.rewriteScheduled = true
-		s.logf(levelWarning, "AOF was enabled but there is already another background operation. An AOF background was scheduled to start when possible.")
+	case fs.eng.Frozen():
+		fs.rewriteScheduled = true
+		fs.host.Warn("AOF was enabled during a transaction. An AOF background was scheduled to start when possible.")
+	case fs.eng.Snapshotting():
+		fs.rewriteScheduled = true
+		fs.host.Warn("AOF was enabled but there is already another background operation. An AOF background was scheduled to start when possible.")
 	default:
-		if err := s.startRewrite(); err != nil {
-			s.setAOF(nil)
+		if err := fs.startRewrite(); err != nil {
+			fs.setAOF(nil)
 			log.Close()
 			return errors.New("Unable to turn on AOF. Check server logs.") //nolint:staticcheck // Redis's words
 		}
@@ -154,83 +184,83 @@ func (s *Server) startAOF() error {
 
 // stopAOF is CONFIG SET appendonly no. What was appended is safe when it returns: replies that wait
 // for it need not wait any longer. The engine's lock must be held.
-func (s *Server) stopAOF() {
-	log := s.aof.Load()
+func (fs *Files) stopAOF() {
+	log := fs.aof.Load()
 	if log == nil {
 		return
 	}
-	s.rewriteScheduled = false
-	s.cancelRewrite()
+	fs.rewriteScheduled = false
+	fs.cancelRewrite()
 	if err := log.Close(); err != nil {
-		s.logf(levelWarning, "Closing the append-only file: %s", aof.Strerror(err))
+		fs.host.Warn("Closing the append-only file: %s", aof.Strerror(err))
 	}
-	s.aofIncr = log.LastIncr()
-	s.setAOF(nil)
+	fs.aofIncr = log.LastIncr()
+	fs.setAOF(nil)
 }
 
-// configureAOF carries changed parameters to the log.
-func (s *Server) configureAOF() {
-	log := s.aof.Load()
+// Configure carries changed parameters to the log.
+func (fs *Files) Configure() {
+	log := fs.aof.Load()
 	if log == nil {
 		return
 	}
-	o := s.aofOptions()
+	o := fs.aofOptions()
 	log.SetPolicy(o.Policy)
 	log.SetPlainBase(o.PlainBase)
-	log.HoldSync(s.cfg.NoFsyncOnRewrite && s.eng.Snapshotting())
+	log.HoldSync(fs.cfg.NoFsyncOnRewrite && fs.eng.Snapshotting())
 }
 
 // aofFinal is what the server's end means for the log: a rewrite is given up, since the files are
-// complete without it. They are closed when the last reply has left (closeAOF). The engine's lock must
+// complete without it. They are closed when the last reply has left (Close). The engine's lock must
 // be held.
-func (s *Server) aofFinal(mode ShutdownMode) error {
-	if log := s.aof.Load(); log != nil && log.Status().Waiting {
+func (fs *Files) aofFinal(mode End) error {
+	if log := fs.aof.Load(); log != nil && log.Status().Waiting {
 		if !mode.Force {
-			s.logf(levelWarning, "Writing initial AOF, can't exit.")
+			fs.host.Warn("Writing initial AOF, can't exit.")
 			return errors.New("the initial append-only file is not complete")
 		}
-		s.logf(levelWarning, "Writing initial AOF. Exit anyway.")
+		fs.host.Warn("Writing initial AOF. Exit anyway.")
 	}
-	if s.rewrite != nil {
-		s.logf(levelWarning, "There is a child rewriting the AOF. Killing it!")
-		s.cancelRewrite()
+	if fs.rewrite != nil {
+		fs.host.Warn("There is a child rewriting the AOF. Killing it!")
+		fs.cancelRewrite()
 	}
 	return nil
 }
 
-// closeAOF writes and syncs what the log holds, at the very end.
-func (s *Server) closeAOF() {
-	s.cancelRewrite()
-	log := s.aof.Load()
+// Close writes and syncs what the log holds, at the very end.
+func (fs *Files) Close() {
+	fs.cancelRewrite()
+	log := fs.aof.Load()
 	if log == nil {
 		return
 	}
-	s.logf(levelNotice, "Calling fsync() on the AOF file.")
+	fs.host.Notice("Calling fsync() on the AOF file.")
 	if err := log.Close(); err != nil {
-		s.logf(levelWarning, "Fail to fsync the AOF file: %s.", aof.Strerror(err))
+		fs.host.Warn("Fail to fsync the AOF file: %s.", aof.Strerror(err))
 	}
 }
 
 // infoAOF writes INFO's fields about the append-only file.
-func (s *Server) infoAOF(b *strings.Builder) {
-	log := s.aof.Load()
+func (fs *Files) infoAOF(b *strings.Builder) {
+	log := fs.aof.Load()
 	var st aof.Status
 	if log != nil {
 		st = log.Status()
 	}
 	currentSec := int64(-1)
-	if s.rewrite != nil {
-		currentSec = s.eng.NowMs/1000 - s.rewrite.startSec
+	if fs.rewrite != nil {
+		currentSec = fs.eng.NowMs/1000 - fs.rewrite.startSec
 	}
-	fields(b, "aof_enabled", btoi(log != nil), "aof_rewrite_in_progress", btoi(s.rewrite != nil),
-		"aof_rewrite_scheduled", btoi(s.rewriteScheduled), "aof_last_rewrite_time_sec", s.rewriteTookSec,
-		"aof_current_rewrite_time_sec", currentSec, "aof_last_bgrewrite_status", okOrErr(!s.rewriteFailed),
-		"aof_rewrites", s.rewrites, "aof_rewrites_consecutive_failures", s.rewriteFailures,
-		"aof_last_write_status", okOrErr(s.aofErr == nil), "aof_last_cow_size", 0,
+	introspect.Fields(b, "aof_enabled", log != nil, "aof_rewrite_in_progress", fs.rewrite != nil,
+		"aof_rewrite_scheduled", fs.rewriteScheduled, "aof_last_rewrite_time_sec", fs.rewriteTookSec,
+		"aof_current_rewrite_time_sec", currentSec, "aof_last_bgrewrite_status", okOrErr(!fs.rewriteFailed),
+		"aof_rewrites", fs.rewrites, "aof_rewrites_consecutive_failures", fs.rewriteFailures,
+		"aof_last_write_status", okOrErr(fs.aofErr == nil), "aof_last_cow_size", 0,
 		"module_fork_in_progress", 0, "module_fork_last_cow_size", 0)
 	if log != nil {
-		fields(b, "aof_current_size", st.Size, "aof_base_size", st.BaseSize, "aof_pending_rewrite", btoi(s.rewriteScheduled),
-			"aof_buffer_length", st.Pending, "aof_pending_bio_fsync", btoi(st.PendingSync),
+		introspect.Fields(b, "aof_current_size", st.Size, "aof_base_size", st.BaseSize, "aof_pending_rewrite", fs.rewriteScheduled,
+			"aof_buffer_length", st.Pending, "aof_pending_bio_fsync", st.PendingSync,
 			"aof_delayed_fsync", st.DelayedSyncs)
 	}
 }

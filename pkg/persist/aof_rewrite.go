@@ -1,4 +1,4 @@
-package server
+package persist
 
 import (
 	"io"
@@ -19,90 +19,90 @@ type aofRewrite struct {
 	detached bool
 }
 
-// baseSink is an engine.Sink that writes the base of an append-only file.
-type baseSink interface {
+// Base is an engine.Sink that writes the base of an append-only file.
+type Base interface {
 	engine.Sink
-	open(w io.Writer)
-	close() error
+	Open(w io.Writer)
+	Close() error
 }
 
 // startRewrite begins a rewrite. The engine's lock must be held, no snapshot be under way, and no unit
 // be half done: the line between what the base holds and what follows is drawn here. What goes wrong
 // is in the log.
-func (s *Server) startRewrite() error {
-	if !s.cfg.AOFUseRDBPreamble {
-		return s.startRewriteTo(newPlainSink(s.libraries()))
+func (fs *Files) startRewrite() error {
+	if !fs.cfg.AOFUseRDBPreamble {
+		return fs.StartRewriteTo(newPlainSink(fs.libraries()))
 	}
-	return s.startRewriteTo(s.newRDBSink(true))
+	return fs.StartRewriteTo(fs.NewSink(true))
 }
 
-func (s *Server) startRewriteTo(sink baseSink) error {
-	s.rewriteScheduled = false
-	r := &aofRewrite{startSec: s.eng.NowMs / 1000}
-	if open := s.aof.Load(); open != nil {
+func (fs *Files) StartRewriteTo(sink Base) error {
+	fs.rewriteScheduled = false
+	r := &aofRewrite{startSec: fs.eng.NowMs / 1000}
+	if open := fs.aof.Load(); open != nil {
 		r.log = open.Log
 	} else {
 		var err error
-		if r.log, err = aof.CreateBase(s.aofOptions()); err != nil {
-			s.logf(levelWarning, "%s", err)
+		if r.log, err = aof.CreateBase(fs.aofOptions()); err != nil {
+			fs.host.Warn("%s", err)
 			return err
 		}
 		r.detached = true
 	}
 	var err error
 	if r.rw, err = r.log.BeginRewrite(); err != nil {
-		s.logf(levelWarning, "Can't rewrite the append-only file: %s", err)
+		fs.host.Warn("Can't rewrite the append-only file: %s", err)
 		if r.detached {
 			r.log.Close()
 		}
 		return err
 	}
-	s.rewrites++
-	s.rewrite = r
-	s.aofStream.Selected, s.aofTS = -1, 0 // the new increment must make sense by itself
-	r.snap = s.eng.BeginSnapshot(sink)
+	fs.rewrites++
+	fs.rewrite = r
+	fs.aofStream.Selected, fs.aofTS = -1, 0 // the new increment must make sense by itself
+	r.snap = fs.eng.BeginSnapshot(sink)
 	go func() {
 		err := r.rw.Run(func(w io.Writer) error {
-			sink.open(w)
+			sink.Open(w)
 			if err := r.snap.Run(); err != nil {
 				return err
 			}
-			return sink.close()
+			return sink.Close()
 		})
-		s.eng.Lock()
-		defer s.eng.Unlock()
-		s.rewriteEnded(r, err)
+		fs.eng.Lock()
+		defer fs.eng.Unlock()
+		fs.rewriteEnded(r, err)
 	}()
 	return nil
 }
 
-func (s *Server) rewriteEnded(r *aofRewrite, err error) {
+func (fs *Files) rewriteEnded(r *aofRewrite, err error) {
 	r.snap.End()
-	if s.rewrite != r {
+	if fs.rewrite != r {
 		return // cancelled, and cleaned up after
 	}
-	s.rewrite = nil
-	s.eng.Tick()
-	s.rewriteTookSec = s.eng.NowMs/1000 - r.startSec
-	s.rewriteFailed = err != nil
-	if s.rewriteFailures++; err == nil {
-		s.rewriteFailures = 0
+	fs.rewrite = nil
+	fs.eng.Tick()
+	fs.rewriteTookSec = fs.eng.NowMs/1000 - r.startSec
+	fs.rewriteFailed = err != nil
+	if fs.rewriteFailures++; err == nil {
+		fs.rewriteFailures = 0
 	}
 	if r.detached {
 		r.log.Close()
 	} else if err != nil && r.log.Status().Waiting {
-		s.rewriteScheduled = true // appendonly is yes, and nothing is logged before one has worked
+		fs.rewriteScheduled = true // appendonly is yes, and nothing is logged before one has worked
 	}
 }
 
 // cancelRewrite gives up the rewrite under way, if there is one. The files are as complete as without
 // it. The engine's lock must be held.
-func (s *Server) cancelRewrite() {
-	r := s.rewrite
+func (fs *Files) cancelRewrite() {
+	r := fs.rewrite
 	if r == nil {
 		return
 	}
-	s.rewrite = nil
+	fs.rewrite = nil
 	r.snap.Cancel()
 	r.rw.Abort()
 	if r.detached {
@@ -111,36 +111,35 @@ func (s *Server) cancelRewrite() {
 }
 
 // scheduledRewrite starts a rewrite that had to wait.
-func (s *Server) scheduledRewrite() {
-	if !s.rewriteScheduled || s.eng.Snapshotting() || s.eng.Loading {
+func (fs *Files) scheduledRewrite() {
+	if !fs.rewriteScheduled || fs.eng.Snapshotting() || fs.eng.Loading {
 		return
 	}
-	if log := s.aof.Load(); log == nil || !log.RewriteLimited() {
-		_ = s.startRewrite() // logged
+	if log := fs.aof.Load(); log == nil || !log.RewriteLimited() {
+		_ = fs.startRewrite() // logged
 	}
 }
 
 // automaticRewrite starts a rewrite when the log has grown as much as it may.
-func (s *Server) automaticRewrite() {
-	log := s.aof.Load()
-	if log == nil || s.rewriteScheduled || s.eng.Snapshotting() || s.eng.Loading {
+func (fs *Files) automaticRewrite() {
+	log := fs.aof.Load()
+	if log == nil || fs.rewriteScheduled || fs.eng.Snapshotting() || fs.eng.Loading {
 		return
 	}
-	if growth, due := log.RewriteDue(s.cfg.AutoRewritePercent, s.cfg.AutoRewriteMinSize); due {
-		s.logf(levelNotice, "Starting automatic rewriting of AOF on %d%% growth", growth)
-		_ = s.startRewrite() // logged
+	if growth, due := log.RewriteDue(fs.cfg.AutoRewritePercent, fs.cfg.AutoRewriteMinSize); due {
+		fs.host.Notice("Starting automatic rewriting of AOF on %d%% growth", growth)
+		_ = fs.startRewrite() // logged
 	}
 }
 
-func cmdBgrewriteaof(c *client) {
-	s := c.s
+func cmdBgrewriteaof(fs *Files, c *engine.Call) {
 	switch {
-	case s.rewrite != nil:
+	case fs.rewrite != nil:
 		c.Fail("ERR Background append only file rewriting already in progress")
-	case s.eng.Snapshotting() || c.Has(engine.ModeExec): // inside EXEC the line would cut a transaction in two
-		s.rewriteScheduled = true
+	case fs.eng.Snapshotting() || c.Session().Has(engine.ModeExec): // inside EXEC the line would cut a transaction in two
+		fs.rewriteScheduled = true
 		c.Reply.SimpleString("Background append only file rewriting scheduled")
-	case s.startRewrite() != nil:
+	case fs.startRewrite() != nil:
 		c.Fail("ERR Can't execute an AOF background rewriting. Please check the server logs for more information.")
 	default:
 		c.Reply.SimpleString("Background append only file rewriting started")

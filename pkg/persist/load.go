@@ -1,4 +1,4 @@
-package server
+package persist
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"byor/pkg/config"
+	"byor/pkg/introspect"
 	"byor/pkg/rdb"
 	"byor/pkg/store"
 )
@@ -24,64 +25,67 @@ type loadState struct {
 	told     time.Time    // when the log was told last
 }
 
-// beginLoading makes commands be answered with -LOADING until endLoading. The engine's lock must be
+// BeginLoading makes commands be answered with -LOADING until EndLoading. The engine's lock must be
 // held.
-func (s *Server) beginLoading(total int64) {
-	s.eng.Loading = true
-	s.progress.startSec, s.progress.total, s.progress.usedMem = s.eng.NowMs/1000, total, 0
-	s.progress.told = s.eng.Clock()
-	s.progress.read.Store(0)
-	s.recalm()
+func (fs *Files) BeginLoading(total int64) {
+	fs.eng.Loading = true
+	fs.progress.startSec, fs.progress.total, fs.progress.usedMem = fs.eng.NowMs/1000, total, 0
+	fs.progress.told = fs.eng.Clock()
+	fs.progress.read.Store(0)
+	fs.host.Recalm()
 }
 
-// endLoading lets commands in. The engine's lock must be held.
-func (s *Server) endLoading() {
-	s.eng.Loading = false
-	s.recalm()
+// EndLoading lets commands in. The engine's lock must be held.
+func (fs *Files) EndLoading() {
+	fs.eng.Loading = false
+	fs.host.Recalm()
 }
 
 // progressReader counts what is read from a file for INFO, and tells the log every few seconds.
 type progressReader struct {
-	s *Server
-	r io.Reader
+	fs *Files
+	r  io.Reader
 }
+
+// Progress returns a reader of r for whoever loads: what is read counts as loaded.
+func (fs *Files) Progress(r io.Reader) io.Reader { return progressReader{fs, r} }
 
 func (p progressReader) Read(b []byte) (int, error) {
 	n, err := p.r.Read(b)
-	p.s.loadProgress(p.s.progress.read.Load() + int64(n))
+	p.fs.loadProgress(p.fs.progress.read.Load() + int64(n))
 	return n, err
 }
 
 // loadProgress notes that so many bytes were read. Only who loads may call it.
-func (s *Server) loadProgress(read int64) {
-	l := &s.progress
+func (fs *Files) loadProgress(read int64) {
+	l := &fs.progress
 	l.read.Store(read)
-	if now := s.eng.Clock(); now.Sub(l.told) >= loadTold {
+	if now := fs.eng.Clock(); now.Sub(l.told) >= loadTold {
 		l.told = now
-		s.logf(levelNotice, "Loading: %.1f%% of %d bytes", 100*float64(read)/float64(max(l.total, 1)), l.total)
+		fs.host.Notice("Loading: %.1f%% of %d bytes", 100*float64(read)/float64(max(l.total, 1)), l.total)
 	}
 }
 
 // loadTold is how often the log is told of a load.
 const loadTold = 5 * time.Second
 
-// rdbInfo is what a snapshot says about itself.
-type rdbInfo struct {
-	replID     string
-	replOffset int64 // -1 where it does not say
-	replDB     int   // -1 where it does not say
+// Header is what a snapshot says about itself.
+type Header struct {
+	ReplID     string
+	ReplOffset int64 // -1 where it does not say
+	ReplDB     int   // -1 where it does not say
 	loaded     rdb.Loaded
 	libraries  []string // sources of libraries of functions
 }
 
-// readRDB reads a snapshot into st, and logs what Redis logs on the way. Whether keys that have
+// ReadRDB reads a snapshot into st, and logs what Redis logs on the way. Whether keys that have
 // expired are left out is for st to say, see rdb.Into. The engine's lock is not needed unless st is
 // the server's own store.
-func (s *Server) readRDB(r io.Reader, st *store.Store) (rdbInfo, error) {
-	info := rdbInfo{replOffset: -1, replDB: -1}
+func (fs *Files) ReadRDB(r io.Reader, st *store.Store) (Header, error) {
+	info := Header{ReplOffset: -1, ReplDB: -1}
 	h := rdb.Into(st, &info.loaded)
 	h.Aux = func(name, value []byte) error {
-		s.rdbAux(&info, string(name), string(value))
+		fs.rdbAux(&info, string(name), string(value))
 		return nil
 	}
 	h.Function = func(source []byte) error {
@@ -89,16 +93,16 @@ func (s *Server) readRDB(r io.Reader, st *store.Store) (rdbInfo, error) {
 		return nil
 	}
 	h.ModuleAux = func(module string) error {
-		s.logf(levelWarning, "The RDB file has data of the module '%s', which is left out", module)
+		fs.host.Warn("The RDB file has data of the module '%s', which is left out", module)
 		return nil
 	}
 	countEmpty := h.Empty
 	h.Empty = func(db int, key []byte) error {
-		s.logf(levelWarning, "rdbLoadObject skipping empty key: %s", key)
+		fs.host.Warn("rdbLoadObject skipping empty key: %s", key)
 		return countEmpty(db, key)
 	}
 	reader := rdb.NewReader(r)
-	reader.NoChecksum = !s.cfg.RDBChecksum
+	reader.NoChecksum = !fs.cfg.RDBChecksum
 	if err := reader.Read(h); err != nil {
 		return info, err
 	}
@@ -107,53 +111,53 @@ func (s *Server) readRDB(r io.Reader, st *store.Store) (rdbInfo, error) {
 	if n.Empty > 0 {
 		msg += fmt.Sprintf(", empty keys skipped: %d", n.Empty)
 	}
-	s.logf(levelNotice, "%s.", msg)
+	fs.host.Notice("%s.", msg)
 	return info, nil
 }
 
-func (s *Server) rdbAux(info *rdbInfo, name, value string) {
+func (fs *Files) rdbAux(info *Header, name, value string) {
 	n, _ := strconv.ParseInt(value, 10, 64)
 	switch name {
 	case "redis-ver":
-		s.logf(levelNotice, "Loading RDB produced by version %s", value)
+		fs.host.Notice("Loading RDB produced by version %s", value)
 	case "ctime":
-		s.logf(levelNotice, "RDB age %d seconds", max(0, s.eng.Clock().Unix()-n))
+		fs.host.Notice("RDB age %d seconds", max(0, fs.eng.Clock().Unix()-n))
 	case "used-mem":
-		s.logf(levelNotice, "RDB memory usage when created %.2f Mb", float64(n)/(1<<20))
+		fs.host.Notice("RDB memory usage when created %.2f Mb", float64(n)/(1<<20))
 	case "aof-base":
 		if n != 0 {
-			s.logf(levelNotice, "RDB is base AOF")
+			fs.host.Notice("RDB is base AOF")
 		}
 	case "repl-id":
-		info.replID = value
+		info.ReplID = value
 	case "repl-offset":
-		info.replOffset = n
+		info.ReplOffset = n
 	case "repl-stream-db":
-		info.replDB = int(n)
+		info.ReplDB = int(n)
 	default:
 		if strings.HasPrefix(name, "%") {
-			s.logf(levelNotice, "RDB '%s': %s", name, value)
+			fs.host.Notice("RDB '%s': %s", name, value)
 		}
 	}
 }
 
-// newStoreLike returns an empty store to load into. A data set takes the place of the old one only
+// NewStore returns an empty store to load into. A data set takes the place of the old one only
 // when it is whole.
-func (s *Server) newStoreLike(mode store.ExpiryMode) *store.Store {
-	st := store.New(s.eng.Store.Len())
-	st.SetNow(s.eng.NowMs)
-	st.Expiry, st.LFU = mode, s.eng.Store.LFU
+func (fs *Files) NewStore(mode store.ExpiryMode) *store.Store {
+	st := store.New(fs.eng.Store.Len())
+	st.SetNow(fs.eng.NowMs)
+	st.Expiry, st.LFU = mode, fs.eng.Store.LFU
 	return st
 }
 
 // loadRDB loads the snapshot file at start. No file is an empty data set. The engine's lock must not
 // be held.
-func (s *Server) loadRDB() error {
-	s.eng.Lock()
-	s.eng.Tick()
-	path := s.rdbFile("").path()
-	st := s.newStoreLike(s.eng.Store.Expiry)
-	s.eng.Unlock()
+func (fs *Files) loadRDB() error {
+	fs.eng.Lock()
+	fs.eng.Tick()
+	path := fs.rdbFile("").path()
+	st := fs.NewStore(fs.eng.Store.Expiry)
+	fs.eng.Unlock()
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -165,71 +169,71 @@ func (s *Server) loadRDB() error {
 			size = fi.Size()
 		}
 	}
-	start := s.eng.Clock()
-	s.eng.Lock()
-	s.beginLoading(size)
-	s.eng.Unlock()
-	var info rdbInfo
+	start := fs.eng.Clock()
+	fs.eng.Lock()
+	fs.BeginLoading(size)
+	fs.eng.Unlock()
+	var info Header
 	if err == nil {
-		info, err = s.readRDB(progressReader{s, f}, st)
+		info, err = fs.ReadRDB(fs.Progress(f), st)
 	}
-	s.eng.Lock()
-	defer s.eng.Unlock()
+	fs.eng.Lock()
+	defer fs.eng.Unlock()
 	if err != nil { // and commands stay locked out: the server is about to end
-		s.logf(levelWarning, "Fatal error loading the DB: %s. Exiting.", config.ErrnoText(err))
+		fs.host.Warn("Fatal error loading the DB: %s. Exiting.", config.ErrnoText(err))
 		return err
 	}
-	if err := s.adopt(st, info); err != nil {
-		s.logf(levelWarning, "Fatal error loading the DB: %s. Exiting.", err)
+	if err := fs.Adopt(st, info); err != nil {
+		fs.host.Warn("Fatal error loading the DB: %s. Exiting.", err)
 		return err
 	}
-	s.endLoading()
-	s.logf(levelNotice, "DB loaded from disk: %.3f seconds", s.eng.Clock().Sub(start).Seconds())
+	fs.EndLoading()
+	fs.host.Notice("DB loaded from disk: %.3f seconds", fs.eng.Clock().Sub(start).Seconds())
 	return nil
 }
 
 // adoptLibraries makes a snapshot's functions the server's. On an error nothing has changed.
-func (s *Server) adoptLibraries(info rdbInfo) error {
-	if s.eng.Scripts == nil {
+func (fs *Files) adoptLibraries(info Header) error {
+	if fs.eng.Scripts == nil {
 		if len(info.libraries) > 0 {
-			s.logf(levelWarning, "The RDB file has %d libraries of functions, which this server does not execute. They are left out.", len(info.libraries))
+			fs.host.Warn("The RDB file has %d libraries of functions, which this server does not execute. They are left out.", len(info.libraries))
 		}
 		return nil
 	}
-	if err := s.eng.Scripts.Replace(info.libraries); err != nil {
+	if err := fs.eng.Scripts.Replace(info.libraries); err != nil {
 		return fmt.Errorf("failed loading the functions of the RDB file: %w", err)
 	}
 	return nil
 }
 
-// adopt makes st the server's data, and the functions of the same snapshot the server's. On an error nothing has
+// Adopt makes st the server's data, and the functions of the same snapshot the server's. On an error nothing has
 // changed.
-func (s *Server) adopt(st *store.Store, info rdbInfo) error {
-	if err := s.adoptLibraries(info); err != nil {
+func (fs *Files) Adopt(st *store.Store, info Header) error {
+	if err := fs.adoptLibraries(info); err != nil {
 		return err
 	}
-	s.eng.Store.Adopt(st)
-	s.eng.KeysFlushed()
-	s.loadedKeys, s.expiredKeys = int64(info.loaded.Keys), int64(info.loaded.Expired)
-	for i := range s.eng.Store.Len() {
-		s.eng.AllReady(i)
+	fs.eng.Store.Adopt(st)
+	fs.eng.KeysFlushed()
+	fs.loadedKeys, fs.expiredKeys = int64(info.loaded.Keys), int64(info.loaded.Expired)
+	for i := range fs.eng.Store.Len() {
+		fs.eng.AllReady(i)
 	}
-	s.restoreReplication(info)
+	fs.host.Restored(info)
 	return nil
 }
 
 // infoLoading writes INFO's fields about a loading that is under way.
-func (s *Server) infoLoading(b *strings.Builder) {
-	if !s.eng.Loading {
+func (fs *Files) infoLoading(b *strings.Builder) {
+	if !fs.eng.Loading {
 		return
 	}
-	l := &s.progress
+	l := &fs.progress
 	read := l.read.Load()
 	perc := 100 * float64(read) / float64(max(l.total, 1))
-	eta, elapsed := int64(1), s.eng.NowMs/1000-l.startSec
+	eta, elapsed := int64(1), fs.eng.NowMs/1000-l.startSec
 	if elapsed > 0 {
 		eta = elapsed * (l.total - read) / (read + 1)
 	}
-	fields(b, "loading_start_time", l.startSec, "loading_total_bytes", l.total, "loading_rdb_used_mem", l.usedMem,
+	introspect.Fields(b, "loading_start_time", l.startSec, "loading_total_bytes", l.total, "loading_rdb_used_mem", l.usedMem,
 		"loading_loaded_bytes", read, "loading_loaded_perc", fmt.Sprintf("%.2f", perc), "loading_eta_seconds", eta)
 }

@@ -16,14 +16,14 @@ import (
 )
 
 // onBoth runs a test on this server and on a real one.
-func onBoth(t *testing.T, test func(t *testing.T, addr string)) {
-	t.Run("ours", func(t *testing.T) { test(t, second(startServer(t))) })
-	t.Run("Redis", func(t *testing.T) { test(t, startRedis(t)) })
+func onBoth(t *testing.T, test func(t *testing.T, addr string, ours bool)) {
+	t.Run("ours", func(t *testing.T) { test(t, second(startServer(t)), true) })
+	t.Run("Redis", func(t *testing.T) { test(t, startRedis(t), false) })
 }
 
 // Whoever is a user no more is cut off, whatever the session was doing; who deletes itself hears the reply.
 func TestSessionsOfADeletedUserEnd(t *testing.T) {
-	onBoth(t, func(t *testing.T, addr string) {
+	onBoth(t, func(t *testing.T, addr string, ours bool) {
 		admin := dial(t, addr)
 		admin.want("ACL SETUSER bob on nopass +@all ~* &*", "+OK")
 		as := func(lines ...string) *testConn {
@@ -55,15 +55,21 @@ func TestSessionsOfADeletedUserEnd(t *testing.T) {
 		other.want("PING", "+PONG")
 
 		admin.want("ACL SETUSER bob on nopass +@all ~* &*", "+OK")
-		own := as("MULTI", "ACL DELUSER bob", "PING")
-		own.want("EXEC", "*[:1 +PONG]")
+		own := as()
+		own.want("ACL DELUSER bob", ":1")
 		own.wantClosed()
+		if ours { // Redis 7.0 cuts EXEC's reply off behind the command
+			admin.want("ACL SETUSER bob on nopass +@all ~* &*", "+OK")
+			own := as("MULTI", "ACL DELUSER bob", "PING")
+			own.want("EXEC", "*[:1 +PONG]")
+			own.wantClosed()
+		}
 	})
 }
 
 // A subscriber stays as long as the user may hear all that it is subscribed to.
 func TestSubscribersWhoLoseAChannelAreCutOff(t *testing.T) {
-	onBoth(t, func(t *testing.T, addr string) {
+	onBoth(t, func(t *testing.T, addr string, ours bool) {
 		admin := dial(t, addr)
 		admin.want("ACL SETUSER bob on nopass +@all ~* &*", "+OK")
 		as := func(lines ...string) *testConn {
@@ -91,8 +97,12 @@ func TestSubscribersWhoLoseAChannelAreCutOff(t *testing.T) {
 		admin.want("ACL SETUSER bob clearselectors", "+OK")
 		sharded.wantClosed()
 		stay(channel)
-		own.send("ACL", "SETUSER", "bob", "resetchannels", "&x2")
-		own.wantClosed()
+		if ours { // Redis 7.0 frees the client whose command runs, and may end by that
+			own.send("ACL", "SETUSER", "bob", "resetchannels", "&x2")
+			own.wantClosed()
+		} else {
+			admin.want("ACL SETUSER bob resetchannels &x2", "+OK")
+		}
 		channel.wantClosed()
 		require.Equal(t, "+PONG", show(idle.do("PING")))
 		stranger.do("PING")
