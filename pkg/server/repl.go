@@ -30,6 +30,8 @@ type replication struct {
 	sawReplica time.Time // when there was a replica last
 
 	following *following // nil on a master
+	failover  failover
+	ackWanted bool // somebody waits for replicas, who are to be asked once writes are not held back any more
 	resume    resumePoint
 }
 
@@ -42,6 +44,7 @@ type resumePoint struct {
 }
 
 func (s *Server) initReplication() {
+	s.failover.state = noFailover
 	s.replStream = engine.Listener{To: engine.ToReplicas, Wants: s.replicating, Take: s.appendReplicas, Selected: -1}
 	s.eng.Listen(&s.replStream)
 	o := repl.MasterOptions{
@@ -99,12 +102,16 @@ func (s *Server) tooFewReplicas() bool {
 
 // replicationCron does once a second what time demands.
 func (s *Server) replicationCron() {
+	s.checkFailover()
+	if s.ackWanted {
+		s.askAcks()
+	}
 	now := s.eng.Clock()
 	if now.Sub(s.backlogIn) < time.Second {
 		return
 	}
 	s.backlogIn = now
-	s.master.Tick(!s.isReplica())
+	s.master.Tick(!s.isReplica() && !s.failover.still())
 	if s.replActive && s.following == nil {
 		s.forgetBacklog(now)
 	}
@@ -162,13 +169,12 @@ func (s *Server) restoreReplication(info rdbInfo) {
 	if len(info.replID) != 40 || info.replOffset < 0 {
 		return
 	}
-	s.resume = resumePoint{info.replID, info.replOffset, max(0, info.replDB)}
-	s.master.History(func(h *repl.History) {
-		h.Reset(info.replID, info.replOffset)
-		if s.cfg.ReplicaOf == "" {
-			h.Promote()
-		}
-	})
+	s.master.History(func(h *repl.History) { h.Reset(info.replID, info.replOffset) })
+	if s.cfg.ReplicaOf == "" {
+		s.master.History((*repl.History).Promote)
+	} else {
+		s.resume = resumePoint{info.replID, info.replOffset, max(0, info.replDB)}
+	}
 	s.keepBacklog()
 }
 
@@ -231,7 +237,7 @@ func (s *Server) infoReplication(b *strings.Builder) {
 		if !active {
 			size = s.cfg.ReplBacklogSize
 		}
-		fields(b, "master_failover_state", "no-failover", "master_replid", h.ID(), "master_replid2", id2,
+		fields(b, "master_failover_state", string(s.failover.state), "master_replid", h.ID(), "master_replid2", id2,
 			"master_repl_offset", h.Offset(), "second_repl_offset", second, "repl_backlog_active", btoi(active),
 			"repl_backlog_size", size, "repl_backlog_first_byte_offset", first, "repl_backlog_histlen", length)
 	})

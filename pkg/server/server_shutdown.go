@@ -97,6 +97,7 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	s.closeAOF()
 	s.removePidFile()
 	s.logf(levelWarning, "Redis is now ready to exit, bye bye...")
+	s.migrations.Close()
 	close(s.doneLocked())
 	s.eng.Unlock()
 	return nil
