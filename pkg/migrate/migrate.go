@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 
 	"byor/pkg/resp"
@@ -37,7 +38,8 @@ type Request struct {
 	Keys       []Key
 }
 
-// The errors of a broken or slow connection; the texts are Redis's.
+// The errors of a broken or slow connection; the texts are Redis's. A server that is not there is found out when
+// something is written to it.
 var (
 	ErrConnecting = errors.New("IOERR error or timeout connecting to the client")
 	ErrWriting    = errors.New("IOERR error or timeout writing to target instance")
@@ -60,7 +62,9 @@ const writePiece = 64 << 10
 func (p *Pool) Send(r Request) (taken []bool, err error) {
 	for try := range 2 {
 		c, err := p.take(r)
-		if err != nil {
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return make([]bool, len(r.Keys)), ErrWriting
+		} else if err != nil {
 			return make([]bool, len(r.Keys)), ErrConnecting
 		}
 		taken, answers, err := c.send(r)

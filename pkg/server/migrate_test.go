@@ -59,7 +59,7 @@ func TestMigrateLikeRedis(t *testing.T) {
 
 // A password goes along, and is shown to nobody.
 func TestMigrateLogsIn(t *testing.T) {
-	target := startRedis(t, "--requirepass", "secret", "--user", "u on >word ~* &* +@all")
+	target := startRedis(t, "--requirepass", "secret", "--user", "u", "on", ">word", "~*", "&*", "+@all")
 	for _, source := range []string{startRedis(t), second(startServer(t))} {
 		c, watch := dial(t, source), dial(t, source)
 		c.want("MSET a 1 b 2 c 3", "+OK")
@@ -126,10 +126,8 @@ func startFaulty(t *testing.T, target string) *faultyTarget {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	f := &faultyTarget{addr: ln.Addr().String()}
-	var wg sync.WaitGroup
-	t.Cleanup(wg.Wait)
 	t.Cleanup(func() { ln.Close() })
-	wg.Go(func() {
+	go func() {
 		for {
 			conn, err := ln.Accept()
 			if err != nil {
@@ -142,9 +140,9 @@ func startFaulty(t *testing.T, target string) *faultyTarget {
 				how, f.faults = f.faults[0], f.faults[1:]
 			}
 			f.mu.Unlock()
-			wg.Go(func() { how.carry(conn, target) })
+			go how.carry(conn, target)
 		}
-	})
+	}()
 	return f
 }
 
@@ -239,7 +237,7 @@ func TestMigrateOverAStaleConnection(t *testing.T) {
 			c.want(fmt.Sprint("SET k", i, " v"), "+OK")
 			c.want(fmt.Sprint("MIGRATE ", hostPort(target), " k", i, " ", i%2, " 10000 REPLACE"), "+OK")
 			require.Equal(t, "1", c.info("migrate_cached_sockets"))
-			there.want("CLIENT KILL TYPE normal SKIPME yes", ":1")
+			require.NotZero(t, there.do("CLIENT KILL TYPE normal SKIPME yes").Int)
 		}
 	}
 }
@@ -285,7 +283,7 @@ func (h *held) restores(t *testing.T) net.Conn {
 // While the other server is waited for, others can read, and writes wait. A client that has left meanwhile changes
 // nothing about what becomes of its key; REPLICAOF does, since the data are not this server's any more.
 func TestMigrateHoldsUpOnlyWrites(t *testing.T) {
-	_, addr := startServer(t)
+	_, addr := startServer(t, "--replica-read-only", "no")
 	c, mover, writer := dial(t, addr), dial(t, addr), dial(t, addr)
 	h := startHeld(t)
 	move := "MIGRATE " + hostPort(h.addr) + " k 0 100000"
@@ -319,7 +317,6 @@ func TestMigrateHoldsUpOnlyWrites(t *testing.T) {
 	c.want("REPLICAOF 127.0.0.1 1", "+OK")
 	require.Equal(t, "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)", show(mover.read()))
 	io.WriteString(conn, "+OK\r\n+OK\r\n")
-	c.want("REPLICAOF NO ONE", "+OK")
 	c.want("SET free 2", "+OK") // once it is over
 	c.want("GET k", `"v"`)
 }
