@@ -13,14 +13,14 @@ import (
 // reads a package need not know those that import it.
 var mayImport = map[string]string{
 	"acl": "pubsub resp", "resp": "", "store": "", "pubsub": "", "version": "", "lzf": "",
-	"aof": "resp", "rdb": "lzf store", "repl": "resp",
+	"aof": "resp", "rdb": "lzf store", "repl": "resp", "migrate": "resp",
 	"engine":     "store resp pubsub",
 	"commands":   "engine store resp pubsub rdb lzf",
 	"introspect": "engine store resp pubsub rdb lzf",
 	"config":     "acl engine store resp pubsub",
 	"script":     "acl config engine store resp pubsub rdb lzf",
 	"persist":    "acl aof config engine introspect lzf pubsub rdb resp store",
-	"server":     "acl config introspect persist commands engine aof rdb lzf repl store resp pubsub",
+	"server":     "acl config introspect persist commands engine aof rdb lzf migrate repl store resp pubsub",
 	"basics":     "aof rdb lzf pubsub repl resp store version",
 }
 

@@ -14,13 +14,15 @@ type Pause struct {
 
 func (p Pause) writes(nowMs int64) bool { return p.UntilMs > nowMs }
 
-// Pauser is who may pause clients. What one has begun, the other cannot end.
+// Pauser is who may pause clients. What one has begun, another cannot end.
 type Pauser int
 
 // The pausers.
 const (
 	ByClient Pauser = iota
 	ByShutdown
+	ByFailover
+	ByMigration
 	pausers
 )
 

@@ -1,7 +1,6 @@
 package introspect
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -63,21 +62,6 @@ func cmdLatencyReset(c *engine.Call) {
 		}
 	}
 	c.Reply.Int(int64(n))
-}
-
-func cmdLatencyDoctor(c *engine.Call) {
-	var b strings.Builder
-	if c.Settings().LatencyThresholdMs == 0 {
-		b.WriteString("Latency monitoring is off. Turn it on with: CONFIG SET latency-monitor-threshold <milliseconds>.\n")
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Engine().Latency.Events)) {
-		e := c.Engine().Latency.Events[name]
-		fmt.Fprintf(&b, "%s: %d spikes in the history, the worst took %d ms.\n", name, len(e.Samples), e.MaxMs)
-	}
-	if b.Len() == 0 {
-		b.WriteString("No spike has passed the threshold.\n")
-	}
-	c.Reply.Verbatim("txt", b.String())
 }
 
 // cmdLatencyHistogram replies, for each command, how many calls took no longer than each power of

@@ -47,6 +47,8 @@ type FollowOptions struct {
 	ReplID string
 	Offset int64
 
+	HandOver *HandOver // nil: nothing is handed over
+
 	NeedSize bool          // ask for snapshots of known size, never for $EOF
 	Timeout  time.Duration // repl-timeout; 0 is 60 s
 	MaxDelay time.Duration // between attempts to connect: it starts at 100 ms and doubles up to this; 0 is 5 s
@@ -102,8 +104,8 @@ type Follower struct {
 	conn   net.Conn
 }
 
-// Configure changes Timeout, also for a wait that has begun, or User, Password, ListenPort and AnnounceIP,
-// which the next attempt to connect uses. change must leave the other options alone.
+// Configure changes Timeout, also for a wait that has begun, or User, Password, ListenPort, AnnounceIP and
+// HandOver, which the next attempt to connect uses. change must leave the other options alone.
 func (f *Follower) Configure(change func(o *FollowOptions)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -320,11 +322,7 @@ func (l *link) handshake() error {
 // sync asks for what we lack and returns when the data are those of our position.
 func (l *link) sync() error {
 	id, offset := l.f.Position()
-	asked, from := id, strconv.FormatInt(offset+1, 10)
-	if id == "" {
-		asked, from = "?", "-1"
-	}
-	answer, err := l.ask("PSYNC", asked, from)
+	answer, err := l.psync(id, offset)
 	if err != nil {
 		return err
 	}

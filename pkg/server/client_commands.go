@@ -431,7 +431,7 @@ func cmdClientUnblock(c *client) {
 		return
 	}
 	o := c.s.clients[id]
-	if o == nil || o.Blocked == nil || o.Blocked.Paused {
+	if o == nil || o.Blocked == nil || o.Blocked.Paused || o.Blocked.Expire == nil {
 		c.Reply.Int(0)
 		return
 	}

@@ -125,7 +125,7 @@ func (s *Server) infoStats(b *strings.Builder) {
 		"current_eviction_exceeded_time", exceeded.Milliseconds(), "keyspace_hits", ran.Hits, "keyspace_misses", ran.Misses,
 		"pubsub_channels", len(s.eng.Hub.Channels(nil)), "pubsub_patterns", s.eng.Hub.NumPat(),
 		"pubsubshard_channels", len(s.eng.Hub.ShardChannels(nil)), "latest_fork_usec", 0, "total_forks", 0,
-		"migrate_cached_sockets", 0, "slave_expires_tracked_keys", tracked, "tracking_total_keys", len(s.tracking.readers), "tracking_total_items", s.tracking.items,
+		"migrate_cached_sockets", s.migrations.Len(), "slave_expires_tracked_keys", tracked, "tracking_total_keys", len(s.tracking.readers), "tracking_total_items", s.tracking.items,
 		"tracking_total_prefixes", len(s.tracking.prefixes), "unexpected_error_replies", ran.UnexpectedErrors, "total_error_replies", ran.TotalErrors,
 		"dump_payload_sanitizations", ran.PayloadsChecked, "total_reads_processed", t.reads, "total_writes_processed", t.writes,
 		"io_threaded_reads_processed", threaded.reads, "io_threaded_writes_processed", threaded.writes,

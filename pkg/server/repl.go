@@ -31,6 +31,8 @@ type replication struct {
 	sawReplica time.Time // when there was a replica last
 
 	following *following // nil on a master
+	failover  failover
+	ackWanted bool // somebody waits for replicas, who are to be asked once writes are not held back any more
 	resume    resumePoint
 }
 
@@ -43,6 +45,7 @@ type resumePoint struct {
 }
 
 func (s *Server) initReplication() {
+	s.failover.state = noFailover
 	s.replStream = engine.Listener{To: engine.ToReplicas, Wants: s.replicating, Take: s.appendReplicas, Selected: -1}
 	s.eng.Listen(&s.replStream)
 	o := repl.MasterOptions{
@@ -100,12 +103,16 @@ func (s *Server) tooFewReplicas() bool {
 
 // replicationCron does once a second what time demands.
 func (s *Server) replicationCron() {
+	s.checkFailover()
+	if s.ackWanted {
+		s.askAcks()
+	}
 	now := s.eng.Clock()
 	if now.Sub(s.backlogIn) < time.Second {
 		return
 	}
 	s.backlogIn = now
-	s.master.Tick(!s.isReplica())
+	s.master.Tick(!s.isReplica() && !s.failover.still())
 	if s.replActive && s.following == nil {
 		s.forgetBacklog(now)
 	}
@@ -163,13 +170,12 @@ func (s *Server) restoreReplication(info persist.Header) {
 	if len(info.ReplID) != 40 || info.ReplOffset < 0 {
 		return
 	}
-	s.resume = resumePoint{info.ReplID, info.ReplOffset, max(0, info.ReplDB)}
-	s.master.History(func(h *repl.History) {
-		h.Reset(info.ReplID, info.ReplOffset)
-		if s.cfg.ReplicaOf == "" {
-			h.Promote()
-		}
-	})
+	s.master.History(func(h *repl.History) { h.Reset(info.ReplID, info.ReplOffset) })
+	if s.cfg.ReplicaOf == "" {
+		s.master.History((*repl.History).Promote)
+	} else {
+		s.resume = resumePoint{info.ReplID, info.ReplOffset, max(0, info.ReplDB)}
+	}
 	s.keepBacklog()
 }
 
@@ -232,7 +238,7 @@ func (s *Server) infoReplication(b *strings.Builder) {
 		if !active {
 			size = s.cfg.ReplBacklogSize
 		}
-		fields(b, "master_failover_state", "no-failover", "master_replid", h.ID(), "master_replid2", id2,
+		fields(b, "master_failover_state", string(s.failover.state), "master_replid", h.ID(), "master_replid2", id2,
 			"master_repl_offset", h.Offset(), "second_repl_offset", second, "repl_backlog_active", btoi(active),
 			"repl_backlog_size", size, "repl_backlog_first_byte_offset", first, "repl_backlog_histlen", length)
 	})

@@ -37,6 +37,9 @@ func cmdReplconf(c *client) {
 		c.Reply.OK()
 	default:
 		c.s.eng.PollBlocked() // it may have acknowledged what somebody waits for
+		if !c.s.eng.InUnit() {
+			c.s.checkFailover()
+		}
 	}
 }
 
@@ -50,7 +53,10 @@ func cmdPsync(c *client) {
 	case c.Has(engine.ModeExec):
 		c.Fail("ERR Command not allowed inside a transaction")
 		return
-	case len(c.Args) > 3 && c.Is(3, "failover") && !c.takeOver():
+	case len(c.Args) > 3 && c.Is(3, "failover") && !s.failingOver() && !c.takeOver():
+		return
+	case s.failingOver():
+		c.Fail("NOMASTERLINK Can't SYNC while failing over")
 		return
 	case s.isReplica() && !s.linkUp():
 		c.Fail("NOMASTERLINK Can't SYNC while not connected with my master")
@@ -180,5 +186,5 @@ func cmdWait(c *client) {
 		},
 		Expire: func(c *engine.Call) { c.Reply.Int(acked()) },
 	}, nil)
-	s.master.AskAcks()
+	s.askAcks()
 }

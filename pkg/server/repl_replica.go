@@ -41,6 +41,10 @@ type following struct {
 // cmdReplicaof is REPLICAOF host port and REPLICAOF NO ONE.
 func cmdReplicaof(c *client) {
 	s := c.s
+	if s.failingOver() {
+		c.Fail("ERR REPLICAOF not allowed while failing over.")
+		return
+	}
 	if c.Is(1, "no") && c.Is(2, "one") {
 		if s.following != nil {
 			s.stopFollowing()
@@ -66,7 +70,7 @@ func cmdReplicaof(c *client) {
 		return
 	}
 	s.cfg.ReplicaOf = host + " " + itoa(port)
-	s.follow(host, port)
+	s.follow(host, port, nil)
 	c.Reply.OK()
 }
 
@@ -77,13 +81,13 @@ func (s *Server) followConfigured() {
 		return
 	}
 	if port, ok := resp.ParseInt([]byte(words[1])); ok {
-		s.follow(words[0], port)
+		s.follow(words[0], port, nil)
 	}
 }
 
 // follow makes the server a replica. What it has of the master's history, or of its own, is offered
-// for a partial resync. The engine's lock must be held.
-func (s *Server) follow(host string, port int64) {
+// for a partial resync. h is the failover by which this comes, if it does. The engine's lock must be held.
+func (s *Server) follow(host string, port int64, h *repl.HandOver) {
 	at := s.resume
 	if s.following != nil {
 		at.id, at.offset = s.following.f.Position()
@@ -101,7 +105,7 @@ func (s *Server) follow(host string, port int64) {
 	fl.link.DB = s.eng.Store.DB(at.db)
 	o := repl.FollowOptions{
 		Addr: joinHostPort(host, port), ReplID: at.id, Offset: at.offset,
-		MaxDelay: time.Second,
+		MaxDelay: time.Second, HandOver: h,
 		Load:     func(r io.Reader, _ int64, id string, offset int64) error { return s.loadFromMaster(fl, r, id, offset) },
 		Apply:    func(u repl.Unit) error { return s.applyUnit(fl, u) },
 		Continue: func(id string) error { return s.continueHistory(fl, id) },

@@ -157,7 +157,7 @@ func startServerAt(t testing.TB, options ...string) (*Server, string) {
 	t.Helper()
 	port := itoa(redistest.Port(t))
 	cfg := config.Default()
-	require.NoError(t, cfg.ParseArgs(append([]string{"--port", port, "--save", "", "--enable-debug-command", "yes", "--dir", t.TempDir()}, options...)))
+	require.NoError(t, cfg.ParseArgs(append([]string{"--port", port, "--save", "", "--enable-debug-command", "yes", "--dir", t.TempDir(), "--repl-diskless-sync-delay", "0"}, options...)))
 	s := New(cfg, Options{Log: LogTo(testLog(t))})
 	require.NoError(t, s.startLoops(int(cfg.IOThreads)))
 	ln, err := net.Listen("tcp", "127.0.0.1:"+port)

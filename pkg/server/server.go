@@ -31,6 +31,7 @@ import (
 	_ "byor/pkg/commands" // which registers them
 	"byor/pkg/config"
 	"byor/pkg/engine"
+	"byor/pkg/migrate"
 	"byor/pkg/persist"
 )
 
@@ -82,6 +83,9 @@ type Server struct {
 	sharedMem  atomic.Int64 // the output that several of them wait for
 	memory     memory
 	cronPaused bool
+
+	migrations migrate.Pool
+	migrating  bool // a MIGRATE waits for the other server
 
 	accounts
 	files *persist.Files

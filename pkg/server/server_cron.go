@@ -45,6 +45,7 @@ func (s *Server) cron() {
 		s.eng.EndPause()
 		s.resizeTables()
 		s.replicationCron()
+		s.migrations.Tidy()
 		s.files.Cron()
 		s.eng.Unlock()
 	}

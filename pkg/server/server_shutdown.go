@@ -98,6 +98,7 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	s.files.Close()
 	s.removePidFile()
 	s.logf(levelWarning, "Redis is now ready to exit, bye bye...")
+	s.migrations.Close()
 	close(s.doneLocked())
 	s.eng.Unlock()
 	return nil
