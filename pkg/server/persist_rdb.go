@@ -308,6 +308,7 @@ func (s *Server) rdbFinalSave(mode ShutdownMode) error {
 		return nil
 	}
 	s.logf(levelNotice, "Saving the final RDB snapshot before exiting.")
+	s.boss.Status("Saving the final RDB snapshot")
 	err := s.saveNow()
 	if err != nil && mode.Force {
 		s.logf(levelWarning, "Error trying to save the DB. Exit anyway.")
