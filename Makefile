@@ -55,7 +55,7 @@ $(NUMS:%=start-%): start-%: ## put step NN's server, the new pieces missing, int
 	@$(GO) run ./pkg/check/cmd/start -step $(patsubst 0%,%,$*)
 
 # What stands in a step's folder beside the server.
-NOTCODE := -x '*_test.go' -x '*.md' -x solutions -x bench -x ws -x testdata
+NOTCODE := -x '*_test.go' -x '*.md' -x solutions -x bench -x ws -x service -x compat -x 'Dockerfile*' -x testdata
 
 .PHONY: $(NUMS:%=compare-%)
 $(NUMS:%=compare-%): compare-%: ## your work/NN beside the finished step

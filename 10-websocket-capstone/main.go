@@ -22,34 +22,43 @@ import (
 	"byor/pkg/resp"
 	_ "byor/pkg/script" // which registers EVAL and its like
 	"byor/pkg/server"
+	"byor/pkg/supervise"
 )
 
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
 	args, eyes := takeTrace(args)
-	if aboutItself(os.Stdout, args) {
-		return 0
+	if code, done := aboutItself(os.Stdout, args); done {
+		return code
 	}
-	opts := defaultGatewayOptions()
-	cfg := config.Default()
-	cfg.Others, cfg.OtherNames = opts.Set, opts.Has
-	if err := cfg.ParseArgs(args); err != nil {
+	set, err := readSettings(args, (*config.Config).ParseArgs)
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "%v\n%s\n", err, seeHelp)
 		return 1
 	}
+	cfg, opts := set.cfg, &set.opts
+	boss := supervise.Open(cfg.Supervised, os.Getenv)
+	if gone, err := goneToBackground(set, boss); err != nil {
+		fmt.Fprintf(os.Stderr, "Can't go to the background: %v\n", err)
+		return 1
+	} else if gone {
+		return 0
+	}
 	page := ""
-	srv := server.New(cfg, server.Options{Wrap: eyes, ReservedChannels: presencePrefix, Listening: func() { fmt.Println(greeting(cfg.Port, page)) }})
+	srv := server.New(cfg, server.Options{Wrap: eyes, ReservedChannels: presencePrefix, Supervisor: boss,
+		Listening: func() { fmt.Println(greeting(cfg.Port, page)) }})
 	opts.Dial, opts.Password, opts.Stopping = dialInMemory(srv.ServeConn), srv.Password, srv.Stopping
 	opts.Born, opts.Locked = cfg.BornName, srv.NeedsLogin
-	opts.Logf = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
-	gw, at, err := openGateway(opts)
+	opts.Logf = speaker(cfg, srv)
+	gw, at, err := openGateway(*opts)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		opts.Logf("%v", err)
 		return 1
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	hangups(srv)
 	page = at
 	return serve(srv, gw, signals)
 }
@@ -63,7 +72,7 @@ func serve(srv *server.Server, gw *gateway, signals chan os.Signal) int {
 		select {
 		case err := <-failed:
 			if err != nil {
-				fmt.Fprintln(os.Stderr, err)
+				gw.opts.Logf("%v", err)
 				return 1
 			}
 			return leave(srv, gw)

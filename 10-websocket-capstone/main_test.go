@@ -41,11 +41,15 @@ type capstone struct {
 }
 
 // launch starts the program in dir on a free port, with the page on a free port too, and waits
-// until both answer.
+// until both answer. The first of args may be a configuration file.
 func launch(t *testing.T, bin, dir string, args ...string) *capstone {
 	t.Helper()
 	c := &capstone{t: t, port: redistest.Port(t), dir: dir, ended: make(chan struct{})}
-	c.cmd = exec.Command(bin, append([]string{"--port", strconv.Itoa(c.port), "--http-port", strconv.Itoa(redistest.Port(t)), "--dir", dir}, args...)...)
+	all := []string{"--port", strconv.Itoa(c.port), "--http-port", strconv.Itoa(redistest.Port(t)), "--dir", dir}
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		all, args = append([]string{args[0]}, all...), args[1:]
+	}
+	c.cmd = exec.Command(bin, append(all, args...)...)
 	c.cmd.Dir = dir
 	stdout, err := c.cmd.StdoutPipe()
 	require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 // mayImport says which packages of ours each package may import, directly or not. The arrows run one way: whoever
 // reads a package need not know those that import it.
 var mayImport = map[string]string{
-	"acl": "pubsub resp", "resp": "", "store": "", "pubsub": "", "version": "", "lzf": "",
+	"acl": "pubsub resp", "resp": "", "store": "", "pubsub": "", "version": "", "lzf": "", "supervise": "",
 	"aof": "resp", "rdb": "lzf store", "repl": "resp", "migrate": "resp",
 	"engine":     "store resp pubsub",
 	"commands":   "engine store resp pubsub rdb lzf",
@@ -20,7 +20,7 @@ var mayImport = map[string]string{
 	"config":     "acl engine store resp pubsub",
 	"script":     "acl config engine store resp pubsub rdb lzf",
 	"persist":    "acl aof config engine introspect lzf pubsub rdb resp store",
-	"server":     "acl config introspect persist commands engine aof rdb lzf migrate repl store resp pubsub",
+	"server":     "acl config introspect persist commands engine aof rdb lzf migrate repl store resp pubsub supervise",
 	"basics":     "aof rdb lzf pubsub repl resp store version",
 }
 

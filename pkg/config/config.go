@@ -73,6 +73,11 @@ type Config struct {
 	LazyEviction        bool
 	EvictionTenacity    int64 // 0 to 100
 	PidFile             string
+	Daemonize           bool   // for whoever starts the process: a Server does not read it
+	Supervised          string // no, systemd, upstart or auto; the same
+	SyslogEnabled       bool
+	SyslogIdent         string
+	SyslogFacility      string
 	ActiveExpireEffort  int64
 	ShutdownTimeoutSec  int64
 	ShutdownOnSigterm   string

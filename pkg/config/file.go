@@ -42,6 +42,15 @@ const maxIncludes = 16
 // options: --port 6380 --save "" "--maxmemory 100mb" … A lone "-", as the first or last argument, is
 // the standard input.
 func (c *Config) ParseArgs(args []string) error {
+	if err := c.ReadArgs(args); err != nil {
+		return err
+	}
+	return c.loaded()
+}
+
+// ReadArgs is ParseArgs for who wants to know a server's configuration without being that server: it touches
+// nothing, where ParseArgs creates the log file to see whether it can.
+func (c *Config) ReadArgs(args []string) error {
 	var text strings.Builder
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		c.File = AbsDir(args[0])
@@ -64,10 +73,7 @@ func (c *Config) ParseArgs(args []string) error {
 	}
 	options := optionLines(args)
 	lines := strings.Split(text.String()+"\n"+options, "\n")
-	if err := c.load(lines, len(lines)-strings.Count(options, "\n")-1, 0); err != nil {
-		return err
-	}
-	return c.loaded()
+	return c.load(lines, len(lines)-strings.Count(options, "\n")-1, 0)
 }
 
 // optionLines makes lines of a configuration of the command line. What follows on a plain name is its

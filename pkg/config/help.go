@@ -35,10 +35,26 @@ var helpGroups = []struct {
 		{"loglevel", "debug, verbose, notice or warning"}, {"logfile", "where the log goes; '' is the standard output"},
 		{"slowlog-log-slower-than", "microseconds from which a command is slow"}, {"latency-monitor-threshold", "milliseconds from which LATENCY notes an event, 0 for none"},
 	}},
+	{"As a service", [][2]string{
+		{"daemonize", "go to the background"}, {"pidfile", "a file for the process's number"},
+		{"supervised", "who started it: no, systemd, upstart, or auto"}, {"syslog-enabled", "write the log to the system's as well"},
+	}},
 	{"Trust", [][2]string{
 		{"enable-debug-command", "who may use DEBUG: no, yes or local"}, {"enable-protected-configs", "who may move files with CONFIG SET: no, yes or local"},
 		{"rename-command", "another name for a command, '' for none"},
 	}},
+}
+
+// Meaning returns in a few words what a parameter is for, "" for one that people rarely look for.
+func Meaning(name string) string {
+	for _, g := range helpGroups {
+		for _, p := range g.params {
+			if p[0] == name {
+				return p[1]
+			}
+		}
+	}
+	return ""
 }
 
 // WriteHelp writes the most useful parameters in groups, with their defaults.

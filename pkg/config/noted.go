@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,7 +19,7 @@ import (
 // same effect whatever the value is. words are the values that Redis accepts.
 func same(name, def string, words ...string) Param {
 	p := remembered(name, def)
-	p.takes = "one of " + strings.Join(words, ", ")
+	p.takes, p.Words = "one of "+strings.Join(words, ", "), words
 	p.Set = func(c *Config, v string) error {
 		if v = strings.ToLower(v); !slices.Contains(words, v) {
 			if slices.Equal(words, yesOrNo) {
@@ -49,6 +50,15 @@ func only(p Param) Param {
 			return fmt.Errorf("this server does not support any value but '%s'", def)
 		}
 		return nil
+	}
+	return p
+}
+
+// notOn is a parameter that works but on some systems, where nothing but its default is accepted. systems are words
+// of runtime.GOOS.
+func notOn(systems string, p Param) Param {
+	if slices.Contains(strings.Fields(systems), runtime.GOOS) {
+		return only(p)
 	}
 	return p
 }
@@ -94,10 +104,8 @@ func onlyParams() []Param {
 // onlyProcess is about the process and the machine it runs on.
 func onlyProcess() []Param {
 	list := []Param{
-		fixed(onlyBool("always-show-logo", false)), fixed(onlyBool("daemonize", false)), fixed(onlyBool("set-proc-title", true)),
-		fixed(onlyBool("disable-thp", true)), fixed(onlyBool("syslog-enabled", false)), fixed(onlyText("syslog-ident", "redis")),
-		fixed(onlyWord("syslog-facility", "local0", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7")),
-		fixed(onlyWord("supervised", "no", "upstart", "systemd", "auto", "no")), fixed(onlyInt("socket-mark-id", 0, 0, 1<<32-1)),
+		fixed(onlyBool("always-show-logo", false)), fixed(onlyBool("set-proc-title", true)),
+		fixed(onlyBool("disable-thp", true)), fixed(onlyInt("socket-mark-id", 0, 0, 1<<32-1)),
 		onlyText("proc-title-template", "{title} {listen-addr} {server-mode}"), onlyText("ignore-warnings", ""), onlyText("bind-source-addr", ""),
 		onlyBool("jemalloc-bg-thread", true), onlyBool("crash-log-enabled", true), onlyBool("crash-memcheck-enabled", true),
 		onlyWord("oom-score-adj", "no", "no", "yes", "relative", "absolute"), only(oomScores()),

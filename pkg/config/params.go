@@ -20,6 +20,8 @@ type Param struct {
 	Get       func(c *Config) string
 	Set       func(c *Config, v string) error
 
+	Words []string // what it takes, where that is one of a few words
+
 	def   string
 	multi bool // several words
 	Inert bool // it changes nothing here, see noted.go
@@ -72,7 +74,7 @@ func atLeast(lo int64, p Param) Param {
 }
 
 func boolParam(name string, def bool, field func(c *Config) *bool) Param {
-	return Param{Name: name, def: yesNo(def), takes: "yes or no",
+	return Param{Name: name, def: yesNo(def), takes: "yes or no", Words: yesOrNo,
 		Get: func(c *Config) string { return yesNo(*field(c)) },
 		Set: func(c *Config, v string) error {
 			switch strings.ToLower(v) {
@@ -94,7 +96,7 @@ func stringParam(name, def string, field func(c *Config) *string) Param {
 }
 
 func enumParam(name, def string, field func(c *Config) *string, words ...string) Param {
-	return Param{Name: name, def: def, takes: "one of " + strings.Join(words, ", "),
+	return Param{Name: name, def: def, takes: "one of " + strings.Join(words, ", "), Words: words,
 		Get: func(c *Config) string { return *field(c) },
 		Set: func(c *Config, v string) error {
 			if v = strings.ToLower(v); !slices.Contains(words, v) {
@@ -217,6 +219,12 @@ func generalParams() []Param {
 		boolParam("lazyfree-lazy-eviction", false, func(c *Config) *bool { return &c.LazyEviction }),
 		intParam("maxmemory-eviction-tenacity", 10, 0, 100, func(c *Config) *int64 { return &c.EvictionTenacity }),
 		fixed(stringParam("pidfile", "", func(c *Config) *string { return &c.PidFile })),
+		fixed(notOn("windows", boolParam("daemonize", false, func(c *Config) *bool { return &c.Daemonize }))),
+		fixed(enumParam("supervised", "no", func(c *Config) *string { return &c.Supervised }, "upstart", "systemd", "auto", "no")),
+		fixed(notOn("windows plan9", boolParam("syslog-enabled", false, func(c *Config) *bool { return &c.SyslogEnabled }))),
+		fixed(stringParam("syslog-ident", "redis", func(c *Config) *string { return &c.SyslogIdent })),
+		fixed(enumParam("syslog-facility", "local0", func(c *Config) *string { return &c.SyslogFacility },
+			"user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7")),
 		intParam("active-expire-effort", 1, 1, 10, func(c *Config) *int64 { return &c.ActiveExpireEffort }),
 		intParam("shutdown-timeout", 10, 0, maxInt, func(c *Config) *int64 { return &c.ShutdownTimeoutSec }),
 		shutdownParam("shutdown-on-sigterm", func(c *Config) *string { return &c.ShutdownOnSigterm }),
@@ -377,6 +385,14 @@ func outputLimitParam() Param {
 			return nil
 		}}
 }
+
+// IsPath reports whether the value is the path of a file or a directory.
+func (p *Param) IsPath() bool {
+	return slices.Contains([]string{"unixsocket", "aclfile", "logfile", "pidfile", "dir"}, p.Name)
+}
+
+// OnlyDefault reports whether nothing but the default is accepted, because this server cannot do otherwise.
+func (p *Param) OnlyDefault() bool { return p.kind == onlyDefault }
 
 // Secret reports whether the value is nobody's to see.
 func (p *Param) Secret() bool {

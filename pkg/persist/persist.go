@@ -24,6 +24,8 @@ type Host interface {
 	Verbose(format string, args ...any)
 	Notice(format string, args ...any)
 	Warn(format string, args ...any)
+	// Status tells who started the process, such as systemd, what it is doing.
+	Status(doing string)
 
 	// Recalm is told when DiskError or the engine's Loading may have changed.
 	Recalm()

@@ -309,6 +309,7 @@ func (fs *Files) rdbFinalSave(mode End) error {
 		return nil
 	}
 	fs.host.Notice("Saving the final RDB snapshot before exiting.")
+	fs.host.Status("Saving the final RDB snapshot")
 	err := fs.Save()
 	if err != nil && mode.Force {
 		fs.host.Warn("Error trying to save the DB. Exit anyway.")

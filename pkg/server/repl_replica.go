@@ -204,6 +204,7 @@ func (s *Server) loadFromMaster(fl *following, r io.Reader, id string, offset in
 	s.master.History(func(h *repl.History) { h.Reset(id, offset) })
 	s.master.EndAll()
 	s.logf(levelNotice, "MASTER <-> REPLICA sync: Finished with success")
+	s.boss.Status("MASTER <-> REPLICA sync: Finished with success. Ready to accept connections in read-write mode.")
 	if err := s.files.RestartLog(); err != nil { // the file is of another data set
 		s.logf(levelWarning, "Failed enabling the AOF after successful master synchronization! %v", err)
 	}
@@ -219,6 +220,7 @@ func (s *Server) continueHistory(fl *following, id string) error {
 	}
 	s.eng.Tick()
 	fl.link.ActiveMs = s.eng.NowMs
+	s.boss.Status("MASTER <-> REPLICA sync: Partial Resynchronization accepted. Ready to accept connections in read-write mode.")
 	_, offset := fl.f.Position()
 	changed := false
 	s.master.History(func(h *repl.History) {

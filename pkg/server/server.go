@@ -22,8 +22,6 @@ package server
 import (
 	"context"
 	"net"
-	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +31,7 @@ import (
 	"byor/pkg/engine"
 	"byor/pkg/migrate"
 	"byor/pkg/persist"
+	"byor/pkg/supervise"
 )
 
 // Options are what a Server needs besides its configuration. The zero value is right for a program.
@@ -55,6 +54,9 @@ type Options struct {
 
 	// Listening is called by Run once its sockets are open; nil means nobody is told.
 	Listening func()
+
+	// Supervisor hears how far the server is; nil means that nobody supervises the process.
+	Supervisor *supervise.Supervisor
 }
 
 // Server is a Redis server. Its exported methods are safe for concurrent use.
@@ -67,6 +69,7 @@ type Server struct {
 	announce func()                     // called when the sockets are open; may be nil
 	reserved string                     // how the channels begin that are the process's own
 	log      *Logger
+	boss     *supervise.Supervisor // who started the process; may be nil, which is nobody
 	runID    string
 	pidFile  string // the path, "" for none
 
@@ -117,7 +120,7 @@ func New(cfg *config.Config, opt Options) *Server {
 		opt.Wrap = func(conn net.Conn) net.Conn { return conn }
 	}
 	s := &Server{
-		cfg: cfg, wrap: opt.Wrap, announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, runID: randomHex(40),
+		cfg: cfg, wrap: opt.Wrap, announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, boss: opt.Supervisor, runID: randomHex(40),
 		clients: map[int64]*client{}, stop: make(chan struct{}), loaded: make(chan struct{}),
 	}
 	named, born := cfg.Tables()
@@ -277,26 +280,6 @@ func (s *Server) Start() error {
 	return nil
 }
 
-// writePidFile leaves the process's number where pidfile says. A server without one works as well.
-func (s *Server) writePidFile() {
-	path := s.cfg.InDir(s.cfg.PidFile)
-	if path == "" {
-		return
-	}
-	s.eng.Lock()
-	s.pidFile = path // dir may be another by the end
-	s.eng.Unlock()
-	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
-		s.logf(levelNotice, "Failed to write PID file: %s", config.ErrnoText(err))
-	}
-}
-
-func (s *Server) removePidFile() {
-	if s.pidFile != "" {
-		os.Remove(s.pidFile)
-	}
-}
-
 // Run starts the server, listens, and serves until Shutdown is over or ctx is done; then it shuts
 // down as SIGTERM would.
 func (s *Server) Run(ctx context.Context) error {
@@ -310,11 +293,13 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.announce != nil {
 		s.announce()
 	}
+	s.logSupervisor()
 	if err := s.Start(); err != nil {
 		s.removePidFile()
 		return err
 	}
-	s.logf(levelNotice, "Ready to accept connections")
+	s.tellReady()
+	go s.watch()
 	select {
 	case <-ctx.Done():
 	case <-s.Done():

@@ -27,6 +27,8 @@ var levelMarks = [...]byte{'.', '-', '*', '#'}
 type Logger struct {
 	mu    sync.Mutex
 	w     io.Writer
+	file  *logFile // w, where that is the file of logfile
+	sys   *sysLog  // nil unless syslog-enabled
 	level logLevel
 	role  byte
 }
@@ -35,13 +37,16 @@ type Logger struct {
 // replaced by the standard output, with a line that says so.
 func newLogger(cfg *config.Config) *Logger {
 	l := &Logger{w: os.Stdout, level: levelOf(cfg), role: 'M'}
+	if cfg.SyslogEnabled {
+		l.sys = &sysLog{ident: cfg.SyslogIdent, facility: cfg.SyslogFacility}
+	}
 	if cfg.LogFile != "" {
-		f, err := os.OpenFile(cfg.InDir(cfg.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-		if err != nil {
-			l.printf(levelWarning, "Can't open the log file: %v", err)
+		f := &logFile{path: cfg.InDir(cfg.LogFile)}
+		if err := f.reopen(); err != nil {
+			l.printf(levelWarning, "Can't open the log file: %s", config.ErrnoText(err))
 			return l
 		}
-		l.w = f
+		l.w, l.file = f, f
 	}
 	return l
 }
@@ -57,7 +62,22 @@ func (l *Logger) printf(lvl logLevel, format string, args ...any) {
 		return
 	}
 	now := time.Now().Format("02 Jan 2006 15:04:05.000")
-	fmt.Fprintf(l.w, "%d:%c %s %c %s\n", os.Getpid(), l.role, now, levelMarks[lvl], fmt.Sprintf(format, args...))
+	text := fmt.Sprintf(format, args...)
+	fmt.Fprintf(l.w, "%d:%c %s %c %s\n", os.Getpid(), l.role, now, levelMarks[lvl], text)
+	if l.sys != nil {
+		l.sys.write(lvl, text)
+	}
+}
+
+// reopen opens the file of logfile anew, as SIGHUP asks. Without a file there is nothing to do. On an error the log
+// goes on into the old file.
+func (l *Logger) reopen() (name string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		return "", nil
+	}
+	return l.file.path, l.file.reopen()
 }
 
 func (l *Logger) setLevel(lvl logLevel) {

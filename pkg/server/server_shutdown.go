@@ -70,6 +70,7 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	}
 	s.down.begun = true
 	s.logf(levelWarning, "User requested shutdown...")
+	s.boss.Stopping()
 	if err := s.prepareEnd(ctx, mode); err != nil {
 		s.down.begun, s.down.abort = false, false
 		s.eng.LetGo()
@@ -120,6 +121,7 @@ func (s *Server) prepareEnd(ctx context.Context, mode ShutdownMode) error {
 		err = nil
 	} else if err != nil {
 		s.logf(levelWarning, "Error trying to save the DB, can't exit.")
+		s.boss.Status("Error trying to save the DB, can't exit.")
 	}
 	if err != nil {
 		s.eng.SetPause(engine.ByShutdown, engine.Pause{})
@@ -156,11 +158,12 @@ func (s *Server) ExitCode() int {
 // ShutdownOn shuts down as a signal demands, by the shutdown-on-sigint and -sigterm parameters.
 func (s *Server) ShutdownOn(ctx context.Context, sig os.Signal) error {
 	s.eng.Lock()
-	words := s.cfg.ShutdownOnSigterm
+	name, words := "SIGTERM", s.cfg.ShutdownOnSigterm
 	if sig == os.Interrupt {
-		words = s.cfg.ShutdownOnSigint
+		name, words = "SIGINT", s.cfg.ShutdownOnSigint
 	}
 	s.eng.Unlock()
+	s.logf(levelWarning, "Received %s scheduling shutdown...", name)
 	var mode ShutdownMode
 	for _, w := range strings.Fields(words) {
 		mode.add(w)

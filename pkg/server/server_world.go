@@ -71,6 +71,8 @@ func (w world) Verbose(format string, args ...any) { w.s.logf(levelVerbose, form
 
 func (w world) Notice(format string, args ...any) { w.s.logf(levelNotice, format, args...) }
 
+func (w world) Status(doing string) { w.s.boss.Status(doing) }
+
 func (w world) Recalm() { w.s.recalm() }
 
 func (w world) UsedMemory() int64 { return w.s.usedMemory() }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -37,6 +38,9 @@ func Start(root string, step int, dir string) ([]Piece, error) {
 	return Fill(root, step, dir, 0)
 }
 
+// notServer are the folders in a step's that stand beside the server.
+var notServer = []string{"solutions", "bench", "ws", "service", "compat", "testdata"}
+
 // Fill writes the server of step as it is when the pieces up to the upto-th have been written. It
 // returns all pieces.
 func Fill(root string, step int, dir string, upto int) ([]Piece, error) {
@@ -51,11 +55,11 @@ func Fill(root string, step int, dir string, upto int) ([]Piece, error) {
 		}
 		rel, _ := filepath.Rel(from, path)
 		switch {
-		case d.IsDir() && (rel == "solutions" || rel == "bench" || rel == "ws" || rel == "testdata"):
+		case d.IsDir() && slices.Contains(notServer, rel):
 			return filepath.SkipDir
 		case d.IsDir():
 			return os.MkdirAll(filepath.Join(root, dir, rel), 0o755)
-		case strings.HasSuffix(rel, "_test.go") || strings.HasSuffix(rel, ".md"):
+		case strings.HasSuffix(rel, "_test.go") || strings.HasSuffix(rel, ".md") || strings.HasPrefix(rel, "Dockerfile"):
 			return nil
 		}
 		b, err := os.ReadFile(path)
