@@ -141,7 +141,7 @@ func cmdACLCat(c *client) {
 		return
 	}
 	var names []string
-	for _, cmd := range c.s.eng.AllCommands() {
+	for _, cmd := range c.s.eng.CountedCommands() {
 		if slices.Contains(introspect.FactsOf(cmd).Categories, "@"+category) {
 			names = append(names, cmd.FullName())
 		}
