@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each command of 7.0.15, with subcommands, is here, or answers as a Redis does that lacks the feature, or stands
-// in the list of step 10's README. testdata/commands.txt is COMMAND LIST of the real one.
+// Each command of 7.0.15, with subcommands, is here, or answers as a Redis does that lacks the feature.
+// testdata/commands.txt is COMMAND LIST of the real one.
 func TestEveryCommandOfRedis(t *testing.T) {
 	text, err := os.ReadFile("testdata/commands.txt")
 	require.NoError(t, err)
@@ -29,17 +29,14 @@ func TestEveryCommandOfRedis(t *testing.T) {
 	}
 	text, err = os.ReadFile("../../10-websocket-capstone/ENGINE.md")
 	require.NoError(t, err)
-	_, list, found := strings.Cut(string(text), "The server knows every command of Redis 7.0 but these:")
-	require.True(t, found)
-	list, _, _ = strings.Cut(list, ".")
+	require.Contains(t, string(text), "The server knows every command of Redis 7.0.")
 	c := dial(t, second(startServer(t)))
 	var ours []string
 	for _, v := range c.do("COMMAND LIST").Elems {
 		ours = append(ours, string(v.Str))
 	}
 	for _, name := range names {
-		listed := strings.Contains(list, "`"+strings.ToUpper(strings.ReplaceAll(name, "|", " "))+"`")
-		require.True(t, slices.Contains(ours, name) != listed, "%s: here %v, in the list of what is not %v", name, !listed, listed)
+		require.Contains(t, ours, name)
 	}
 }
 

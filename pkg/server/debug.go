@@ -38,12 +38,16 @@ func init() {
 		"log":                        {3, func(c *client) { c.s.logf(levelWarning, "DEBUG LOG: %s", c.Args[2]); c.Reply.OK() }},
 		"error":                      {3, func(c *client) { c.Reply.Error(strings.TrimSpace(string(c.Args[2]))) }},
 		"protocol":                   {3, debugProtocol},
-		"jmap":                       {2, func(c *client) { c.Reply.OK() }},
+		"segfault":                   {2, debugCrash},
+		"panic":                      {2, debugCrash},
+		"assert":                     {2, debugCrash},
+		"oom":                        {2, debugCrash},
+		"replicate":                  {-3, debugReplicate},
 		"set-disable-deny-scripts":   {3, debugInScripts},
 		"change-repl-id":             {2, debugChangeReplID},
 		"pause-cron":                 {3, debugPauseCron},
 		"quicklist-packed-threshold": {3, debugQuicklistThreshold},
-		"htstats":                    {-3, debugHtstats},
+		"htstats":                    {3, debugHtstats},
 		"reload":                     {-2, func(c *client) { persist.DebugReload(&c.Call) }},
 		"loadaof":                    {2, func(c *client) { persist.DebugLoadAOF(&c.Call) }},
 		"digest":                     {2, debugDigest},
@@ -121,6 +125,7 @@ func debugPopulate(c *client) {
 
 func debugHelp(c *client) {
 	c.Help(
+		"ASSERT", "    Crash by assertion failed.",
 		"CHANGE-REPL-ID", "    Change the replication IDs of the instance.", "    Dangerous: should be used only for testing the replication subsystem.",
 		"DIGEST", "    Output a hex signature representing the current DB content.",
 		"DIGEST-VALUE <key> [<key> ...]", "    Output a hex signature of the values of all the specified keys.",
@@ -128,10 +133,14 @@ func debugHelp(c *client) {
 		"LOG <message>", "    Write <message> to the server log.",
 		"HTSTATS <dbid>", "    Return hash table statistics of the specified Redis database.",
 		"LOADAOF", "    Flush the AOF buffers on disk and reload the AOF in memory.",
+		"REPLICATE <string>", "    Replicates the provided string to replicas, allowing data divergence.",
 		"OBJECT <key>", "    Show low level info about `key` and associated value.",
+		"OOM", "    Crash the server simulating an out-of-memory error.",
+		"PANIC", "    Crash the server simulating a panic.",
 		"POPULATE <count> [<prefix>] [<size>]", "    Create <count> string keys named key:<num>. If <prefix> is specified then", "    it is used instead of the 'key' prefix. These are not propagated to", "    replicas. Cluster slots are not respected so keys not belonging to the", "    current node can be created in cluster mode.",
 		"PROTOCOL <type>", "    Reply with a test value of the specified type. <type> can be: string,", "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,", "    true, false.",
 		"RELOAD [option ...]", "    Save the RDB on disk and reload it back to memory. Valid <option> values:", "    * MERGE: conflicting keys will be loaded from RDB.", "    * NOFLUSH: the existing database will not be removed before load, but", "      conflicting keys will generate an exception and kill the server.", "    * NOSAVE: the database will be loaded from an existing RDB file.", "    Examples:", "    * DEBUG RELOAD: verify that the server is able to persist, flush and reload", "      the database.", "    * DEBUG RELOAD NOSAVE: replace the current database with the contents of an", "      existing RDB file.", "    * DEBUG RELOAD NOSAVE NOFLUSH MERGE: add the contents of an existing RDB", "      file to the database.",
+		"SEGFAULT", "    Crash the server with sigsegv.",
 		"SET-ACTIVE-EXPIRE <0|1>", "    Setting it to 0 disables expiring keys in background when they are not", "    accessed (otherwise the Redis behavior). Setting it to 1 reenables back the", "    default.",
 		"QUICKLIST-PACKED-THRESHOLD <size>", "    Sets the threshold for elements to be inserted as plain vs packed nodes", "    Default value is 1GB, allows values up to 4GB. Setting to 0 restores to default.",
 		"SLEEP <seconds>", "    Stop the server for <seconds>. Decimals allowed.",
@@ -165,11 +174,28 @@ func debugChangeReplID(c *client) {
 	c.Reply.OK()
 }
 
+// debugHtstats says how large the tables of a database are. There are no chains in them to tell of.
 func debugHtstats(c *client) {
+	n, ok := c.IntArg(2)
+	if !ok {
+		return
+	}
+	db := c.Database(int(n))
+	if db == nil {
+		c.Fail("ERR Out of range database")
+		return
+	}
 	var b strings.Builder
-	for i := range c.s.eng.Store.Len() {
-		db := c.s.eng.Store.DB(i)
-		fmt.Fprintf(&b, "[Dictionary HT]\nDatabase %d: %d keys, %d with a deadline\n", i, db.Len(), db.Expires())
+	for _, table := range []struct {
+		name string
+		n    int
+	}{{"Dictionary", db.Len()}, {"Expires", db.Expires()}} {
+		fmt.Fprintf(&b, "[%s HT]\nHash table 0 stats (main hash table):\n", table.name)
+		if table.n == 0 {
+			b.WriteString("No stats available for empty dictionaries\n")
+		} else {
+			fmt.Fprintf(&b, " number of elements: %d\n", table.n)
+		}
 	}
 	c.Reply.Verbatim("txt", b.String())
 }

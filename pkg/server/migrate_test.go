@@ -228,6 +228,39 @@ func TestMigrateToAFailingTarget(t *testing.T) {
 	}
 }
 
+// Wherever the connection is cut, on the way there or back, each key is on one of the two servers at least, and none
+// is deleted twice or half.
+func TestMigrateCutAnywhere(t *testing.T) {
+	t.Parallel()
+	_, addr := startServer(t)
+	_, target := startServer(t)
+	c, there := dial(t, addr), dial(t, target)
+	both := 0
+	for n := range 200 {
+		c.want("FLUSHALL", "+OK")
+		there.want("FLUSHALL", "+OK")
+		c.want("MSET a 1 b 2 c 3", "+OK")
+		how := fault{n, -1, false}
+		if n < 6 {
+			how = fault{-1, n, false}
+		}
+		f := startFaulty(t, target)
+		f.faults = []fault{how, how}
+		reply := show(c.do("MIGRATE " + hostPort(f.addr) + ` "" 0 10000 REPLACE KEYS a b c`))
+		for i, key := range []string{"a", "b", "c"} {
+			here := show(c.do("GET " + key))
+			if here == "$(nil)" {
+				require.Equal(t, fmt.Sprintf(`"%d"`, i+1), show(there.do("GET "+key)), "%d: %s", n, reply)
+				continue
+			}
+			require.Equal(t, fmt.Sprintf(`"%d"`, i+1), here)
+			require.NotEqual(t, "+OK", reply)
+			both++
+		}
+	}
+	require.NotZero(t, both)
+}
+
 // A connection that was kept and that the other side has closed is no reason to fail.
 func TestMigrateOverAStaleConnection(t *testing.T) {
 	target := startRedis(t)

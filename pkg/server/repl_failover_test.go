@@ -118,7 +118,7 @@ func (ws *writers) wantAll(t *testing.T, c *testConn) {
 }
 
 // We hand over to a replica of either kind while clients write, and follow it from then on. No write that was
-// acknowledged is lost, and the third one of them all goes on without a new snapshot.
+// acknowledged is lost, and those who follow either of us go on without a new snapshot.
 func TestFailoverLosesNoWrites(t *testing.T) {
 	for _, test := range []struct{ name, how, target string }{
 		{"to a real one", "TO %", "real"}, {"to ours", "TO % TIMEOUT 60000", "ours"},
@@ -140,6 +140,8 @@ func TestFailoverLosesNoWrites(t *testing.T) {
 			eventually(t, c, "INFO replication", "master_link_status:up")
 			third := dial(t, second(startServer(t, "--replicaof", hostPort(addr))))
 			eventually(t, third, "INFO replication", "master_link_status:up")
+			brother := dial(t, second(startServer(t, "--replicaof", hostPort(oldAddr)))) // which tells no port
+			eventually(t, brother, "INFO replication", "master_link_status:up")
 			ws := startWriters(t, oldAddr)
 			ws.moreAt(t, oldAddr, 100)
 			old.want("FAILOVER "+strings.ReplaceAll(test.how, "%", hostPort(addr)), "+OK")
@@ -150,10 +152,11 @@ func TestFailoverLosesNoWrites(t *testing.T) {
 			eventually(t, old, "INFO replication", "master_link_status:up")
 			require.Equal(t, "master", replField(c, "role"))
 			ws.wantAll(t, c)
-			for _, replica := range []*testConn{old, third} {
+			for _, replica := range []*testConn{old, third, brother} {
 				sameData(t, c, replica)
 			}
 			require.Equal(t, "1", c.info("sync_full"), "only the third one has had a snapshot, and before")
+			require.Equal(t, "2", old.info("sync_full"))
 			old.want("SET a 1", "-READONLY You can't write against a read only replica.")
 			old.want("CONFIG GET replicaof", `*["replicaof" "`+hostPort(addr)+`"]`)
 		})

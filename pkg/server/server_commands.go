@@ -30,7 +30,7 @@ func cmdLolwut(c *client) {
 			return
 		}
 	}
-	c.Reply.Verbatim("txt", "Ten steps from an echo to a server.\nRedis ver. "+config.RedisVersion+"\n")
+	c.Reply.Verbatim("txt", "Redis ver. "+config.RedisVersion+"\n")
 }
 
 // cmdShutdown ends the server. It has no reply when it succeeds: the connection closes.
