@@ -47,7 +47,7 @@ func (p *page) commands() {
 		}
 	}
 	p.b.WriteString("# Compatibility with Redis 7.0\n\n")
-	p.line("What of Redis %s is here, and what differs. `make compat` writes this page from the tables that the server works with; "+
+	p.line("This page lists the commands and settings of Redis %s, and says which of them are here. `make compat` writes this page from the tables that the server works with; "+
 		"only what differs is written by a person, in [differences.txt](compat/differences.txt). A command without a remark is meant to answer as Redis does, "+
 		"errors included, and to do the same to the data, the log and the replicas. If you find it otherwise, that is a fault.", config.RedisVersion)
 	p.b.WriteString("## Commands\n\n")
