@@ -98,6 +98,10 @@ calibrate: ## test-course, and each mutant is asked the slow checks, too, that s
 test-all: ## both, as CI does
 	@$(TEST) $(PKGS)
 
+.PHONY: compat
+compat: ## write step 10's COMPATIBILITY.md anew, from the tables
+	@$(GO) run ./10-websocket-capstone/compat >10-websocket-capstone/COMPATIBILITY.tmp && mv 10-websocket-capstone/COMPATIBILITY.tmp 10-websocket-capstone/COMPATIBILITY.md
+
 .PHONY: module
 module: ## give the module another name, so that a fork can be fetched (NAME=example.com/you/redis)
 	@$(GO) run ./pkg/version/cmd/module '$(NAME)'

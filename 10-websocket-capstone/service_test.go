@@ -213,7 +213,10 @@ func testBackground(t *testing.T, bin string) {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.Empty(t, string(out))
-	require.Eventually(t, func() bool { b, _ := os.ReadFile(log); return strings.Contains(string(b), "Ready to accept connections") }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool {
+		b, _ := os.ReadFile(log)
+		return strings.Contains(string(b), "Ready to accept connections")
+	}, patience, 5*time.Millisecond)
 	r := redistest.Dial(t, "127.0.0.1:"+port)
 	t.Cleanup(func() {
 		if nc, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {

@@ -186,6 +186,7 @@ func oomScores() Param {
 // noDefrag is refused in the words of a Redis that was built without the means, as Debian's is.
 func noDefrag() Param {
 	p := same("activedefrag", "no", yesOrNo...)
+	p.kind = onlyDefault
 	set := p.Set
 	p.Set = func(c *Config, v string) error {
 		if strings.EqualFold(v, "yes") {

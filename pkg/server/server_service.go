@@ -15,14 +15,20 @@ import (
 // defaultPidFile is where the number of a server in the background stands if pidfile does not say so.
 const defaultPidFile = "/var/run/redis.pid"
 
+// setPidFile decides where the process's number is to stand, as long as dir is what it was at start. The engine's
+// lock must be held.
+func (s *Server) setPidFile() {
+	if s.cfg.PidFile == "" && s.cfg.Daemonize && s.boss.Mode() == supervise.None {
+		s.cfg.PidFile = defaultPidFile // to which CONFIG GET answers, too
+	}
+	s.pidFile = s.cfg.InDir(s.cfg.PidFile)
+}
+
 // writePidFile leaves the process's number where pidfile says. A server without one works as well.
 func (s *Server) writePidFile() {
 	s.eng.Lock()
-	if s.cfg.PidFile == "" && s.cfg.Daemonize && s.boss.Mode() == supervise.None {
-		s.cfg.PidFile = defaultPidFile
-	}
-	path := s.cfg.InDir(s.cfg.PidFile)
-	s.pidFile = path // dir may be another by the end
+	s.setPidFile()
+	path := s.pidFile
 	s.eng.Unlock()
 	if path == "" {
 		return

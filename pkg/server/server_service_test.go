@@ -122,6 +122,31 @@ func TestSyslog(t *testing.T) {
 	require.Equal(t, 4, strings.Count(string(b), "hello"))
 }
 
+// A server in the background has a pidfile in any case, unless its supervisor keeps it in the foreground. INFO names
+// the supervisor.
+func TestServiceSettings(t *testing.T) {
+	path, next := unixgram(t)
+	for _, c := range []struct{ args, pidfile, mode string }{
+		{"", "", "no"}, {"--daemonize yes", "/var/run/redis.pid", "no"}, {"--daemonize yes --pidfile /tmp/p", "/tmp/p", "no"},
+		{"--daemonize yes --supervised systemd", "", "systemd"}, {"--supervised no", "", "no"},
+	} {
+		cfg := config.Default()
+		require.NoError(t, cfg.ParseArgs(append(strings.Fields(c.args), "--port", "0")))
+		boss := supervise.Open(cfg.Supervised, func(name string) string { return map[string]string{"NOTIFY_SOCKET": path}[name] })
+		if c.mode == "systemd" {
+			require.Contains(t, next(), "loading")
+		}
+		s := New(cfg, Options{Log: LogTo(testLog(t)), Supervisor: boss})
+		s.eng.Lock()
+		s.setPidFile()
+		s.eng.Unlock()
+		require.Equal(t, c.pidfile, s.pidFile, c.args)
+		s.files.EndLoading()
+		require.Contains(t, ask(t, s, "CONFIG GET pidfile"), c.pidfile)
+		require.Contains(t, ask(t, s, "INFO server"), `process_supervised:`+c.mode+`\r\n`, c.args)
+	}
+}
+
 // The watchdog goes hungry while the engine is stuck.
 func TestWatchdogWaitsForTheEngine(t *testing.T) {
 	path, next := unixgram(t)
