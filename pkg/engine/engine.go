@@ -100,7 +100,8 @@ type Engine struct {
 	paused    Pause         // what they come to together
 	pauseOver chan struct{} // closed when paused changes; nil if nobody waits for that
 
-	evictDB int // the database that a random eviction took from last
+	evictDB   int // the database that a random eviction took from last
+	evictPool evictPool
 }
 
 // Settings are the parameters that execution depends on, with the meaning that they have in redis.conf.

@@ -9,9 +9,9 @@ import (
 )
 
 // Eviction: when more memory is in use than maxmemory, keys are deleted until it is not, chosen by
-// maxmemory-policy. As in Redis the choice is a guess from a sample of maxmemory-samples keys a database,
-// since to know the best one would cost every look-up a change in a list of all keys; only the key that
-// expires next is known exactly, from the heap of deadlines. What counts is what is in use (World.CountedMemory), not
+// maxmemory-policy. As in Redis the choice is a guess from samples of maxmemory-samples keys a database
+// (evict_pool.go), since to know the best one would cost every look-up a change in a list of all keys; only the
+// key that expires next is known exactly, from the heap of deadlines. What counts is what is in use (World.CountedMemory), not
 // what Go's runtime has taken from the system.
 
 // evictSlice is how long an eviction may hold up commands by default; the cron goes on where it stopped.
@@ -94,40 +94,36 @@ func (e *Engine) evict(db *store.DB, entry *store.Entry) {
 func (e *Engine) victim() (*store.DB, *store.Entry) {
 	scope, by, _ := strings.Cut(e.Settings.MaxMemoryPolicy, "-")
 	pick := (*store.DB).RandomAny
-	samples := e.Settings.MaxMemorySamples
 	if scope == "volatile" {
 		pick = (*store.DB).RandomVolatile
 	}
-	var score func(db *store.DB, entry *store.Entry) int64 // the highest goes
 	switch by {
 	case "lru":
-		score = func(_ *store.DB, entry *store.Entry) int64 { // signed: the clock may have been set back
-			return int64(int32(uint32(e.NowMs/1000) - entry.AccessSec()))
-		}
+		now := uint32(e.NowMs / 1000)
+		return e.pooledVictim(pick, scope == "volatile", func(_ *store.DB, entry *store.Entry) int64 {
+			idle := int32(now - entry.AccessSec()) // signed: the clock may have been set back
+			return int64(idle) - int64(now)
+		})
 	case "lfu":
-		score = func(db *store.DB, entry *store.Entry) int64 { return 255 - db.Freq(entry) }
+		return e.pooledVictim(pick, scope == "volatile", func(db *store.DB, entry *store.Entry) int64 {
+			return 255 - db.Freq(entry)
+		})
 	case "ttl":
-		pick, samples = (*store.DB).NextVolatile, 1
-		score = func(db *store.DB, entry *store.Entry) int64 { return -db.ExpireAt(entry) }
-	case "random":
-		return e.randomVictim(pick)
+		return e.nextToExpire()
 	}
-	var bestDB *store.DB
-	var best *store.Entry
-	var bestScore int64
+	return e.randomVictim(pick)
+}
+
+// nextToExpire returns the entry that expires next in all databases, or nil.
+func (e *Engine) nextToExpire() (nextDB *store.DB, next *store.Entry) {
 	for i := range e.Store.Len() {
 		db := e.Store.DB(i)
-		for n := int64(0); n < samples && n < int64(db.Len()); n++ {
-			entry := pick(db)
-			if entry == nil {
-				break
-			}
-			if sc := score(db, entry); best == nil || sc > bestScore {
-				bestDB, best, bestScore = db, entry, sc
-			}
+		entry := db.NextVolatile()
+		if entry != nil && (next == nil || db.ExpireAt(entry) < nextDB.ExpireAt(next)) {
+			nextDB, next = db, entry
 		}
 	}
-	return bestDB, best
+	return nextDB, next
 }
 
 // randomVictim takes the databases in turn.

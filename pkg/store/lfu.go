@@ -78,6 +78,9 @@ func (db *DB) RandomVolatile() *Entry {
 // RandomAny is Random that takes an expired entry for any other.
 func (db *DB) RandomAny() *Entry { return (*Entry)(db.t.keys.random()) }
 
+// Held returns the entry of key, expired or not, without marking it as used; nil when there is none.
+func (db *DB) Held(key string) *Entry { return (*Entry)(db.t.keys.getString(key)) }
+
 // NextVolatile returns the entry that expires next, or nil when none will.
 func (db *DB) NextVolatile() *Entry {
 	if len(db.t.due) == 0 {
