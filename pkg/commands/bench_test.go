@@ -2,7 +2,6 @@ package commands_test
 
 import (
 	"testing"
-	"time"
 
 	_ "byor/pkg/commands"
 	"byor/pkg/engine"
@@ -16,7 +15,7 @@ func BenchmarkExecute(b *testing.B) {
 			args[i] = []byte(a)
 		}
 		b.Run(line[0]+" "+line[1], func(b *testing.B) {
-			e := engine.New(1, engine.Table(), time.Now, nil)
+			e := engine.New(1, engine.Table(), nil, nil)
 			e.Calm = true
 			var c engine.Session
 			e.Init(&c, nil)

@@ -3,7 +3,6 @@ package commands_test
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	_ "byor/pkg/commands"
 	"byor/pkg/engine"
@@ -11,7 +10,7 @@ import (
 
 // Whoever imports the package has the commands, also where there is no server.
 func Example() {
-	e := engine.New(16, engine.Table(), time.Now, nil)
+	e := engine.New(16, engine.Table(), nil, nil)
 	var c engine.Session
 	e.Init(&c, nil)
 	c.Authed = true

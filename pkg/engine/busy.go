@@ -9,7 +9,10 @@ import "runtime"
 // commands, which Execute refuses.
 
 // Enter takes the lock even while a script is busy.
-func (e *Engine) Enter() { e.mu.Lock() }
+func (e *Engine) Enter() {
+	e.mu.Lock()
+	e.StandApart()
+}
 
 // Busy returns what clients are told while a script takes so long that it lets others in; else "".
 func (e *Engine) Busy() string {

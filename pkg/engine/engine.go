@@ -76,6 +76,7 @@ type Engine struct {
 	unit      unit
 	targets   Target // who is told of the effects of commands
 	frozen    int    // depth of units in which time stands still
+	time      moment
 	snap      *Snapshot
 	full      bool // there was no room for what the running command may add
 
@@ -162,16 +163,21 @@ type World interface {
 }
 
 // New returns an engine with so many empty databases, for the commands in the table, which is its own
-// from then on (see Table). A nil world is one in which there is nothing.
+// from then on (see Table). A nil clock is the system's, a nil world is one in which there is nothing.
 func New(databases int, table map[string]*Command, clock func() time.Time, world World) *Engine {
 	if world == nil {
 		world = nothing{}
+	}
+	system := clock == nil
+	if system {
+		clock = time.Now
 	}
 	e := &Engine{
 		Store: store.New(databases), Hub: pubsub.NewHub(), Commands: table, Clock: clock,
 		Settings: Settings{MaxBulk: 512 << 20, HLLSparseMaxBytes: 3000, MaxMemoryPolicy: "noeviction", SlowerThan: -1},
 		Blocked:  map[*Session]struct{}{}, watched: map[Key]map[*Session]struct{}{}, waiting: map[Key][]*Session{}, world: world,
 	}
+	e.time.system = system
 	e.Started = clock()
 	e.NowMs = e.Started.UnixMilli()
 	e.Store.SetNow(e.NowMs)
@@ -192,6 +198,7 @@ func (e *Engine) Lock() {
 	for e.busy != nil {
 		e.idle.Wait()
 	}
+	e.StandApart()
 }
 
 // Unlock passes on the output that units made for other sessions than their own, and releases the lock.
@@ -234,17 +241,6 @@ func (e *Engine) Log(level int, line string) { e.world.Log(level, line) }
 
 // Warn writes a line of the log.
 func (e *Engine) Warn(format string, args ...any) { e.world.Warn(format, args...) }
-
-// Tick reads the clock, sets the store's time, and returns the monotonic reading, since Started. Time
-// stands still between two ticks: for a command, and for all commands of an EXEC.
-func (e *Engine) Tick() time.Duration {
-	now := e.Clock()
-	if ms := now.UnixMilli(); ms != e.NowMs && e.frozen == 0 {
-		e.NowMs = ms
-		e.Store.SetNow(ms)
-	}
-	return now.Sub(e.Started)
-}
 
 // Freeze makes time stand still until Thaw. They nest.
 func (e *Engine) Freeze() { e.frozen++ }

@@ -2,7 +2,6 @@ package engine_test
 
 import (
 	"fmt"
-	"time"
 
 	"byor/pkg/engine"
 	"byor/pkg/store"
@@ -18,7 +17,7 @@ func Example() {
 			c.Reply.OK()
 		}},
 	})
-	e := engine.New(16, table, time.Now, nil)
+	e := engine.New(16, table, nil, nil)
 	e.Listen(&engine.Listener{To: engine.ToAOF, Selected: -1, Wants: func() bool { return true }, Take: func(b []byte) {
 		fmt.Printf("effect %q\n", b)
 	}})

@@ -29,7 +29,7 @@ func (e *Engine) Execute(c *Session, args [][]byte) bool {
 }
 
 func (e *Engine) dispatch(c *Session, args [][]byte) bool {
-	start := e.Tick()
+	start := e.begins()
 	c.ActiveMs = e.NowMs
 	c.Args = args
 	cmd := e.commandOf(c, args)
@@ -224,7 +224,7 @@ func (e *Engine) Run(c *Session, cmd *Command, args [][]byte, start time.Duratio
 		e.Effect(db, e.targets, args)
 	}
 	c.Cmd, c.Args = cmd, args
-	e.account(c, cmd, args, e.Tick()-start)
+	e.account(c, cmd, args, e.ended(start))
 }
 
 // Replay runs a command of a file: what it does counts in no statistics and is nobody's business. It reports

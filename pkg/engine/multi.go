@@ -91,7 +91,7 @@ func cmdExec(call *Call) {
 		if msg := c.Forbidden(q.cmd, q.Args); msg != "" { // the rights have changed since it was queued
 			c.Fail(msg)
 		} else {
-			e.Run(c, q.cmd, q.Args, e.Tick())
+			e.Run(c, q.cmd, q.Args, e.begins())
 		}
 		queue[i].Args = nil // a large one may be a value by now, and gone before the next
 		c.peer.ReplyGrows(mark)

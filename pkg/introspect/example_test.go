@@ -2,7 +2,6 @@ package introspect_test
 
 import (
 	"fmt"
-	"time"
 
 	"byor/pkg/engine"
 	"byor/pkg/introspect"
@@ -10,7 +9,7 @@ import (
 
 // What is known of a command.
 func Example() {
-	e := engine.New(1, engine.Table(), time.Now, nil)
+	e := engine.New(1, engine.Table(), nil, nil)
 	e.Lock()
 	defer e.Unlock()
 	facts := introspect.FactsOf(e.Commands["exec"])

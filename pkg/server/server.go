@@ -110,9 +110,6 @@ type Server struct {
 // New returns a server with the configuration, which it owns from then on. It does nothing until
 // Start.
 func New(cfg *config.Config, opt Options) *Server {
-	if opt.Clock == nil {
-		opt.Clock = time.Now
-	}
 	if opt.Log == nil {
 		opt.Log = newLogger(cfg)
 	}

@@ -61,6 +61,7 @@ func (c *client) mayFill() bool { return c.next >= len(c.batch) || c.kept }
 func (c *client) run() {
 	s := c.s
 	s.eng.Running = &c.Session
+	s.eng.StandApart() // what was done for the client before is not its commands' time
 	c.noteInput()
 	before := c.next
 	for c.next < len(c.batch) && c.Blocked == nil && c.closing == staysOpen {
