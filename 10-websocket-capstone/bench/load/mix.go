@@ -120,3 +120,18 @@ func putDigits(to []byte, n uint64) {
 		n /= 10
 	}
 }
+
+// Words is the one command of m, with random standing for random digits; nil for a mix, and for an inline command.
+func (m *Mix) Words(random string) []string {
+	if len(m.tests) != 1 || m.tests[0].inline {
+		return nil
+	}
+	var words []string
+	for _, w := range m.tests[0].words {
+		if w == "VALUE" {
+			w = strings.Repeat("x", m.valueSize)
+		}
+		words = append(words, strings.Replace(w, "RANDOM", random, 1))
+	}
+	return words
+}

@@ -101,9 +101,7 @@ func (t *talk) heard(b []byte, now int64) (int, error) {
 		}
 		bt := &t.batches[t.head]
 		k := min(left, bt.replies)
-		// A batch that was sent during the warm-up is none of the measurement's,
-		// and in a closed loop neither is one that comes back after the end.
-		if bt.start >= t.clock.measure && (now < t.clock.end || t.load.Rate > 0) {
+		if t.counts(bt.start, now) {
 			t.tally.Hist.RecordN(now-bt.start, uint64(k))
 			t.tally.Replies += int64(k)
 			t.tally.lastReply = now
@@ -118,6 +116,17 @@ func (t *talk) heard(b []byte, now int64) (int, error) {
 		t.head = 0
 	}
 	return n, nil
+}
+
+// counts reports whether a reply at the time now, to a batch of the time start, is one of the measurement's.
+// A closed loop by time takes what comes between its beginning and its end, whenever it was asked for: else slow
+// commands, of which few fit in between, would seem slower than they are. By number, and in an open loop, that is
+// measured which was sent to be measured.
+func (t *talk) counts(start, now int64) bool {
+	if t.load.Rate == 0 && t.load.Requests == 0 {
+		return now >= t.clock.measure && now < t.clock.end
+	}
+	return start >= t.clock.measure
 }
 
 func (t *talk) waiting() bool { return t.head < len(t.batches) }

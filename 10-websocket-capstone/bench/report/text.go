@@ -11,19 +11,17 @@ import (
 // Legend says which way is better.
 const Legend = `commands/s: more is better. A/B: how many times as fast A is, the median of the rounds and then the
 lowest and the highest; above 1 A is faster. Less is better for the rest: p50 and p99 (half, and 99
-of 100 commands, took no longer), CPU (the server's, for a command), memory, pauses and times.`
+of 100 commands, took no longer), CPU (for a command, the server's), memory, pauses and times.`
 
 // Text prints a report as it comes.
 type Text struct {
-	Out     io.Writer
-	servers int
-	group   *Group
-	kind    any // what the last line was about: tests and figures have different columns
+	Out   io.Writer
+	group *Group
+	kind  any // what the last line was about: tests and figures have different columns
 }
 
 // Head says what is compared with what, on which machine.
 func (t *Text) Head(r *Report) {
-	t.servers = len(r.Servers)
 	fmt.Fprintf(t.Out, "%s\n%s\n\n", r.Machine, r.Options)
 	for i, s := range r.Servers {
 		fmt.Fprintf(t.Out, "%s  %s\n", Letter(i), s)
@@ -49,7 +47,7 @@ func (s Server) String() string {
 // Test prints a test, and before the first of a group its title and the columns.
 func (t *Text) Test(g *Group, x *Test) {
 	if t.begin(g, Test{}) {
-		if t.servers == 2 {
+		if len(x.Sides) == 2 {
 			fmt.Fprintf(t.Out, "%-12s %11s %11s %5s %-10s %7s %7s %7s %7s %7s %7s\n",
 				"test", "commands/s A", "B", "A/B", "", "p50 A", "B", "p99 A", "B", "CPU A", "B")
 		} else {
@@ -75,7 +73,7 @@ func (t *Text) Test(g *Group, x *Test) {
 func (t *Text) Figure(g *Group, f *Figure) {
 	if t.begin(g, Figure{}) {
 		columns := []string{"A", "B", "A/B"}
-		if t.servers == 1 {
+		if len(f.Sides) == 1 {
 			columns = columns[:1]
 		}
 		fmt.Fprintf(t.Out, "%-40s", "")
