@@ -73,23 +73,46 @@ func parseStatus(status []byte) (now, peak int64, ok bool) {
 }
 
 // processHere returns the process of a server that was not started here, if it is one of this machine; 0 otherwise.
-// What the server says is not enough: in a container it may be process 1, and that is somebody else here.
-func processHere(addr string, info map[string]string) int {
-	host, _, err := net.SplitHostPort(addr)
-	ip := net.ParseIP(host)
-	if err == nil && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return 0
-	}
-	pid, err := strconv.Atoi(info["process_id"])
-	if err != nil || info["executable"] == "" {
-		return 0
-	}
-	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+// What the server says of itself is not enough: in a container it may be process 1, and that is somebody else here.
+// So the process has to hold the socket that listens on the server's port.
+func processHere(addr, says string) int {
+	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return 0
 	}
-	if says, err := filepath.EvalSymlinks(info["executable"]); err != nil || says != exe {
+	pid, err := strconv.Atoi(says)
+	if err != nil {
 		return 0
 	}
-	return pid
+	fds := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, err := os.ReadDir(fds) // another user's may not be read
+	if err != nil {
+		return 0
+	}
+	listening := map[string]bool{}
+	for _, table := range []string{"tcp", "tcp6"} {
+		b, _ := os.ReadFile("/proc/net/" + table)
+		parseListeners(b, port, listening)
+	}
+	for _, e := range entries {
+		if link, err := os.Readlink(filepath.Join(fds, e.Name())); err == nil && listening[link] {
+			return pid
+		}
+	}
+	return 0
+}
+
+// parseListeners adds the sockets that listen on port, as links in /proc name them, to found.
+func parseListeners(table []byte, port string, found map[string]bool) {
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return
+	}
+	const listen = "0A"
+	for line := range strings.Lines(string(table)) {
+		f := strings.Fields(line) // number, local address, remote address, state, six more, inode
+		if len(f) > 9 && f[3] == listen && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", n)) {
+			found["socket:["+f[9]+"]"] = true
+		}
+	}
 }

@@ -111,7 +111,7 @@ func (t *Server) introduce(ctx context.Context) {
 	info := c.Info("server")
 	t.Version = info["redis_version"]
 	if t.pid == 0 {
-		t.pid = processHere(t.Addr, info)
+		t.pid = processHere(t.Addr, info["process_id"])
 	}
 	t.Keeps = keeping(c)
 }
