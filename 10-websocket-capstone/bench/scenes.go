@@ -48,7 +48,7 @@ var kinds = []struct {
 func name(kind string, i int) string { return kind + ":" + strconv.Itoa(i) }
 
 // settling is how long a server has after the last key, to give back what it needed on the way.
-const settling = 3 * time.Second
+var settling = 3 * time.Second
 
 // memory measures what keys of each kind take of the machine's memory, not of what the server itself counts.
 func (b *bench) memory(ctx context.Context) error {

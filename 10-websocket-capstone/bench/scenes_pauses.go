@@ -17,10 +17,10 @@ import (
 // Pauses: clients ask by a timetable, and meanwhile something big happens to the server. A closed loop would wait
 // politely until it is over, and report one slow answer a client; the timetable shows what everybody has to wait.
 
-const (
-	pauseRate = 5000 // commands a second
-	pauseTime = 3 * time.Second
-)
+const pauseRate = 5000 // commands a second
+
+// pauseTime is how long a disturbance is watched.
+var pauseTime = 3 * time.Second
 
 // disturbance is something big. before is what is done first, without anybody watching.
 type disturbance struct {
