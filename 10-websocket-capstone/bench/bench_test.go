@@ -269,7 +269,7 @@ func TestAgree(t *testing.T) {
 func TestScenes(t *testing.T) {
 	redistest.Need(t, "redis-server")
 	was := []time.Duration{settling, pauseTime}
-	settling, pauseTime = 0, 700*time.Millisecond
+	settling, pauseTime = 0, 150*time.Millisecond
 	t.Cleanup(func() { settling, pauseTime = was[0], was[1] })
 	o, err := parse([]string{"-a", "redis", "-b", "again=redis", "-full", "-keys", "2000", "-rounds", "1"}, io.Discard)
 	require.NoError(t, err)

@@ -101,10 +101,10 @@ func (b *bench) watch(ctx context.Context, s *servers.Server, d disturbance, m *
 	}
 	happened := make(chan error, 1)
 	l := load.Load{Conns: 20, Pipeline: 1, Threads: 1, Mix: m, Rate: pauseRate, Seed: b.o.seed, Client: b.o.client,
-		Warmup: 200 * time.Millisecond, Duration: pauseTime}
+		Warmup: pauseTime / 15, Duration: pauseTime}
 	l.Started = func() {
 		go func() {
-			err := pause(ctx, 500*time.Millisecond) // the measurement has begun
+			err := pause(ctx, pauseTime/6) // the measurement has begun
 			if err == nil && d.happen != nil {
 				err = d.happen(ctx, s, b.o.keys)
 			}
