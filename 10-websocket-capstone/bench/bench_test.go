@@ -301,7 +301,9 @@ func TestScenes(t *testing.T) {
 	require.NoError(t, b.group(t.Context(), nil, c[at]))
 	require.Len(t, b.rep.Groups, 4)
 	require.NoError(t, b.scenes(t.Context()))
-	require.Contains(t, b.rep.Options, "no memory, loading and pauses")
+	require.Len(t, b.rep.Groups, 4)
+	b.introduce([]*servers.Server{{Name: "an address"}})
+	require.Contains(t, b.rep.Options, "without disk, memory, loading and pauses")
 }
 
 func TestInterrupted(t *testing.T) {

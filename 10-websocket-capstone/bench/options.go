@@ -63,11 +63,9 @@ What was started is stopped, and its files are removed. A server that was there 
 data, but for redis-benchmark's keys: key:…, counter:…, mylist, myset, myhash, myzset.
 `
 
-func parse(args []string, out io.Writer) (*options, error) {
-	var o options
-	var pipelines string
+// flags are the flags of o; the depths come as text.
+func (o *options) flags(pipelines *string) *flag.FlagSet {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
-	fs.SetOutput(out)
 	fs.StringVar(&o.addr, "addr", "", "measure this `server` alone")
 	fs.StringVar(&o.a, "a", "capstone", "the `server` to be judged")
 	fs.StringVar(&o.b, "b", "redis", "the `server` it is compared with")
@@ -77,7 +75,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	fs.BoolVar(&o.agree, "agree", false, "measure the first server with this bench and with redis-benchmark in turn")
 	fs.StringVar(&o.html, "html", "", "write the report as a page to this `file`")
 	fs.StringVar(&o.tests, "t", "default", "`tests`, as redis-benchmark's -t; set:1+get:9 is a mix")
-	fs.StringVar(&pipelines, "P", "1,16", "commands sent in one go, one or more `depths`")
+	fs.StringVar(pipelines, "P", "1,16", "commands sent in one go, one or more `depths`")
 	fs.IntVar(&o.conns, "c", 50, "clients")
 	fs.IntVar(&o.size, "d", 3, "bytes of a value")
 	fs.IntVar(&o.keySpace, "r", 100000, "size of the key space")
@@ -96,6 +94,15 @@ func parse(args []string, out io.Writer) (*options, error) {
 		fmt.Fprint(fs.Output(), usage+"\n")
 		flags()
 	}
+	return fs
+}
+
+// parse reads the command line. What is wrong with it is said in the error, help is written to out.
+func parse(args []string, out io.Writer) (*options, error) {
+	var o options
+	var pipelines string
+	fs := o.flags(&pipelines)
+	fs.SetOutput(out)
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}

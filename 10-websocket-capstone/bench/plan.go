@@ -119,6 +119,9 @@ func (b *bench) introduce(ss []*servers.Server) {
 			b.rep.Options += "; " + s.Name + "'s CPU and memory are not known here: it is on another machine, or this is no Linux"
 		}
 	}
+	if b.o.full && !b.canStart() {
+		b.rep.Options += "; without disk, memory, loading and pauses, for which the bench must be able to start the servers"
+	}
 	if b.o.agree { // the sides are clients
 		b.rep.Options += "; asks " + b.rep.Servers[0].String()
 		b.rep.Servers = []report.Server{{Name: "this bench, its client " + b.o.client}, {Name: "redis-benchmark"}}

@@ -19,7 +19,6 @@ import (
 
 func (b *bench) scenes(ctx context.Context) error {
 	if !b.canStart() {
-		b.rep.Options += "; no memory, loading and pauses: they need servers that the bench may start"
 		return nil
 	}
 	return errors.Join(b.memory(ctx), b.loading(ctx), b.pauses(ctx))
