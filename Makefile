@@ -118,9 +118,21 @@ diff-redis: ## all scripts and random commands on step 10 and on a real Redis (N
 torture: ## kill -9 step 10 under load again and again, and look for lost transactions
 	$(GO) test -count=1 -timeout 60m -run TestTorture ./pkg/server -torture -v
 
+# Built and not `go run`, so that its exit code and Ctrl-C arrive as they are.
+BENCH_PROGRAM = mkdir -p bin && $(GO) build -o bin/bench ./10-websocket-capstone/bench && bin/bench
+
 .PHONY: bench
-bench: ## race step 10 against a real redis-server
-	$(GO) run ./10-websocket-capstone/bench -redis -capstone $(ARGS)
+bench: ## race step 10 against a real redis-server (3 minutes; ARGS=-quick, ARGS='-full -html FILE', ARGS=-h)
+	@$(BENCH_PROGRAM) $(ARGS)
+
+.PHONY: bench-compare
+bench-compare: ## race step 10 of two commits (A=commit B=commit; without B the folder as it is)
+	@test -n '$(A)' || { echo 'which commits? make bench-compare A=HEAD B=HEAD~1' >&2; exit 1; }
+	@$(BENCH_PROGRAM) -a 'commit:$(A)' -b '$(if $(B),commit:$(B),capstone)' $(ARGS)
+
+.PHONY: bench-go
+bench-go: ## go test -bench with allocations: the wire, the store, a command through the engine (BENCH=regexp)
+	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./pkg/resp ./pkg/store ./pkg/commands
 
 .PHONY: lint
 lint: ## gofmt, go vet, and builds for macOS and Windows

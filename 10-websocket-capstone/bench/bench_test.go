@@ -3,389 +3,170 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"math"
-	"math/rand/v2"
 	"net"
-	"runtime"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"byor/10-websocket-capstone/bench/load"
+	"byor/10-websocket-capstone/bench/report"
+	"byor/10-websocket-capstone/bench/servers"
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
 )
 
-// Every quantile of random values must be at most 1/128 above the exact one,
-// and never below it.
-func TestHistogramAgainstSortedList(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	for name, draw := range map[string]func() int64{
-		"small":       func() int64 { return rng.Int64N(300) },
-		"latencies":   func() int64 { return int64(50e3 * math.Exp(2*rng.NormFloat64())) },
-		"whole range": func() int64 { return rng.Int64() >> rng.IntN(63) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			var a, b histogram
-			var all []int64
-			for i := range 20000 {
-				v := draw()
-				all = append(all, v)
-				if i%3 == 0 {
-					a.record(v)
-				} else {
-					b.record(v)
-				}
-			}
-			a.merge(&b)
-			slices.Sort(all)
-			for _, q := range []float64{0, 0.001, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999, 1} {
-				exact := all[min(max(int(math.Ceil(q*float64(len(all)))), 1), len(all))-1]
-				got := a.quantile(q)
-				require.GreaterOrEqual(t, got, exact, "q=%v", q)
-				require.LessOrEqual(t, float64(got), float64(exact)*(1+1.0/subBuckets), "q=%v", q)
-			}
-			require.Equal(t, all[len(all)-1], a.quantile(1), "the maximum is exact")
-			require.Equal(t, all[0], a.min)
-			require.Equal(t, uint64(20000), a.n)
-		})
+// fake is a tiny server. It answers what reply says, and tells into log, which several may share, who was asked what.
+type fake struct {
+	name  string
+	reply func(args []string) string
+	log   *askLog
+}
+
+// askLog notes the servers that were asked for a measured command, without repetitions.
+type askLog struct {
+	mu    sync.Mutex
+	turns []string
+	count map[string]int
+}
+
+func (l *askLog) asked(name, command string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count[name+" "+command]++
+	if command == "INCR" && (len(l.turns) == 0 || l.turns[len(l.turns)-1] != name) {
+		l.turns = append(l.turns, name)
 	}
 }
 
-func TestHistogramEdges(t *testing.T) {
-	var h histogram
-	require.Zero(t, h.quantile(0.5))
-	require.Zero(t, h.mean())
-	h.record(-5)
-	h.record(math.MaxInt64)
-	require.Zero(t, h.quantile(0.5))
-	require.Equal(t, int64(math.MaxInt64), h.quantile(1))
-	// Buckets tile the range without gaps and overlaps.
-	for i := 1; i < bucketCount; i++ {
-		top := bucketTop(i - 1)
-		require.Equal(t, i-1, bucketOf(top))
-		require.Equal(t, i, bucketOf(top+1))
-	}
-	require.Equal(t, int64(math.MaxInt64), bucketTop(bucketCount-1))
-}
-
-func TestReplyCounter(t *testing.T) {
-	for name, c := range map[string]struct {
-		stream  string
-		replies int
-		errors  int64
-	}{
-		"simple":           {"+OK\r\n:1\r\n-ERR x\r\n", 3, 1},
-		"bulk":             {"$5\r\nhello\r\n$0\r\n\r\n$-1\r\n$7\r\na\r\n+b\r\n\r\n", 4, 0},
-		"array":            {"*2\r\n$1\r\na\r\n:1\r\n*0\r\n*-1\r\n", 3, 0},
-		"nested":           {"*2\r\n*2\r\n+a\r\n*0\r\n*1\r\n*1\r\n$1\r\nx\r\n+next\r\n", 2, 0},
-		"error inside":     {"*2\r\n-ERR in\r\n+a\r\n", 1, 1},
-		"resp3 scalars":    {"_\r\n#t\r\n,1.5\r\n(123456789012345678901234567890\r\n=7\r\ntxt:abc\r\n!5\r\nERR x\r\n", 6, 1},
-		"map":              {"%2\r\n+a\r\n:1\r\n+b\r\n*1\r\n:2\r\n%0\r\n~1\r\n+x\r\n", 3, 0},
-		"push is no reply": {">2\r\n+message\r\n*1\r\n:1\r\n+OK\r\n", 1, 0},
-		"attribute":        {"|1\r\n+k\r\n*1\r\n+v\r\n*1\r\n:5\r\n+OK\r\n", 2, 0},
-		"attribute inside": {"*2\r\n|1\r\n+k\r\n+v\r\n:1\r\n:2\r\n+OK\r\n", 2, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			for size := 1; size <= len(c.stream); size++ { // cut everywhere
-				var rc replyCounter
-				total := 0
-				for chunk := range slices.Chunk([]byte(c.stream), size) {
-					n, err := rc.count(chunk)
-					require.NoError(t, err)
-					total += n
-				}
-				require.Equal(t, c.replies, total, "pieces of %d", size)
-				require.Equal(t, c.errors, rc.errors)
-			}
-		})
-	}
-	for _, bad := range []string{"hello\r\n", "\r\n", "*x\r\n", "$-2\r\n", "+OK\n", "$99999999999\r\n", strings.Repeat("+", maxHeader+1)} {
-		var rc replyCounter
-		_, err := rc.count([]byte(bad))
-		require.ErrorIs(t, err, errNoReply, "%.20q", bad)
-	}
-}
-
-func TestMix(t *testing.T) {
-	m, err := parseMix("set:1,get:9", 50, 4)
-	require.NoError(t, err)
-	require.True(t, m.readsStrings())
-	var rng rand.PCG
-	rng.Seed(1, 1)
-	var stream []byte
-	for range 10000 {
-		stream = m.append(stream, &rng)
-	}
-	r := resp.NewCommandReader(bytes.NewReader(stream))
-	seen, keys := map[string]int{}, map[string]bool{}
-	for {
-		args, err := r.ReadCommand()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		require.NoError(t, err)
-		seen[string(args[0])]++
-		keys[string(args[1])] = true
-		if string(args[0]) == "SET" {
-			require.Equal(t, "xxxx", string(args[2]))
-		}
-	}
-	require.Equal(t, 10000, seen["SET"]+seen["GET"])
-	require.InDelta(t, 1000, seen["SET"], 150)
-	require.Len(t, keys, 50)
-	require.True(t, keys["bench:000000000049"])
-
-	for _, bad := range []string{"nosuch", "set:0", "set:x", ""} {
-		_, err := parseMix(bad, 1, 1)
-		require.Error(t, err, bad)
-	}
-	m, err = parseMix("incr,hget", 1, 1)
-	require.NoError(t, err)
-	require.False(t, m.readsStrings())
-}
-
-// Latency counts from the moment a command should have been sent, so a stall
-// is charged to everything that was due in it.
-func TestOpenLoopCountsFromTheIntendedStart(t *testing.T) {
-	m, err := parseMix("ping", 1, 1)
-	require.NoError(t, err)
-	const ms = int64(time.Millisecond)
-	th := &thread{
-		load: &load{pipeline: 1, mix: m, rate: 1000}, clock: &schedule{measure: 0, end: 100 * ms}, budget: math.MaxInt64,
-		pacer: pacer{interval: float64(ms)},
-	}
-	talk := &talk{load: th.load, clock: th.clock, tally: &th.tally}
-	for th.mayAsk(th.pacer.due()) {
-		talk.ask(th.pacer.due())
-		th.pacer.k++
-	}
-	require.Equal(t, int64(100), th.pacer.k)
-	n, err := talk.heard([]byte(strings.Repeat("+PONG\r\n", 100)), 100*ms) // all at once, after a stall
-	require.NoError(t, err)
-	require.Equal(t, 100, n)
-	require.False(t, talk.waiting())
-	require.InEpsilon(t, 50*ms, th.tally.hist.quantile(0.5), 0.03)
-	require.Equal(t, 100*ms, th.tally.hist.quantile(1))
-	_, err = talk.heard([]byte("+PONG\r\n"), 0)
-	require.ErrorContains(t, err, "too many")
-}
-
-// The warm-up does not count, nor does what a closed loop hears after the end.
-func TestOnlyTheMeasurementCounts(t *testing.T) {
-	m, err := parseMix("ping", 1, 1)
-	require.NoError(t, err)
-	var ta tally
-	tk := &talk{load: &load{pipeline: 2, mix: m}, clock: &schedule{measure: 100, end: 200}, tally: &ta}
-	for _, x := range []struct{ sent, heard, want int64 }{{50, 90, 0}, {95, 110, 0}, {100, 150, 2}, {150, 200, 2}} {
-		tk.ask(x.sent)
-		_, err := tk.heard([]byte("+PONG\r\n+PONG\r\n"), x.heard)
-		require.NoError(t, err)
-		require.Equal(t, x.want, ta.replies)
-	}
-	require.Equal(t, uint64(2), ta.hist.n)
-	require.Equal(t, int64(50), ta.hist.max)
-}
-
-// fakeServer answers every command with what reply says and counts the commands.
-func fakeServer(t *testing.T, reply func(args [][]byte) string) (addr string, seen *atomic.Int64) {
+func (f fake) listen(t *testing.T) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close() })
-	seen = new(atomic.Int64)
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go func() {
-				defer func() { _ = c.Close() }()
-				r := resp.NewCommandReader(c)
-				for {
-					args, err := r.ReadCommand()
-					if err != nil {
-						return
-					}
-					seen.Add(1)
-					if _, err := io.WriteString(c, reply(args)); err != nil {
-						return
-					}
-				}
-			}()
+			go f.serve(c)
 		}
 	}()
-	return l.Addr().String(), seen
+	return l.Addr().String()
 }
 
-func pong(args [][]byte) string {
-	switch string(args[0]) {
+func (f fake) serve(c net.Conn) {
+	defer func() { _ = c.Close() }()
+	r := resp.NewCommandReader(c)
+	for {
+		words, err := r.ReadCommand()
+		if err != nil {
+			return
+		}
+		args := make([]string, len(words))
+		for i, w := range words {
+			args[i] = string(w)
+		}
+		if f.log != nil {
+			f.log.asked(f.name, strings.ToUpper(args[0]))
+		}
+		if _, err := io.WriteString(c, f.reply(args)); err != nil {
+			return
+		}
+	}
+}
+
+func polite(args []string) string {
+	switch args[0] {
 	case "PING":
 		return "+PONG\r\n"
 	case "GET":
 		return "$3\r\nxxx\r\n"
+	case "INCR", "LLEN":
+		return ":1000000\r\n"
+	case "CONFIG", "INFO":
+		return "-ERR unknown command\r\n"
 	}
 	return "+OK\r\n"
 }
 
-func transports() map[string]func(context.Context, *thread) error {
-	return map[string]func(context.Context, *thread) error{"default": defaultTransport(), "goroutines": runGoroutines}
-}
-
-func TestRunByRequests(t *testing.T) {
-	for name, transport := range transports() {
-		for _, rate := range []float64{0, 100000} {
-			t.Run(name, func(t *testing.T) {
-				addr, seen := fakeServer(t, pong)
-				m, err := parseMix("set,get,mset", 100, 1000)
-				require.NoError(t, err)
-				l := &load{conns: 5, threads: 2, pipeline: 10, mix: m, requests: 2000, rate: rate}
-				res, err := run(t.Context(), addr, l, transport)
-				require.NoError(t, err)
-				require.Equal(t, int64(2000), res.replies)
-				require.Equal(t, uint64(2000), res.hist.n)
-				require.Equal(t, int64(2000), seen.Load())
-				require.Zero(t, res.errors)
-				require.Zero(t, res.unanswered)
-				require.Positive(t, res.perSecond())
-			})
-		}
-	}
-}
-
-func TestRunByTime(t *testing.T) {
-	for name, transport := range transports() {
-		for _, rate := range []float64{0, 5000} {
-			t.Run(name, func(t *testing.T) {
-				addr, seen := fakeServer(t, pong)
-				m, err := parseMix("ping", 1, 1)
-				require.NoError(t, err)
-				l := &load{conns: 3, threads: 1, pipeline: 2, mix: m, rate: rate,
-					warmup: int64(20 * time.Millisecond), duration: int64(100 * time.Millisecond)}
-				res, err := run(t.Context(), addr, l, transport)
-				require.NoError(t, err)
-				require.Positive(t, res.replies)
-				require.Less(t, res.replies, seen.Load(), "the warm-up was sent and did not count")
-				if rate > 0 {
-					require.Equal(t, int64(500), res.replies, "an open loop sends what the timetable says")
-				}
-			})
-		}
-	}
-}
-
-func TestRunReportsTrouble(t *testing.T) {
-	m, err := parseMix("ping", 1, 1)
-	require.NoError(t, err)
-	for name, transport := range transports() {
-		t.Run(name, func(t *testing.T) {
-			l := &load{conns: 2, threads: 1, pipeline: 1, mix: m, requests: 100}
-			addr, _ := fakeServer(t, func([][]byte) string { return "-LOADING wait\r\n" })
-			res, err := run(t.Context(), addr, l, transport)
-			require.NoError(t, err)
-			require.Equal(t, int64(100), res.errors)
-			require.Equal(t, "LOADING wait", res.firstError)
-
-			addr, _ = fakeServer(t, func([][]byte) string { return "HTTP/1.1 400\r\n" })
-			_, err = run(t.Context(), addr, l, transport)
-			require.ErrorIs(t, err, errNoReply)
-
-			addr, _ = fakeServer(t, func([][]byte) string { runtime.Goexit(); return "" })
-			_, err = run(t.Context(), addr, l, transport)
-			require.ErrorIs(t, err, io.EOF)
-
-			ctx, cancel := context.WithCancel(t.Context())
-			addr, _ = fakeServer(t, func([][]byte) string { cancel(); return "" })
-			_, err = run(ctx, addr, l, transport)
-			require.ErrorIs(t, err, context.Canceled)
-		})
-	}
-}
-
-func TestSideBySide(t *testing.T) {
-	a, _ := fakeServer(t, pong)
-	b, seen := fakeServer(t, pong)
-	o, err := parse([]string{"-addr", a, "-versus", b, "-n", "300", "-warmup", "0", "-rounds", "3", "-c", "2", "-P", "1,4",
-		"-mix", "ping;set:1,get:9", "-keys", "10"}, io.Discard)
+// race runs the bench with the flags, and returns what it prints.
+func race(t *testing.T, flags ...string) (string, error) {
+	t.Helper()
+	o, err := parse(flags, io.Discard)
 	require.NoError(t, err)
 	var out bytes.Buffer
-	require.NoError(t, bench(t.Context(), o, &out))
-	require.Equal(t, 4, strings.Count(out.String(), "A/B"), out.String())
-	// 300 may not divide by depth and connections, so at least that many; and the head and the filling.
-	require.GreaterOrEqual(t, seen.Load(), int64(2*2*3*300+10))
+	err = run(t.Context(), o, flags, &out)
+	return out.String(), err
+}
 
-	bad, _ := fakeServer(t, func(args [][]byte) string {
-		if string(args[0]) == "PING" {
-			return "+PONG\r\n"
+var short = []string{"-n", "300", "-warmup", "0", "-c", "2", "-r", "10"}
+
+func TestTwoTakeTurns(t *testing.T) {
+	log := &askLog{count: map[string]int{}}
+	a, b := fake{"a", polite, log}.listen(t), fake{"b", polite, log}.listen(t)
+	page := filepath.Join(t.TempDir(), "report.html")
+	out, err := race(t, append(short, "-a", "one="+a, "-b", "two="+b, "-rounds", "4", "-P", "5", "-t", "incr,set:1+get:9,lrange_100", "-html", page)...)
+	require.NoError(t, err, out)
+	require.Equal(t, []string{"a", "b", "a", "b", "a"}, log.turns, "A B, B A, A B, B A: two turns at a border are one")
+	require.Equal(t, log.count["a INCR"], log.count["b INCR"], "both get the same work")
+	require.GreaterOrEqual(t, log.count["a INCR"], 4*300)
+	require.Regexp(t, `(?m)^A  one at 127.*\nB  two at 127`, out)
+	for _, name := range []string{"INCR", `SET:1\+GET:9`, "LRANGE_100"} {
+		require.Regexp(t, `(?m)^`+name+` +[\d,]+ +[\d,]+ +\d+\.\d\d \d+\.\d\d–\d+\.\d\d( +\S+s){4} +- +-$`, out)
+	}
+	require.Contains(t, out, "takes about")
+	html, err := os.ReadFile(page)
+	require.NoError(t, err)
+	require.Contains(t, string(html), "LRANGE_100")
+	require.Contains(t, out, "The report is in "+page)
+}
+
+func TestOrder(t *testing.T) {
+	var turns []int
+	for round := range 4 {
+		turns = append(turns, order(round, 2)...)
+	}
+	require.Equal(t, []int{0, 1, 1, 0, 0, 1, 1, 0}, turns)
+	require.Equal(t, []int{0}, order(7, 1))
+}
+
+func TestErrorsAreFaults(t *testing.T) {
+	bad := fake{reply: func(args []string) string {
+		if args[0] == "SET" {
+			return "-ERR no\r\n"
 		}
-		return "-ERR no\r\n"
-	})
-	o.addr, o.prefill = bad, false
-	err = bench(t.Context(), o, &out)
+		return polite(args)
+	}}.listen(t)
+	_, err := race(t, append(short, "-addr", bad, "-P", "1", "-t", "set")...)
 	require.ErrorContains(t, err, "not to be trusted")
 	require.ErrorContains(t, err, "ERR no")
-}
-
-func TestFlags(t *testing.T) {
-	for _, bad := range []string{"", "-addr x -capstone", "-redis -versus x", "-versus x", "-redis -P 0", "-redis -c 0", "-redis extra", "-redis -n -1", "-redis -transport io"} {
-		_, err := parse(strings.Fields(bad), io.Discard)
-		require.Error(t, err, bad)
-	}
-}
-
-func TestSaysThatRedisIsMissing(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	o, err := parse([]string{"-redis", "-capstone"}, io.Discard)
-	require.NoError(t, err)
-	require.ErrorContains(t, bench(t.Context(), o, io.Discard), "redis-server is not installed")
-}
-
-func TestRealRedis(t *testing.T) {
-	redistest.Need(t, "redis-server")
-	every := make([]string, 0, len(templates))
-	for name := range templates {
-		every = append(every, name)
-	}
-	o, err := parse([]string{"-redis", "-n", "5000", "-warmup", "0", "-rounds", "1", "-P", "10", "-mix", strings.Join(every, ",") + ";get", "-keys", "1000"}, io.Discard)
-	require.NoError(t, err)
-	var out bytes.Buffer
-	require.NoError(t, bench(t.Context(), o, &out), "every command of a mix must be one that Redis accepts")
-	require.Contains(t, out.String(), "version ")
-}
-
-func TestFormatting(t *testing.T) {
-	require.Equal(t, "1,234,567", thousands(1234567))
-	require.Equal(t, "999", thousands(999))
-	require.Equal(t, []string{"0", "999ns", "1.50µs", "15.0ms", "2.00s"}, []string{brief(0), brief(999), brief(1500), brief(15e6), brief(2e9)})
-	require.InDelta(t, 2.5, median([]float64{4, 1, 3, 2}), 0)
-	require.InDelta(t, 3, median([]float64{4, 1, 3}), 0)
+	_, err = race(t, append(short, "-addr", bad, "-P", "1", "-t", "get")...)
+	require.ErrorContains(t, err, "preparing GET: filling: ERR no")
 }
 
 // Who writes to the disk less is faster, and that says nothing else.
 func TestUnlikePersistence(t *testing.T) {
 	with := func(log string) string {
-		addr, _ := fakeServer(t, func(args [][]byte) string {
-			if string(args[0]) != "CONFIG" {
-				return pong(args)
+		return fake{reply: func(args []string) string {
+			if args[0] != "CONFIG" {
+				return polite(args)
 			}
-			value := map[string]string{"appendonly": log, "appendfsync": "always"}[string(args[2])]
+			value := map[string]string{"appendonly": log, "appendfsync": "always"}[args[2]]
 			return fmt.Sprintf("*2\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", len(args[2]), args[2], len(value), value)
-		})
-		return addr
+		}}.listen(t)
 	}
 	race := func(a, b string) (string, error) {
-		o, err := parse([]string{"-addr", a, "-versus", b, "-n", "10", "-warmup", "0", "-rounds", "1", "-c", "1", "-P", "1", "-mix", "ping"}, io.Discard)
-		require.NoError(t, err)
-		var out bytes.Buffer
-		err = bench(t.Context(), o, &out)
-		return out.String(), err
+		return race(t, append(short, "-a", a, "-b", b, "-rounds", "1", "-P", "1", "-t", "ping")...)
 	}
 	out, err := race(with("no"), with("yes"))
 	require.ErrorContains(t, err, "unlike persistence")
@@ -393,7 +174,147 @@ func TestUnlikePersistence(t *testing.T) {
 	require.Contains(t, out, "append-only file: yes, fsync always, snapshots: never")
 	_, err = race(with("yes"), with("yes"))
 	require.NoError(t, err)
-	silent, _ := fakeServer(t, pong) // does not tell
-	_, err = race(silent, with("yes"))
+	_, err = race(fake{reply: polite}.listen(t), with("yes")) // the first does not tell
 	require.NoError(t, err)
+}
+
+// A test that empties what it takes from is measured again, with more to take.
+func TestRunsDry(t *testing.T) {
+	addr := redistest.Start(t, t.TempDir())
+	o, err := parse(append(short, "-addr", addr, "-t", "spop"), io.Discard)
+	require.NoError(t, err)
+	source, err := servers.Open(t.Context(), addr)
+	require.NoError(t, err)
+	s, err := source.Start(t.Context(), "")
+	require.NoError(t, err)
+	b := &bench{o: o, rep: &report.Report{}, text: &report.Text{Out: io.Discard}, elements: map[string]int{"SPOP10": 100}}
+	r, err := b.round(t.Context(), s, load.Load{Conns: 2, Pipeline: 10, Threads: 1, Mix: o.mixes[0], Requests: 1000, Client: o.client})
+	require.NoError(t, err)
+	require.Equal(t, int64(1000), r.Replies)
+	require.Equal(t, 1600, b.elements["SPOP10"])
+}
+
+func TestFlags(t *testing.T) {
+	for flags, say := range map[string]string{
+		"-addr x -a y": "-addr is one server alone", "-addr x -b y": "-addr is one server alone", "-a=": "which server?",
+		"-P 0": "-P 10000", "-P 1,x": `"x" is no depth`, "-c 0": "-c: ", "extra": `what is "extra"?`, "-n -1": "-n: ", "-client io": "-client: one of",
+		"-quick -full": "not both", "-agree -full": "not both", "-agree -rate 5": "no open loop", "-agree -t set+get": "no mixes", "-t nosuch": `no test "nosuch"`,
+		"-time 0": "-time: ", "-warmup -1s": "-warmup: ", "-r 0": "-r: ", "-d -1": "-d: ", "-rounds 0": "-rounds: ", "-threads 0": "-threads: ", "-keys 0": "-keys: ", "-rate -1": "-rate: ",
+	} {
+		_, err := parse(strings.Fields(flags), io.Discard)
+		require.Error(t, err, flags)
+		for word := range strings.FieldsSeq(say) {
+			require.ErrorContains(t, err, word, flags)
+		}
+	}
+}
+
+func TestPresets(t *testing.T) {
+	of := func(flags string) *options {
+		o, err := parse(strings.Fields(flags), io.Discard)
+		require.NoError(t, err)
+		return o
+	}
+	require.Equal(t, []string{"capstone", "redis"}, of("").specs())
+	require.Equal(t, []string{"x"}, of("-addr x").specs())
+	require.Equal(t, []string{"capstone"}, of("-agree").specs())
+	require.Equal(t, []int{1, 16, 64}, of("-full").pipelines)
+	require.Equal(t, []int{4}, of("-full -P 4").pipelines, "what is given is meant")
+	require.Equal(t, 7*time.Second, of("-time 7s -quick").duration)
+	require.Less(t, of("-quick").estimate(2), of("").estimate(2))
+	require.Less(t, of("").estimate(2), of("-full").estimate(2))
+	require.Len(t, of("").mixes, 19)
+	// Of large values there are so few that they fit.
+	ms, err := of("").mixesFor(condition{tests: "set", size: 1 << 20})
+	require.NoError(t, err)
+	require.Len(t, ms, 1)
+	require.Equal(t, []string{"3 bytes", "64 KB", "1 MB"}, []string{sizeText(3), sizeText(64 << 10), sizeText(1 << 20)})
+}
+
+func TestSaysWhatIsMissing(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	_, err := race(t, "-addr", "redis")
+	require.ErrorContains(t, err, "redis-server is not installed")
+	_, err = race(t, "-agree", "-a", "127.0.0.1:1")
+	require.ErrorIs(t, err, errNoRedisBenchmark)
+}
+
+func TestParseCSV(t *testing.T) {
+	table := `"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"
+"SET key:__rand_int__ xxx","50000.00","0.600","0.100","0.500","0.900","1.500","9.000"
+`
+	r, err := parseCSV([]byte(table), 1000)
+	require.NoError(t, err)
+	require.InEpsilon(t, 50000, r.PerSecond(), 0.001)
+	require.Equal(t, uint64(1000), r.Hist.N)
+	for q, ms := range map[float64]float64{0.5: 0.5, 0.95: 0.9, 0.99: 1.5, 1: 9} {
+		require.InEpsilon(t, ms*1e6, r.Hist.Quantile(q), 0.01)
+	}
+	for _, bad := range []string{"", "x\n", "a,b,c,d,e,f,g,h\n1,x,3,4,5,6,7,8\n", "\"open"} {
+		_, err := parseCSV([]byte(bad), 1)
+		require.Error(t, err, bad)
+	}
+}
+
+// redis-benchmark and the bench do the same work.
+func TestAgree(t *testing.T) {
+	redistest.Need(t, "redis-server", "redis-benchmark")
+	out, err := race(t, "-agree", "-a", "redis", "-n", "500", "-warmup", "0", "-c", "5", "-rounds", "1", "-P", "5", "-t", "ping,set,lpop,lrange_100")
+	require.NoError(t, err, out)
+	require.Len(t, regexp.MustCompile(`(?m)^(PING_INLINE|PING_MBULK|SET|LPOP|LRANGE_100) +[\d,]+ +[\d,]+ +\d`).FindAllString(out, -1), 5, out)
+	require.Contains(t, out, "B  redis-benchmark")
+}
+
+// All that -full has works on real servers, with few keys and for a short time.
+func TestScenes(t *testing.T) {
+	redistest.Need(t, "redis-server")
+	was := []time.Duration{settling, pauseTime}
+	settling, pauseTime = 0, 150*time.Millisecond
+	t.Cleanup(func() { settling, pauseTime = was[0], was[1] })
+	o, err := parse([]string{"-a", "redis", "-b", "again=redis", "-full", "-keys", "2000", "-rounds", "1"}, io.Discard)
+	require.NoError(t, err)
+	var out bytes.Buffer
+	b := &bench{o: o, rep: &report.Report{}, text: &report.Text{Out: &out}, elements: map[string]int{}}
+	for _, spec := range o.specs() {
+		s, err := servers.Open(t.Context(), spec)
+		require.NoError(t, err)
+		b.sources = append(b.sources, s)
+	}
+	require.NoError(t, b.scenes(t.Context()), out.String())
+	require.Empty(t, b.rep.Faults)
+	require.Len(t, b.rep.Groups, 3)
+	require.Len(t, b.rep.Groups[0].Figures, len(kinds))
+	require.Len(t, b.rep.Groups[1].Figures, 3)
+	require.Len(t, b.rep.Groups[2].Figures, 2*len(theDisturbances))
+	for _, g := range b.rep.Groups[1:] {
+		for _, f := range g.Figures {
+			require.True(t, f.Sides[0].Known() && f.Sides[1].Known(), f.Name)
+		}
+	}
+	// Under their own settings servers are started anew, and an address cannot be.
+	c := o.more()
+	at := slices.IndexFunc(c, func(c condition) bool { return c.args != nil })
+	o.requests, o.warmup = 100, 0
+	require.NoError(t, b.group(t.Context(), nil, c[at]))
+	require.Len(t, b.rep.Groups[3].Tests, 4)
+	b.sources = []*servers.Source{{Name: "an address"}}
+	require.NoError(t, b.group(t.Context(), nil, c[at]))
+	require.Len(t, b.rep.Groups, 4)
+	require.NoError(t, b.scenes(t.Context()))
+	require.Len(t, b.rep.Groups, 4)
+	b.introduce([]*servers.Server{{Name: "an address"}})
+	require.Contains(t, b.rep.Options, "without disk, memory, loading and pauses")
+}
+
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	addr := fake{reply: func(args []string) string {
+		if args[0] == "SET" {
+			cancel()
+		}
+		return polite(args)
+	}}.listen(t)
+	o, err := parse([]string{"-addr", addr, "-t", "set"}, io.Discard)
+	require.NoError(t, err)
+	require.ErrorIs(t, run(ctx, o, nil, io.Discard), context.Canceled)
 }

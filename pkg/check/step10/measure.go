@@ -53,13 +53,13 @@ func openLoop(t *check.T) {
 			}
 		}
 	}()
-	out, ok := bench(t, "-addr", s.Addr, "-rate", "2000", "-t", "1500ms", "-warmup", "100ms", "-rounds", "1", "-P", "1", "-mix", "ping", "-c", "10")
+	out, ok := bench(t, "-addr", s.Addr, "-rate", "2000", "-time", "1500ms", "-warmup", "100ms", "-rounds", "1", "-P", "1", "-t", "ping_mbulk", "-c", "10")
 	close(ended)
 	t.Require(ok, "a measurement", "%s", out)
-	// The line of the test: mix, P, server, commands a second, p50, p95, …
+	// The line of the test: name, commands a second, spread, p50, p95, …
 	for _, line := range strings.Split(out, "\n") {
-		if f := strings.Fields(line); len(f) > 6 && f[0] == "ping" {
-			p95, err := time.ParseDuration(f[5])
+		if f := strings.Fields(line); len(f) > 6 && f[0] == "PING_MBULK" {
+			p95, err := time.ParseDuration(f[4])
 			t.Require(err == nil && p95 > 100*time.Millisecond, "a p95 that tells of stalls of 300 ms", "%s", line)
 			return
 		}
@@ -69,7 +69,7 @@ func openLoop(t *check.T) {
 
 func likeWithLike(t *check.T) {
 	a, b := t.Start(process.Options{}), t.Start(process.Options{Fsync: "always"})
-	args := []string{"-t", "50ms", "-warmup", "0", "-rounds", "1", "-P", "1", "-mix", "ping", "-c", "2", "-addr", a.Addr, "-versus"}
+	args := []string{"-time", "50ms", "-warmup", "0", "-rounds", "1", "-P", "1", "-t", "ping", "-c", "2", "-a", a.Addr, "-b"}
 	out, ok := bench(t, append(args, b.Addr)...)
 	t.Require(!ok && strings.Contains(out, "persistence"), "a refusal to compare a server that syncs with one that does not", "%s", out)
 	out, ok = bench(t, append(args, t.Start(process.Options{}).Addr)...)

@@ -1,39 +1,50 @@
-package main
+// Package load puts load on a server that speaks RESP, and measures. A closed loop keeps every connection busy: it sends
+// the next commands when the last are answered, and so finds the highest throughput. An open loop sends by a timetable
+// whatever the server does, and counts latency from the moment a command should have been sent: it shows the stalls
+// that a closed loop politely waits out.
+package load
 
 import (
 	"fmt"
 	"math/rand/v2"
+	"time"
+
+	"byor/10-websocket-capstone/bench/stats"
 )
 
-// load says what is to be sent and how hard.
-type load struct {
-	conns    int
-	pipeline int // commands sent in one go
-	threads  int
-	mix      *mix
-	rate     float64 // commands a second over all connections; 0: closed loop
-	requests int64   // measured commands; 0: by time
-	duration int64   // ns of measuring, when requests is 0
-	warmup   int64   // ns
-	seed     uint64
+// Load says what is to be sent and how hard.
+type Load struct {
+	Conns    int
+	Pipeline int // commands sent in one go
+	Threads  int
+	Mix      *Mix
+	Rate     float64       // commands a second over all connections; 0: closed loop
+	Requests int64         // measured commands; 0: by time
+	Duration time.Duration // of measuring, when Requests is 0
+	Warmup   time.Duration
+	Seed     uint64
+	Client   string // one of Clients
+	Started  func() // called when all connections are there and nothing was sent yet; may be nil
 }
 
-// tally is what a thread has measured. Not safe for concurrent use.
-type tally struct {
-	hist       histogram
-	replies    int64 // that came while measuring
-	errors     int64
-	firstError string
+// Tally is what a run has measured. It is not safe for concurrent use: each thread has its own.
+type Tally struct {
+	Hist       stats.Histogram // of what was measured
+	Replies    int64           // that came while measuring
+	All        int64           // that came at all, the warm-up's too
+	Errors     int64
+	FirstError string
 	lastReply  int64
 }
 
-func (t *tally) merge(o *tally) {
-	t.hist.merge(&o.hist)
-	t.replies += o.replies
-	if t.errors == 0 {
-		t.firstError = o.firstError
+func (t *Tally) merge(o *Tally) {
+	t.Hist.Merge(&o.Hist)
+	t.Replies += o.Replies
+	t.All += o.All
+	if t.Errors == 0 {
+		t.FirstError = o.FirstError
 	}
-	t.errors += o.errors
+	t.Errors += o.Errors
 	t.lastReply = max(t.lastReply, o.lastReply)
 }
 
@@ -47,9 +58,9 @@ type batch struct {
 // the event loop and the goroutines share it: what is to be written, and what
 // the bytes that came mean. Not safe for concurrent use.
 type talk struct {
-	load    *load
+	load    *Load
 	clock   *schedule
-	tally   *tally
+	tally   *Tally
 	rng     rand.PCG
 	counter replyCounter
 	out     []byte  // to be written
@@ -70,10 +81,10 @@ func (t *talk) ask(start int64) {
 	if t.head == len(t.batches) {
 		t.batches, t.head = t.batches[:0], 0
 	}
-	for range t.load.pipeline {
-		t.out = t.load.mix.append(t.out, &t.rng)
+	for range t.load.Pipeline {
+		t.out = t.load.Mix.append(t.out, &t.rng)
 	}
-	t.batches = append(t.batches, batch{start, t.load.pipeline})
+	t.batches = append(t.batches, batch{start, t.load.Pipeline})
 }
 
 // heard takes bytes that came at the time now. It returns how many replies they
@@ -83,17 +94,16 @@ func (t *talk) heard(b []byte, now int64) (int, error) {
 	if err != nil {
 		return n, err
 	}
+	t.tally.All += int64(n)
 	for left := n; left > 0; {
 		if !t.waiting() {
 			return n, fmt.Errorf("the server sent %d replies too many", left)
 		}
 		bt := &t.batches[t.head]
 		k := min(left, bt.replies)
-		// A batch that was sent during the warm-up is none of the measurement's,
-		// and in a closed loop neither is one that comes back after the end.
-		if bt.start >= t.clock.measure && (now < t.clock.end || t.load.rate > 0) {
-			t.tally.hist.recordN(now-bt.start, uint64(k))
-			t.tally.replies += int64(k)
+		if t.counts(bt.start, now) {
+			t.tally.Hist.RecordN(now-bt.start, uint64(k))
+			t.tally.Replies += int64(k)
 			t.tally.lastReply = now
 		}
 		left -= k
@@ -108,6 +118,17 @@ func (t *talk) heard(b []byte, now int64) (int, error) {
 	return n, nil
 }
 
+// counts reports whether a reply at the time now, to a batch of the time start, is one of the measurement's.
+// A closed loop by time takes what comes between its beginning and its end, whenever it was asked for: else slow
+// commands, of which few fit in between, would seem slower than they are. By number, and in an open loop, that is
+// measured which was sent to be measured.
+func (t *talk) counts(start, now int64) bool {
+	if t.load.Rate == 0 && t.load.Requests == 0 {
+		return now >= t.clock.measure && now < t.clock.end
+	}
+	return start >= t.clock.measure
+}
+
 func (t *talk) waiting() bool { return t.head < len(t.batches) }
 
 // unanswered returns the replies that never came.
@@ -120,10 +141,10 @@ func (t *talk) unanswered() (n int64) {
 
 // finish adds the errors to the tally, once, at the end.
 func (t *talk) finish() {
-	if t.tally.errors == 0 {
-		t.tally.firstError = t.counter.firstError
+	if t.tally.Errors == 0 {
+		t.tally.FirstError = t.counter.firstError
 	}
-	t.tally.errors += t.counter.errors
+	t.tally.Errors += t.counter.errors
 }
 
 // pacer is the timetable of an open loop: batch k of a thread is due at a moment

@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"context"
@@ -17,9 +17,9 @@ func runGoroutines(ctx context.Context, th *thread) error {
 	stop := context.AfterFunc(ctx, func() { th.interrupt() })
 	defer stop()
 	g := &goroutines{thread: th}
-	if th.load.rate > 0 {
+	if th.load.Rate > 0 {
 		g.pace(ctx)
-	} else if th.load.requests == 0 {
+	} else if th.load.Requests == 0 {
 		timer := time.AfterFunc(time.Duration(th.clock.end-nanos()), th.interrupt)
 		defer timer.Stop()
 	}
@@ -50,7 +50,7 @@ func (th *thread) interrupt() {
 func (g *goroutines) serve(i int) {
 	conn, t := g.conns[i], g.talks[i]
 	in := make([]byte, 64<<10)
-	if g.load.rate == 0 && !g.next(conn, t) {
+	if g.load.Rate == 0 && !g.next(conn, t) {
 		return
 	}
 	for {
@@ -61,7 +61,7 @@ func (g *goroutines) serve(i int) {
 			_, err = t.heard(in[:n], now)
 		}
 		over := g.done && !t.waiting()
-		idle := g.load.rate == 0 && !t.waiting()
+		idle := g.load.Rate == 0 && !t.waiting()
 		g.mu.Unlock()
 		if err != nil {
 			g.fail(err)
@@ -145,14 +145,14 @@ func (g *goroutines) pace(ctx context.Context) {
 	})
 }
 
-// endOpenLoop gives late replies drainTime; a connection that waits for none
+// endOpenLoop gives late replies DrainTime; a connection that waits for none
 // ends at once.
 func (g *goroutines) endOpenLoop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.done = true
 	for i, t := range g.talks {
-		deadline := time.Now().Add(drainTime)
+		deadline := time.Now().Add(DrainTime)
 		if !t.waiting() {
 			deadline = time.Unix(1, 0)
 		}

@@ -1,4 +1,5 @@
-package main
+// Package stats is the arithmetic of the race: a histogram of latencies, medians and spreads.
+package stats
 
 import "math/bits"
 
@@ -16,31 +17,31 @@ const (
 	bucketCount = 2*subBuckets + (63-subBits-1)*subBuckets
 )
 
-// histogram counts durations in nanoseconds. The zero value is empty. It is not
+// Histogram counts durations in nanoseconds. The zero value is empty. It is not
 // safe for concurrent use: each load thread has its own, and they are merged.
-type histogram struct {
+type Histogram struct {
 	counts [bucketCount]uint64
-	n      uint64
+	N      uint64 // how many values
 	sum    float64
-	min    int64
-	max    int64
+	Min    int64
+	Max    int64 // exact, as Min is
 }
 
-// record counts one value; negative ones count as 0.
-func (h *histogram) record(ns int64) { h.recordN(ns, 1) }
+// Record counts one value; negative ones count as 0.
+func (h *Histogram) Record(ns int64) { h.RecordN(ns, 1) }
 
-// recordN counts the same value n times.
-func (h *histogram) recordN(ns int64, n uint64) {
+// RecordN counts the same value n times.
+func (h *Histogram) RecordN(ns int64, n uint64) {
 	if n == 0 {
 		return
 	}
 	ns = max(ns, 0)
 	h.counts[bucketOf(ns)] += n
-	if h.n == 0 || ns < h.min {
-		h.min = ns
+	if h.N == 0 || ns < h.Min {
+		h.Min = ns
 	}
-	h.max = max(h.max, ns)
-	h.n += n
+	h.Max = max(h.Max, ns)
+	h.N += n
 	h.sum += float64(ns) * float64(n)
 }
 
@@ -61,47 +62,47 @@ func bucketTop(i int) int64 {
 	return int64((uint64(i-exp<<subBits)+1)<<exp - 1)
 }
 
-// merge adds the counts of o.
-func (h *histogram) merge(o *histogram) {
-	if o.n == 0 {
+// Merge adds the counts of o.
+func (h *Histogram) Merge(o *Histogram) {
+	if o.N == 0 {
 		return
 	}
 	for i, c := range o.counts {
 		h.counts[i] += c
 	}
-	if h.n == 0 || o.min < h.min {
-		h.min = o.min
+	if h.N == 0 || o.Min < h.Min {
+		h.Min = o.Min
 	}
-	h.max = max(h.max, o.max)
-	h.n += o.n
+	h.Max = max(h.Max, o.Max)
+	h.N += o.N
 	h.sum += o.sum
 }
 
-// quantile returns the smallest recorded value, to the precision of a bucket and
+// Quantile returns the smallest recorded value, to the precision of a bucket and
 // never too small, that at least the fraction q of all values do not
-// exceed; 0 if there are none. quantile(1) is the exact maximum.
-func (h *histogram) quantile(q float64) int64 {
-	if h.n == 0 {
+// exceed; 0 if there are none. Quantile(1) is the exact maximum.
+func (h *Histogram) Quantile(q float64) int64 {
+	if h.N == 0 {
 		return 0
 	}
-	rank := uint64(q * float64(h.n))
-	if float64(rank) < q*float64(h.n) {
+	rank := uint64(q * float64(h.N))
+	if float64(rank) < q*float64(h.N) {
 		rank++
 	}
-	rank = min(max(rank, 1), h.n)
+	rank = min(max(rank, 1), h.N)
 	var seen uint64
 	for i, c := range h.counts {
 		if seen += c; seen >= rank {
-			return min(bucketTop(i), h.max)
+			return min(bucketTop(i), h.Max)
 		}
 	}
-	return h.max
+	return h.Max
 }
 
-// mean returns the exact mean.
-func (h *histogram) mean() float64 {
-	if h.n == 0 {
+// Mean returns the exact mean.
+func (h *Histogram) Mean() float64 {
+	if h.N == 0 {
 		return 0
 	}
-	return h.sum / float64(h.n)
+	return h.sum / float64(h.N)
 }
