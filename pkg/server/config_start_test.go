@@ -192,20 +192,21 @@ func TestIncludeOfItself(t *testing.T) {
 // What is wrong with a command line is said with what would be right.
 func TestHints(t *testing.T) {
 	for args, hint := range map[string]string{
-		"--maxmemory x":          "--maxmemory takes a number of bytes such as 1000, 64kb or 1gb.",
-		"--port 70000":           "--port takes a number from 0 to 65535.",
-		"--appendonly maybe":     "--appendonly takes yes or no.",
-		"--appendfsync never":    "--appendfsync takes one of everysec, always, no.",
-		"--slaveof x":            "--slaveof takes a host and a port.",
-		"--tls-port 1":           `--tls-port takes nothing but its default here, "0".`,
-		"--maxmemry 1":           "Did you mean --maxmemory?",
-		"--port=77":              "Write --port 77.",
-		"-port 77":               "Options begin with two dashes, and each stands before its value.",
-		"--save 1":               "--save takes seconds and changes in pairs, such as 3600 1 300 100, or ''.",
-		"--user bob on on x":     "--user takes a name and rules, such as: on >password ~keys:* &* +@all.",
-		"--rename-command get":   "--rename-command takes the name of a command and its new name, '' for none.",
-		"--slowlog-max-len -1":   "--slowlog-max-len takes a number of 0 or more.",
-		"--activedefrag perhaps": "--activedefrag takes one of yes, no.",
+		"--maxmemory x":                "--maxmemory takes a number of bytes such as 1000, 64kb or 1gb.",
+		"--port 70000":                 "--port takes a number from 0 to 65535.",
+		"--appendonly maybe":           "--appendonly takes yes or no.",
+		"--appendfsync never":          "--appendfsync takes one of everysec, always, no.",
+		"--slaveof x":                  "--slaveof takes a host and a port.",
+		"--tls-port 1":                 `--tls-port takes nothing but its default here, "0".`,
+		"--maxmemry 1":                 "Did you mean --maxmemory?",
+		"--port=77":                    "Write --port 77.",
+		"-port 77":                     "Options begin with two dashes, and each stands before its value.",
+		"--save 1":                     "--save takes seconds and changes in pairs, such as 3600 1 300 100, or ''.",
+		"--user bob on on x":           "--user takes a name and rules, such as: on >password ~keys:* &* +@all.",
+		"--rename-command get":         "--rename-command takes the name of a command and its new name, '' for none.",
+		"--slowlog-max-len -1":         "--slowlog-max-len takes a number of 0 or more.",
+		"--activedefrag perhaps":       `--activedefrag takes nothing but its default here, "no".`,
+		"--replica-lazy-flush perhaps": "--replica-lazy-flush takes one of yes, no.",
 	} {
 		err := config.Default().ParseArgs(strings.Fields(args))
 		var wrong *config.Error
