@@ -332,6 +332,7 @@ func TestCategoriesAsRedis(t *testing.T) {
 
 // A replica logs in at its master as a user: ours at a real one, and a real one here.
 func TestUserOfALinkToARealOne(t *testing.T) {
+	t.Parallel()
 	const user = "user repl on >pw +psync +replconf +ping"
 	_, ours := startServer(t, "--"+user)
 	theirs := startRedis(t, "--user", "repl", "on", ">pw", "+psync", "+replconf", "+ping")

@@ -104,6 +104,7 @@ func TestChangesAreCountedAsRealRedis(t *testing.T) {
 
 // A rewrite while appendonly is no leaves a base and nothing else: there is no log that could follow it.
 func TestRewriteWithoutALogAsRealRedis(t *testing.T) {
+	t.Parallel()
 	for _, preamble := range []string{"yes", "no"} {
 		dirs := [2]string{t.TempDir(), t.TempDir()}
 		redis := dial(t, redistest.Start(t, dirs[0], "--aof-use-rdb-preamble", preamble))

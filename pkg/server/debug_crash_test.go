@@ -10,6 +10,7 @@ import (
 
 // A crash saves nothing and lets nobody say goodbye. What the log promised is there afterwards.
 func TestDebugSegfault(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	options := []string{"--appendonly", "yes", "--appendfsync", "always"}
 	p := launchOurs(t, dir, options...)

@@ -53,6 +53,7 @@ var (
 )
 
 func TestDiffScripts(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("testdata/diff/*.txt")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
@@ -322,6 +323,7 @@ func shape(v resp.Value) string {
 var generators = map[string]func(r *rand.Rand) []string{}
 
 func TestDiffRandom(t *testing.T) {
+	t.Parallel()
 	seed := *diffSeed
 	if seed == 0 {
 		seed = rand.Uint64()

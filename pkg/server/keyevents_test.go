@@ -40,6 +40,7 @@ func (l listener) heard() (events []string) {
 // What the scripts of TestDiffScripts do to keys is called, and told in the order, as in Redis. When a key expires
 // that nobody looks at is not up to a script.
 func TestKeyEventsOfEveryScript(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("testdata/diff/*.txt")
 	require.NoError(t, err)
 	redis := startRedis(t)
@@ -68,6 +69,7 @@ func TestKeyEventsOfEveryScript(t *testing.T) {
 
 // The same of the random commands.
 func TestKeyEventsOfRandomCommands(t *testing.T) {
+	t.Parallel()
 	seed := *diffSeed
 	if seed == 0 {
 		seed = rand.Uint64()
@@ -174,6 +176,7 @@ func TestExpiredAndEvictedEvents(t *testing.T) {
 
 // A replica has events of its own, of what its master says: keys do not expire there, they are deleted.
 func TestKeyEventsOfReplicas(t *testing.T) {
+	t.Parallel()
 	master := startRedis(t, "--hz", "100", "--repl-diskless-sync-delay", "0")
 	for _, replica := range []string{startRedis(t, replicaOptions(master)...), second(startServer(t, replicaOptions(master)...))} {
 		c, r := dial(t, master), dial(t, replica)

@@ -169,26 +169,3 @@ func (p *process) wait() int {
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
-
-// info returns a field of INFO.
-func (c *testConn) info(field string) string {
-	c.t.Helper()
-	for _, line := range strings.Split(string(c.do("INFO everything").Str), "\r\n") {
-		if value, ok := strings.CutPrefix(line, field+":"); ok {
-			return value
-		}
-	}
-	return ""
-}
-
-// becomes waits until a field of INFO has a value.
-func (c *testConn) becomes(field, value string) {
-	c.t.Helper()
-	got := ""
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if got = c.info(field); got == value {
-			return
-		}
-	}
-	require.Equal(c.t, value, got, field)
-}

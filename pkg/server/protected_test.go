@@ -5,7 +5,6 @@ package server
 import (
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -76,14 +75,6 @@ func TestProtectedFromElsewhere(t *testing.T) {
 	pipe := &testConn{t: t, conn: ours, rd: resp.NewReader(ours)}
 	pipe.want("CONFIG SET dir /", "-ERR CONFIG SET failed (possibly related to argument 'dir') - can't set protected config")
 	ours.Close()
-}
-
-// shortDir is a directory with a path short enough for a socket's.
-func shortDir(t testing.TB) string {
-	dir, err := os.MkdirTemp("", "byor")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
 }
 
 // At start the same names are refused, with Redis's reasons.

@@ -67,3 +67,23 @@ func (r *testReplica) next() string {
 
 // Close ends the connection.
 func (r *testReplica) Close() { r.conn.Close() }
+
+// snapshot reads a snapshot in either framing.
+func (c *testReplica) snapshot(t testing.TB) string {
+	header := c.line()
+	if mark, ok := strings.CutPrefix(header, "$EOF:"); ok {
+		var got []byte
+		for buf := make([]byte, 1<<20); !strings.HasSuffix(string(got[max(0, len(got)-40):]), mark); {
+			n, err := c.br.Read(buf)
+			require.NoError(t, err)
+			got = append(got, buf[:n]...)
+		}
+		return string(got[:len(got)-40])
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(header, "$"))
+	require.NoError(t, err)
+	b := make([]byte, n)
+	_, err = io.ReadFull(c.br, b)
+	require.NoError(t, err)
+	return string(b)
+}

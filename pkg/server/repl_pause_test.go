@@ -74,6 +74,7 @@ func TestNothingIsEvictedDuringAPause(t *testing.T) {
 // A paused replica does not apply what its master sends, and says so in what it acknowledges; its
 // subscribers wait, too.
 func TestPausedReplicaHoldsItsMasterBack(t *testing.T) {
+	t.Parallel()
 	masterAddr := startRedis(t, "--repl-diskless-sync-delay", "0")
 	master := dial(t, masterAddr)
 	s, ours := startServer(t)

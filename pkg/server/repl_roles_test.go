@@ -91,6 +91,7 @@ func TestPausedClientsOutliveTheRole(t *testing.T) {
 // Replicas of ours stay when we look for another master: they have to go only when the stream becomes
 // another one.
 func TestReplicasStayUntilTheStreamChanges(t *testing.T) {
+	t.Parallel()
 	master := startRedis(t, "--repl-diskless-sync-delay", "0")
 	brotherAddr := startRedis(t, "--replicaof", hostPort(master), "--repl-diskless-sync-delay", "0")
 	m, brother := dial(t, master), dial(t, brotherAddr)
@@ -230,6 +231,7 @@ func TestFailoverToUsThatTimesOut(t *testing.T) {
 // On a writable replica keys may be made that the master knows nothing of. They expire here; the
 // master's own do when it says so.
 func TestWritableReplicaExpiresItsOwnKeys(t *testing.T) {
+	t.Parallel()
 	masterAddr := startRedis(t, "--repl-diskless-sync-delay", "0")
 	m := dial(t, masterAddr)
 	m.want("DEBUG SET-ACTIVE-EXPIRE 0", "+OK")

@@ -5,10 +5,8 @@ package server
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"net"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -92,29 +90,10 @@ func askForAll(t testing.TB, addr, capa string) string {
 	return c.snapshot(t)
 }
 
-// snapshot reads a snapshot in either framing.
-func (c *testReplica) snapshot(t testing.TB) string {
-	header := c.line()
-	if mark, ok := strings.CutPrefix(header, "$EOF:"); ok {
-		var got []byte
-		for buf := make([]byte, 1<<20); !strings.HasSuffix(string(got[max(0, len(got)-40):]), mark); {
-			n, err := c.br.Read(buf)
-			require.NoError(t, err)
-			got = append(got, buf[:n]...)
-		}
-		return string(got[:len(got)-40])
-	}
-	n, err := strconv.Atoi(strings.TrimPrefix(header, "$"))
-	require.NoError(t, err)
-	b := make([]byte, n)
-	_, err = io.ReadFull(c.br, b)
-	require.NoError(t, err)
-	return string(b)
-}
-
 // Who asks while a file is being written gets the same one, and the stream from where it began. One that is
 // streamed takes up nobody.
 func TestSnapshotTakesUpLatecomers(t *testing.T) {
+	t.Parallel()
 	var log lockedBuffer
 	s, addr := startServer(t, "--repl-diskless-sync", "no")
 	s.log.w = &log
@@ -184,6 +163,7 @@ func TestSnapshotWaitsForOthers(t *testing.T) {
 // One that leaves while it waits is forgotten; one that stops reading holds up the others no longer than its
 // time-out.
 func TestSharedSnapshotWithoutOne(t *testing.T) {
+	t.Parallel()
 	s, addr := startServer(t, "--repl-timeout", "1")
 	c := dial(t, addr)
 	for i := range 40 {

@@ -88,6 +88,7 @@ func TestKillIsNotCaught(t *testing.T) {
 
 // TestUnkillable: once a script has written, it goes on to its end.
 func TestUnkillable(t *testing.T) {
+	t.Parallel()
 	const script = "redis.call('set', 'k', 1) local t = redis.call('time') local function ms(t) return t[1] * 1000 + t[2] / 1000 end " +
 		"while ms(redis.call('time')) < ms(t) + 1000 do end return redis.call('incr', 'k')"
 	eachServer(t, []string{"--busy-reply-threshold", "50"}, func(t *testing.T, addr string) {
@@ -122,6 +123,7 @@ func TestBusyFunction(t *testing.T) {
 // TestNothingHappensMeanwhile: while a script is busy, no key expires, no replica gets anything, and nothing is saved that
 // is half done.
 func TestNothingHappensMeanwhile(t *testing.T) {
+	t.Parallel()
 	const script = "redis.call('set', 'a', 1) local n = redis.call('exists', 'short') for i = 1, 1e9 do if i % 1000 == 0 and redis.call('exists', 'short') ~= n then return 'it went' end " +
 		"if i % 1000 == 0 and tonumber(redis.call('time')[1]) >= tonumber(ARGV[1]) + 2 then break end end redis.call('set', 'b', 1) return n"
 	eachServer(t, []string{"--busy-reply-threshold", "50"}, func(t *testing.T, addr string) {

@@ -50,6 +50,7 @@ var filesOfFunctions = map[string]struct {
 }
 
 func TestFunctionsInFiles(t *testing.T) {
+	t.Parallel()
 	type start = func(testing.TB, string, ...string) *process
 	servers := map[string]start{"redis": launchRedis, "ours": launchOurs}
 	for kind, f := range filesOfFunctions {

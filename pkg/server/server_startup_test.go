@@ -292,6 +292,7 @@ func TestFileMayHaveScripts(t *testing.T) {
 // TestCutAtEveryByte tears a log of single commands and transactions at every byte. Each start has the
 // whole units before the tear and nothing of the torn one, and what is written then follows on it.
 func TestCutAtEveryByte(t *testing.T) {
+	t.Parallel()
 	pieces := []string{
 		lines(t, "SELECT 0"), lines(t, "SET n 1"), lines(t, "MULTI", "SET n 2", "RPUSH l 2", "EXEC"),
 		"#TS:1700000000\r\n", lines(t, "SET n 4"), lines(t, "SELECT 3"), lines(t, "MULTI", "SET m 5", "RPUSH k 5", "EXEC"),

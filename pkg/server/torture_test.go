@@ -56,6 +56,7 @@ func tortureModes() []tortureMode {
 }
 
 func TestTorture(t *testing.T) {
+	t.Parallel()
 	for _, mode := range tortureModes() {
 		t.Run(mode.name, func(t *testing.T) {
 			run := &tortureRun{t: t, mode: mode, dir: t.TempDir()}

@@ -144,6 +144,7 @@ func TestTrackingOfKeysThatGo(t *testing.T) {
 
 // Clients of a replica are told of what the master says, and that nothing is true any more when they get other data.
 func TestTrackingOnReplicas(t *testing.T) {
+	t.Parallel()
 	for _, startReplica := range []func() string{
 		func() string { return startRedis(t, "--repl-diskless-sync-delay", "0") },
 		func() string { return second(startServer(t)) },

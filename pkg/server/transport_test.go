@@ -130,6 +130,7 @@ func TestSlowSubscriberIsDisconnected(t *testing.T) {
 
 // A client that asks for much and reads late gets all of it.
 func TestStalledReaderGetsEverything(t *testing.T) {
+	t.Parallel()
 	bothTransports(t, func(t *testing.T, options ...string) {
 		_, addr := startServer(t, options...)
 		c, other := dial(t, addr), dial(t, addr)
@@ -188,6 +189,7 @@ func TestPasswordAndLimitsBeforeIt(t *testing.T) {
 }
 
 func TestIdleClientsAreClosed(t *testing.T) {
+	t.Parallel()
 	bothTransports(t, func(t *testing.T, options ...string) {
 		_, addr := startServer(t, append(options, "--timeout", "1")...)
 		idle, sub := dial(t, addr), dial(t, addr)
