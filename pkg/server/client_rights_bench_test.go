@@ -25,7 +25,7 @@ func BenchmarkRights(b *testing.B) {
 				s.eng.Lock()
 				defer s.eng.Unlock()
 				u := s.users.Commands().NewUser("u")
-				require.NoError(b, u.Set(strings.Fields("on nopass " + user.rules)))
+				require.NoError(b, u.Set(strings.Fields("on nopass "+user.rules)))
 				c := s.newClient(nil)
 				c.become(u, true)
 				args, ok := resp.SplitArgs([]byte(line))
