@@ -114,7 +114,7 @@ func cmdACLDryrun(c *client) {
 		c.Fail("ERR wrong number of arguments for '" + cmd.FullName() + "' command")
 		return
 	}
-	what, at := u.Check(c.s.request(u, cmd, args))
+	what, at := c.s.lacks(u, cmd, args)
 	if what == acl.Granted {
 		c.Reply.OK()
 		return
