@@ -106,7 +106,9 @@ func TestSyslog(t *testing.T) {
 	path, next := unixgram(t)
 	before := dialSyslog
 	defer func() { dialSyslog = before }()
-	dialSyslog = func(p syslog.Priority, tag string) (*syslog.Writer, error) { return syslog.Dial("unixgram", path, p, tag) }
+	dialSyslog = func(p syslog.Priority, tag string) (*syslog.Writer, error) {
+		return syslog.Dial("unixgram", path, p, tag)
+	}
 	cfg := config.Default()
 	logfile := filepath.Join(t.TempDir(), "log")
 	require.NoError(t, cfg.ParseArgs([]string{"--syslog-enabled", "yes", "--syslog-ident", "cache", "--syslog-facility", "local3", "--logfile", logfile, "--loglevel", "debug"}))
