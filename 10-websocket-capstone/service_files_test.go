@@ -124,7 +124,21 @@ func testImage(t *testing.T, _ string) {
 	least := regexp.MustCompile(`(?m)^go 1\.(\d+)`).FindSubmatch(mod)
 	require.GreaterOrEqual(t, image[1], string(least[1]), "the builder is older than the module")
 
-	bin := ""
+	page := ""
+	for _, s := range gatewaySettings {
+		if s.Name == "http-port" {
+			page = s.Default
+		}
+	}
+	require.Equal(t, strconv.FormatInt(config.Default().Port, 10)+" "+page, one(t, all, "EXPOSE"))
+	require.Equal(t, "SIGTERM", one(t, all, "STOPSIGNAL"))
+	require.Regexp(t, `^[1-9]\d*:[1-9]\d*$`, one(t, all, "USER"))
+	runImage(t, all, buildImage(t, all))
+}
+
+// buildImage follows COPY and RUN, and returns the program.
+func buildImage(t *testing.T, all []instruction) (bin string) {
+	t.Helper()
 	for _, i := range all {
 		switch {
 		case i.name == "COPY" && !strings.HasPrefix(i.rest, "--from"):
@@ -149,18 +163,12 @@ func testImage(t *testing.T, _ string) {
 		}
 		require.NoError(t, f.Close())
 	}
+	return bin
+}
 
-	page := ""
-	for _, s := range gatewaySettings {
-		if s.Name == "http-port" {
-			page = s.Default
-		}
-	}
-	require.Equal(t, strconv.FormatInt(config.Default().Port, 10)+" "+page, one(t, all, "EXPOSE"))
-	require.Equal(t, "SIGTERM", one(t, all, "STOPSIGNAL"))
-	require.Regexp(t, `^[1-9]\d*:[1-9]\d*$`, one(t, all, "USER"))
-
-	// The server of ENTRYPOINT, the health check of HEALTHCHECK, and the files where they are here.
+// runImage starts the server of ENTRYPOINT and the health check of HEALTHCHECK, with the files where they are here.
+func runImage(t *testing.T, all []instruction, bin string) {
+	t.Helper()
 	volume, dir := one(t, all, "VOLUME"), t.TempDir()
 	conf := filepath.Join(dir, "redis.conf")
 	text, err := os.ReadFile(confFile)

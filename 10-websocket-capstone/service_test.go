@@ -138,6 +138,15 @@ func ask(t *testing.T, bin string, env []string, args ...string) (said string, c
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
+// asked is a question of --health: the environment, the arguments, what stands in the file conf, and what the answer
+// has in it when the server is not healthy.
+type asked struct {
+	env  []string
+	args []string
+	conf string
+	want string
+}
+
 func testHealth(t *testing.T, bin string) {
 	dir := shortDir(t)
 	sock, conf := filepath.Join(dir, "s"), filepath.Join(dir, "redis.conf")
@@ -148,12 +157,7 @@ func testHealth(t *testing.T, bin string) {
 	}
 	password := []string{passwordEnv + "=secret"}
 	nobody := strconv.Itoa(redistest.Port(t))
-	for _, h := range []struct {
-		env  []string
-		args []string
-		conf string
-		want string // what it says when it is not healthy
-	}{
+	for _, h := range []asked{
 		{password, []string{port}, "", ""},
 		{password, []string{"127.0.0.1:" + port}, "", ""},
 		{password, []string{sock}, "", ""},
@@ -178,15 +182,7 @@ func testHealth(t *testing.T, bin string) {
 		{nil, []string{redistest.Answering(t, "+NOTPONG\r\n")}, "", "NOTPONG"},
 	} {
 		write(h.conf)
-		said, code := ask(t, bin, h.env, h.args...)
-		if h.want == "" {
-			require.Equal(t, "healthy\n", said, "%v", h.args)
-			require.Zero(t, code, "%v", h.args)
-			continue
-		}
-		require.Contains(t, said, "unhealthy: ", "%v", h.args)
-		require.Contains(t, said, h.want, "%v", h.args)
-		require.Equal(t, 1, code, "%v", h.args)
+		h.check(t, bin)
 	}
 	require.NoFileExists(t, filepath.Join(dir, "nolog"), "who asks creates nothing")
 	// A password that nobody asks for does no harm.
@@ -194,6 +190,19 @@ func testHealth(t *testing.T, bin string) {
 	said, code := ask(t, bin, password, strconv.Itoa(open.port))
 	require.Equal(t, "healthy\n", said)
 	require.Zero(t, code)
+}
+
+func (h asked) check(t *testing.T, bin string) {
+	t.Helper()
+	said, code := ask(t, bin, h.env, h.args...)
+	if h.want == "" {
+		require.Equal(t, "healthy\n", said, "%v", h.args)
+		require.Zero(t, code, "%v", h.args)
+		return
+	}
+	require.Contains(t, said, "unhealthy: ", "%v", h.args)
+	require.Contains(t, said, h.want, "%v", h.args)
+	require.Equal(t, 1, code, "%v", h.args)
 }
 
 // A server that loads answers, and is not healthy yet.

@@ -70,7 +70,6 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	}
 	s.down.begun = true
 	s.logf(levelWarning, "User requested shutdown...")
-	s.boss.Stopping()
 	if err := s.prepareEnd(ctx, mode); err != nil {
 		s.down.begun, s.down.abort = false, false
 		s.eng.LetGo()
@@ -110,6 +109,7 @@ var errShutdownAborted = errors.New("the shutdown was aborted")
 // prepareEnd waits for the replicas and saves. When it returns an error, the server goes on as before.
 // The engine's lock must be held; it is let go while replicas are waited for.
 func (s *Server) prepareEnd(ctx context.Context, mode ShutdownMode) error {
+	s.boss.Stopping()
 	if !mode.Now {
 		s.awaitReplicas(ctx)
 	}
