@@ -39,7 +39,7 @@ func run(args []string) int {
 		return 1
 	}
 	page := ""
-	srv := server.New(cfg, server.Options{Wrap: eyes, ReservedChannels: presencePrefix, Listening: func() { fmt.Println(greeting(cfg.Port, page)) }})
+	srv := server.New(cfg, server.Options{Wrap: eyes, WholeProcess: true, ReservedChannels: presencePrefix, Listening: func() { fmt.Println(greeting(cfg.Port, page)) }})
 	opts.Dial, opts.Password, opts.Stopping = dialInMemory(srv.ServeConn), srv.Password, srv.Stopping
 	opts.Born, opts.Locked = cfg.BornName, srv.NeedsLogin
 	opts.Logf = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
