@@ -46,7 +46,7 @@ func run(args []string) int {
 		return 0
 	}
 	page := ""
-	srv := server.New(cfg, server.Options{Wrap: eyes, ReservedChannels: presencePrefix, Supervisor: boss,
+	srv := server.New(cfg, server.Options{Wrap: eyes, WholeProcess: true, ReservedChannels: presencePrefix, Supervisor: boss,
 		Listening: func() { fmt.Println(greeting(cfg.Port, page)) }})
 	opts.Dial, opts.Password, opts.Stopping = dialInMemory(srv.ServeConn), srv.Password, srv.Stopping
 	opts.Born, opts.Locked = cfg.BornName, srv.NeedsLogin

@@ -41,6 +41,8 @@ type memory struct {
 	freeing bool      // it is being given back
 	freeNot time.Time // until then nothing is given back again
 	round   int64
+
+	limit, limitFor int64 // the collector's, and the maxmemory it was worked out from; see limitHeap
 }
 
 // What things cost that are counted by their number.
@@ -164,6 +166,7 @@ func (s *Server) sampleMemory() {
 	high = max(high, u.total+s.clientMem.takePeak()-s.clientMem.n)
 	s.stats.peakMem = max(s.stats.peakMem, high)
 	s.memory.high = max(s.memory.high, high)
+	s.limitHeap(u.total)
 	if s.memory.high-u.total > freeFrom+u.total/4 {
 		s.giveBack(u.total)
 	}

@@ -52,6 +52,10 @@ type Options struct {
 	// rename-command does not know them.
 	Commands []engine.Command
 
+	// WholeProcess says that the process has no other server and no other use for its memory, so the server may
+	// limit Go's heap by maxmemory. The environment's GOMEMLIMIT goes before that.
+	WholeProcess bool
+
 	// Listening is called by Run once its sockets are open; nil means nobody is told.
 	Listening func()
 
@@ -64,14 +68,15 @@ type Server struct {
 	eng *engine.Engine // its lock guards everything below but what says otherwise
 	cfg *config.Config
 
-	born     map[string]*engine.Command // the commands before rename-command; nil: there was none
-	wrap     func(net.Conn) net.Conn    // never nil; see Options
-	announce func()                     // called when the sockets are open; may be nil
-	reserved string                     // how the channels begin that are the process's own
-	log      *Logger
-	boss     *supervise.Supervisor // who started the process; may be nil, which is nobody
-	runID    string
-	pidFile  string // the path, "" for none
+	born         map[string]*engine.Command // the commands before rename-command; nil: there was none
+	wrap         func(net.Conn) net.Conn    // never nil; see Options
+	wholeProcess bool                       // see Options
+	announce     func()                     // called when the sockets are open; may be nil
+	reserved     string                     // how the channels begin that are the process's own
+	log          *Logger
+	boss         *supervise.Supervisor // who started the process; may be nil, which is nobody
+	runID        string
+	pidFile      string // the path, "" for none
 
 	clients  map[int64]*client
 	nextID   int64
@@ -117,7 +122,8 @@ func New(cfg *config.Config, opt Options) *Server {
 		opt.Wrap = func(conn net.Conn) net.Conn { return conn }
 	}
 	s := &Server{
-		cfg: cfg, wrap: opt.Wrap, announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, boss: opt.Supervisor, runID: randomHex(40),
+		cfg: cfg, wrap: opt.Wrap, wholeProcess: opt.WholeProcess,
+		announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, boss: opt.Supervisor, runID: randomHex(40),
 		clients: map[int64]*client{}, stop: make(chan struct{}), loaded: make(chan struct{}),
 	}
 	named, born := cfg.Tables()
