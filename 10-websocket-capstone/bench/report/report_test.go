@@ -83,6 +83,19 @@ unknown                                           -          -
 `, out)
 }
 
+// A server of which nothing was measured has no ratio, and is not the slower one.
+func TestNoRatio(t *testing.T) {
+	r := example(2)
+	r.Groups[0].Tests[0].Ratio = stats.Sample{}
+	out, err := printed(r)
+	require.NoError(t, err)
+	require.Regexp(t, `SET< +200,000 +100,000 +- +500µs`, out)
+	var page bytes.Buffer
+	require.NoError(t, HTML(&page, r))
+	require.Equal(t, 1, strings.Count(page.String(), `class="ratio ahead">2.00`))
+	require.NotContains(t, page.String(), ">0.00<")
+}
+
 func TestTextOfOne(t *testing.T) {
 	r := example(1)
 	r.Faults = []string{"too slow", "too fast"}
