@@ -70,9 +70,9 @@ B  redis
 `+Legend+`
 
 -P 1
-test         commands/s A           B   A/B              p50 A       B   p99 A       B   CPU A       B
-SET<              200,000     100,000  2.00 1.90–2.10    500µs   500µs   990µs   990µs       -  1.50µs
-GET               200,000     100,000  2.00 1.90–2.10    500µs   500µs   990µs   990µs       -  1.50µs
+test         commands/s A         B   A/B              p50 A       B   p99 A       B   CPU A       B
+SET<              200,000   100,000  2.00 1.90–2.10    500µs   500µs   990µs   990µs       -  1.50µs
+GET               200,000   100,000  2.00 1.90–2.10    500µs   500µs   990µs   990µs       -  1.50µs
 
 memory
                                                   A          B        A/B
