@@ -18,6 +18,7 @@ type condition struct {
 	depth int
 	conns int
 	size  int
+	long  bool     // its commands are slow, or its clients many: rounds take twice as long
 	args  []string // the servers are started anew with these; an address cannot be
 }
 
@@ -32,16 +33,24 @@ func (o *options) list() (cs []condition) {
 // more is what -full adds.
 func (o *options) more() (cs []condition) {
 	for _, n := range []int{1, 500, 5000} {
-		cs = append(cs, condition{tests: "set,get", depth: 1, conns: n, size: o.size})
+		cs = append(cs, condition{tests: "set,get", depth: 1, conns: n, size: o.size, long: true})
 	}
 	for _, size := range []int{1 << 10, 64 << 10, 1 << 20} {
-		cs = append(cs, condition{tests: "set,get", depth: 1, conns: o.conns, size: size})
+		cs = append(cs, condition{tests: "set,get", depth: 1, conns: o.conns, size: size, long: true})
 	}
 	for _, policy := range []string{"everysec", "always"} {
-		cs = append(cs, condition{title: "append-only file, fsync " + policy + ": ", tests: "set,incr,lpush,hset", depth: 1, conns: o.conns, size: o.size,
+		cs = append(cs, condition{title: "append-only file, fsync " + policy + ": ", tests: "set,incr,lpush,hset", depth: 1, conns: o.conns, size: o.size, long: true,
 			args: []string{"--appendonly", "yes", "--appendfsync", policy}})
 	}
 	return cs
+}
+
+// time is how long a round is measured under a condition.
+func (o *options) time(c condition) time.Duration {
+	if c.long {
+		return 2 * o.duration
+	}
+	return o.duration
 }
 
 // sizeLimit bounds what a key space of large values may take.
@@ -71,7 +80,7 @@ func (o *options) estimate(servers int) time.Duration {
 	for _, c := range conditions {
 		mixes, _ := o.mixesFor(c)
 		const preparing = 150 * time.Millisecond
-		sum += time.Duration(len(mixes)*o.rounds*servers) * (o.duration + o.warmup + preparing)
+		sum += time.Duration(len(mixes)*o.rounds*servers) * (o.time(c) + o.warmup + preparing)
 	}
 	return sum + scenes
 }
@@ -158,7 +167,7 @@ func (b *bench) group(ctx context.Context, ss []*servers.Server, c condition) er
 	for _, m := range mixes {
 		err := b.race(ctx, g, ss, load.Load{
 			Conns: c.conns, Pipeline: c.depth, Threads: b.o.threads, Mix: m, Rate: b.o.rate, Requests: b.o.requests,
-			Duration: b.o.duration, Warmup: b.o.warmup, Client: b.o.client,
+			Duration: b.o.time(c), Warmup: b.o.warmup, Client: b.o.client,
 		})
 		if err != nil {
 			return err

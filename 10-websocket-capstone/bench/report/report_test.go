@@ -70,9 +70,9 @@ B  redis
 `+Legend+`
 
 -P 1
-test         commands/s A           B   A/B              p50 A       B   p99 A       B   CPU A       B
-SET<              200,000     100,000  2.00 1.90–2.10    500µs   500µs   990µs   990µs       -  1.50µs
-GET               200,000     100,000  2.00 1.90–2.10    500µs   500µs   990µs   990µs       -  1.50µs
+test         commands/s A         B   A/B              p50 A       B   p99 A       B   CPU A       B
+SET<              200,000   100,000  2.00 1.90–2.10    500µs   500µs   990µs   990µs       -  1.50µs
+GET               200,000   100,000  2.00 1.90–2.10    500µs   500µs   990µs   990µs       -  1.50µs
 
 memory
                                                   A          B        A/B
@@ -81,6 +81,19 @@ unknown                                           -          -
 
 1m1s in all
 `, out)
+}
+
+// A server of which nothing was measured has no ratio, and is not the slower one.
+func TestNoRatio(t *testing.T) {
+	r := example(2)
+	r.Groups[0].Tests[0].Ratio = stats.Sample{}
+	out, err := printed(r)
+	require.NoError(t, err)
+	require.Regexp(t, `SET< +200,000 +100,000 +- +500µs`, out)
+	var page bytes.Buffer
+	require.NoError(t, HTML(&page, r))
+	require.Equal(t, 1, strings.Count(page.String(), `class="ratio ahead">2.00`))
+	require.NotContains(t, page.String(), ">0.00<")
 }
 
 func TestTextOfOne(t *testing.T) {

@@ -48,7 +48,7 @@ func (s Server) String() string {
 func (t *Text) Test(g *Group, x *Test) {
 	if t.begin(g, Test{}) {
 		if len(x.Sides) == 2 {
-			fmt.Fprintf(t.Out, "%-12s %11s %11s %5s %-10s %7s %7s %7s %7s %7s %7s\n",
+			fmt.Fprintf(t.Out, "%-12s %11s %9s %5s %-10s %7s %7s %7s %7s %7s %7s\n",
 				"test", "commands/s A", "B", "A/B", "", "p50 A", "B", "p99 A", "B", "CPU A", "B")
 		} else {
 			fmt.Fprintf(t.Out, "%-12s %11s %6s %8s %8s %8s %8s %8s %8s\n",
@@ -57,8 +57,12 @@ func (t *Text) Test(g *Group, x *Test) {
 	}
 	if len(x.Sides) == 2 {
 		a, b := x.Sides[0], x.Sides[1]
-		fmt.Fprintf(t.Out, "%-12s %12s %11s %5.2f %-10s %7s %7s %7s %7s %7s %7s\n", x.Name,
-			stats.Thousands(a.PerSecond.Median), stats.Thousands(b.PerSecond.Median), x.Ratio.Median, spread(x.Ratio),
+		ratio, low := "-", ""
+		if x.Ratio.Known() {
+			ratio, low = fmt.Sprintf("%.2f", x.Ratio.Median), spread(x.Ratio)
+		}
+		fmt.Fprintf(t.Out, "%-12s %12s %9s %5s %-10s %7s %7s %7s %7s %7s %7s\n", x.Name,
+			stats.Thousands(a.PerSecond.Median), stats.Thousands(b.PerSecond.Median), ratio, low,
 			stats.Brief(a.P50), stats.Brief(b.P50), stats.Brief(a.P99), stats.Brief(b.P99), known(a.CPU), known(b.CPU))
 		return
 	}
