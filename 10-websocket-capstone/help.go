@@ -41,6 +41,7 @@ What is not listed here is as in Redis 7.0: CONFIG GET * shows it.
 	}
 	fmt.Fprint(w, "\nOf itself\n")
 	config.WriteHelpLine(w, "trace", "", "print every byte that comes in and goes out, and what it means")
+	config.WriteHelpLine(w, "fast-path", "", "leave parts of the fast path out, to compare: \"clock=no,touch=no,wait=no\"")
 	config.WriteHelpLine(w, "version, -v", "", "print the version and exit")
 	config.WriteHelpLine(w, "help, -h", "", "print this text and exit")
 }

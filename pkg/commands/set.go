@@ -11,11 +11,11 @@ import (
 func init() {
 	key, all := engine.At(1, 1, 1), engine.At(1, -1, 1)
 	engine.Register("set", []engine.Command{
-		{Name: "sadd", Arity: -3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdSadd},
-		{Name: "srem", Arity: -3, Flags: engine.Write | engine.Fast, Keys: key, Handler: cmdSrem},
+		{Name: "sadd", Arity: -3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Elem: 2, Handler: cmdSadd},
+		{Name: "srem", Arity: -3, Flags: engine.Write | engine.Fast, Keys: key, Elem: 2, Handler: cmdSrem},
 		{Name: "smove", Arity: 4, Flags: engine.Write | engine.Fast, Keys: engine.At(1, 2, 1), Handler: cmdSmove},
-		{Name: "sismember", Arity: 3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdSismember},
-		{Name: "smismember", Arity: -3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdSmismember},
+		{Name: "sismember", Arity: 3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Elem: 2, Handler: cmdSismember},
+		{Name: "smismember", Arity: -3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Elem: 2, Handler: cmdSmismember},
 		{Name: "scard", Arity: 2, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdScard},
 		{Name: "smembers", Arity: 2, Flags: engine.ReadOnly, Keys: key, Handler: cmdSmembers},
 		{Name: "spop", Arity: -2, Flags: engine.Write | engine.Fast, Keys: key, Handler: cmdSpop},

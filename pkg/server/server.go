@@ -36,6 +36,7 @@ import (
 // Options are what a Server needs besides its configuration. The zero value is right for a program.
 type Options struct {
 	Clock func() time.Time // the wall clock; nil means time.Now
+	Plain Plain            // what of the fast path is left out
 	Log   *Logger          // nil means the one that the configuration describes
 
 	// Wrap is given every connection that is served, and returns what is served in its place, as
@@ -90,6 +91,8 @@ type Server struct {
 
 	loops     []*loop
 	nextLoop  int
+	woke      bool // goroutines that serve connections have got something to do; guarded by the engine's lock
+	plain     Plain
 	listeners []net.Listener
 	tcp       []net.Listener // those of them that CONFIG SET port and bind move
 	listening sync.WaitGroup
@@ -109,7 +112,7 @@ func New(cfg *config.Config, opt Options) *Server {
 		opt.Wrap = func(conn net.Conn) net.Conn { return conn }
 	}
 	s := &Server{
-		cfg: cfg, wrap: opt.Wrap, announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, runID: randomHex(40),
+		cfg: cfg, wrap: opt.Wrap, announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, plain: opt.Plain, runID: randomHex(40),
 		clients: map[int64]*client{}, stop: make(chan struct{}), loaded: make(chan struct{}),
 	}
 	named, born := cfg.Tables()
@@ -117,6 +120,9 @@ func New(cfg *config.Config, opt Options) *Server {
 		if table != nil {
 			engine.Add(table, "module", opt.Commands)
 		}
+	}
+	if opt.Plain.Clock && opt.Clock == nil {
+		opt.Clock = time.Now // the engine asks a clock that it is given each time
 	}
 	s.eng = engine.New(int(cfg.Databases), named, opt.Clock, world{s})
 	s.born = born
