@@ -139,6 +139,9 @@ func replySet(c *engine.Call, s *store.Set) {
 	s.Each(func(m []byte) bool { c.Reply.Bulk(m); return true })
 }
 
+// wordSrem is what a SPOP is to a log.
+var wordSrem = []byte("SREM")
+
 func cmdSpop(c *engine.Call) {
 	count, ok := 1, true
 	if len(c.Args) > 3 {
@@ -157,11 +160,11 @@ func cmdSpop(c *engine.Call) {
 	case !counted && e == nil:
 		c.Reply.Null()
 	case !counted:
-		m := slices.Clone(s.Random())
-		s.Remove(m)
+		m := s.Random() // which is copied twice before it goes
 		c.Reply.Bulk(m)
+		c.Replicate(wordSrem, c.Args[1], m)
+		s.Remove(m)
 		c.RemoveIfEmpty(e, s.Len())
-		c.Replicate([]byte("SREM"), c.Args[1], m)
 	case e == nil || count == 0:
 		c.Reply.Set(0)
 	case count >= s.Len():
@@ -185,7 +188,7 @@ func spopSome(c *engine.Call, s *store.Set, e *store.Entry, count int) {
 	for _, m := range popped {
 		s.Remove(m)
 		c.Reply.Bulk(m)
-		c.Replicate([]byte("SREM"), c.Args[1], m)
+		c.Replicate(wordSrem, c.Args[1], m)
 	}
 	c.RemoveIfEmpty(e, s.Len())
 	c.Counts(len(popped))

@@ -7,10 +7,10 @@ import "byor/pkg/store"
 // where keys and elements stand. A command whose keys stand elsewhere, in KeysOf, is left alone, and so is whatever a
 // transaction has queued: nothing depends on this but time.
 
-// ahead is what commands are about to look up, all in one database.
+// ahead is what commands are about to look up, all in one database. elems[i] is an element of what is at keys[i], or nil.
 type ahead struct {
-	db    *store.DB
-	looks []store.Look
+	db          *store.DB
+	keys, elems [][]byte
 }
 
 // maxLooks is how many look-ups are touched at once.
@@ -26,7 +26,7 @@ func (e *Engine) Ahead(c *Session, batch [][][]byte) int {
 	}
 	last := c.Cmd
 	for i, args := range batch {
-		if len(a.looks) >= maxLooks {
+		if len(a.keys) >= maxLooks {
 			return i
 		}
 		if last == nil || !last.simple || !EqualFold(args[0], last.Name) {
@@ -49,21 +49,39 @@ func (a *ahead) add(cmd *Command, args [][]byte) {
 	if end < 0 {
 		end += len(args)
 	}
-	for i := k.First; i <= end && i < len(args) && len(a.looks) < maxLooks; i += k.Step {
-		look := store.Look{Key: args[i]}
+	for i := k.First; i <= end && i < len(args) && len(a.keys) < maxLooks; i += k.Step {
+		var elem []byte
 		if cmd.Elem > 0 && cmd.Elem < len(args) {
-			look.Elem = args[cmd.Elem]
+			elem = args[cmd.Elem]
 		}
-		a.looks = append(a.looks, look)
+		a.keys, a.elems = append(a.keys, args[i]), append(a.elems, elem)
 	}
 }
 
 // Touch loads what was noted. A single look-up has nothing to overlap with.
 func (e *Engine) Touch() {
 	a := &e.ahead
-	if len(a.looks) > 1 {
-		a.db.Touch(a.looks)
+	if len(a.keys) > 1 {
+		a.db.Touch(a.keys)
+		a.touchElems()
 	}
-	clear(a.looks) // they point into somebody's input
-	a.looks = a.looks[:0]
+	clear(a.keys) // they point into somebody's input
+	clear(a.elems)
+	a.keys, a.elems = a.keys[:0], a.elems[:0]
+}
+
+// touchElems loads elements: those of the same key together.
+func (a *ahead) touchElems() {
+	for i, n := 0, 0; i < len(a.keys); i += n {
+		n = 1
+		if a.elems[i] == nil {
+			continue
+		}
+		for i+n < len(a.keys) && a.elems[i+n] != nil && string(a.keys[i+n]) == string(a.keys[i]) {
+			n++
+		}
+		if n > 1 {
+			a.db.TouchElems(a.keys[i], a.elems[i:i+n])
+		}
+	}
 }

@@ -2,7 +2,7 @@ package resp
 
 // The short way through the parser.
 //
-// Nearly every command is one to nine short arguments and lies in the buffer as a whole. The state machine of
+// Nearly every command is a few short arguments and lies in the buffer as a whole. The state machine of
 // command.go could stop anywhere in it, so it notes each argument, its own position and what is due next, and makes
 // slices of the notes at the end. Next tries whole first: one pass, all it knows in registers, and nothing is noted
 // before the command's last byte was seen. Whatever is unusual makes it give up, and then the state machine begins where
@@ -17,12 +17,19 @@ const shortBulk = 1000
 // whole returns the next command if it is a usual one and wholly buffered, else nil. It is for between two commands.
 func (r *CommandReader) whole() [][]byte {
 	b, p := r.buf, r.pos
-	if len(b)-p < 4 || b[p] != '*' || b[p+1]-'1' > 8 || b[p+2] != '\r' || r.Limits.MaxBulk != 0 && r.Limits.MaxBulk < shortBulk {
+	if len(b)-p < 5 || b[p] != '*' || b[p+1]-'1' > 8 || r.Limits.MaxBulk != 0 && r.Limits.MaxBulk < shortBulk {
 		return nil
 	}
 	n := int(b[p+1] - '0')
+	if p += 2; b[p] != '\r' {
+		if b[p]-'0' > 9 || b[p+1] != '\r' || r.Limits.Unauthenticated {
+			return nil
+		}
+		n = 10*n + int(b[p]-'0')
+		p++
+	}
 	arena := r.arena
-	for p += 4; n > 0; n-- {
+	for p += 2; n > 0; n-- {
 		size, at := shortLength(b, p)
 		if size < 0 || at+size+2 > len(b) {
 			return nil
