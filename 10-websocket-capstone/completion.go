@@ -29,6 +29,7 @@ func completions() []completed {
 		{name: "health", meaning: "ask a server whether it serves", path: true, only: true},
 		{name: "completion", meaning: "print what makes a shell complete", words: shells, only: true},
 		{name: "trace", meaning: "print every byte and what it means", only: true},
+		{name: "fast-path", meaning: "leave parts of the fast path out, to compare", words: []string{"clock=no", "touch=no", "wait=no"}},
 	}
 	for _, p := range config.Params() {
 		if !p.OnlyDefault() {

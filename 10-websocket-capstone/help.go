@@ -45,6 +45,7 @@ What is not listed here is as in Redis 7.0: CONFIG GET * shows it.
 	}
 	fmt.Fprint(w, "\nOf itself\n")
 	config.WriteHelpLine(w, "trace", "", "print every byte that comes in and goes out, and what it means")
+	config.WriteHelpLine(w, "fast-path", "", "leave parts of the fast path out, to compare: \"clock=no,touch=no,wait=no\"")
 	config.WriteHelpLine(w, "health [ADDRESS | FILE]", "", "ask a server whether it serves: exit code 0 or 1")
 	config.WriteHelpLine(w, "completion bash|zsh|fish", "", "print what makes a shell complete these options")
 	config.WriteHelpLine(w, "version, -v", "", "print the version and exit")

@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -32,6 +33,11 @@ func run(args []string) int {
 	if code, done := aboutItself(os.Stdout, args); done {
 		return code
 	}
+	args, plain, err := takeFastPath(args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%v\n%s\n", err, seeHelp)
+		return 1
+	}
 	set, err := readSettings(args, (*config.Config).ParseArgs)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%v\n%s\n", err, seeHelp)
@@ -46,7 +52,7 @@ func run(args []string) int {
 		return 0
 	}
 	page := ""
-	srv := server.New(cfg, server.Options{Wrap: eyes, WholeProcess: true, ReservedChannels: presencePrefix, Supervisor: boss,
+	srv := server.New(cfg, server.Options{Wrap: eyes, WholeProcess: true, Plain: plain, ReservedChannels: presencePrefix, Supervisor: boss,
 		Listening: func() { fmt.Println(greeting(cfg.Port, page)) }})
 	opts.Dial, opts.Password, opts.Stopping = dialInMemory(srv.ServeConn), srv.Password, srv.Stopping
 	opts.Born, opts.Locked = cfg.BornName, srv.NeedsLogin
@@ -106,6 +112,23 @@ func takeTrace(args []string) (rest []string, eyes func(net.Conn) net.Conn) {
 		eyes = func(conn net.Conn) net.Conn { return resp.Trace(conn, os.Stdout, fmt.Sprintf("#%d", id.Add(1))) }
 	}
 	return rest, eyes
+}
+
+// takeFastPath takes --fast-path out of a command line: what of the fast path is left out, to see what it brings.
+func takeFastPath(args []string) (rest []string, plain server.Plain, err error) {
+	for i := 0; i < len(args); i++ {
+		if args[i] != "--fast-path" {
+			rest = append(rest, args[i])
+			continue
+		}
+		if i++; i == len(args) {
+			return nil, plain, errors.New("--fast-path: what is to be left out?")
+		}
+		if plain, err = server.ParsePlain(args[i]); err != nil {
+			return nil, plain, fmt.Errorf("--fast-path: %w", err)
+		}
+	}
+	return rest, plain, nil
 }
 
 // leave ends the process's work once the server has shut down. After a signal the browsers have

@@ -118,7 +118,8 @@ func popEvent(head bool) string {
 func popInto(c *engine.Call, l *store.List, e *store.Entry, count int, head bool) {
 	count = min(count, l.Len())
 	for range count {
-		c.Reply.Bulk(pop(l, head))
+		c.BulkElem(l.End(head))
+		l.DropEnd(head)
 	}
 	c.As(engine.ClassList, popEvent(head)).RemoveIfEmpty(e, l.Len())
 	c.Counts(count)

@@ -11,11 +11,11 @@ import (
 func init() {
 	key, all := engine.At(1, 1, 1), engine.At(1, -1, 1)
 	engine.Register("set", []engine.Command{
-		{Name: "sadd", Arity: -3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdSadd},
-		{Name: "srem", Arity: -3, Flags: engine.Write | engine.Fast, Keys: key, Handler: cmdSrem},
+		{Name: "sadd", Arity: -3, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Elem: 2, Handler: cmdSadd},
+		{Name: "srem", Arity: -3, Flags: engine.Write | engine.Fast, Keys: key, Elem: 2, Handler: cmdSrem},
 		{Name: "smove", Arity: 4, Flags: engine.Write | engine.Fast, Keys: engine.At(1, 2, 1), Handler: cmdSmove},
-		{Name: "sismember", Arity: 3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdSismember},
-		{Name: "smismember", Arity: -3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdSmismember},
+		{Name: "sismember", Arity: 3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Elem: 2, Handler: cmdSismember},
+		{Name: "smismember", Arity: -3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Elem: 2, Handler: cmdSmismember},
 		{Name: "scard", Arity: 2, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdScard},
 		{Name: "smembers", Arity: 2, Flags: engine.ReadOnly, Keys: key, Handler: cmdSmembers},
 		{Name: "spop", Arity: -2, Flags: engine.Write | engine.Fast, Keys: key, Handler: cmdSpop},
@@ -139,6 +139,9 @@ func replySet(c *engine.Call, s *store.Set) {
 	s.Each(func(m []byte) bool { c.Reply.Bulk(m); return true })
 }
 
+// wordSrem is what a SPOP is to a log.
+var wordSrem = []byte("SREM")
+
 func cmdSpop(c *engine.Call) {
 	count, ok := 1, true
 	if len(c.Args) > 3 {
@@ -157,11 +160,11 @@ func cmdSpop(c *engine.Call) {
 	case !counted && e == nil:
 		c.Reply.Null()
 	case !counted:
-		m := slices.Clone(s.Random())
-		s.Remove(m)
+		m := s.Random() // which is copied twice before it goes
 		c.Reply.Bulk(m)
+		c.Replicate(wordSrem, c.Args[1], m)
+		s.Remove(m)
 		c.RemoveIfEmpty(e, s.Len())
-		c.Replicate([]byte("SREM"), c.Args[1], m)
 	case e == nil || count == 0:
 		c.Reply.Set(0)
 	case count >= s.Len():
@@ -185,7 +188,7 @@ func spopSome(c *engine.Call, s *store.Set, e *store.Entry, count int) {
 	for _, m := range popped {
 		s.Remove(m)
 		c.Reply.Bulk(m)
-		c.Replicate([]byte("SREM"), c.Args[1], m)
+		c.Replicate(wordSrem, c.Args[1], m)
 	}
 	c.RemoveIfEmpty(e, s.Len())
 	c.Counts(len(popped))

@@ -10,14 +10,14 @@ import (
 func init() {
 	key := engine.At(1, 1, 1)
 	engine.Register("sorted-set", []engine.Command{
-		{Name: "zadd", Arity: -4, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Handler: cmdZadd},
-		{Name: "zincrby", Arity: 4, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Event: "zincr", Handler: cmdZadd},
-		{Name: "zrem", Arity: -3, Flags: engine.Write | engine.Fast, Keys: key, Handler: cmdZrem},
+		{Name: "zadd", Arity: -4, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Elem: 3, Handler: cmdZadd},
+		{Name: "zincrby", Arity: 4, Flags: engine.Write | engine.DenyOOM | engine.Fast, Keys: key, Elem: 3, Event: "zincr", Handler: cmdZadd},
+		{Name: "zrem", Arity: -3, Flags: engine.Write | engine.Fast, Keys: key, Elem: 2, Handler: cmdZrem},
 		{Name: "zcard", Arity: 2, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdZcard},
-		{Name: "zscore", Arity: 3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdZscore},
-		{Name: "zmscore", Arity: -3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdZmscore},
-		{Name: "zrank", Arity: 3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdZrank},
-		{Name: "zrevrank", Arity: 3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Handler: cmdZrank},
+		{Name: "zscore", Arity: 3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Elem: 2, Handler: cmdZscore},
+		{Name: "zmscore", Arity: -3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Elem: 2, Handler: cmdZmscore},
+		{Name: "zrank", Arity: 3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Elem: 2, Handler: cmdZrank},
+		{Name: "zrevrank", Arity: 3, Flags: engine.ReadOnly | engine.Fast, Keys: key, Elem: 2, Handler: cmdZrank},
 		{Name: "zpopmin", Arity: -2, Flags: engine.Write | engine.Fast, Keys: key, Handler: cmdZpop},
 		{Name: "zpopmax", Arity: -2, Flags: engine.Write | engine.Fast, Keys: key, Handler: cmdZpop},
 		{Name: "zmpop", Arity: -4, Flags: engine.Write | engine.MovableKeys, KeysOf: engine.NumKeys(1), Handler: cmdZmpop},

@@ -10,7 +10,7 @@ import "runtime"
 
 // Enter takes the lock even while a script is busy.
 func (e *Engine) Enter() {
-	e.mu.Lock()
+	e.acquire()
 	e.StandApart()
 }
 

@@ -62,6 +62,7 @@ type Command struct {
 	Arity   int    // arguments with the name; negative: at least that many
 	Flags   Flag
 	Keys    Keys
+	Elem    int                                  // where the first element stands that is looked up in the key's value; 0: nowhere
 	KeysOf  func(args [][]byte) []int            // positions of keys that Keys cannot express
 	FlagsOf func(c *Session, args [][]byte) Flag // of a command whose arguments say what it may do; nil: as Flags
 	Event   string                               // what it does to keys, for keyspace events; "": as its name says, "-": nothing

@@ -26,6 +26,7 @@ package engine
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"byor/pkg/pubsub"
@@ -35,7 +36,8 @@ import (
 // Engine executes commands on a data set. Its fields are guarded by its lock, which Lock takes;
 // but for Lock and Unlock the same goes for its methods and for those of its sessions.
 type Engine struct {
-	mu sync.Mutex
+	mu      sync.Mutex
+	waiters atomic.Int32 // goroutines that wait for mu
 
 	Store    *store.Store
 	Hub      *pubsub.Hub
@@ -77,6 +79,7 @@ type Engine struct {
 	targets   Target // who is told of the effects of commands
 	frozen    int    // depth of units in which time stands still
 	time      moment
+	ahead     ahead
 	snap      *Snapshot
 	full      bool // there was no room for what the running command may add
 
@@ -194,12 +197,24 @@ func New(databases int, table map[string]*Command, clock func() time.Time, world
 // Lock takes the lock under which everything is executed. Whoever takes it for commands calls Tick next.
 // While a script is busy, it waits for its end; see Enter.
 func (e *Engine) Lock() {
-	e.mu.Lock()
+	e.acquire()
 	for e.busy != nil {
 		e.idle.Wait()
 	}
 	e.StandApart()
 }
+
+func (e *Engine) acquire() {
+	if e.mu.TryLock() {
+		return
+	}
+	e.waiters.Add(1)
+	e.mu.Lock()
+	e.waiters.Add(-1)
+}
+
+// Contended reports whether others wait for the lock.
+func (e *Engine) Contended() bool { return e.waiters.Load() > 0 }
 
 // Unlock passes on the output that units made for other sessions than their own, and releases the lock.
 func (e *Engine) Unlock() {

@@ -190,6 +190,9 @@ func (r *CommandReader) makeRoom() {
 func (r *CommandReader) Next() ([][]byte, error) {
 	for {
 		if r.left == 0 {
+			if args := r.whole(); args != nil {
+				return args, nil
+			}
 			if r.pos == len(r.buf) {
 				return nil, ErrIncomplete
 			}

@@ -54,6 +54,7 @@ type client struct {
 	rd    *resp.CommandReader
 	batch [][][]byte // parsed and not yet executed from next on
 	next  int
+	ahead int   // up to where the keys of batch were touched
 	kept  bool  // batch owns its arguments: reading on does no harm to them
 	stuck bool  // it was blocked when its latest turn ended
 	perr  error // the protocol error behind the batch

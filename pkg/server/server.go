@@ -37,6 +37,7 @@ import (
 // Options are what a Server needs besides its configuration. The zero value is right for a program.
 type Options struct {
 	Clock func() time.Time // the wall clock; nil means time.Now
+	Plain Plain            // what of the fast path is left out
 	Log   *Logger          // nil means the one that the configuration describes
 
 	// Wrap is given every connection that is served, and returns what is served in its place, as
@@ -103,6 +104,8 @@ type Server struct {
 
 	loops     []*loop
 	nextLoop  int
+	woke      bool // goroutines that serve connections have got something to do; guarded by the engine's lock
+	plain     Plain
 	listeners []net.Listener
 	tcp       []net.Listener // those of them that CONFIG SET port and bind move
 	listening sync.WaitGroup
@@ -123,7 +126,7 @@ func New(cfg *config.Config, opt Options) *Server {
 	}
 	s := &Server{
 		cfg: cfg, wrap: opt.Wrap, wholeProcess: opt.WholeProcess,
-		announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, boss: opt.Supervisor, runID: randomHex(40),
+		announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, plain: opt.Plain, boss: opt.Supervisor, runID: randomHex(40),
 		clients: map[int64]*client{}, stop: make(chan struct{}), loaded: make(chan struct{}),
 	}
 	named, born := cfg.Tables()
@@ -131,6 +134,9 @@ func New(cfg *config.Config, opt Options) *Server {
 		if table != nil {
 			engine.Add(table, "module", opt.Commands)
 		}
+	}
+	if opt.Plain.Clock && opt.Clock == nil {
+		opt.Clock = time.Now // the engine asks a clock that it is given each time
 	}
 	s.eng = engine.New(int(cfg.Databases), named, opt.Clock, world{s})
 	s.born = born

@@ -33,7 +33,7 @@ func (c *client) parse() {
 		return
 	}
 	clear(c.batch) // or it would keep the buffer of large arguments alive
-	c.batch, c.next, c.kept = c.batch[:0], 0, false
+	c.batch, c.next, c.ahead, c.kept = c.batch[:0], 0, 0, false
 	limit := maxBatch
 	if c.rd.Limits.Unauthenticated {
 		limit = 1
@@ -67,6 +67,10 @@ func (c *client) run() {
 	for c.next < len(c.batch) && c.Blocked == nil && c.closing == staysOpen {
 		if s.tracking.clients > 0 {
 			s.limitTracking()
+		}
+		if c.untouched() {
+			c.noteAhead()
+			s.eng.Touch()
 		}
 		if !s.eng.Execute(&c.Session, c.batch[c.next]) {
 			break
@@ -105,6 +109,17 @@ func (c *client) run() {
 	s.evictClients()
 }
 
+// untouched reports whether there are commands whose keys were not touched.
+func (c *client) untouched() bool { return c.next >= c.ahead && c.next < len(c.batch) }
+
+// noteAhead tells the engine of the commands that are about to run.
+func (c *client) noteAhead() {
+	c.ahead = len(c.batch)
+	if !c.s.plain.Touch && c.Blocked == nil && c.Authed {
+		c.ahead = c.next + c.s.eng.Ahead(&c.Session, c.batch[c.next:])
+	}
+}
+
 // noteInput notes what has come since the last turn.
 func (c *client) noteInput() {
 	if in := c.rd.Consumed(); in != c.totalIn {
@@ -132,7 +147,7 @@ func (c *client) keepRest() {
 		rest = kept
 	}
 	ran := c.next > 0 || c.Blocked.Paused
-	c.batch, c.next, c.kept, c.keptMem = rest, 0, true, 0
+	c.batch, c.next, c.ahead, c.kept, c.keptMem = rest, 0, 0, true, 0
 	for _, args := range rest {
 		c.keptMem += engine.ArgsMem(args)
 	}
@@ -285,6 +300,7 @@ func (g *goroutines) writer(c *client) {
 }
 
 func (g *goroutines) flushSoon(c *client) {
+	c.s.woke = true
 	if !g.writing {
 		g.writing = true
 		go g.writer(c)
@@ -302,6 +318,7 @@ func (g *goroutines) resume(c *client) {
 		c.conn.Close()
 		return
 	}
+	c.s.woke = true
 	c.conn.SetReadDeadline(time.Unix(1, 0))
 }
 

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"syscall"
-	"unsafe"
 )
 
 // The event loop is the transport of TCP and unix sockets on Linux. Where a goroutine a connection
@@ -18,10 +18,11 @@ import (
 // The loop reads and writes with RawSyscall: the sockets do not block, so Go's scheduler need not hear
 // of it.
 type loop struct {
-	s     *Server
-	ep    int
-	wakeR int // a pipe by which others end the loop's wait
-	wakeW int
+	s      *Server
+	number int // of the loops, from 0
+	ep     int
+	wakeR  int // a pipe by which others end the loop's wait
+	wakeW  int
 
 	events [256]syscall.EpollEvent
 	conns  map[int32]*loopConn
@@ -41,6 +42,8 @@ type loop struct {
 	at       int // of the one whose commands run
 	dead     []*loopConn
 	commitAt int64 // append-only offset that must be durable before the turn's replies are written
+	keepsP   bool  // see transport_wait_linux.go
+	woke     bool  // goroutines have got something to do, which may be queued on this one's P
 }
 
 // loopConn is a socket of the loop. It is the session's transport and its net.Conn.
@@ -70,6 +73,7 @@ func (s *Server) startLoops(n int) error {
 		if err != nil {
 			return err
 		}
+		l.number = len(s.loops)
 		s.loops = append(s.loops, l)
 		go l.run()
 	}
@@ -170,6 +174,8 @@ func (l *loop) run() { l.goOn(false) }
 
 // goOn turns the loop, and begins in the middle of a turn if another goroutine has left it there.
 func (l *loop) goOn(inTurn bool) {
+	l.settle()
+	defer runtime.UnlockOSThread()
 	timeout := -1
 	for {
 		if !inTurn {
@@ -193,24 +199,6 @@ func (l *loop) goOn(inTurn bool) {
 			timeout = 0
 		}
 	}
-}
-
-// wait returns the number of events. It asks without waiting first, which under load is nearly always
-// answered, and only then lets Go's scheduler know that this thread is going to sleep.
-func (l *loop) wait(timeoutMs int) int {
-	n, _, e := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(l.ep), uintptr(unsafe.Pointer(&l.events[0])),
-		uintptr(len(l.events)), 0, 0, 0)
-	if e == 0 && n > 0 {
-		return int(n)
-	}
-	if timeoutMs == 0 {
-		return 0
-	}
-	got, err := syscall.EpollWait(l.ep, l.events[:], timeoutMs)
-	if err != nil { // an interruption
-		return 0
-	}
-	return got
 }
 
 // readReady reads and parses what came in on the sockets that have something.
@@ -278,6 +266,9 @@ func (l *loop) execute() (left bool) {
 		if lc.gone {
 			continue
 		}
+		if lc.c.untouched() {
+			l.touch()
+		}
 		lc.c.run()
 		lc.c.rd.Limits.Unauthenticated = !lc.c.Authed
 		if lc.away {
@@ -287,6 +278,20 @@ func (l *loop) execute() (left bool) {
 		}
 	}
 	return false
+}
+
+// touch touches the keys of the sessions that run next, so many as there is room for: where each has sent one
+// command, they are the batch.
+func (l *loop) touch() {
+	for _, lc := range l.ready[l.at:] {
+		if lc.c.untouched() {
+			lc.c.noteAhead()
+		}
+		if lc.c.ahead < len(lc.c.batch) {
+			break
+		}
+	}
+	l.s.eng.Touch()
 }
 
 // endTurn lets the engine's lock go and reports whether the loop is over.
@@ -301,6 +306,7 @@ func (l *loop) endTurn() bool {
 	}
 	over := s.down.closed && len(l.conns) == 0 && len(l.fresh) == 0
 	l.inside = false
+	l.woke, s.woke = s.woke || s.eng.Contended(), false
 	s.eng.Release()
 	return over
 }

@@ -1,0 +1,68 @@
+package server
+
+import (
+	"runtime"
+	"syscall"
+	"unsafe"
+)
+
+// How a loop waits.
+//
+// Go's scheduler hands out the right to run Go code, a P, one for each core. A goroutine that goes into a system
+// call that may block gives its P up: some other thread is to have it. Under load a loop waits for some
+// microseconds only, thousands of times a second, and each time another thread wakes up, looks for work, finds none
+// and goes to sleep, on the very core that the client wanted. None of that work is ours: with 50 clients that wait
+// for each reply there were twice as many context switches as a Redis has.
+//
+// So the loop keeps its P while it waits. The call is made raw, and Go's scheduler takes it for a long computation.
+// It also stays on one thread, which the kernel then leaves on one core. What that could break, and why it does not:
+//
+//   - The collector stops the world by a signal to each thread that runs Go code (see runtime/preempt.go). The signal
+//     ends the wait with EINTR, and the next function call stops. If it comes a moment too early, the runtime sends
+//     another one, 100 microseconds later.
+//   - Goroutines and timers that are queued on the P are taken over by others, as long as there is another P. With
+//     one P there is nobody, so the loop gives it up, and of several loops one at most may be left without others.
+//   - They are many when a turn has woken goroutines, such as those of browsers, or those that wait for the engine's
+//     lock: then one P would do the work that two can do. After such a turn the P is given up.
+//   - A pause longer than keepMs is no load. The loop then waits as every goroutine does, so an idle server does nothing.
+
+// keepMs is how long a wait keeps its P, in milliseconds: the shortest that epoll_pwait knows.
+const keepMs = 1
+
+// settle keeps the loop on the thread that it runs on, if it may keep its P.
+func (l *loop) settle() {
+	if l.countPs(); l.keepsP {
+		runtime.LockOSThread()
+	}
+}
+
+// countPs works out whether there is a P for others while the loop keeps its own.
+func (l *loop) countPs() { l.keepsP = !l.s.plain.Wait && l.number+1 < runtime.GOMAXPROCS(0) }
+
+// wait waits for timeoutMs, for ever if that is negative, and returns the number of events.
+func (l *loop) wait(timeoutMs int) int {
+	atOnce := timeoutMs == 0
+	first := 0
+	if !atOnce && !l.woke && l.keepsP {
+		first = keepMs
+	}
+	if n := l.poll(first); n > 0 || atOnce {
+		return n
+	}
+	got, err := syscall.EpollWait(l.ep, l.events[:], timeoutMs)
+	l.countPs()     // Go follows the limit of a container, which may change
+	if err != nil { // an interruption
+		return 0
+	}
+	return got
+}
+
+// poll waits without letting Go's scheduler know.
+func (l *loop) poll(ms int) int {
+	n, _, e := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(l.ep), uintptr(unsafe.Pointer(&l.events[0])),
+		uintptr(len(l.events)), uintptr(ms), 0, 0)
+	if e != 0 { // an interruption
+		return 0
+	}
+	return int(n)
+}
