@@ -38,7 +38,7 @@ func (n *node) key() string {
 
 // behind returns size bytes of e's memory from offset at on.
 func behind[E element](e *E, at, size int) []byte {
-	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(e), at)), size)
+	return unsafe.Slice((*byte)(unsafe.Pointer(e)), at+size)[at:]
 }
 
 // newBytes returns an element without pointers that has size bytes in all, its head included, or
