@@ -144,9 +144,9 @@ const dictBytes = 96
 // MemBytes estimates the memory of the hash.
 func (h *Hash) MemBytes() int64 {
 	if h.d == nil {
-		return 48 + h.lp.memBytes()
+		return 24 + h.lp.memBytes()
 	}
-	return 48 + dictBytes + h.d.mem
+	return 24 + dictBytes + h.d.mem
 }
 
 // Len returns the number of fields.

@@ -68,9 +68,9 @@ func (s *Set) Intset() (*Intset, bool) { return &s.ints, s.d == nil }
 // MemBytes estimates the memory of the set.
 func (s *Set) MemBytes() int64 {
 	if s.d == nil {
-		return 48 + int64(cap(s.ints.b))
+		return 32 + int64(cap(s.ints.b))
 	}
-	return 48 + dictBytes + s.d.mem
+	return 32 + dictBytes + s.d.mem
 }
 
 // Len returns the number of members.

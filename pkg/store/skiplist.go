@@ -14,7 +14,8 @@ import (
 //
 // Ranks count from 0. The zero value is not usable: call newSkipList.
 type skipList struct {
-	head  *skipNode // no element; has the links of all lanes
+	d     Dict[skipNode] // finds a node by its member; the sorted set keeps it
+	head  *skipNode      // no element; has the links of all lanes
 	tail  *skipNode
 	len   int
 	level int // lanes in use

@@ -140,7 +140,7 @@ func walkZSet(w *slowWalk, z *ZSet) {
 		}
 		w.ended = x == nil
 	}
-	watch(w, z.d, passed, func(n *skipNode) SnapshotElement {
+	watch(w, &z.skip.d, passed, func(n *skipNode) SnapshotElement {
 		return SnapshotElement{Member: keyOf(n), Score: n.score}
 	})
 }

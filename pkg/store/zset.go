@@ -10,7 +10,6 @@ package store
 type ZSet struct {
 	lp   Listpack
 	skip *skipList // nil while the listpack is used
-	d    *Dict[skipNode]
 }
 
 // NewZSet returns an empty sorted set.
@@ -49,10 +48,10 @@ func (z *ZSet) Listpack() (*Listpack, bool) { return &z.lp, z.skip == nil }
 // MemBytes estimates the memory of the sorted set.
 func (z *ZSet) MemBytes() int64 {
 	if z.skip == nil {
-		return 64 + z.lp.memBytes()
+		return 24 + z.lp.memBytes()
 	}
 	const head = 64 + 16*skipLevels
-	return 64 + dictBytes + head + z.skip.mem + slotBytes*int64(z.skip.len)
+	return 24 + dictBytes + head + z.skip.mem + slotBytes*int64(z.skip.len)
 }
 
 // Len returns the number of members.
@@ -113,7 +112,7 @@ func (z *ZSet) Pack() {
 // Score returns the score of m.
 func (z *ZSet) Score(m []byte) (float64, bool) {
 	if z.skip != nil {
-		if n := z.d.get(m); n != nil {
+		if n := z.skip.d.get(m); n != nil {
 			return n.score, true
 		}
 		return 0, false
@@ -150,13 +149,13 @@ func (z *ZSet) Put(m []byte, score float64) (old float64, had bool) {
 		}
 		z.convert(z.Len() + 1)
 	}
-	n := z.d.get(m)
+	n := z.skip.d.get(m)
 	if n == nil {
 		z.link(m, score)
 		return 0, false
 	}
 	if old = n.score; old != score {
-		z.d.changing(n)
+		z.skip.d.changing(n)
 		z.skip.update(n, score)
 	}
 	return old, true
@@ -165,16 +164,16 @@ func (z *ZSet) Put(m []byte, score float64) (old float64, had bool) {
 // link adds a new member to skip list and Dict.
 func (z *ZSet) link(m []byte, score float64) {
 	n := z.skip.insert(score, m)
-	z.d.add(n)
+	z.skip.d.add(n)
 }
 
 // unlink removes a member from the Dict after it was removed from the skip list.
-func (z *ZSet) unlink(n *skipNode) { z.d.deleteString(keyOf(n)) }
+func (z *ZSet) unlink(n *skipNode) { z.skip.d.deleteString(keyOf(n)) }
 
 // Remove removes m and reports whether it was there.
 func (z *ZSet) Remove(m []byte) bool {
 	if z.skip != nil {
-		n := z.d.get(m)
+		n := z.skip.d.get(m)
 		if n == nil {
 			return false
 		}
@@ -192,8 +191,8 @@ func (z *ZSet) Remove(m []byte) bool {
 
 // empty makes z an empty skip list and Dict, with room for n members.
 func (z *ZSet) empty(n int) {
-	z.skip, z.d, z.lp = newSkipList(), new(Dict[skipNode]), Listpack{}
-	z.d.reserve(n)
+	z.skip, z.lp = newSkipList(), Listpack{}
+	z.skip.d.reserve(n)
 }
 
 // convert goes over to a skip list, with room for n members.
@@ -209,7 +208,7 @@ func (z *ZSet) convert(n int) {
 // Rank returns the rank of m.
 func (z *ZSet) Rank(m []byte) (int, bool) {
 	if z.skip != nil {
-		if n := z.d.get(m); n != nil {
+		if n := z.skip.d.get(m); n != nil {
 			return z.skip.rank(n), true
 		}
 		return 0, false
@@ -269,14 +268,14 @@ func (z *ZSet) Scan(cursor uint64, count int, fn func(m []byte, score float64)) 
 		z.Each(func(m []byte, score float64) bool { fn(m, score); return true })
 		return 0
 	}
-	return z.d.scanSome(cursor, count, func(n *skipNode) { fn(view(keyOf(n)), n.score) })
+	return z.skip.d.scanSome(cursor, count, func(n *skipNode) { fn(view(keyOf(n)), n.score) })
 }
 
 // Sample calls fn for n different members drawn at random, or for all when there are fewer, until
 // it returns false.
 func (z *ZSet) Sample(n int, fn func(m []byte, score float64) bool) {
 	if z.skip != nil {
-		z.d.sample(n, func(n *skipNode) bool { return fn(view(keyOf(n)), n.score) })
+		z.skip.d.sample(n, func(n *skipNode) bool { return fn(view(keyOf(n)), n.score) })
 		return
 	}
 	z.lp.samplePairs(n, func(m, score Elem) bool { return fn(m.Bytes(), score.score()) })
