@@ -7,12 +7,11 @@ import (
 
 // The buckets of a Dict, after Valkey 8.1's hashtable.c.
 //
-// A look-up in a large table costs what it waits for memory: some hundred nanoseconds each time
-// that the processor needs a line which is in none of its caches, a hundred times as much as all
-// the rest. A bucket is one such line of 64 bytes: seven pointers to elements, and beside each a tag,
-// one byte of the hash of its key. Reading the line tells which of the seven it can be, nearly
-// always one or none, and only that is looked at. A chain of nodes would have to be followed one by
-// one, each a wait of its own.
+// A look-up in a large table mostly waits for memory: some hundred nanoseconds each time that the
+// processor needs a line which is in none of its caches, more than all the rest takes. A bucket is
+// one such line of 64 bytes. It has seven pointers to elements, and beside each a tag, one byte of the hash of its key. Reading the line tells which of the seven it can be, nearly
+// always one or none, and only that is looked at. A chain of nodes would have to be followed one
+// by one, each a wait of its own.
 //
 // The eighth byte beside the tags says whether the bucket was too small: then its last pointer
 // leads to another bucket.
@@ -152,10 +151,9 @@ func (b *bucket[E]) nth(i int) *E {
 	return nil
 }
 
-// A table is one block up to the size of a segment, and beyond that an array of segments, which
-// come to be when something is put into them and go when resizing has passed them. So no
-// operation has to wait for many megabytes to be allocated, and of two tables no more is there
-// than what is in use.
+// A table is one block up to the size of a segment, and beyond that an array of segments. One comes
+// to be when something is put into it, and goes when resizing has passed it. So no operation waits
+// for many megabytes to be allocated, and of two tables only that is there which is in use.
 const (
 	segmentBits    = 12
 	segmentBuckets = 1 << segmentBits

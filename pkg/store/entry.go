@@ -8,9 +8,8 @@ import (
 // Entry is a key with its value. It is valid until the key is deleted, or given another value.
 //
 // It is one piece of memory: this head, then the value, then the key. A string of up to some
-// hundred bytes stands there itself; so a small string costs one allocation and 24 bytes besides its key
-// and value, less than half of what an entry, a header and two slices would take. Anything else
-// is a pointer.
+// hundred bytes stands there itself. So a small string costs one allocation, and 24 bytes besides
+// key and value. Any other value is a pointer.
 type Entry struct {
 	node            // kind is one of the holds…
 	access   uint32 // last access in seconds, modulo 2^32; under LFU see lfu.go

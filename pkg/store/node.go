@@ -3,13 +3,13 @@ package store
 import "unsafe"
 
 // An element of a Dict is one piece of memory: a head of a few bytes, its key, and what belongs to
-// the key where that is bytes, too. What is one piece needs one allocation, has no pointers of its
-// own for the collector to follow, and is in the processor's cache as a whole once it was looked at.
+// the key where that is bytes, too. It takes one allocation, mostly without pointers for the
+// collector to follow, and few lines of the processor's cache.
 //
-// Go has no type for a struct that is followed by bytes as many as it takes. This file is where
-// such a struct is made, and where the bytes behind it are reached; it is the one of a few here
-// that need package unsafe. Its rules: a piece without pointers is allocated as integers, one with
-// pointers as a struct type that says where they are, and all that is reached lies within the piece.
+// Go has no type for a struct that is followed by as many bytes as it takes. This file makes such
+// structs and reaches the bytes behind them, for which it needs package unsafe. Its rules: a piece
+// without pointers is allocated as integers; one with pointers is allocated as a struct type that
+// says where they are; all that is reached lies within the piece.
 
 // element is what a Dict can hold: types that begin with a node.
 type element interface {

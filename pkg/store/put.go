@@ -1,7 +1,7 @@
 package store
 
-// How a value comes to a key. A new entry is made with its value inside, or with a pointer to it; an
-// entry that is there takes the new value where there is room for it, else another takes its place.
+// How a value comes to a key. A new entry is made with its value inside, or with a pointer to it.
+// An entry that is there takes the new value if it has room for it, else another takes its place.
 
 // content is a value on its way into an entry: a string's bytes or integer, or any value.
 type content struct {
@@ -90,8 +90,8 @@ func (db *DB) put(key []byte, c content, isUse bool) *Entry {
 		return db.assign(e, c)
 	}
 	if db.s.Expiry == HideExpired {
-		if old := db.t.keys.find(asString(key), h); old != nil { // expired, but kept for the master to delete
-			db.Remove(old)
+		if old := db.t.keys.find(asString(key), h); old != nil {
+			db.Remove(old) // it has expired, but was kept for the master to delete
 		}
 	}
 	e = db.insert(key, h, c)
@@ -161,8 +161,8 @@ func (db *DB) SetString(key, b []byte, keepTTL bool) *Entry {
 	return db.without(e)
 }
 
-// SetTaken is SetString that makes b itself the value: it must be a string of some length that nobody writes
-// to any more.
+// SetTaken is SetString that makes b itself the value: it must be a string of some length that
+// nobody writes to any more.
 func (db *DB) SetTaken(key, b []byte, keepTTL bool) *Entry {
 	e := db.put(key, content{v: newOwn(b, 0), apart: true}, true)
 	if keepTTL {

