@@ -211,7 +211,7 @@ func (s *server) add(r *rdbReader, db *store.DB, expireMs int64) {
 	if r.err != nil || expired {
 		return
 	}
-	if e := db.Set(key, store.NewString(value)); expireMs >= 0 {
+	if e := db.SetString(key, value, false); expireMs >= 0 {
 		db.SetExpire(e, expireMs)
 	}
 }

@@ -38,8 +38,8 @@ type Handler func(db *store.DB, w *resp.Writer, args [][]byte) (effect [][]byte,
 
 // Errors as Redis words them.
 var (
-	ErrNotInteger = errors.New("ERR value is not an integer or out of range")
-	ErrOverflow   = errors.New("ERR increment or decrement would overflow")
+	ErrNotInteger = store.ErrNotInteger
+	ErrOverflow   = store.ErrOverflow
 	ErrSyntax     = errors.New("ERR syntax error")
 	ErrDBIndex    = errors.New("ERR DB index is out of range")
 	ErrReadOnly   = errors.New("READONLY You can't write against a read only replica.")

@@ -66,22 +66,10 @@ func Del(db *store.DB, w *resp.Writer, args [][]byte) ([][]byte, error) {
 
 // Incr answers INCR key. Its effect is itself: repeated in the same order, it counts the same.
 func Incr(db *store.DB, w *resp.Writer, args [][]byte) ([][]byte, error) {
-	value, e, err := store.Edit[*store.String](db, args[1])
+	sum, _, err := db.AddInt(args[1], 1)
 	if err != nil {
 		return nil, err
 	}
-	if e == nil {
-		value = store.NewInt(0)
-		e = db.Set(args[1], value)
-	}
-	sum, isInt, ok := value.AddInt(1)
-	if !isInt {
-		return nil, ErrNotInteger
-	}
-	if !ok {
-		return nil, ErrOverflow
-	}
-	db.Changed(e)
 	w.Int(sum)
 	return args, nil
 }

@@ -156,7 +156,7 @@ func cmdSet(c *engine.Call) {
 	}
 	var e *store.Entry
 	if o.get {
-		v, entry, ok := engine.Edit[*store.String](c, c.Args[1])
+		v, entry, ok := engine.ReadEntry[*store.String](c, c.Args[1])
 		if !ok {
 			return
 		}
@@ -260,7 +260,7 @@ func cmdSetex(c *engine.Call) {
 }
 
 func cmdGetset(c *engine.Call) {
-	v, e, ok := engine.Edit[*store.String](c, c.Args[1])
+	v, e, ok := engine.ReadEntry[*store.String](c, c.Args[1])
 	if !ok {
 		return
 	}
@@ -274,7 +274,7 @@ func cmdGetset(c *engine.Call) {
 }
 
 func cmdGetdel(c *engine.Call) {
-	v, e, ok := engine.Edit[*store.String](c, c.Args[1])
+	v, e, ok := engine.ReadEntry[*store.String](c, c.Args[1])
 	if !ok {
 		return
 	}
@@ -292,7 +292,7 @@ func cmdGetex(c *engine.Call) {
 	if !ok {
 		return
 	}
-	v, e, ok := engine.Edit[*store.String](c, c.Args[1])
+	v, e, ok := engine.ReadEntry[*store.String](c, c.Args[1])
 	if !ok {
 		return
 	}

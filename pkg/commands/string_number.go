@@ -26,30 +26,17 @@ func cmdDecrby(c *engine.Call) {
 }
 
 func addInt(c *engine.Call, delta int64) {
-	v, e, ok := engine.Edit[*store.String](c, c.Args[1])
-	if !ok {
+	n, e, err := c.DB.AddInt(c.Args[1], delta)
+	if err != nil {
+		c.Fail(err.Error())
 		return
 	}
-	if e == nil {
-		c.Set(c.Args[1], store.NewInt(delta))
-		c.Reply.Int(delta)
-		return
-	}
-	n, isInt, fits := v.AddInt(delta)
-	switch {
-	case !isInt:
-		c.Fail(engine.ErrNotInt)
-		return
-	case !fits:
-		c.Fail("ERR increment or decrement would overflow")
-		return
-	}
-	c.Changed(e)
+	c.TouchedEntry(e)
 	c.Reply.Int(n)
 }
 
 func cmdIncrbyfloat(c *engine.Call) {
-	v, e, ok := engine.Edit[*store.String](c, c.Args[1])
+	v, e, ok := engine.ReadEntry[*store.String](c, c.Args[1])
 	if !ok {
 		return
 	}

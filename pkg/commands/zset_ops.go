@@ -210,20 +210,24 @@ func zopCmd(op zop, storing bool) func(*engine.Call) {
 func (op zop) combine(out *store.ZSet, srcs []zsource, aggregate func(a, b float64) float64) {
 	switch op {
 	case zunion:
-		var all store.Dict[float64]
+		at := map[string]int{} // of a member in scores
+		var scores []float64
 		for i := range srcs {
 			src := &srcs[i]
 			src.each(func(m []byte, score float64) bool {
 				score = src.weighted(score)
-				if n, isNew := all.Put(m); isNew {
-					n.Val = score
+				if j, had := at[string(m)]; had {
+					scores[j] = aggregate(scores[j], score)
 				} else {
-					n.Val = aggregate(n.Val, score)
+					at[string(m)] = len(scores)
+					scores = append(scores, score)
 				}
 				return true
 			})
 		}
-		all.Each(func(n *store.Node[float64]) bool { out.Add([]byte(n.Key()), n.Val); return true })
+		for m, j := range at {
+			out.Add([]byte(m), scores[j])
+		}
 	case zinter:
 		zeachCommon(srcs, aggregate, func(m []byte, score float64) bool { out.Add(m, score); return true })
 	case zdiff:

@@ -118,7 +118,17 @@ func Read[T store.Value](c *Call, key []byte) (T, bool) {
 	return v, true
 }
 
-// Edit is Read for a value that the handler may change; the entry is nil when the key is absent.
+// ReadEntry is Read that returns the entry, too, which is nil when the key is absent: for what replaces
+// the value, or deletes it, or sets its expiry time.
+func ReadEntry[T store.Value](c *Call, key []byte) (T, *store.Entry, bool) {
+	v, e, err := store.Find[T](c.DB, key)
+	if err != nil {
+		c.Fail(ErrWrongType)
+	}
+	return v, e, err == nil
+}
+
+// Edit is ReadEntry for a value that the handler may change; the entry is nil when the key is absent.
 func Edit[T store.Value](c *Call, key []byte) (T, *store.Entry, bool) {
 	v, e, err := store.Edit[T](c.DB, key)
 	if err != nil {

@@ -118,7 +118,7 @@ func debugPopulate(c *client) {
 		if size > 0 {
 			value = append(value, make([]byte, size)...)[:size]
 		}
-		c.Set(key, store.NewString(value))
+		c.TouchedEntry(c.DB.SetString(key, value, false))
 	}
 	c.Reply.OK()
 }

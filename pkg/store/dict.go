@@ -4,61 +4,58 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"math/rand/v2"
-	"unsafe"
 )
 
-// Dict is a hash table from strings to V that grows and shrinks a bucket at a time.
+// Dict is a hash table of elements of one type that grows and shrinks a bucket at a time.
 //
 // Go's own map would be faster to write and nearly as fast to use, but three promises of Redis
 // cannot be kept with it: a SCAN cursor that survives resizing and returns every element that was
 // there throughout, a fair random element, and a walk in bounded slices while others write. So
-// this is the chained table of Redis's dict.c: two tables while it is being resized, one bucket
-// moved with each operation, and a cursor that counts with its bits reversed. The price is a
-// pointer to follow in a chain and 24 bytes a node.
+// this is a table of buckets (see bucket.go), two of them while it is being resized: each
+// operation moves one bucket, and the cursor counts with its bits reversed.
+//
+// An element holds its own key (see node.go), so that a look-up waits for memory twice: for the
+// bucket, and for the element that it points to.
 //
 // It is not safe for concurrent use; reading moves buckets too. The zero value is an empty Dict.
-type Dict[V any] struct {
-	tab    [2][]*Node[V] // tab[1] is the one being moved to, nil while none is
-	used   [2]int
-	moved  int // buckets of tab[0] below this one are empty already
-	paused int // a walk is going on: no bucket may move
-	// touch is called before an element is changed or deleted, and after a new one was added, whose
-	// Val may not be set yet. It is nil unless a snapshot walks this Dict, see slowWalk.
-	touch func(n *Node[V], isNew bool)
+type Dict[E element] struct {
+	tab    bucketTable[E]
+	to     *bucketTable[E] // the one being moved to, nil while none is
+	moved  int             // buckets of tab below this one are empty already
+	paused int             // a walk is going on: no element may move
+	// touch is called before an element is changed or deleted, and after a new one was added. It is
+	// nil unless a snapshot walks this Dict, see slowWalk.
+	touch func(e *E, isNew bool)
 }
-
-// Node is one element of a Dict. It stays the same, at the same address, until it is deleted.
-type Node[V any] struct {
-	next *Node[V]
-	key  string
-	hash uint32
-	Val  V
-}
-
-// Key returns the element's key.
-func (n *Node[V]) Key() string { return n.key }
-
-const minBuckets = 4
 
 // seed is one for the process, random so that nobody can choose keys that share a bucket.
 var seed = maphash.MakeSeed()
 
-func hashBytes(b []byte) uint32  { return uint32(maphash.Bytes(seed, b)) }
-func hashString(s string) uint32 { return uint32(maphash.String(seed, s)) }
+func hashBytes(b []byte) uint64  { return maphash.Bytes(seed, b) }
+func hashString(s string) uint64 { return maphash.String(seed, s) }
 
-// asString is b as a string without a copy, for the length of a look-up: it must not be kept.
-func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+func hashOf[E element](e *E) uint64 { return hashString(keyOf(e)) }
 
 // len returns the number of elements.
-func (d *Dict[V]) len() int { return d.used[0] + d.used[1] }
+func (d *Dict[E]) len() int {
+	if d.to == nil {
+		return d.tab.used
+	}
+	return d.tab.used + d.to.used
+}
 
 // buckets returns the number of buckets of both tables, for memory accounting.
-func (d *Dict[V]) buckets() int { return len(d.tab[0]) + len(d.tab[1]) }
+func (d *Dict[E]) buckets() int {
+	if d.to == nil {
+		return d.tab.size
+	}
+	return d.tab.size + d.to.size
+}
 
-func (d *Dict[V]) resizing() bool { return d.tab[1] != nil }
+func (d *Dict[E]) resizing() bool { return d.to != nil }
 
 // get returns the element of key, or nil.
-func (d *Dict[V]) get(key []byte) *Node[V] {
+func (d *Dict[E]) get(key []byte) *E {
 	if d.len() == 0 {
 		return nil
 	}
@@ -66,67 +63,70 @@ func (d *Dict[V]) get(key []byte) *Node[V] {
 }
 
 // getString is get for a string.
-func (d *Dict[V]) getString(key string) *Node[V] {
+func (d *Dict[E]) getString(key string) *E {
 	if d.len() == 0 {
 		return nil
 	}
 	return d.find(key, hashString(key))
 }
 
-func (d *Dict[V]) find(key string, h uint32) *Node[V] {
-	if d.resizing() {
+// find returns the element of key, whose hash is h, or nil.
+func (d *Dict[E]) find(key string, h uint64) *E {
+	if d.to != nil {
 		d.step(1)
 	}
-	for t := range d.tab {
-		tab := d.tab[t]
-		if len(tab) == 0 {
-			break
-		}
-		for n := tab[h&uint32(len(tab)-1)]; n != nil; n = n.next {
-			if n.hash == h && n.key == key {
-				return n
-			}
-		}
+	if s := d.slot(key, h); s != nil {
+		return *s
 	}
 	return nil
 }
 
-// add inserts a key that must not be there yet (see get) and returns its element, whose Val is
-// the zero value.
-func (d *Dict[V]) add(key string) *Node[V] {
-	d.grow()
-	n := &Node[V]{key: key, hash: hashString(key)}
-	t := 0
-	if d.resizing() {
+// slot returns where the Dict has the element of key, or nil.
+func (d *Dict[E]) slot(key string, h uint64) **E {
+	if d.to == nil {
+		return d.tab.find(key, h)
+	}
+	if !d.passed(h) {
+		if s := d.tab.find(key, h); s != nil {
+			return s
+		}
+	}
+	return d.to.find(key, h)
+}
+
+// passed reports whether the resizing is beyond the bucket of this hash.
+func (d *Dict[E]) passed(h uint64) bool { return int(h&uint64(d.tab.size-1)) < d.moved }
+
+// add inserts an element whose key must not be there yet (see get).
+func (d *Dict[E]) add(e *E) { d.insert(e, hashOf(e)) }
+
+// insert is add for an element whose key has the hash h.
+func (d *Dict[E]) insert(e *E, h uint64) {
+	if d.to == nil && d.tab.used >= fullAt(d.tab.size) {
+		d.resize(d.tab.used + 1)
+	}
+	if d.to != nil {
 		d.step(1)
 	}
-	if d.resizing() {
-		t = 1
+	if d.to != nil {
+		d.to.insert(e, h)
+	} else {
+		d.tab.insert(e, h)
 	}
-	d.link(t, n)
 	if d.touch != nil {
-		d.touch(n, true)
+		d.touch(e, true)
 	}
-	return n
 }
 
-// Put returns the element of key, inserting it when it is new.
-func (d *Dict[V]) Put(key []byte) (n *Node[V], isNew bool) {
-	if n := d.get(key); n != nil {
-		return n, false
+// replace puts e in the place of an element with the same key.
+func (d *Dict[E]) replace(old, e *E) {
+	if s := d.slot(keyOf(old), hashOf(old)); s != nil && *s == old {
+		*s = e
 	}
-	return d.add(string(key)), true
-}
-
-func (d *Dict[V]) link(t int, n *Node[V]) {
-	b := &d.tab[t][n.hash&uint32(len(d.tab[t])-1)]
-	n.next = *b
-	*b = n
-	d.used[t]++
 }
 
 // delete removes the element of key and returns it, or nil when there was none.
-func (d *Dict[V]) delete(key []byte) *Node[V] {
+func (d *Dict[E]) delete(key []byte) *E {
 	if d.len() == 0 {
 		return nil
 	}
@@ -134,108 +134,88 @@ func (d *Dict[V]) delete(key []byte) *Node[V] {
 }
 
 // deleteString is delete for a string.
-func (d *Dict[V]) deleteString(key string) *Node[V] {
+func (d *Dict[E]) deleteString(key string) *E {
 	if d.len() == 0 {
 		return nil
 	}
 	return d.remove(key, hashString(key))
 }
 
-func (d *Dict[V]) remove(key string, h uint32) *Node[V] {
-	if d.resizing() {
+func (d *Dict[E]) remove(key string, h uint64) *E {
+	if d.to != nil {
 		d.step(1)
 	}
-	for t := range d.tab {
-		tab := d.tab[t]
-		if len(tab) == 0 {
-			break
-		}
-		for p := &tab[h&uint32(len(tab)-1)]; *p != nil; p = &(*p).next {
-			if n := *p; n.hash == h && n.key == key {
-				d.changing(n)
-				*p = n.next
-				d.used[t]--
-				d.shrink()
-				return n
-			}
-		}
+	e := d.tab.remove(key, h, d.touch, d.paused == 0)
+	if e == nil && d.to != nil {
+		e = d.to.remove(key, h, d.touch, d.paused == 0)
 	}
-	return nil
+	if e != nil {
+		d.shrink()
+	}
+	return e
 }
 
-// changing must be called before the Val of an element is changed that a snapshot may be about to
+// changing must be called before the value of an element is changed that a snapshot may be about to
 // hand out.
-func (d *Dict[V]) changing(n *Node[V]) {
+func (d *Dict[E]) changing(e *E) {
 	if d.touch != nil {
-		d.touch(n, false)
+		d.touch(e, false)
 	}
 }
 
 // reserve prepares for n elements at once, so that loading many does not resize on the way.
-func (d *Dict[V]) reserve(n int) {
-	if d.resizing() || n <= len(d.tab[0]) {
-		return
-	}
-	d.resize(n)
-}
-
-func (d *Dict[V]) grow() {
-	if d.resizing() {
-		return
-	}
-	if n := d.used[0]; n >= len(d.tab[0]) {
-		d.resize(max(n+1, minBuckets))
+func (d *Dict[E]) reserve(n int) {
+	if d.to == nil && n > fullAt(d.tab.size) {
+		d.resize(n)
 	}
 }
 
-func (d *Dict[V]) shrink() {
-	if !d.resizing() && len(d.tab[0]) > minBuckets && d.used[0]*8 < len(d.tab[0]) {
-		d.resize(max(d.used[0]*2, minBuckets))
+// shrink gives memory back when there is less than one element a bucket.
+func (d *Dict[E]) shrink() {
+	if d.to == nil && d.tab.size > 1 && d.tab.used < d.tab.size {
+		d.resize(max(2*d.tab.used, 1))
 	}
 }
 
-// resize starts the move to a table of at least n buckets, a power of two.
-func (d *Dict[V]) resize(n int) {
-	size := 1 << bits.Len(uint(n-1))
-	if size == len(d.tab[0]) {
+// resize starts the move to a table that is large enough for n elements.
+func (d *Dict[E]) resize(n int) {
+	size := 1
+	for fullAt(size) < n {
+		size *= 2
+	}
+	if size == d.tab.size {
 		return
 	}
-	tab := make([]*Node[V], size)
-	if d.used[0] == 0 && d.paused == 0 {
-		d.tab[0] = tab
+	if d.tab.used == 0 && d.paused == 0 {
+		d.tab = newBuckets[E](size)
 		return
 	}
-	d.tab[1], d.moved = tab, 0
+	to := newBuckets[E](size)
+	d.to, d.moved = &to, 0
 }
 
-// step moves up to n buckets of a resize that is under way, of those that hold something, and looks at no more than ten times as many
-// empty ones, so that no single operation pays for the whole table.
-func (d *Dict[V]) step(n int) {
-	if d.paused > 0 || !d.resizing() {
+// step moves up to n buckets of a resize that is under way, of those that hold something, and
+// looks at no more than ten times as many empty ones, so that no single operation pays for the
+// whole table.
+func (d *Dict[E]) step(n int) {
+	if d.paused > 0 || d.to == nil {
 		return
 	}
-	for empty := 10 * n; n > 0 && d.used[0] > 0; d.moved++ {
-		b := d.tab[0][d.moved]
-		if b == nil {
-			if empty--; empty == 0 {
-				d.moved++
-				return
-			}
-			continue
+	for empty := 10 * n; n > 0 && empty > 0 && d.tab.used > 0; d.moved++ {
+		if b := d.tab.at(uint64(d.moved)); b == nil || b.meta == 0 {
+			empty--
+		} else {
+			b.each(func(e *E) {
+				d.to.insert(e, hashOf(e))
+				d.tab.used--
+			})
+			*b = bucket[E]{}
+			n--
 		}
-		d.tab[0][d.moved] = nil
-		for b != nil {
-			next := b.next
-			d.link(1, b)
-			d.used[0]--
-			b = next
-		}
-		n--
+		d.tab.drop(d.moved)
 	}
-	if d.used[0] == 0 {
-		d.tab[0], d.tab[1] = d.tab[1], nil
-		d.used[0], d.used[1] = d.used[1], 0
-		d.moved = 0
+	if d.tab.used == 0 {
+		d.tab, d.to, d.moved = *d.to, nil, 0
 	}
 }
 
@@ -248,37 +228,29 @@ func (d *Dict[V]) step(n int) {
 // The cursor counts from its highest bit down. A table twice as large splits bucket b into b and
 // b+size, which have the same low bits: counting so, both halves of a bucket that was visited
 // have been visited, and those of one that was not lie ahead.
-func (d *Dict[V]) scan(cursor uint64, fn func(*Node[V])) uint64 {
+func (d *Dict[E]) scan(cursor uint64, fn func(*E)) uint64 {
 	if d.len() == 0 {
 		return 0
 	}
 	d.paused++
 	defer func() { d.paused-- }()
-	if !d.resizing() {
-		mask := uint64(len(d.tab[0]) - 1)
-		visit(d.tab[0][cursor&mask], fn)
+	if d.to == nil {
+		mask := uint64(d.tab.size - 1)
+		d.tab.at(cursor & mask).each(fn)
 		return next(cursor, mask)
 	}
-	small, large := d.tab[0], d.tab[1]
-	if len(small) > len(large) {
+	small, large := &d.tab, d.to
+	if small.size > large.size {
 		small, large = large, small
 	}
-	m0, m1 := uint64(len(small)-1), uint64(len(large)-1)
-	visit(small[cursor&m0], fn)
+	m0, m1 := uint64(small.size-1), uint64(large.size-1)
+	small.at(cursor & m0).each(fn)
 	for {
-		visit(large[cursor&m1], fn)
+		large.at(cursor & m1).each(fn)
 		cursor = next(cursor, m1)
 		if cursor&(m0^m1) == 0 {
 			return cursor
 		}
-	}
-}
-
-func visit[V any](n *Node[V], fn func(*Node[V])) {
-	for n != nil {
-		after := n.next
-		fn(n)
-		n = after
 	}
 }
 
@@ -288,85 +260,55 @@ func next(cursor, mask uint64) uint64 {
 
 // Each calls fn for every element until it returns false. fn must not change the Dict, except by
 // deleting the element it is given.
-func (d *Dict[V]) Each(fn func(*Node[V]) bool) {
+func (d *Dict[E]) Each(fn func(*E) bool) {
 	d.paused++
 	defer func() { d.paused-- }()
-	for _, tab := range d.tab {
-		for _, n := range tab {
-			for n != nil {
-				after := n.next
-				if !fn(n) {
-					return
-				}
-				n = after
-			}
+	more := true
+	for t := &d.tab; t != nil && more; t = d.to {
+		for i := 0; i < t.size && more; i++ {
+			t.at(uint64(i)).each(func(e *E) { more = more && fn(e) })
+		}
+		if t == d.to {
+			return
 		}
 	}
 }
 
-// random draws a run of buckets that holds one element on average, and keeps the draw in
-// proportion to what it holds. Runs of more than fairRun elements, one in 1700, are kept like one
-// of fairRun.
-const (
-	fairRun = 5
-	maxRun  = 16 // buckets
-)
+// fairBucket is the number of elements up to which a bucket is drawn in proportion to what it
+// holds. Of full tables one bucket in some thousand has more: those are drawn like one of so many.
+const fairBucket = 16
 
 // random returns an element, each with the same chance, or nil when there is none.
-func (d *Dict[V]) random() *Node[V] {
+//
+// It draws a bucket and a number below fairBucket, and begins anew if the bucket does not hold so
+// many: so a bucket of six is kept twice as often as one of three.
+func (d *Dict[E]) random() *E {
 	if d.len() == 0 {
 		return nil
 	}
-	if d.resizing() {
+	if d.to != nil {
 		d.step(1)
 	}
-	size := d.runLength()
 	for try := 0; ; try++ {
-		run := d.randomRun(size)
-		held := 0
-		for _, n := range run {
-			for ; n != nil; n = n.next {
-				held++
+		r := rand.Uint64()
+		i, _ := bits.Mul64(r, uint64(d.buckets()-d.moved))
+		b := d.bucketAt(d.moved + int(i))
+		at := int(r % fairBucket)
+		if try > 1000 { // a table of next to nothing but empty buckets
+			if n := b.len(); n > 0 {
+				at = rand.IntN(n)
 			}
 		}
-		if held == 0 || held < fairRun && try < 1000 && rand.IntN(fairRun) >= held {
-			continue
-		}
-		at := rand.IntN(held)
-		for _, n := range run {
-			for ; n != nil; n = n.next {
-				if at == 0 {
-					return n
-				}
-				at--
-			}
+		if e := b.nth(at); e != nil {
+			return e
 		}
 	}
 }
 
-// runLength returns the number of buckets for one element, a power of two. Neighbours are read as
-// fast as a single one; a table thinned out by deletions would take many draws of one bucket.
-func (d *Dict[V]) runLength() int {
-	limit := min(maxRun, len(d.tab[0]))
-	if d.resizing() {
-		limit = min(limit, len(d.tab[1]))
+// bucketAt returns bucket i of both tables.
+func (d *Dict[E]) bucketAt(i int) *bucket[E] {
+	if i < d.tab.size {
+		return d.tab.at(uint64(i))
 	}
-	size := 1
-	for 2*size <= limit && 2*size*d.len() <= d.buckets()-d.moved {
-		size *= 2
-	}
-	return size
-}
-
-func (d *Dict[V]) randomRun(size int) []*Node[V] {
-	first := 0
-	if d.resizing() {
-		first = d.moved / size
-	}
-	i := size * (first + rand.IntN(d.buckets()/size-first))
-	if i < len(d.tab[0]) {
-		return d.tab[0][i : i+size]
-	}
-	i -= len(d.tab[0])
-	return d.tab[1][i : i+size]
+	return d.to.at(uint64(i - d.tab.size))
 }

@@ -16,23 +16,23 @@ type deadline struct {
 const arity = 4
 
 func (h *deadlines) set(e *Entry, atMs int64) {
-	if e.Val.deadline == 0 {
+	if e.deadline == 0 {
 		*h = append(*h, deadline{atMs, e})
-		e.Val.deadline = int32(len(*h))
+		e.deadline = int32(len(*h))
 		h.up(len(*h) - 1)
 		return
 	}
-	i := int(e.Val.deadline - 1)
+	i := int(e.deadline - 1)
 	(*h)[i].atMs = atMs
 	h.down(h.up(i))
 }
 
 func (h *deadlines) remove(e *Entry) {
-	i, last := int(e.Val.deadline-1), len(*h)-1
-	e.Val.deadline = 0
+	i, last := int(e.deadline-1), len(*h)-1
+	e.deadline = 0
 	if i != last {
 		(*h)[i] = (*h)[last]
-		(*h)[i].e.Val.deadline = int32(i + 1)
+		(*h)[i].e.deadline = int32(i + 1)
 	}
 	(*h)[last] = deadline{}
 	*h = (*h)[:last]
@@ -46,8 +46,8 @@ func (h *deadlines) remove(e *Entry) {
 
 func (h deadlines) swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].e.Val.deadline = int32(i + 1)
-	h[j].e.Val.deadline = int32(j + 1)
+	h[i].e.deadline = int32(i + 1)
+	h[j].e.deadline = int32(j + 1)
 }
 
 func (h deadlines) up(i int) int {

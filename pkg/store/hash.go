@@ -1,6 +1,9 @@
 package store
 
-import "math/bits"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // Hash is a hash value: a listpack of fields and values in turn while it is small, else a Dict.
 //
@@ -11,9 +14,64 @@ import "math/bits"
 // hash changes.
 type Hash struct {
 	lp Listpack
-	d  *Dict[string] // nil while the listpack is used
-	// bytes of fields and values, and the rounding of their allocations, in d
-	mem int64
+	d  *fields // nil while the listpack is used
+}
+
+// fields are the pairs of a large hash.
+type fields struct {
+	Dict[hashField]
+	mem int64 // what the pairs take
+}
+
+// hashField is a field with its value: this head, then the field, then the value.
+type hashField struct {
+	node
+	valLen uint32
+}
+
+const fieldHead = int(unsafe.Sizeof(hashField{}))
+
+func newField(field string, value []byte) *hashField {
+	f := newBytes[hashField](fieldHead + len(field) + len(value))
+	f.keyAt, f.keyLen = uint16(fieldHead), uint32(len(field))
+	copy(behind(f, fieldHead, len(field)), field)
+	f.setValue(value)
+	return f
+}
+
+// setValue sets the value, which must fit into the piece.
+func (f *hashField) setValue(value []byte) {
+	f.valLen = uint32(len(value))
+	copy(f.value(), value)
+}
+
+func (f *hashField) value() []byte {
+	return behind(f, fieldHead+int(f.keyLen), int(f.valLen))
+}
+
+// piece is the size of the piece of memory.
+func (f *hashField) piece() int { return pieceSize(fieldHead + int(f.keyLen) + int(f.valLen)) }
+
+func (f *hashField) memBytes() int64 { return slotBytes + int64(f.piece()) }
+
+// put sets a field, which is new when there is no f.
+func (d *fields) put(field string, h uint64, f *hashField, value []byte) {
+	if f == nil {
+		f = newField(field, value)
+		d.insert(f, h)
+		d.mem += f.memBytes()
+		return
+	}
+	d.changing(f)
+	if f.piece() == pieceSize(fieldHead+int(f.keyLen)+len(value)) {
+		f.setValue(value)
+		return
+	}
+	d.mem -= f.memBytes()
+	old := f
+	f = newField(keyOf(f), value)
+	d.replace(old, f)
+	d.mem += f.memBytes()
 }
 
 // NewHash returns an empty hash.
@@ -62,7 +120,7 @@ func hashElem(e Elem) uint32 {
 	if e.b == nil {
 		return uint32(uint64(e.n) * 0x9e3779b97f4a7c15 >> 32)
 	}
-	return hashBytes(e.b)
+	return uint32(hashBytes(e.b))
 }
 
 func (*Hash) sealed() {}
@@ -81,20 +139,14 @@ func (h *Hash) Encoding() string {
 // Listpack returns the pairs as they are stored, or false in the other encoding.
 func (h *Hash) Listpack() (*Listpack, bool) { return &h.lp, h.d == nil }
 
-// What elements of a Dict cost besides their contents: the node, a bucket's share, and the
-// rounding of allocations.
-const (
-	hashPairBytes  = 48 + 8 + 16
-	setMemberBytes = 32 + 8 + 8
-	dictBytes      = 96
-)
+const dictBytes = 96
 
 // MemBytes estimates the memory of the hash.
 func (h *Hash) MemBytes() int64 {
 	if h.d == nil {
-		return 48 + h.lp.memBytes()
+		return 24 + h.lp.memBytes()
 	}
-	return 48 + dictBytes + h.mem
+	return 24 + dictBytes + h.d.mem
 }
 
 // Len returns the number of fields.
@@ -110,10 +162,10 @@ func (h *Hash) Clone() Value {
 	if h.d == nil {
 		return &Hash{lp: h.lp.clone()}
 	}
-	c := &Hash{d: new(Dict[string]), mem: h.mem}
+	c := &Hash{d: new(fields)}
 	c.d.reserve(h.d.len())
-	h.d.Each(func(n *Node[string]) bool {
-		c.d.add(n.key).Val = n.Val
+	h.d.Each(func(f *hashField) bool {
+		c.d.put(keyOf(f), hashOf(f), nil, f.value())
 		return true
 	})
 	return c
@@ -131,7 +183,7 @@ func (h *Hash) Expect(longest int) {
 func (h *Hash) Get(field []byte) ([]byte, bool) {
 	if h.d != nil {
 		if n := h.d.get(field); n != nil {
-			return view(n.Val), true
+			return n.value(), true
 		}
 		return nil, false
 	}
@@ -152,15 +204,10 @@ func (h *Hash) Set(field, value []byte) (isNew bool) {
 		}
 	}
 	if h.d != nil {
-		n, isNew := h.d.Put(field)
-		if isNew {
-			h.mem += hashPairBytes + int64(len(field))
-		} else {
-			h.d.changing(n)
-		}
-		h.mem += int64(len(value)) - int64(len(n.Val))
-		n.Val = string(value)
-		return isNew
+		sum := hashBytes(field)
+		f := h.d.find(asString(field), sum)
+		h.d.put(asString(field), sum, f, value)
+		return f == nil
 	}
 	if p := h.lp.find(h.lp.First(), field, 1); p >= 0 {
 		h.lp.replace(h.lp.Next(p), value)
@@ -181,7 +228,7 @@ func (h *Hash) Delete(field []byte) bool {
 		if n == nil {
 			return false
 		}
-		h.mem -= hashPairBytes + int64(len(n.key)) + int64(len(n.Val))
+		h.d.mem -= n.memBytes()
 		return true
 	}
 	p := h.lp.find(h.lp.First(), field, 1)
@@ -194,11 +241,10 @@ func (h *Hash) Delete(field []byte) bool {
 
 // convert goes over to a Dict with room for n fields.
 func (h *Hash) convert(n int) {
-	d := new(Dict[string])
+	d := new(fields)
 	d.reserve(n)
 	h.Each(func(f, v []byte) bool {
-		d.add(string(f)).Val = string(v)
-		h.mem += hashPairBytes + int64(len(f)) + int64(len(v))
+		d.put(asString(f), hashBytes(f), nil, v)
 		return true
 	})
 	h.d, h.lp = d, Listpack{}
@@ -207,7 +253,7 @@ func (h *Hash) convert(n int) {
 // Each calls fn for every field and its value until it returns false.
 func (h *Hash) Each(fn func(f, v []byte) bool) {
 	if h.d != nil {
-		h.d.Each(func(n *Node[string]) bool { return fn(view(n.key), view(n.Val)) })
+		h.d.Each(func(f *hashField) bool { return fn(view(keyOf(f)), f.value()) })
 		return
 	}
 	h.lp.eachPair(func(f, v Elem) bool { return fn(f.Bytes(), v.Bytes()) })
@@ -230,7 +276,7 @@ func (h *Hash) Scan(cursor uint64, count int, fn func(f, v []byte)) uint64 {
 		h.Each(func(f, v []byte) bool { fn(f, v); return true })
 		return 0
 	}
-	return h.d.scanSome(cursor, count, func(n *Node[string]) { fn(view(n.key), view(n.Val)) })
+	return h.d.scanSome(cursor, count, func(f *hashField) { fn(view(keyOf(f)), f.value()) })
 }
 
 // Random returns a field drawn at random and its value, or false when there is none.
@@ -246,7 +292,7 @@ func (h *Hash) Random() (f, v []byte, ok bool) {
 // it returns false.
 func (h *Hash) Sample(n int, fn func(f, v []byte) bool) {
 	if h.d != nil {
-		h.d.sample(n, func(n *Node[string]) bool { return fn(view(n.key), view(n.Val)) })
+		h.d.sample(n, func(f *hashField) bool { return fn(view(keyOf(f)), f.value()) })
 		return
 	}
 	h.lp.samplePairs(n, func(f, v Elem) bool { return fn(f.Bytes(), v.Bytes()) })

@@ -77,7 +77,7 @@ func TestHashAgainstAMap(t *testing.T) {
 		checkHash(t, h, map[string]string{})
 		checkHash(t, c, model)
 		if h.d != nil {
-			require.Zero(t, h.mem)
+			require.Zero(t, h.d.mem)
 		}
 	}
 }

@@ -31,7 +31,7 @@ func (db *DB) use(e *Entry) {
 		return
 	}
 	if !db.s.LFU.On {
-		e.Val.access = uint32(db.s.nowMs / 1000)
+		e.access = uint32(db.s.nowMs / 1000)
 		return
 	}
 	n := db.Freq(e)
@@ -41,11 +41,11 @@ func (db *DB) use(e *Entry) {
 			n++
 		}
 	}
-	e.Val.access = db.s.minutes()<<8 | uint32(n)
+	e.access = db.s.minutes()<<8 | uint32(n)
 }
 
 // Freq returns the counter of an entry under LFU, 0 to 255, as decayed by now.
-func (db *DB) Freq(e *Entry) int64 { return db.s.freq(e.Val.access) }
+func (db *DB) Freq(e *Entry) int64 { return db.s.freq(e.access) }
 
 func (s *Store) freq(access uint32) int64 {
 	n := int64(access & 255)
@@ -61,9 +61,9 @@ func (s *Store) freq(access uint32) int64 {
 func (db *DB) SetUse(e *Entry, idleSec, freq int64) {
 	switch {
 	case db.s.LFU.On && freq >= 0:
-		e.Val.access = db.s.minutes()<<8 | uint32(freq)
+		e.access = db.s.minutes()<<8 | uint32(freq)
 	case !db.s.LFU.On && idleSec >= 0:
-		e.Val.access = uint32(db.s.nowMs/1000 - idleSec)
+		e.access = uint32(db.s.nowMs/1000 - idleSec)
 	}
 }
 
@@ -76,7 +76,7 @@ func (db *DB) RandomVolatile() *Entry {
 }
 
 // RandomAny is Random that takes an expired entry for any other.
-func (db *DB) RandomAny() *Entry { return (*Entry)(db.t.keys.random()) }
+func (db *DB) RandomAny() *Entry { return db.t.keys.random() }
 
 // Held returns the entry of key, expired or not, without marking it as used; nil when there is none.
 func (db *DB) Held(key string) *Entry { return (*Entry)(db.t.keys.getString(key)) }

@@ -21,8 +21,8 @@ type List struct {
 type listNode struct {
 	prev, next *listNode
 	lp         Listpack
+	huge       []byte // instead of lp: one huge element
 	n          int
-	plain      bool // lp.buf is the bytes of one huge element
 }
 
 const listNodeBytes = 64
@@ -50,7 +50,7 @@ func (l *List) Len() int { return l.len }
 func (l *List) Clone() Value {
 	c := &List{fill: l.fill}
 	for n := l.head; n != nil; n = n.next {
-		c.link(c.tail, &listNode{lp: n.lp.clone(), n: n.n, plain: n.plain})
+		c.link(c.tail, n.clone())
 		c.len += n.n
 	}
 	return c
@@ -90,10 +90,10 @@ func (l *List) pop(n *listNode, end int) []byte {
 	if n == nil {
 		return nil
 	}
-	if n.plain {
+	if n.plain() {
 		l.unlink(n)
 		l.len--
-		return n.lp.buf
+		return n.huge
 	}
 	p := n.lp.First()
 	if end < 0 {
@@ -120,7 +120,7 @@ func (l *List) Set(i int, b []byte) bool {
 		return false
 	}
 	p := n.pos(i)
-	if !n.plain && !isHuge(len(b)) {
+	if !n.plain() && !isHuge(len(b)) {
 		l.edit(n, func() { n.lp.replace(p, b) })
 		return true
 	}
@@ -258,7 +258,7 @@ func (l *List) Find(b []byte, reverse bool, maxLen int, fn func(i int) bool) {
 // EachNode calls fn for the nodes: a listpack's bytes, or with plain one huge element.
 func (l *List) EachNode(fn func(b []byte, plain bool) bool) {
 	for n := l.head; n != nil; n = n.next {
-		if !fn(n.lp.Bytes(), n.plain) {
+		if !fn(n.bytes(), n.plain()) {
 			return
 		}
 	}
@@ -284,6 +284,6 @@ func (l *List) AppendListpack(lp Listpack) {
 
 // AppendPlain adds a node of one huge element at the tail. The list owns b from then on.
 func (l *List) AppendPlain(b []byte) {
-	l.link(l.tail, &listNode{lp: Listpack{buf: b}, n: 1, plain: true})
+	l.link(l.tail, &listNode{huge: b, n: 1})
 	l.len++
 }

@@ -41,8 +41,8 @@ func checkList(t *testing.T, l *List, model [][]byte) {
 	var prev *listNode
 	for n := l.head; n != nil; n = n.next {
 		require.Same(t, prev, n.prev)
-		mem += n.memBytes()
-		if !n.plain {
+		mem += listNodeBytes + n.memBytes()
+		if !n.plain() {
 			require.Equal(t, n.n, n.lp.len())
 			require.Positive(t, n.n)
 		}

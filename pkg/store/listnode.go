@@ -21,14 +21,14 @@ func (l *List) fits(size, n int) bool {
 // allows reports whether an element of size bytes may be added to the node.
 func (l *List) allows(n *listNode, size int) bool {
 	const overhead = 8 // of an entry, estimated
-	return !n.plain && !isHuge(size) && l.fits(n.lp.size()+size+overhead, n.n+1)
+	return !n.plain() && !isHuge(size) && l.fits(n.lp.size()+size+overhead, n.n+1)
 }
 
 // newNode returns a node that holds b. One that follows a full node is likely to be filled as
 // well: it gets its memory at once, with the room where the pushes go.
 func (l *List) newNode(b []byte, follows, atHead bool) *listNode {
 	if isHuge(len(b)) {
-		return &listNode{lp: Listpack{buf: append([]byte(nil), b...)}, n: 1, plain: true}
+		return &listNode{huge: append([]byte{}, b...), n: 1}
 	}
 	capacity := lpHeader + 1 + len(b) + 2
 	if size, elements := l.nodeMax(); follows && elements == 0 && len(b) < size/8 {
@@ -39,13 +39,37 @@ func (l *List) newNode(b []byte, follows, atHead bool) *listNode {
 	return n
 }
 
-func (n *listNode) memBytes() int64 { return listNodeBytes + n.lp.memBytes() }
+func (n *listNode) plain() bool { return n.huge != nil }
+
+// memBytes is what the elements take.
+func (n *listNode) memBytes() int64 {
+	if n.plain() {
+		return int64(cap(n.huge))
+	}
+	return n.lp.memBytes()
+}
+
+// bytes returns the listpack's, or the huge element.
+func (n *listNode) bytes() []byte {
+	if n.plain() {
+		return n.huge
+	}
+	return n.lp.Bytes()
+}
+
+// clone returns a node of its own with the same elements.
+func (n *listNode) clone() *listNode {
+	if n.plain() {
+		return &listNode{huge: append([]byte{}, n.huge...), n: 1}
+	}
+	return &listNode{lp: n.lp.clone(), n: n.n}
+}
 
 // edit calls fn, which changes the node's listpack, and accounts for it.
 func (l *List) edit(n *listNode, fn func()) {
-	l.mem -= n.lp.memBytes()
+	l.mem -= n.memBytes()
 	fn()
-	l.mem += n.lp.memBytes()
+	l.mem += n.memBytes()
 }
 
 // link puts n behind the node after, or first when that is nil.
@@ -61,7 +85,7 @@ func (l *List) link(after, n *listNode) {
 	} else {
 		n.next.prev = n
 	}
-	l.mem += n.memBytes()
+	l.mem += listNodeBytes + n.memBytes()
 }
 
 func (l *List) unlink(n *listNode) {
@@ -75,7 +99,7 @@ func (l *List) unlink(n *listNode) {
 	} else {
 		n.next.prev = n.prev
 	}
-	l.mem -= n.memBytes()
+	l.mem -= listNodeBytes + n.memBytes()
 }
 
 // locate returns the node of element i and the index in it, coming from the nearer end.
@@ -104,7 +128,7 @@ func (l *List) locate(i int) (*listNode, int) {
 
 // pos returns the position of the node's element i; a plain node's only element is at 0.
 func (n *listNode) pos(i int) int {
-	if n.plain {
+	if n.plain() {
 		return 0
 	}
 	return n.lp.index(i)
@@ -115,35 +139,35 @@ func (n *listNode) at(i int) Elem { return n.elem(n.pos(i)) }
 // elem returns the element at position p, in the form that newElem gives: a plain node's bytes may
 // be an integer's digits, when it was made with a low threshold.
 func (n *listNode) elem(p int) Elem {
-	if n.plain {
-		return newElem(n.lp.buf)
+	if n.plain() {
+		return newElem(n.huge)
 	}
 	return n.lp.At(p)
 }
 
 func (n *listNode) first() int {
-	if n.plain {
+	if n.plain() {
 		return 0
 	}
 	return n.lp.First()
 }
 
 func (n *listNode) last() int {
-	if n.plain {
+	if n.plain() {
 		return 0
 	}
 	return n.lp.last()
 }
 
 func (n *listNode) after(p int) int {
-	if n.plain {
+	if n.plain() {
 		return -1
 	}
 	return n.lp.Next(p)
 }
 
 func (n *listNode) before(p int) int {
-	if n.plain {
+	if n.plain() {
 		return -1
 	}
 	return n.lp.prev(p)
@@ -208,8 +232,8 @@ func (l *List) insert(n *listNode, p int, b []byte, after bool) {
 // replaceWhole replaces the element at p when it or b is huge: b is inserted behind it, which may well
 // be in another node.
 func (l *List) replaceWhole(n *listNode, p int, b []byte) {
-	if n.plain && isHuge(len(b)) {
-		l.edit(n, func() { n.lp.buf = append([]byte{}, b...) })
+	if n.plain() && isHuge(len(b)) {
+		l.edit(n, func() { n.huge = append([]byte{}, b...) })
 		return
 	}
 	l.insert(n, p, b, true)
@@ -252,7 +276,7 @@ func (l *List) merge(n *listNode) {
 
 // join appends the elements of b, the node behind a, to a when they fit.
 func (l *List) join(a, b *listNode) bool {
-	if a == nil || b == nil || a.plain || b.plain ||
+	if a == nil || b == nil || a.plain() || b.plain() ||
 		!l.fits(a.lp.size()+b.lp.size()-lpHeader-1, a.n+b.n) {
 		return false
 	}

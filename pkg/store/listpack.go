@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"errors"
+	"unsafe"
 )
 
 // Listpack is a sequence of strings and integers in one block of memory, byte for byte what
@@ -20,9 +21,13 @@ import (
 // Entries are named by their position, a byte offset into the block; -1 is no entry. Changing the
 // block invalidates positions behind the change and slices handed out. Use NewListpack or
 // ParseListpack: the zero value is not a listpack.
+//
+// It is two words, less than a slice, since the block knows its own length: a million small
+// hashes have a million of these.
 type Listpack struct {
-	buf []byte // the block is buf[off:]
-	off int
+	mem *byte  // the first of cap bytes
+	off uint32 // where in them the block begins
+	cap uint32
 }
 
 const (
@@ -40,14 +45,12 @@ func NewListpack() Listpack { return newListpackCap(16, false) }
 
 // newListpackCap has capacity bytes of memory, with the block at one end of it.
 func newListpackCap(capacity int, atEnd bool) Listpack {
-	buf := make([]byte, capacity)
-	lp := Listpack{buf: buf[:lpHeader+1]}
+	mem, off := make([]byte, capacity), 0
 	if atEnd {
-		lp = Listpack{buf: buf, off: capacity - lpHeader - 1}
+		off = capacity - lpHeader - 1
 	}
-	b := lp.block()
-	b[0], b[lpHeader] = lpHeader+1, lpEOF
-	return lp
+	mem[off], mem[off+lpHeader] = lpHeader+1, lpEOF
+	return listpackIn(mem, off)
 }
 
 // ParseListpack checks that b is a well-formed listpack and takes ownership of it. Integers that
@@ -70,7 +73,7 @@ func ParseListpack(b []byte) (Listpack, error) {
 	if p != len(b)-1 || b[p] != lpEOF || count != lpCountMax && count != n {
 		return Listpack{}, ErrCorrupt
 	}
-	lp := Listpack{buf: b}
+	lp := listpackIn(b, 0)
 	if !canonical {
 		old := lp
 		lp = NewListpack()
@@ -81,20 +84,35 @@ func ParseListpack(b []byte) (Listpack, error) {
 	return lp, nil
 }
 
-func (lp *Listpack) block() []byte { return lp.buf[lp.off:] }
+// listpackIn returns the listpack whose block begins at off of mem.
+func listpackIn(mem []byte, off int) Listpack {
+	return Listpack{unsafe.SliceData(mem), uint32(off), uint32(cap(mem))}
+}
+
+// memory returns all bytes that the listpack has.
+func (lp *Listpack) memory() []byte { return unsafe.Slice(lp.mem, lp.cap) }
+
+// block returns those of them that are the block: as many as it says at its beginning.
+func (lp *Listpack) block() []byte {
+	p := unsafe.Add(unsafe.Pointer(lp.mem), lp.off)
+	return unsafe.Slice((*byte)(p), binary.LittleEndian.Uint32((*[4]byte)(p)[:]))
+}
 
 // Bytes returns the block, valid until the listpack changes. It must not be written to.
 func (lp *Listpack) Bytes() []byte { return lp.block() }
 
 // size returns the length of the block in bytes.
-func (lp *Listpack) size() int { return len(lp.buf) - lp.off }
+func (lp *Listpack) size() int {
+	p := unsafe.Add(unsafe.Pointer(lp.mem), lp.off)
+	return int(binary.LittleEndian.Uint32((*[4]byte)(p)[:]))
+}
 
 // memBytes is the memory held, spare room included.
-func (lp *Listpack) memBytes() int64 { return int64(cap(lp.buf)) }
+func (lp *Listpack) memBytes() int64 { return int64(lp.cap) }
 
 // clone returns a copy that shares nothing.
 func (lp *Listpack) clone() Listpack {
-	return Listpack{buf: append([]byte(nil), lp.block()...)}
+	return listpackIn(append([]byte(nil), lp.block()...), 0)
 }
 
 // len returns the number of entries. Beyond 65534 the header cannot tell: they are counted.
@@ -257,46 +275,39 @@ func (lp *Listpack) splice(p, del, ins int) []byte {
 	if grow > 0 {
 		lp.reserve(grow, nearHead)
 	}
-	b := lp.block()
-	switch {
-	case nearHead && lp.off >= grow: // move what stands before p
-		copy(lp.buf[lp.off-grow:], b[:p])
-		lp.off -= grow
-	case grow > 0:
-		lp.buf = lp.buf[:len(lp.buf)+grow]
-		b = lp.block()
-		copy(b[p+ins:], b[p+del:n])
-	default:
-		copy(b[p+ins:], b[p+del:])
-		lp.buf = lp.buf[:len(lp.buf)+grow]
+	mem, off := lp.memory(), int(lp.off)
+	if nearHead && off >= grow { // move what stands before p
+		copy(mem[off-grow:], mem[off:off+p])
+		off -= grow
+		lp.off = uint32(off)
+	} else {
+		copy(mem[off+p+ins:], mem[off+p+del:off+n])
 	}
-	b = lp.block()
-	binary.LittleEndian.PutUint32(b, uint32(len(b)))
-	if grow < 0 && cap(lp.buf) > 4*len(b)+64 {
-		lp.rebase(len(b)+len(b)/4, false)
-		b = lp.block()
+	binary.LittleEndian.PutUint32(mem[off:], uint32(n+grow))
+	if grow < 0 && len(mem) > 4*(n+grow)+64 {
+		lp.rebase(n+grow+(n+grow)/4, false)
 	}
-	return b
+	return lp.block()
 }
 
 // reserve makes sure of n spare bytes before the block when nearHead, else behind it. It slides
 // the block within its memory only when that leaves room for the next changes too.
 func (lp *Listpack) reserve(n int, nearHead bool) {
-	size, back := lp.size(), cap(lp.buf)-len(lp.buf)
-	if nearHead && lp.off >= n || !nearHead && back >= n {
+	size, off := lp.size(), int(lp.off)
+	back := int(lp.cap) - off - size
+	if nearHead && off >= n || !nearHead && back >= n {
 		return
 	}
-	if lp.off+back < n+size/8 {
+	if off+back < n+size/8 {
 		lp.rebase(size+n+(size+n)/4, nearHead)
 		return
 	}
-	mem := lp.buf[:cap(lp.buf)]
-	to := 0
+	mem, to := lp.memory(), 0
 	if nearHead {
 		to = len(mem) - size
 	}
 	copy(mem[to:to+size], lp.block())
-	lp.buf, lp.off = mem[:to+size], to
+	lp.off = uint32(to)
 }
 
 // rebase moves the block to new memory of about capacity bytes, rounded up to what the allocator
@@ -304,10 +315,10 @@ func (lp *Listpack) reserve(n int, nearHead bool) {
 func (lp *Listpack) rebase(capacity int, atEnd bool) {
 	mem := append([]byte(nil), make([]byte, capacity)...)
 	mem = mem[:cap(mem)]
-	size, to := lp.size(), 0
+	to := 0
 	if atEnd {
-		to = len(mem) - size
+		to = len(mem) - lp.size()
 	}
 	copy(mem[to:], lp.block())
-	lp.buf, lp.off = mem[:to+size], to
+	*lp = listpackIn(mem, to)
 }

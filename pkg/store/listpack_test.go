@@ -127,7 +127,7 @@ func TestListpackCountsWhatItsHeaderCannot(t *testing.T) {
 	}
 	require.Equal(t, []byte{0xFF, 0xFF}, lp.Bytes()[4:6])
 	require.Equal(t, 70000, lp.len())
-	_, err := ParseListpack(lp.clone().buf)
+	_, err := ParseListpack(slices.Clone(lp.Bytes()))
 	require.NoError(t, err)
 }
 

@@ -54,15 +54,15 @@ func (lp *Listpack) samplePairs(n int, fn func(a, b Elem) bool) {
 // sample calls fn for n different elements drawn at random, or for all when there are fewer,
 // until it returns false. For a good part of the elements it is cheaper to list them all than to
 // draw until there are enough different ones.
-func (d *Dict[V]) sample(n int, fn func(*Node[V]) bool) {
+func (d *Dict[E]) sample(n int, fn func(*E) bool) {
 	switch size := d.len(); {
 	case n >= size:
 		d.Each(fn)
 	case n == 1:
 		fn(d.random())
 	case n*3 > size:
-		all := make([]*Node[V], 0, size)
-		d.Each(func(m *Node[V]) bool { all = append(all, m); return true })
+		all := make([]*E, 0, size)
+		d.Each(func(m *E) bool { all = append(all, m); return true })
 		for i := range n {
 			j := i + rand.IntN(size-i)
 			all[i], all[j] = all[j], all[i]
@@ -71,7 +71,7 @@ func (d *Dict[V]) sample(n int, fn func(*Node[V]) bool) {
 			}
 		}
 	default:
-		drawn := make(map[*Node[V]]struct{}, n)
+		drawn := make(map[*E]struct{}, n)
 		for len(drawn) < n {
 			m := d.random()
 			if _, dup := drawn[m]; dup {
@@ -87,10 +87,10 @@ func (d *Dict[V]) sample(n int, fn func(*Node[V]) bool) {
 
 // scanSome is scan until about count elements were handed out. In a sparse table it gives up
 // after ten buckets an element, as Redis does, so that no step takes long.
-func (d *Dict[V]) scanSome(cursor uint64, count int, fn func(*Node[V])) uint64 {
+func (d *Dict[E]) scanSome(cursor uint64, count int, fn func(*E)) uint64 {
 	seen := 0
 	for left := 10 * count; ; left-- {
-		cursor = d.scan(cursor, func(n *Node[V]) { seen++; fn(n) })
+		cursor = d.scan(cursor, func(e *E) { seen++; fn(e) })
 		if cursor == 0 || left <= 0 || seen >= count {
 			return cursor
 		}

@@ -1,6 +1,9 @@
 package store
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"unsafe"
+)
 
 // Set is a set value: an Intset while it holds up to 512 members that are all integers, else a
 // Dict.
@@ -9,9 +12,30 @@ import "math/rand/v2"
 // set changes.
 type Set struct {
 	ints Intset
-	d    *Dict[struct{}] // nil while the intset is used
-	mem  int64           // of the members in d
+	d    *members // nil while the intset is used
 }
+
+// members are those of a large set, or of one with a member that is no integer.
+type members struct {
+	Dict[setMember]
+	mem int64 // what they take
+}
+
+// setMember is a member: this head, then its bytes.
+type setMember struct{ node }
+
+const memberHead = int(unsafe.Sizeof(setMember{}))
+
+// put adds a member whose hash is h and that is not there yet.
+func (d *members) put(m string, h uint64) {
+	e := newBytes[setMember](memberHead + max(len(m), 1))
+	e.keyAt, e.keyLen = uint16(memberHead), uint32(len(m))
+	copy(behind(e, memberHead, len(m)), m)
+	d.insert(e, h)
+	d.mem += memberBytes(len(m))
+}
+
+func memberBytes(size int) int64 { return slotBytes + int64(pieceSize(memberHead+max(size, 1))) }
 
 // NewSet returns an empty set.
 func NewSet() *Set { return new(Set) }
@@ -44,9 +68,9 @@ func (s *Set) Intset() (*Intset, bool) { return &s.ints, s.d == nil }
 // MemBytes estimates the memory of the set.
 func (s *Set) MemBytes() int64 {
 	if s.d == nil {
-		return 48 + int64(cap(s.ints.b))
+		return 32 + int64(cap(s.ints.b))
 	}
-	return 48 + dictBytes + s.mem
+	return 32 + dictBytes + s.d.mem
 }
 
 // Len returns the number of members.
@@ -62,10 +86,10 @@ func (s *Set) Clone() Value {
 	if s.d == nil {
 		return &Set{ints: Intset{append([]byte(nil), s.ints.b...)}}
 	}
-	c := &Set{d: new(Dict[struct{}]), mem: s.mem}
+	c := &Set{d: new(members)}
 	c.d.reserve(s.d.len())
-	s.d.Each(func(n *Node[struct{}]) bool {
-		c.d.add(n.key)
+	s.d.Each(func(m *setMember) bool {
+		c.d.put(keyOf(m), hashOf(m))
 		return true
 	})
 	return c
@@ -95,11 +119,12 @@ func (s *Set) Add(m []byte) bool {
 		}
 		s.convert(s.ints.Len() + 1)
 	}
-	_, isNew := s.d.Put(m)
-	if isNew {
-		s.mem += setMemberBytes + int64(len(m))
+	h := hashBytes(m)
+	if s.d.find(asString(m), h) != nil {
+		return false
 	}
-	return isNew
+	s.d.put(asString(m), h)
+	return true
 }
 
 // Remove removes m and reports whether it was there.
@@ -108,7 +133,7 @@ func (s *Set) Remove(m []byte) bool {
 		if s.d.delete(m) == nil {
 			return false
 		}
-		s.mem -= setMemberBytes + int64(len(m))
+		s.d.mem -= memberBytes(len(m))
 		return true
 	}
 	n, ok := canonicalInt(m)
@@ -126,11 +151,10 @@ func (s *Set) Contains(m []byte) bool {
 
 // convert goes over to a Dict with room for n members.
 func (s *Set) convert(n int) {
-	d := new(Dict[struct{}])
+	d := new(members)
 	d.reserve(n)
 	s.Each(func(m []byte) bool {
-		d.add(string(m))
-		s.mem += setMemberBytes + int64(len(m))
+		d.put(asString(m), hashBytes(m))
 		return true
 	})
 	s.d, s.ints = d, Intset{}
@@ -139,7 +163,7 @@ func (s *Set) convert(n int) {
 // Each calls fn for every member until it returns false: integers of an intset in ascending order.
 func (s *Set) Each(fn func(m []byte) bool) {
 	if s.d != nil {
-		s.d.Each(func(n *Node[struct{}]) bool { return fn(view(n.key)) })
+		s.d.Each(func(m *setMember) bool { return fn(view(keyOf(m))) })
 		return
 	}
 	for i, n := 0, s.ints.Len(); i < n; i++ {
@@ -156,7 +180,7 @@ func (s *Set) Scan(cursor uint64, count int, fn func(m []byte)) uint64 {
 		s.Each(func(m []byte) bool { fn(m); return true })
 		return 0
 	}
-	return s.d.scanSome(cursor, count, func(n *Node[struct{}]) { fn(view(n.key)) })
+	return s.d.scanSome(cursor, count, func(m *setMember) { fn(view(keyOf(m))) })
 }
 
 // Random returns a member drawn at random, or nil when there is none.
@@ -165,7 +189,7 @@ func (s *Set) Random() []byte {
 	case s.Len() == 0:
 		return nil
 	case s.d != nil:
-		return view(s.d.random().key)
+		return view(keyOf(s.d.random()))
 	}
 	return decimal(s.ints.at(rand.IntN(s.ints.Len())))
 }
@@ -174,7 +198,7 @@ func (s *Set) Random() []byte {
 // it returns false.
 func (s *Set) Sample(n int, fn func(m []byte) bool) {
 	if s.d != nil {
-		s.d.sample(n, func(n *Node[struct{}]) bool { return fn(view(n.key)) })
+		s.d.sample(n, func(m *setMember) bool { return fn(view(keyOf(m))) })
 		return
 	}
 	for _, i := range sampleIndexes(s.ints.Len(), n) {

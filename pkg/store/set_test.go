@@ -75,7 +75,7 @@ func TestSetAgainstAMap(t *testing.T) {
 		checkSet(t, s, map[string]bool{})
 		checkSet(t, c, model)
 		if s.d != nil {
-			require.Zero(t, s.mem)
+			require.Zero(t, s.d.mem)
 		}
 	}
 }

@@ -14,20 +14,20 @@ import (
 //
 // Ranks count from 0. The zero value is not usable: call newSkipList.
 type skipList struct {
-	head  *skipNode // no element; has the links of all lanes
+	d     Dict[skipNode] // finds a node by its member; the sorted set keeps it
+	head  *skipNode      // no element; has the links of all lanes
 	tail  *skipNode
 	len   int
 	level int // lanes in use
 	mem   int64
 }
 
-// A search is a chain of cache misses, so a node is one allocation, with its links and the bytes of
-// its member in it, as long as neither is unusually many (see towers).
+// A search is a chain of cache misses, so a node is one piece of memory: this head, its links, and
+// its member. It is also the element of the sorted set's Dict.
 type skipNode struct {
-	member string
-	score  float64
-	back   *skipNode // nil for the first
-	next   []skipLink
+	node  // kind is the number of links
+	score float64
+	back  *skipNode // nil for the first
 }
 
 type skipLink struct {
@@ -35,28 +35,34 @@ type skipLink struct {
 	span int // nodes from here to node, or to the end when that is nil
 }
 
-const skipLevels = 32
+const (
+	skipLevels = 32
+	skipHead   = unsafe.Sizeof(skipNode{})
+	linkBytes  = unsafe.Sizeof(skipLink{})
+)
 
-func newSkipList() *skipList {
-	return &skipList{head: &skipNode{next: make([]skipLink, skipLevels)}, level: 1}
+// link returns the link in lane i, which the node must have.
+func (n *skipNode) link(i int) *skipLink {
+	return (*skipLink)(unsafe.Add(unsafe.Pointer(n), skipHead+uintptr(i)*linkBytes))
 }
 
-// tower is a node together with what it points to: L is an array of links, B one of bytes.
+func (n *skipNode) level() int { return int(n.kind) }
+
+func newSkipList() *skipList {
+	return &skipList{head: newTall(skipLevels, nil), level: 1}
+}
+
+// tower is what is behind the head of a node: L is an array of links, B one of bytes.
 type tower[L, B any] struct {
-	skipNode
 	links L
 	bytes B
 }
 
-// raise returns a new node and the memory behind it.
-func raise[L, B any]() (*skipNode, *skipLink, *byte) {
-	t := new(tower[L, B])
-	return &t.skipNode, (*skipLink)(unsafe.Pointer(&t.links)), (*byte)(unsafe.Pointer(&t.bytes))
-}
+func raise[L, B any]() *skipNode { return newRoomy[skipNode, tower[L, B]]() }
 
 // towers makes the usual nodes: of 1 to 4 links (all but one in 256), and members of up to
 // towerBytes bytes. The sizes of the last index fill Go's size classes.
-var towers = [...][4]func() (*skipNode, *skipLink, *byte){
+var towers = [...][4]func() *skipNode{
 	{raise[[1]skipLink, [8]byte], raise[[1]skipLink, [24]byte], raise[[1]skipLink, [40]byte], raise[[1]skipLink, [56]byte]},
 	{raise[[2]skipLink, [8]byte], raise[[2]skipLink, [24]byte], raise[[2]skipLink, [40]byte], raise[[2]skipLink, [56]byte]},
 	{raise[[3]skipLink, [8]byte], raise[[3]skipLink, [24]byte], raise[[3]skipLink, [40]byte], raise[[3]skipLink, [56]byte]},
@@ -68,16 +74,31 @@ const towerBytes = 56
 // newSkipNode returns a node with links in level lanes and a copy of member.
 func newSkipNode(level int, member []byte) *skipNode {
 	if level > len(towers) || len(member) > towerBytes {
-		return &skipNode{member: string(member), next: make([]skipLink, level)}
+		return newTall(level, member)
 	}
-	n, links, b := towers[level-1][(len(member)+7)/16]()
-	n.next = unsafe.Slice(links, level)
-	copy(unsafe.Slice(b, len(member)), member)
-	n.member = unsafe.String(b, len(member)) // written once, here
+	n := towers[level-1][(len(member)+7)/16]()
+	n.kind, n.keyLen = uint8(level), uint32(len(member))
+	n.keyAt = uint16(skipHead + uintptr(level)*linkBytes)
+	copy(behind(n, int(n.keyAt), len(member)), member)
 	return n
 }
 
-func (n *skipNode) memBytes() int64 { return 64 + 16*int64(len(n.next)) + int64(len(n.member)) }
+// newTall returns a node with room for all lanes, and its member elsewhere.
+func newTall(level int, member []byte) *skipNode {
+	t := new(roomy[skipNode, tower[[skipLevels]skipLink, string]])
+	t.rest.bytes = string(member)
+	n := &t.head
+	n.kind, n.apart = uint8(level), true
+	n.keyAt = uint16(unsafe.Offsetof(t.rest) + unsafe.Offsetof(t.rest.bytes))
+	return n
+}
+
+func (n *skipNode) memBytes() int64 {
+	if n.apart {
+		return int64(skipHead+skipLevels*linkBytes) + 16 + int64(len(keyOf(n)))
+	}
+	return int64(pieceSize(int(n.keyAt) + int(n.keyLen)))
+}
 
 // randomLevel draws the number of lanes: 1 with a chance of 3/4, 2 with 3/16, and so on.
 func randomLevel() int {
@@ -86,7 +107,7 @@ func randomLevel() int {
 
 // less reports whether the node belongs before (score, member).
 func (n *skipNode) less(score float64, member string) bool {
-	return n.score < score || n.score == score && n.member < member
+	return n.score < score || n.score == score && keyOf(n) < member
 }
 
 // skipPath is where a search went down from each lane, and at which rank (1 + the node's, 0 for
@@ -101,11 +122,11 @@ func (s *skipList) path(p *skipPath, score float64, member string) {
 	x, rank := s.head, 0
 	var end *skipNode // where the lane above ended: it is known to lie behind
 	for i := s.level - 1; i >= 0; i-- {
-		l := &x.next[i]
+		l := x.link(i)
 		for l.node != end && l.node.less(score, member) {
 			rank += l.span
 			x = l.node
-			l = &x.next[i]
+			l = x.link(i)
 		}
 		end = l.node
 		p.node[i], p.rank[i] = x, rank
@@ -123,26 +144,26 @@ func (s *skipList) insert(score float64, member []byte) *skipNode {
 // link puts a node in its place.
 func (s *skipList) link(n *skipNode) {
 	var p skipPath
-	s.path(&p, n.score, n.member)
-	level := len(n.next)
+	s.path(&p, n.score, keyOf(n))
+	level := n.level()
 	for ; s.level < level; s.level++ {
 		p.node[s.level], p.rank[s.level] = s.head, 0
-		s.head.next[s.level].span = s.len
+		s.head.link(s.level).span = s.len
 	}
-	for i := range n.next {
-		prev := &p.node[i].next[i]
+	for i := range level {
+		prev := p.node[i].link(i)
 		passed := p.rank[0] - p.rank[i]
-		n.next[i] = skipLink{prev.node, prev.span - passed}
+		*n.link(i) = skipLink{prev.node, prev.span - passed}
 		*prev = skipLink{n, passed + 1}
 	}
 	for i := level; i < s.level; i++ {
-		p.node[i].next[i].span++
+		p.node[i].link(i).span++
 	}
 	n.back = nil
 	if p.node[0] != s.head {
 		n.back = p.node[0]
 	}
-	if after := n.next[0].node; after != nil {
+	if after := n.link(0).node; after != nil {
 		after.back = n
 	} else {
 		s.tail = n
@@ -154,19 +175,19 @@ func (s *skipList) link(n *skipNode) {
 // remove takes the node out to which p leads.
 func (s *skipList) remove(n *skipNode, p *skipPath) {
 	for i := range s.level {
-		prev := &p.node[i].next[i]
+		prev := p.node[i].link(i)
 		if prev.node == n {
-			*prev = skipLink{n.next[i].node, prev.span + n.next[i].span - 1}
+			*prev = skipLink{n.link(i).node, prev.span + n.link(i).span - 1}
 		} else {
 			prev.span--
 		}
 	}
-	if after := n.next[0].node; after != nil {
+	if after := n.link(0).node; after != nil {
 		after.back = n.back
 	} else {
 		s.tail = n.back
 	}
-	for s.level > 1 && s.head.next[s.level-1].node == nil {
+	for s.level > 1 && s.head.link(s.level-1).node == nil {
 		s.level--
 	}
 	s.len--
@@ -176,15 +197,15 @@ func (s *skipList) remove(n *skipNode, p *skipPath) {
 // delete removes the element of n.
 func (s *skipList) delete(n *skipNode) {
 	var p skipPath
-	s.path(&p, n.score, n.member)
+	s.path(&p, n.score, keyOf(n))
 	s.remove(n, &p)
 }
 
 // update gives the element of n another score. The node stays the same: its number of lanes was
 // drawn without regard to its place.
 func (s *skipList) update(n *skipNode, score float64) {
-	if (n.back == nil || n.back.less(score, n.member)) &&
-		(n.next[0].node == nil || !n.next[0].node.less(score, n.member)) {
+	if (n.back == nil || n.back.less(score, keyOf(n))) &&
+		(n.link(0).node == nil || !n.link(0).node.less(score, keyOf(n))) {
 		n.score = score
 		return
 	}
@@ -196,7 +217,7 @@ func (s *skipList) update(n *skipNode, score float64) {
 // rank returns the rank of the element of n.
 func (s *skipList) rank(n *skipNode) int {
 	var p skipPath
-	s.path(&p, n.score, n.member)
+	s.path(&p, n.score, keyOf(n))
 	return p.rank[0]
 }
 
@@ -204,9 +225,9 @@ func (s *skipList) rank(n *skipNode) int {
 func (s *skipList) at(rank int) *skipNode {
 	x, left := s.head, rank+1
 	for i := s.level - 1; left > 0; i-- {
-		for x.next[i].node != nil && x.next[i].span <= left {
-			left -= x.next[i].span
-			x = x.next[i].node
+		for x.link(i).node != nil && x.link(i).span <= left {
+			left -= x.link(i).span
+			x = x.link(i).node
 		}
 	}
 	return x
@@ -217,8 +238,8 @@ func (s *skipList) at(rank int) *skipNode {
 func (s *skipList) prefix(before func(*skipNode) bool) int {
 	x, rank := s.head, 0
 	for i := s.level - 1; i >= 0; i-- {
-		for next := x.next[i].node; next != nil && before(next); next = x.next[i].node {
-			rank += x.next[i].span
+		for next := x.link(i).node; next != nil && before(next); next = x.link(i).node {
+			rank += x.link(i).span
 			x = next
 		}
 	}
@@ -232,9 +253,9 @@ func (s *skipList) deleteRange(rank, n int, fn func(*skipNode)) {
 	}
 	var p skipPath
 	x := s.at(rank)
-	s.path(&p, x.score, x.member)
+	s.path(&p, x.score, keyOf(x))
 	for ; n > 0; n-- {
-		next := x.next[0].node
+		next := x.link(0).node
 		s.remove(x, &p)
 		fn(x)
 		x = next

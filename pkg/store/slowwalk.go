@@ -59,14 +59,14 @@ func newSlowWalk(e SnapshotEntry) *slowWalk {
 		if v.d == nil || v.Len() <= slowLen {
 			return nil
 		}
-		walkDict(w, v.d, func(n *Node[string]) SnapshotElement {
-			return SnapshotElement{Member: n.key, Value: n.Val}
+		walkDict(w, &v.d.Dict, func(f *hashField) SnapshotElement {
+			return SnapshotElement{Member: keyOf(f), Value: string(f.value())}
 		})
 	case *Set:
 		if v.d == nil || v.Len() <= slowLen {
 			return nil
 		}
-		walkDict(w, v.d, func(n *Node[struct{}]) SnapshotElement { return SnapshotElement{Member: n.key} })
+		walkDict(w, &v.d.Dict, func(m *setMember) SnapshotElement { return SnapshotElement{Member: keyOf(m)} })
 	case *ZSet:
 		if v.skip == nil || v.Len() <= slowLen {
 			return nil
@@ -80,15 +80,16 @@ func newSlowWalk(e SnapshotEntry) *slowWalk {
 
 // watch has changes of the elements of d reported to w, which asks passed whether the walk has passed
 // an element, and get what to hand out for it.
-func watch[V any](w *slowWalk, d *Dict[V], passed func(*Node[V]) bool, get func(*Node[V]) SnapshotElement) {
+func watch[E element](w *slowWalk, d *Dict[E], passed func(*E) bool, get func(*E) SnapshotElement) {
 	w.len, w.changed = d.len(), map[string]struct{}{}
-	d.touch = func(n *Node[V], isNew bool) {
-		if w.left(n.key) {
+	d.touch = func(e *E, isNew bool) {
+		key := keyOf(e)
+		if w.left(key) {
 			return
 		}
-		w.changed[n.key] = struct{}{}
-		if !isNew && !passed(n) {
-			w.early = append(w.early, get(n))
+		w.changed[key] = struct{}{}
+		if !isNew && !passed(e) {
+			w.early = append(w.early, get(e))
 		}
 	}
 	w.stop = func() { d.touch = nil }
@@ -102,16 +103,14 @@ func (w *slowWalk) left(key string) bool {
 
 // walkDict walks d as SCAN does, but hands out nothing twice: the place of an element is its hash with
 // the bits reversed, which no resizing changes, and the cursor says up to where the walk has come.
-func walkDict[V any](w *slowWalk, d *Dict[V], get func(*Node[V]) SnapshotElement) {
+func walkDict[E element](w *slowWalk, d *Dict[E], get func(*E) SnapshotElement) {
 	var cursor uint64
-	passed := func(n *Node[V]) bool {
-		return w.ended || bits.Reverse32(n.hash) < bits.Reverse32(uint32(cursor))
-	}
+	passed := func(e *E) bool { return w.ended || bits.Reverse64(hashOf(e)) < bits.Reverse64(cursor) }
 	w.step = func() {
 		for places := 0; places < pieceLen && len(w.piece) < pieceLen && !w.ended; places++ {
-			next := d.scan(cursor, func(n *Node[V]) {
-				if !passed(n) && !w.left(n.key) {
-					w.piece = append(w.piece, get(n))
+			next := d.scan(cursor, func(e *E) {
+				if !passed(e) && !w.left(keyOf(e)) {
+					w.piece = append(w.piece, get(e))
 				}
 			})
 			cursor, w.ended = next, next == 0
@@ -125,7 +124,7 @@ func walkZSet(w *slowWalk, z *ZSet) {
 	var score float64 // of the last place passed, with its member, if there is one
 	var member string
 	underway := false
-	passed := func(n *Node[*skipNode]) bool { return w.ended || underway && !n.Val.less(score, member) }
+	passed := func(n *skipNode) bool { return w.ended || underway && !n.less(score, member) }
 	w.step = func() {
 		x := z.skip.tail
 		if underway {
@@ -133,16 +132,16 @@ func walkZSet(w *slowWalk, z *ZSet) {
 		}
 		underway = underway || x != nil
 		for places := 0; places < pieceLen && x != nil; places++ {
-			if !w.left(x.member) {
-				w.piece = append(w.piece, SnapshotElement{Member: x.member, Score: x.score})
+			if !w.left(keyOf(x)) {
+				w.piece = append(w.piece, SnapshotElement{Member: keyOf(x), Score: x.score})
 			}
-			score, member = x.score, x.member
+			score, member = x.score, keyOf(x)
 			x = x.back
 		}
 		w.ended = x == nil
 	}
-	watch(w, z.d, passed, func(n *Node[*skipNode]) SnapshotElement {
-		return SnapshotElement{Member: n.key, Score: n.Val.score}
+	watch(w, &z.skip.d, passed, func(n *skipNode) SnapshotElement {
+		return SnapshotElement{Member: keyOf(n), Score: n.score}
 	})
 }
 

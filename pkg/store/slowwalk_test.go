@@ -174,7 +174,7 @@ func requireUnwatched(t *testing.T, s *Store) {
 			case *Set:
 				require.True(t, v.d == nil || v.d.touch == nil)
 			case *ZSet:
-				require.True(t, v.d == nil || v.d.touch == nil)
+				require.True(t, v.skip == nil || v.skip.d.touch == nil)
 			}
 			return true
 		})

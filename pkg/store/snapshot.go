@@ -62,10 +62,10 @@ func (sn *Snapshot) Next(n int) bool {
 		t := sn.tables[0]
 		// A bucket that was visited before costs something too, else a sparse table stalls us.
 		sn.left--
-		sn.cursor = t.keys.scan(sn.cursor, func(n *Node[record]) {
-			if e := (*Entry)(n); e.Val.epoch != sn.epoch {
+		sn.cursor = t.keys.scan(sn.cursor, func(e *Entry) {
+			if e.epoch != sn.epoch {
 				sn.keep(t, e)
-				e.Val.epoch = sn.epoch
+				e.epoch = sn.epoch
 				sn.left--
 			}
 		})
@@ -84,8 +84,8 @@ func (sn *Snapshot) Next(n int) bool {
 
 // keep hands out the entry, or sees to it that its value is handed out later as it is now.
 func (sn *Snapshot) keep(t *table, e *Entry) {
-	idle := int64(uint32(sn.s.nowMs/1000) - e.Val.access)
-	entry := SnapshotEntry{t.id, e.key, e.Val.value, t.expireAt(e), idle, uint8(sn.s.freq(e.Val.access))}
+	idle := int64(uint32(sn.s.nowMs/1000) - e.access)
+	entry := SnapshotEntry{t.id, e.Key(), e.Value(), t.expireAt(e), idle, uint8(sn.s.freq(e.access))}
 	if sn.pieces != nil {
 		if w := newSlowWalk(entry); w != nil {
 			sn.slow = append(sn.slow, w)

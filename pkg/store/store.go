@@ -130,39 +130,11 @@ type DB struct {
 // old content to a snapshot that is still walking it, and SWAPDB can exchange two.
 type table struct {
 	id   int // the database it belonged to when the latest snapshot began
-	keys Dict[record]
+	keys Dict[Entry]
 	due  deadlines
 	mem  int64
 	snap *Snapshot // the latest that began while this was a database's content
 }
-
-// record is what an entry holds besides its key.
-type record struct {
-	value    Value
-	access   uint32 // last access in seconds, modulo 2^32; under LFU see lfu.go
-	epoch    uint32 // of the snapshot that has it, see Store.epoch
-	deadline int32  // 1 + index into table.due, 0 for none
-	size     uint32 // what Store.mem counts for it, in 16 bytes
-}
-
-// Entry is a key with its value. It is valid until the key is deleted.
-type Entry Node[record]
-
-// Key returns the key.
-func (e *Entry) Key() string { return e.key }
-
-// Value returns the value. To change it, get it from Edit.
-func (e *Entry) Value() Value { return e.Val.value }
-
-// AccessSec returns when the entry was last looked up, in Unix seconds modulo 2^32; under LFU it is
-// something else, see lfu.go, but can be copied to another entry just as well.
-func (e *Entry) AccessSec() uint32 { return e.Val.access }
-
-// SetAccessSec sets that time.
-func (e *Entry) SetAccessSec(sec uint32) { e.Val.access = sec }
-
-// HasExpiry reports whether the entry has an expiry time.
-func (e *Entry) HasExpiry() bool { return e.Val.deadline != 0 }
 
 // ID returns the database's number.
 func (db *DB) ID() int { return db.id }
@@ -186,9 +158,12 @@ func (db *DB) Lookup(key []byte) *Entry {
 }
 
 // Peek is Lookup without marking the entry as used.
-func (db *DB) Peek(key []byte) *Entry {
-	e := (*Entry)(db.t.keys.get(key))
-	if e == nil || e.Val.deadline == 0 || !db.expired(e) {
+func (db *DB) Peek(key []byte) *Entry { return db.peek(key, hashBytes(key)) }
+
+// peek is Peek for a key whose hash is h.
+func (db *DB) peek(key []byte, h uint64) *Entry {
+	e := db.t.keys.find(asString(key), h)
+	if e == nil || e.deadline == 0 || !db.expired(e) {
 		return e
 	}
 	switch db.s.Expiry {
@@ -202,7 +177,7 @@ func (db *DB) Peek(key []byte) *Entry {
 
 // Exists reports whether key is there and has not expired. Unlike Peek it never deletes anything.
 func (db *DB) Exists(key []byte) bool {
-	e := (*Entry)(db.t.keys.get(key))
+	e := db.t.keys.get(key)
 	return e != nil && !db.Expired(e)
 }
 
@@ -210,11 +185,11 @@ func (db *DB) Exists(key []byte) bool {
 func (db *DB) Stored(key []byte) bool { return db.t.keys.get(key) != nil }
 
 func (db *DB) expired(e *Entry) bool {
-	return e.Val.deadline != 0 && db.t.due[e.Val.deadline-1].atMs < db.s.nowMs
+	return e.deadline != 0 && db.t.due[e.deadline-1].atMs < db.s.nowMs
 }
 
 func (db *DB) expire(e *Entry) {
-	key := e.key
+	key := e.Key()
 	db.Remove(e)
 	if db.s.OnExpire != nil {
 		db.s.OnExpire(db.id, key)
@@ -229,7 +204,7 @@ func Get[T Value](db *DB, key []byte) (T, error) {
 	if e == nil {
 		return none, nil
 	}
-	v, ok := e.Val.value.(T)
+	v, ok := e.Value().(T)
 	if !ok {
 		return none, ErrWrongType
 	}
@@ -237,42 +212,53 @@ func Get[T Value](db *DB, key []byte) (T, error) {
 }
 
 // Edit is Get for a value that is about to be changed: a snapshot under way gets the old one
-// first. Call Changed when done. The entry is nil when the key is absent.
+// first, and a string that stands in its entry is taken out, so that it can grow. Call Changed
+// when done. The entry is nil when the key is absent.
 func Edit[T Value](db *DB, key []byte) (T, *Entry, error) {
+	v, e, err := Find[T](db, key)
+	if e == nil {
+		return v, nil, err
+	}
+	db.keep(e)
+	if e.kind < holdsValue {
+		e = db.takeOut(e)
+		v = e.Value().(T)
+	}
+	return v, e, nil
+}
+
+// Find is Get that returns the entry, too, which is nil when there is no value.
+func Find[T Value](db *DB, key []byte) (T, *Entry, error) {
 	var none T
 	e := db.Lookup(key)
 	if e == nil {
 		return none, nil, nil
 	}
-	v, ok := e.Val.value.(T)
+	v, ok := e.Value().(T)
 	if !ok {
 		return none, nil, ErrWrongType
 	}
-	db.keep(e)
 	return v, e, nil
 }
 
 // keep hands the entry to the snapshot under way if that does not have it yet.
 func (db *DB) keep(e *Entry) {
-	if e.Val.epoch != db.s.epoch {
+	if e.epoch != db.s.epoch {
 		if sn := db.s.snap; sn != nil && db.t.snap == sn {
 			sn.keep(db.t, e)
 		}
-		e.Val.epoch = db.s.epoch
+		e.epoch = db.s.epoch
 	}
 }
 
 // Changed brings the memory accounting up to date after a value got from Edit has been changed.
-func (db *DB) Changed(e *Entry) { db.account(e, e.Val.value.MemBytes()) }
+func (db *DB) Changed(e *Entry) {
+	before := e.EntryBytes()
+	e.measure()
+	db.account(e.EntryBytes() - before)
+}
 
-// entryOverhead is what an entry costs besides its key and value: a node, its share of the bucket
-// array and the rounding of its allocations.
-const entryOverhead = 64 + 16
-
-func (db *DB) account(e *Entry, valueBytes int64) {
-	units := uint32((entryOverhead + int64(len(e.key)) + valueBytes + 15) / 16)
-	delta := 16 * (int64(units) - int64(e.Val.size))
-	e.Val.size = units
+func (db *DB) account(delta int64) {
 	db.t.mem += delta
 	db.s.mem += delta
 	db.s.peak = max(db.s.peak, db.s.mem)
@@ -283,79 +269,6 @@ func (db *DB) TableBytes() int64 { return entryOverhead * int64(db.Len()) }
 
 // ExpiresBytes returns what the deadlines take, which MemBytes does not have.
 func (db *DB) ExpiresBytes() int64 { return 16 * int64(cap(db.t.due)) }
-
-// EntryBytes returns what the accounting counts for the entry.
-func (e *Entry) EntryBytes() int64 { return 16 * int64(e.Val.size) }
-
-// Set makes v the value of key, which loses its expiry time, and returns the entry. The store
-// owns v from then on.
-func (db *DB) Set(key []byte, v Value) *Entry {
-	e := db.put(key, v, true)
-	if e.Val.deadline != 0 {
-		db.t.due.remove(e)
-	}
-	return e
-}
-
-// SetKeepTTL is Set that leaves the expiry time of an entry that is there, and does not count as a use.
-func (db *DB) SetKeepTTL(key []byte, v Value) *Entry { return db.put(key, v, false) }
-
-func (db *DB) put(key []byte, v Value, isUse bool) *Entry {
-	e := db.Peek(key)
-	isNew := e == nil
-	if !isNew {
-		db.keep(e)
-		if isUse {
-			db.use(e)
-		}
-	} else {
-		if old := (*Entry)(db.t.keys.get(key)); old != nil { // expired, but kept for the master to delete
-			db.Remove(old)
-		}
-		e = (*Entry)(db.t.keys.add(string(key)))
-		e.Val.epoch = db.s.epoch
-		e.Val.access = db.s.fresh()
-	}
-	e.Val.value = v
-	db.account(e, v.MemBytes())
-	if isNew && db.s.OnNew != nil {
-		db.s.OnNew(db.id, e.key)
-	}
-	return e
-}
-
-// SetString sets key to a copy of b, reusing the memory of a string that is there.
-func (db *DB) SetString(key, b []byte, keepTTL bool) *Entry {
-	e := db.Peek(key)
-	if e == nil {
-		return db.Set(key, NewString(b))
-	}
-	str, ok := e.Val.value.(*String)
-	if !ok {
-		if keepTTL {
-			return db.put(key, NewString(b), true)
-		}
-		return db.Set(key, NewString(b))
-	}
-	db.keep(e)
-	str.set(b)
-	db.use(e)
-	db.account(e, str.MemBytes())
-	if !keepTTL && e.Val.deadline != 0 {
-		db.t.due.remove(e)
-	}
-	return e
-}
-
-// SetTaken is SetString that makes b itself the value: it must be a string of some length that nobody writes
-// to any more.
-func (db *DB) SetTaken(key, b []byte, keepTTL bool) *Entry {
-	v := &String{b: b}
-	if keepTTL {
-		return db.put(key, v, true)
-	}
-	return db.Set(key, v)
-}
 
 // Delete removes key and reports whether it was there.
 func (db *DB) Delete(key []byte) bool {
@@ -370,13 +283,11 @@ func (db *DB) Delete(key []byte) bool {
 // Remove removes an entry of this database.
 func (db *DB) Remove(e *Entry) {
 	db.keep(e)
-	if e.Val.deadline != 0 {
+	if e.deadline != 0 {
 		db.t.due.remove(e)
 	}
-	db.t.keys.deleteString(e.key)
-	freed := 16 * int64(e.Val.size)
-	db.t.mem -= freed
-	db.s.mem -= freed
+	db.t.keys.deleteString(e.Key())
+	db.account(-e.EntryBytes())
 }
 
 // Flush empties the database.
@@ -389,10 +300,10 @@ func (db *DB) Flush() {
 func (db *DB) ExpireAt(e *Entry) int64 { return db.t.expireAt(e) }
 
 func (t *table) expireAt(e *Entry) int64 {
-	if e.Val.deadline == 0 {
+	if e.deadline == 0 {
 		return -1
 	}
-	return t.due[e.Val.deadline-1].atMs
+	return t.due[e.deadline-1].atMs
 }
 
 // SetExpire sets the entry's expiry time in Unix milliseconds.
@@ -400,13 +311,13 @@ func (db *DB) SetExpire(e *Entry, atMs int64) {
 	db.keep(e)
 	db.t.due.set(e, atMs)
 	if db.s.OnDeadline != nil {
-		db.s.OnDeadline(db.id, e.key)
+		db.s.OnDeadline(db.id, e.Key())
 	}
 }
 
 // Persist removes the entry's expiry time and reports whether it had one.
 func (db *DB) Persist(e *Entry) bool {
-	if e.Val.deadline == 0 {
+	if e.deadline == 0 {
 		return false
 	}
 	db.keep(e)
@@ -431,8 +342,8 @@ func (db *DB) ExpireDue(max int) int {
 // ExpireKey deletes key if its time has come, whatever the mode, and reports whether it still has an
 // expiry time.
 func (db *DB) ExpireKey(key string) bool {
-	e := (*Entry)(db.t.keys.getString(key))
-	if e == nil || e.Val.deadline == 0 {
+	e := db.t.keys.getString(key)
+	if e == nil || e.deadline == 0 {
 		return false
 	}
 	if !db.expired(e) {
@@ -459,13 +370,13 @@ func (db *DB) AvgTTL() int64 {
 // Scan is one step of a walk over the entries, see Dict.scan for its promise. It includes expired
 // entries that are not deleted yet; ask Expired. fn must not change the database.
 func (db *DB) Scan(cursor uint64, fn func(*Entry)) uint64 {
-	return db.t.keys.scan(cursor, func(n *Node[record]) { fn((*Entry)(n)) })
+	return db.t.keys.scan(cursor, fn)
 }
 
 // Each calls fn for all entries, expired ones included, until it returns false. fn must not
 // change the database.
 func (db *DB) Each(fn func(*Entry) bool) {
-	db.t.keys.Each(func(n *Node[record]) bool { return fn((*Entry)(n)) })
+	db.t.keys.Each(fn)
 }
 
 // Expired reports whether the entry's time has come.
@@ -474,7 +385,7 @@ func (db *DB) Expired(e *Entry) bool { return db.s.Expiry != KeepExpired && db.e
 // Random returns an entry drawn at random that is not expired, or nil.
 func (db *DB) Random() *Entry {
 	for try := 0; ; try++ {
-		e := (*Entry)(db.t.keys.random())
+		e := db.t.keys.random()
 		if e == nil || !db.Expired(e) {
 			return e
 		}

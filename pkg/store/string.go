@@ -1,48 +1,81 @@
 package store
 
 import (
+	"encoding/binary"
 	"math"
 	"strconv"
+	"unsafe"
 )
 
-// String is a string value. Decimal integers are kept as such, so that counters need no parsing
-// and no memory beyond the String; everything else is bytes.
-type String struct {
-	b []byte // nil when the value is n
-	n int64  // the integer, or for bytes: 1 when they were edited in place (OBJECT ENCODING raw)
+// String is a string value. Decimal integers are kept as such, so that counters need no parsing;
+// everything else is bytes. It is either an ownString, which can grow, or stands in an Entry: then
+// it is the Entry, and only Store changes it.
+type String Entry
+
+// ownString is a String on its own.
+type ownString struct {
+	String        // kind is holdsOwn
+	b      []byte // nil when the value is n
+	n      int64  // the integer, or for bytes: 1 when they were edited in place (OBJECT ENCODING raw)
 }
 
 // embstrMax is the length up to which Redis keeps a string in one allocation with its header.
 const embstrMax = 44
 
+func newOwn(b []byte, n int64) *String {
+	s := &ownString{b: b, n: n}
+	s.kind = holdsOwn
+	return &s.String
+}
+
 // NewString returns a string value that holds a copy of b.
 func NewString(b []byte) *String {
-	s := new(String)
-	s.set(b)
-	return s
+	if n, ok := canonicalInt(b); ok {
+		return NewInt(n)
+	}
+	return NewPlainString(b)
 }
 
 // NewPlainString is NewString without a look whether b is an integer, as Redis stores the results of
 // INCRBYFLOAT: the value counts as embstr or raw even if it reads as an integer.
-func NewPlainString(b []byte) *String {
-	return &String{b: append(make([]byte, 0, len(b)), b...)}
-}
+func NewPlainString(b []byte) *String { return newOwn(append(make([]byte, 0, len(b)), b...), 0) }
 
 // NewInt returns a string value that holds n in decimal.
-func NewInt(n int64) *String { return &String{n: n} }
+func NewInt(n int64) *String { return newOwn(nil, n) }
 
-func (s *String) set(b []byte) {
+// own returns s as what it must be then.
+func (s *String) own() *ownString {
+	if s.kind != holdsOwn {
+		panic("store: a string is changed that does not come from Edit")
+	}
+	return (*ownString)(unsafe.Pointer(s))
+}
+
+// set makes b the value, or what integer it is.
+func (o *ownString) set(b []byte) {
 	if n, ok := canonicalInt(b); ok {
-		s.b, s.n = nil, n
+		o.b, o.n = nil, n
 		return
 	}
-	if s.b == nil || cap(s.b) < len(b) || cap(s.b) > 2*len(b)+64 {
-		s.b = make([]byte, len(b))
-		copy(s.b, b)
+	if o.b == nil || cap(o.b) < len(b) || cap(o.b) > 2*len(b)+64 {
+		o.b = make([]byte, len(b))
+		copy(o.b, b)
 	} else {
-		s.b = append(s.b[:0], b...)
+		o.b = append(o.b[:0], b...)
 	}
-	s.n = 0
+	o.n = 0
+}
+
+// get returns the bytes, or the integer when they are nil.
+func (s *String) get() (b []byte, n int64) {
+	switch s.kind {
+	case holdsOwn:
+		o := s.own()
+		return o.b, o.n
+	case holdsInt:
+		return nil, int64(binary.NativeEndian.Uint64((*Entry)(s).room()))
+	}
+	return (*Entry)(s).room()[:s.size:s.size], 0
 }
 
 // canonicalInt parses a decimal that prints back as the same bytes.
@@ -67,64 +100,81 @@ func (*String) Type() Type { return TypeString }
 
 // Encoding returns int, embstr or raw.
 func (s *String) Encoding() string {
-	switch {
-	case s.b == nil:
+	switch b, n := s.get(); {
+	case b == nil:
 		return "int"
-	case s.n == 0 && len(s.b) <= embstrMax:
+	case n == 0 && len(b) <= embstrMax:
 		return "embstr"
 	}
 	return "raw"
 }
 
+// isRaw reports whether the string was edited in place.
+func (s *String) isRaw() bool {
+	b, n := s.get()
+	return b != nil && n != 0
+}
+
 // MemBytes returns the size of the header and the bytes.
-func (s *String) MemBytes() int64 { return 32 + int64(cap(s.b)) }
+func (s *String) MemBytes() int64 {
+	if s.kind != holdsOwn {
+		return int64(entryHead + len((*Entry)(s).room()))
+	}
+	return 64 + int64(cap(s.own().b))
+}
 
 // Clone returns a copy of the value.
 func (s *String) Clone() Value {
-	c := &String{n: s.n}
-	if s.b != nil {
-		c.b = append(make([]byte, 0, len(s.b)), s.b...)
+	b, n := s.get()
+	if b != nil {
+		b = append(make([]byte, 0, len(b)), b...)
 	}
-	return c
+	return newOwn(b, n)
 }
 
 // Len returns the length in bytes.
 func (s *String) Len() int {
-	if s.b != nil {
-		return len(s.b)
+	b, n := s.get()
+	if b != nil {
+		return len(b)
 	}
-	n := 1
-	if s.n < 0 {
-		n = 2
-	}
-	for v := s.n / 10; v != 0; v /= 10 {
-		n++
-	}
-	return n
+	return decimalLen(n)
 }
 
 // Int returns the value as an integer when it is one.
-func (s *String) Int() (int64, bool) { return s.n, s.b == nil }
+func (s *String) Int() (int64, bool) {
+	b, n := s.get()
+	return n, b == nil
+}
 
 // Append appends the bytes of the value to dst.
 func (s *String) Append(dst []byte) []byte {
-	if s.b == nil {
-		return strconv.AppendInt(dst, s.n, 10)
+	b, n := s.get()
+	if b == nil {
+		return strconv.AppendInt(dst, n, 10)
 	}
-	return append(dst, s.b...)
+	return append(dst, b...)
 }
 
 // View returns the bytes of the value to look at: they are valid until the value changes and must
 // not be written to.
 func (s *String) View() []byte {
-	if s.b == nil {
-		return strconv.AppendInt(nil, s.n, 10)
+	b, n := s.get()
+	if b == nil {
+		return strconv.AppendInt(nil, n, 10)
 	}
-	return s.b
+	return b
 }
 
-// SetRaw makes the value b, which the string owns from then on.
-func (s *String) SetRaw(b []byte) { s.b, s.n = b, 1 }
+// SetRaw makes the value b, which the string owns from then on. As all methods that change it, it
+// is for a string got from Edit or NewString.
+func (s *String) SetRaw(b []byte) {
+	if b == nil {
+		b = []byte{}
+	}
+	o := s.own()
+	o.b, o.n = b, 1
+}
 
 // Grow makes the value at least size bytes long, filled with zero bytes, and returns its bytes to
 // be written to in place.
@@ -133,37 +183,46 @@ func (s *String) Grow(size int) []byte {
 	if len(b) < size {
 		b = append(b, make([]byte, size-len(b))...)
 	}
-	s.b = b
+	s.SetRaw(b)
 	return b
 }
 
 // AppendBytes appends b to the value and returns its new length.
 func (s *String) AppendBytes(b []byte) int {
-	s.b = append(s.bytes(), b...)
-	return len(s.b)
+	b = append(s.bytes(), b...)
+	s.SetRaw(b)
+	return len(b)
 }
 
-// bytes turns the value into bytes to be edited.
+// bytes returns the value as bytes to be edited.
 func (s *String) bytes() []byte {
-	if s.b == nil {
-		s.b = strconv.AppendInt(make([]byte, 0, 24), s.n, 10)
+	if o := s.own(); o.b != nil {
+		return o.b
 	}
-	s.n = 1
-	return s.b
+	return strconv.AppendInt(make([]byte, 0, 24), s.own().n, 10)
 }
 
 // AddInt adds delta and returns the sum; it reports false, and changes nothing, when the value is
 // no integer or the sum overflows (then isInt is true).
 func (s *String) AddInt(delta int64) (sum int64, isInt, ok bool) {
-	n := s.n
-	if s.b != nil {
-		if n, isInt = canonicalInt(s.b); !isInt {
+	if sum, isInt, ok = s.sum(delta); ok {
+		o := s.own()
+		o.b, o.n = nil, sum
+	}
+	return sum, isInt, ok
+}
+
+// sum is AddInt that only computes.
+func (s *String) sum(delta int64) (sum int64, isInt, ok bool) {
+	b, n := s.get()
+	if b != nil {
+		var ok bool
+		if n, ok = canonicalInt(b); !ok {
 			return 0, false, false
 		}
 	}
 	if delta > 0 && n > math.MaxInt64-delta || delta < 0 && n < math.MinInt64-delta {
 		return 0, true, false
 	}
-	s.b, s.n = nil, n+delta
-	return s.n, true, true
+	return n + delta, true, true
 }

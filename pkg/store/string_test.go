@@ -34,11 +34,11 @@ func TestStringAgainstBytes(t *testing.T) {
 		v := randomElement(r, 100)
 		switch r.IntN(6) {
 		case 0:
-			s.set(v)
+			s.own().set(v)
 			model = string(v)
 		case 1:
 			if model += string(v); len(model) > 500 {
-				s.set(nil)
+				s.own().set(nil)
 				model = string(v)
 			}
 			require.Equal(t, len(model), s.AppendBytes([]byte(model)[s.Len():]))
@@ -57,7 +57,7 @@ func TestStringAgainstBytes(t *testing.T) {
 		case 3:
 			n := int64(r.Uint64())
 			model = strconv.FormatInt(n, 10)
-			s.set([]byte(model))
+			s.own().set([]byte(model))
 		case 4:
 			c := s.Clone().(*String)
 			require.Equal(t, model, string(c.View()))
@@ -89,6 +89,6 @@ func checkAdd(t *testing.T, s *String, model string, delta int64) string {
 
 func TestStringDoesNotHoldOnToLargeMemory(t *testing.T) {
 	s := NewString(make([]byte, 1<<20))
-	s.set([]byte("small"))
+	s.own().set([]byte("small"))
 	require.Less(t, s.MemBytes(), int64(200))
 }

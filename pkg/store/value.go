@@ -5,6 +5,12 @@ import "errors"
 // ErrWrongType says that a key holds another type than the command works on. Its text is Redis's.
 var ErrWrongType = errors.New("WRONGTYPE Operation against a key holding the wrong kind of value")
 
+// What AddInt may say of a string; the texts are Redis's.
+var (
+	ErrNotInteger = errors.New("ERR value is not an integer or out of range")
+	ErrOverflow   = errors.New("ERR increment or decrement would overflow")
+)
+
 // Type is one of Redis's types.
 type Type uint8
 

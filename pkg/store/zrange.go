@@ -64,8 +64,8 @@ func (z *ZSet) LexRanks(r LexRange) (lo, hi int) {
 // ranks returns how many members come before the range, and how many up to its end.
 func (z *ZSet) ranks(before, upTo func(m []byte, score float64) bool) (lo, hi int) {
 	if z.skip != nil {
-		lo = z.skip.prefix(func(n *skipNode) bool { return before(view(n.member), n.score) })
-		hi = z.skip.prefix(func(n *skipNode) bool { return upTo(view(n.member), n.score) })
+		lo = z.skip.prefix(func(n *skipNode) bool { return before(view(keyOf(n)), n.score) })
+		hi = z.skip.prefix(func(n *skipNode) bool { return upTo(view(keyOf(n)), n.score) })
 		return lo, max(lo, hi)
 	}
 	n := 0

@@ -10,11 +10,7 @@ package store
 type ZSet struct {
 	lp   Listpack
 	skip *skipList // nil while the listpack is used
-	d    *Dict[*skipNode]
 }
-
-// zsetMemberBytes is what a member costs in the Dict, besides the skip list's node.
-const zsetMemberBytes = 48 + 8
 
 // NewZSet returns an empty sorted set.
 func NewZSet() *ZSet { return &ZSet{lp: NewListpack()} }
@@ -52,10 +48,10 @@ func (z *ZSet) Listpack() (*Listpack, bool) { return &z.lp, z.skip == nil }
 // MemBytes estimates the memory of the sorted set.
 func (z *ZSet) MemBytes() int64 {
 	if z.skip == nil {
-		return 64 + z.lp.memBytes()
+		return 24 + z.lp.memBytes()
 	}
 	const head = 64 + 16*skipLevels
-	return 64 + dictBytes + head + z.skip.mem + zsetMemberBytes*int64(z.skip.len)
+	return 24 + dictBytes + head + z.skip.mem + slotBytes*int64(z.skip.len)
 }
 
 // Len returns the number of members.
@@ -74,7 +70,7 @@ func (z *ZSet) Clone() Value {
 	c := new(ZSet)
 	c.empty(z.Len())
 	for n := z.skip.tail; n != nil; n = n.back { // from the end: each is inserted at the head
-		c.link(view(n.member), n.score)
+		c.link(view(keyOf(n)), n.score)
 	}
 	return c
 }
@@ -102,12 +98,12 @@ func (z *ZSet) Pack() {
 		return
 	}
 	lp := NewListpack()
-	for n := z.skip.head.next[0].node; n != nil; n = n.next[0].node {
-		if int64(len(n.member)) > Encodings.ZSetMaxListpackValue.Load() {
+	for n := z.skip.head.link(0).node; n != nil; n = n.link(0).node {
+		if int64(len(keyOf(n))) > Encodings.ZSetMaxListpackValue.Load() {
 			return
 		}
 		var buf [32]byte
-		lp.Append(view(n.member))
+		lp.Append(view(keyOf(n)))
 		lp.put(lp.size()-1, 0, scoreElem(buf[:0], n.score))
 	}
 	*z = ZSet{lp: lp}
@@ -116,8 +112,8 @@ func (z *ZSet) Pack() {
 // Score returns the score of m.
 func (z *ZSet) Score(m []byte) (float64, bool) {
 	if z.skip != nil {
-		if n := z.d.get(m); n != nil {
-			return n.Val.score, true
+		if n := z.skip.d.get(m); n != nil {
+			return n.score, true
 		}
 		return 0, false
 	}
@@ -153,14 +149,14 @@ func (z *ZSet) Put(m []byte, score float64) (old float64, had bool) {
 		}
 		z.convert(z.Len() + 1)
 	}
-	n := z.d.get(m)
+	n := z.skip.d.get(m)
 	if n == nil {
 		z.link(m, score)
 		return 0, false
 	}
-	if old = n.Val.score; old != score {
-		z.d.changing(n)
-		z.skip.update(n.Val, score)
+	if old = n.score; old != score {
+		z.skip.d.changing(n)
+		z.skip.update(n, score)
 	}
 	return old, true
 }
@@ -168,21 +164,21 @@ func (z *ZSet) Put(m []byte, score float64) (old float64, had bool) {
 // link adds a new member to skip list and Dict.
 func (z *ZSet) link(m []byte, score float64) {
 	n := z.skip.insert(score, m)
-	z.d.add(n.member).Val = n
+	z.skip.d.add(n)
 }
 
 // unlink removes a member from the Dict after it was removed from the skip list.
-func (z *ZSet) unlink(n *skipNode) { z.d.deleteString(n.member) }
+func (z *ZSet) unlink(n *skipNode) { z.skip.d.deleteString(keyOf(n)) }
 
 // Remove removes m and reports whether it was there.
 func (z *ZSet) Remove(m []byte) bool {
 	if z.skip != nil {
-		n := z.d.get(m)
+		n := z.skip.d.get(m)
 		if n == nil {
 			return false
 		}
-		z.skip.delete(n.Val)
-		z.unlink(n.Val)
+		z.skip.delete(n)
+		z.unlink(n)
 		return true
 	}
 	p := z.lp.find(z.lp.First(), m, 1)
@@ -195,8 +191,8 @@ func (z *ZSet) Remove(m []byte) bool {
 
 // empty makes z an empty skip list and Dict, with room for n members.
 func (z *ZSet) empty(n int) {
-	z.skip, z.d, z.lp = newSkipList(), new(Dict[*skipNode]), Listpack{}
-	z.d.reserve(n)
+	z.skip, z.lp = newSkipList(), Listpack{}
+	z.skip.d.reserve(n)
 }
 
 // convert goes over to a skip list, with room for n members.
@@ -212,8 +208,8 @@ func (z *ZSet) convert(n int) {
 // Rank returns the rank of m.
 func (z *ZSet) Rank(m []byte) (int, bool) {
 	if z.skip != nil {
-		if n := z.d.get(m); n != nil {
-			return z.skip.rank(n.Val), true
+		if n := z.skip.d.get(m); n != nil {
+			return z.skip.rank(n), true
 		}
 		return 0, false
 	}
@@ -243,11 +239,11 @@ func (z *ZSet) Range(start, n int, reverse bool, fn func(m []byte, score float64
 		z.lp.rangePairs(start, n, reverse, fn)
 		return
 	}
-	for x := z.skip.at(start); n > 0 && fn(view(x.member), x.score); n-- {
+	for x := z.skip.at(start); n > 0 && fn(view(keyOf(x)), x.score); n-- {
 		if reverse {
 			x = x.back
 		} else {
-			x = x.next[0].node
+			x = x.link(0).node
 		}
 	}
 }
@@ -272,14 +268,14 @@ func (z *ZSet) Scan(cursor uint64, count int, fn func(m []byte, score float64)) 
 		z.Each(func(m []byte, score float64) bool { fn(m, score); return true })
 		return 0
 	}
-	return z.d.scanSome(cursor, count, func(n *Node[*skipNode]) { fn(view(n.key), n.Val.score) })
+	return z.skip.d.scanSome(cursor, count, func(n *skipNode) { fn(view(keyOf(n)), n.score) })
 }
 
 // Sample calls fn for n different members drawn at random, or for all when there are fewer, until
 // it returns false.
 func (z *ZSet) Sample(n int, fn func(m []byte, score float64) bool) {
 	if z.skip != nil {
-		z.d.sample(n, func(n *Node[*skipNode]) bool { return fn(view(n.key), n.Val.score) })
+		z.skip.d.sample(n, func(n *skipNode) bool { return fn(view(keyOf(n)), n.score) })
 		return
 	}
 	z.lp.samplePairs(n, func(m, score Elem) bool { return fn(m.Bytes(), score.score()) })

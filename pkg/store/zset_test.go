@@ -80,11 +80,11 @@ func checkSkipList(t *testing.T, s *skipList) {
 	var prev *skipNode
 	var mem int64
 	rank := 0
-	for n := s.head.next[0].node; n != nil; n = n.next[0].node {
+	for n := s.head.link(0).node; n != nil; n = n.link(0).node {
 		rank++
 		rankOf[n] = rank
 		require.Same(t, prev, n.back)
-		require.True(t, prev == nil || prev.less(n.score, n.member))
+		require.True(t, prev == nil || prev.less(n.score, keyOf(n)))
 		prev = n
 		mem += n.memBytes()
 	}
@@ -92,13 +92,13 @@ func checkSkipList(t *testing.T, s *skipList) {
 	require.Same(t, prev, s.tail)
 	require.Equal(t, mem, s.mem)
 	for level := range s.level {
-		for n := s.head; n != nil; n = n.next[level].node {
-			l := n.next[level]
+		for n := s.head; n != nil; n = n.link(level).node {
+			l := n.link(level)
 			require.Equal(t, rankOf[l.node]-rankOf[n], l.span, "lane %d", level)
 		}
 	}
 	for level := s.level; level < skipLevels; level++ {
-		require.Nil(t, s.head.next[level].node)
+		require.Nil(t, s.head.link(level).node)
 	}
 }
 
@@ -276,11 +276,11 @@ func TestSkipNodeHoldsMembersOfAnyLength(t *testing.T) {
 		member := bytes.Repeat([]byte{'m'}, length)
 		for level := 1; level < 8; level++ {
 			n := newSkipNode(level, member)
-			for i := range n.next {
-				n.next[i] = skipLink{n, -1} // all bits set: a link that lay over the member would show
+			for i := range n.level() {
+				*n.link(i) = skipLink{n, -1} // all bits set: a link that lay over the member would show
 			}
-			require.Equal(t, string(member), n.member)
-			require.Len(t, n.next, level)
+			require.Equal(t, string(member), keyOf(n))
+			require.Equal(t, level, n.level())
 		}
 		require.Equal(t, bytes.Repeat([]byte{'m'}, length), member)
 	}
