@@ -154,8 +154,11 @@ func (b *bucket[E]) nth(i int) *E {
 // A table is one block up to the size of a segment, and beyond that an array of segments. One comes
 // to be when something is put into it, and goes when resizing has passed it. So no operation waits
 // for many megabytes to be allocated, and of two tables only that is there which is in use.
+//
+// A segment is 32 KB, which is also what the collector scans in one go: whoever allocates while it
+// works is made to help, and waits for no more than that.
 const (
-	segmentBits    = 12
+	segmentBits    = 9
 	segmentBuckets = 1 << segmentBits
 )
 
