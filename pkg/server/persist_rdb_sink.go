@@ -7,6 +7,7 @@ import (
 
 	"byor/pkg/config"
 	"byor/pkg/rdb"
+	"byor/pkg/repl"
 	"byor/pkg/store"
 )
 
@@ -19,6 +20,7 @@ type rdbSink struct {
 	libraries   []string // of functions
 	compression bool
 	checksum    bool
+	noKeys      bool                                  // functions alone
 	hint        func(e *store.SnapshotEntry) rdb.Hint // how keys are used, where the policy wants to know; else nil
 }
 
@@ -54,6 +56,14 @@ func (k *rdbSink) open(w io.Writer) {
 	}
 }
 
+// leaveOut leaves out what the filter says. Keys are walked through all the same, as the walk is the engine's.
+func (k *rdbSink) leaveOut(f repl.Filter) {
+	k.noKeys = f.NoData
+	if f.NoFunctions {
+		k.libraries = nil
+	}
+}
+
 // libraries returns the sources of the libraries of functions, which are a part of the data set.
 func (s *Server) libraries() []string {
 	if s.eng.Scripts == nil {
@@ -63,6 +73,9 @@ func (s *Server) libraries() []string {
 }
 
 func (k *rdbSink) Begin(dbs []store.SnapshotDB) {
+	if k.noKeys {
+		return
+	}
 	for _, db := range dbs {
 		k.current.SelectDB(db.ID)
 		k.current.Resize(db.Keys, db.Expires)
@@ -70,6 +83,9 @@ func (k *rdbSink) Begin(dbs []store.SnapshotDB) {
 }
 
 func (k *rdbSink) Add(e store.SnapshotEntry) {
+	if k.noKeys {
+		return
+	}
 	k.current.SelectDB(e.DB)
 	if k.hint != nil {
 		k.current.Entry(e.Key, e.Value, e.ExpireMs, k.hint(&e))
@@ -79,6 +95,9 @@ func (k *rdbSink) Add(e store.SnapshotEntry) {
 }
 
 func (k *rdbSink) AddPiece(p store.SnapshotPiece) {
+	if k.noKeys {
+		return
+	}
 	if p.First {
 		k.current.SelectDB(p.DB)
 		if k.hint != nil {
