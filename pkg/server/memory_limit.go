@@ -19,7 +19,7 @@ import (
 // the buffers of clients take however little data there is.
 const (
 	limitShare = 4
-	limitBase  = 32 << 20
+	limitBase  = 16 << 20
 )
 
 // heapLimit returns the collector's limit in bytes.
