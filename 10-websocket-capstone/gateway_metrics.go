@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,8 +66,8 @@ func (g *gateway) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	metric("byor_ws_errors_total", "counter", "Operations answered with an error.", m.errors.Load())
 	fmt.Fprint(out, "# HELP byor_ws_closes_total WebSockets that the server closed, by close code.\n# TYPE byor_ws_closes_total counter\n")
 	m.mu.Lock()
-	for code, n := range m.closes {
-		fmt.Fprintf(out, "byor_ws_closes_total{code=\"%d\"} %d\n", code, n)
+	for _, code := range slices.Sorted(maps.Keys(m.closes)) {
+		fmt.Fprintf(out, "byor_ws_closes_total{code=\"%d\"} %d\n", code, m.closes[code])
 	}
 	m.mu.Unlock()
 	fields, err := g.engine.info()
@@ -75,11 +77,21 @@ func (g *gateway) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	}
 	metric("byor_up", "gauge", "Whether the engine answers.", up)
 	for _, f := range fields {
-		if v, err := strconv.ParseFloat(f[1], 64); err == nil {
+		if v, ok := infoNumber(f[1]); ok {
 			name := "byor_info_" + metricName(f[0])
-			fmt.Fprintf(out, "# TYPE %s untyped\n%s %s\n", name, name, strconv.FormatFloat(v, 'g', -1, 64))
+			fmt.Fprintf(out, "# HELP %s The field %s of INFO.\n# TYPE %s untyped\n%s %s\n", name, f[0], name, name, v)
 		}
 	}
+}
+
+// infoNumber returns a value of INFO as Prometheus writes numbers. Digits that begin with a zero are the name of
+// something, such as master_replid2.
+func infoNumber(s string) (number string, ok bool) {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || len(s) > 1 && s[0] == '0' && !strings.Contains(s, ".") {
+		return "", false
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64), true
 }
 
 func metricName(s string) string {

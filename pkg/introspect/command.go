@@ -174,13 +174,17 @@ func commandInfo(c *engine.Call, cmd *engine.Command) {
 	c.Reply.Int(int64(keys.Last))
 	c.Reply.Int(int64(keys.Step))
 	simpleStrings(c, f.Categories)
-	c.Reply.Array(len(f.Tips))
+	c.Reply.Set(len(f.Tips))
 	for _, t := range f.Tips {
 		c.Reply.BulkString(t)
 	}
-	c.Reply.Array(len(f.KeySpecs))
+	c.Reply.Set(len(f.KeySpecs))
 	for _, ks := range f.KeySpecs {
 		replyKeySpec(c, ks)
+	}
+	if len(cmd.Sub) == 0 {
+		c.Reply.Set(0) // in Redis it is a set only when there is nothing in it
+		return
 	}
 	c.Reply.Array(len(cmd.Sub))
 	for _, sub := range cmd.Sub {

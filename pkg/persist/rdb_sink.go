@@ -19,6 +19,7 @@ type Sink struct {
 	libraries   []string // of functions
 	compression bool
 	checksum    bool
+	noKeys      bool                                  // functions alone
 	hint        func(e *store.SnapshotEntry) rdb.Hint // how keys are used, where the policy wants to know; else nil
 }
 
@@ -58,6 +59,15 @@ func (k *Sink) Open(w io.Writer) {
 	}
 }
 
+// LeaveOut leaves out the keys, the functions or both. Call it before the snapshot begins. Keys are walked through all
+// the same, as the walk is the engine's.
+func (k *Sink) LeaveOut(keys, functions bool) {
+	k.noKeys = keys
+	if functions {
+		k.libraries = nil
+	}
+}
+
 // libraries returns the sources of the libraries of functions, which are a part of the data set.
 func (fs *Files) libraries() []string {
 	if fs.eng.Scripts == nil {
@@ -67,6 +77,9 @@ func (fs *Files) libraries() []string {
 }
 
 func (k *Sink) Begin(dbs []store.SnapshotDB) {
+	if k.noKeys {
+		return
+	}
 	for _, db := range dbs {
 		k.current.SelectDB(db.ID)
 		k.current.Resize(db.Keys, db.Expires)
@@ -74,6 +87,9 @@ func (k *Sink) Begin(dbs []store.SnapshotDB) {
 }
 
 func (k *Sink) Add(e store.SnapshotEntry) {
+	if k.noKeys {
+		return
+	}
 	k.current.SelectDB(e.DB)
 	if k.hint != nil {
 		k.current.Entry(e.Key, e.Value, e.ExpireMs, k.hint(&e))
@@ -83,6 +99,9 @@ func (k *Sink) Add(e store.SnapshotEntry) {
 }
 
 func (k *Sink) AddPiece(p store.SnapshotPiece) {
+	if k.noKeys {
+		return
+	}
 	if p.First {
 		k.current.SelectDB(p.DB)
 		if k.hint != nil {

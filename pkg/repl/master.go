@@ -56,12 +56,12 @@ type Replica struct {
 	seq  int
 
 	// What REPLCONF told, see Conf.
-	port       int
-	ip         string
-	eof        bool
-	psync2     bool
-	rdbOnly    bool
-	filterOnly bool
+	port    int
+	ip      string
+	eof     bool
+	psync2  bool
+	rdbOnly bool
+	filter  Filter
 
 	// Protected by m.mu.
 	state   ReplicaState
@@ -215,7 +215,7 @@ func (r *Replica) Conf(args [][]byte) (reply bool, err error) {
 		switch name := strings.ToLower(string(args[0])); name {
 		case "listening-port":
 			if !isInt {
-				return true, errors.New("ERR value is not an integer or out of range")
+				return true, errNotInt
 			}
 			r.port = int(n)
 		case "ip-address":
@@ -229,9 +229,14 @@ func (r *Replica) Conf(args [][]byte) (reply bool, err error) {
 		case "getack":
 			return false, nil // a master's question, which we do not have to answer to a client
 		case "rdb-only":
-			r.rdbOnly = isInt && n == 1
+			if !isInt {
+				return true, errNotInt
+			}
+			r.rdbOnly = n == 1
 		case "rdb-filter-only":
-			r.filterOnly = value != ""
+			if r.filter, err = parseFilter(value); err != nil {
+				return true, err
+			}
 		default:
 			return true, fmt.Errorf("ERR Unrecognized REPLCONF option: %s", args[0])
 		}
@@ -351,7 +356,7 @@ func (r *Replica) addr() string {
 }
 
 // Streams reports whether a snapshot for the replica goes straight to its connection, and not by a file.
-func (r *Replica) Streams() bool { return r.m.options().Diskless && r.eof }
+func (r *Replica) Streams() bool { return r.eof && (r.filter != Filter{} || r.m.options().Diskless) }
 
 // Tick does what time demands: a ping to the replicas, and an end for those that are silent. Call it
 // once a second, under the lock of the engine since it may feed. ping is false on a server that is a

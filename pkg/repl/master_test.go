@@ -55,7 +55,8 @@ func TestReplconf(t *testing.T) {
 	}{
 		{"listening-port 6381", "", true}, {"LISTENING-PORT x", "ERR value is not an integer or out of range", true},
 		{"capa eof capa psync2 capa whatever", "", true}, {"ip-address 10.0.0.1", "", true}, {"nope x", "ERR Unrecognized REPLCONF option: nope", true},
-		{"capa", "ERR syntax error", true}, {"ack 5", "", false}, {"getack *", "", false}, {"rdb-only 1", "", true}, {"rdb-filter-only functions", "", true},
+		{"capa", "ERR syntax error", true}, {"ack 5", "", false}, {"getack *", "", false}, {"rdb-only 1", "", true}, {"rdb-only x", "ERR value is not an integer or out of range", true},
+		{"rdb-filter-only nope", "ERR Unsupported rdb-filter-only option: nope", true}, {"rdb-filter-only functions", "", true},
 		{"", "", true},
 	} {
 		reply, err := conf(r, c.words)
@@ -67,7 +68,8 @@ func TestReplconf(t *testing.T) {
 		}
 	}
 	require.Equal(t, "10.0.0.1:6381", r.addr())
-	require.True(t, r.eof && r.psync2 && r.rdbOnly && r.filterOnly)
+	require.True(t, r.eof && r.psync2 && r.rdbOnly)
+	require.Equal(t, Filter{NoData: true}, r.filter)
 }
 
 func TestFullSync(t *testing.T) {

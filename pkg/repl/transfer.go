@@ -111,7 +111,7 @@ func (r *Replica) Write(b []byte) (int, error) {
 
 // sendSnapshot sends the snapshot in one of the two framings.
 func (r *Replica) sendSnapshot(snapshot func(w io.Writer) error) error {
-	if r.Streams() && r.header != "" {
+	if r.Streams() && (r.header != "" || r.rdbOnly || r.filter != Filter{}) { // a replica of the old SYNC never acknowledges
 		return r.streamSnapshot(snapshot)
 	}
 	f, err := r.patiently(func() (*os.File, error) { return r.snapshotFile(snapshot) })
@@ -185,7 +185,7 @@ func (r *Replica) streamSnapshot(snapshot func(w io.Writer) error) error {
 	r.m.mu.Lock()
 	r.acked = -1
 	r.m.mu.Unlock()
-	if err := r.write([]byte(mark)); err != nil {
+	if err := r.write([]byte(mark)); err != nil || r.rdbOnly {
 		return err
 	}
 	for {

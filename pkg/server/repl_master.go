@@ -76,6 +76,10 @@ func cmdPsync(c *client) {
 	if c.replica == nil {
 		c.replica = s.master.NewReplica(countedReplica{c.conn, s})
 	}
+	if _, err := c.replica.Filter(); err != nil {
+		c.Fail(err.Error())
+		return
+	}
 	c.Mode |= engine.ModeReplica
 	tuneReplica(s.cfg, c.conn)
 	r := c.replica

@@ -20,11 +20,14 @@ import (
 //     all of them can take a stream (repl-diskless-sync), it waits for repl-diskless-sync-delay seconds from the
 //     first who asked, or until repl-diskless-sync-max-replicas have.
 //   - One that goes by a file takes up those who ask while it is written.
+//   - A tool that wants only a part of the data has a round of its own.
 
 // syncRound is a snapshot for replicas. Guarded by the engine's lock until it begins, but for users.
 type syncRound struct {
 	members []*syncMember
 	streams bool // straight to the connections; known when it has begun
+	begun   bool
+	filter  repl.Filter // what its snapshot lacks; a round with one has a single member
 
 	// What one by file has.
 	whole chan struct{} // closed when the file is whole, or never will be
@@ -91,18 +94,29 @@ func (s *Server) joinSync(m *syncMember) *syncMember {
 		s.stats.syncPartialErr++
 	}
 	m.begun, m.chunks, m.gone = make(chan struct{}), make(chan []byte, syncQueue), make(chan struct{})
+	if f, _ := m.r.Filter(); f != (repl.Filter{}) {
+		s.openRound(f).add(m)
+		s.master.Expect(m.r)
+		return m
+	}
 	if s.syncing != nil && s.syncing.takesUp(s.master, m) {
 		s.logf(levelNotice, "Waiting for end of BGSAVE for SYNC")
 		return m
 	}
 	if s.sync == nil {
-		s.sync = &syncRound{whole: make(chan struct{})}
-		s.sync.users.Add(1)
-		go s.runSync(s.sync)
+		s.sync = s.openRound(repl.Filter{})
 	}
 	s.sync.add(m)
 	s.master.Expect(m.r)
 	return m
+}
+
+// openRound returns a round that begins when its time has come.
+func (s *Server) openRound(f repl.Filter) *syncRound {
+	round := &syncRound{whole: make(chan struct{}), filter: f}
+	round.users.Add(1)
+	go s.runSync(round)
+	return round
 }
 
 func (round *syncRound) add(m *syncMember) {
@@ -153,11 +167,11 @@ func (s *Server) connected(c *client) bool {
 func (s *Server) leaveSync(m *syncMember) bool {
 	s.eng.Lock()
 	defer s.eng.Unlock()
-	if s.sync != m.round {
+	if m.round.begun {
 		return false
 	}
-	i := slices.Index(s.sync.members, m)
-	s.sync.members = slices.Delete(s.sync.members, i, i+1)
+	i := slices.Index(m.round.members, m)
+	m.round.members = slices.Delete(m.round.members, i, i+1)
 	return true
 }
 
@@ -187,7 +201,10 @@ func (s *Server) runSync(round *syncRound) {
 		s.eng.Unlock()
 		return
 	}
-	s.sync = nil
+	round.begun = true
+	if s.sync == round {
+		s.sync = nil
+	}
 	members := round.members
 	if len(members) == 0 {
 		s.eng.Unlock()
@@ -233,6 +250,7 @@ func (s *Server) markSync(round *syncRound) (*persist.Sink, *engine.Snapshot) {
 	s.replActive, s.sawReplica = true, s.eng.Clock()
 	s.replStream.Selected = -1
 	sink := s.files.NewSink(false)
+	sink.LeaveOut(round.filter.NoData, round.filter.NoFunctions)
 	sn := s.eng.BeginSnapshot(sink)
 	s.sending = true
 	round.streams = s.canStream(round)
