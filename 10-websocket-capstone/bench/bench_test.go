@@ -188,7 +188,7 @@ func TestRunsDry(t *testing.T) {
 	s, err := source.Start(t.Context(), "")
 	require.NoError(t, err)
 	b := &bench{o: o, rep: &report.Report{}, text: &report.Text{Out: io.Discard}, elements: map[string]int{"SPOP10": 100}}
-	r, err := b.round(t.Context(), s, load.Load{Conns: 2, Pipeline: 10, Threads: 1, Mix: o.mixes[0], Requests: 1000, Client: o.client})
+	r, err := b.round(t.Context(), s, s, load.Load{Conns: 2, Pipeline: 10, Threads: 1, Mix: o.mixes[0], Requests: 1000, Client: o.client})
 	require.NoError(t, err)
 	require.Equal(t, int64(1000), r.Replies)
 	require.Equal(t, 1600, b.elements["SPOP10"])
