@@ -48,7 +48,7 @@ func (b *bench) agreeOn(ctx context.Context, g *report.Group, s *servers.Server,
 	if l.Requests == 0 { // as many as take about the time that a round shall take
 		probe := l
 		probe.Duration = b.o.duration/2 + 1
-		r, err := b.round(ctx, s, probe)
+		r, err := b.round(ctx, s, s, probe)
 		if err != nil {
 			return err
 		}
@@ -61,11 +61,7 @@ func (b *bench) agreeOn(ctx context.Context, g *report.Group, s *servers.Server,
 			var r round
 			var err error
 			if i == 0 {
-				self := servers.Self()
-				before, _ := self.CPU()
-				r, err = b.round(ctx, s, l)
-				after, _ := self.CPU()
-				r.cpu = after - before
+				r, err = b.round(ctx, s, servers.Self(), l)
 			} else if err = l.Mix.Prepare(ctx, s.Addr, int(l.Requests)+1000); err == nil {
 				r, err = redisBenchmark(ctx, s.Addr, l, b.o)
 			}

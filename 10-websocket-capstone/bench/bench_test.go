@@ -188,10 +188,21 @@ func TestRunsDry(t *testing.T) {
 	s, err := source.Start(t.Context(), "")
 	require.NoError(t, err)
 	b := &bench{o: o, rep: &report.Report{}, text: &report.Text{Out: io.Discard}, elements: map[string]int{"SPOP10": 100}}
-	r, err := b.round(t.Context(), s, load.Load{Conns: 2, Pipeline: 10, Threads: 1, Mix: o.mixes[0], Requests: 1000, Client: o.client})
+	r, err := b.round(t.Context(), s, s, load.Load{Conns: 2, Pipeline: 10, Threads: 1, Mix: o.mixes[0], Requests: 1000, Client: o.client})
 	require.NoError(t, err)
 	require.Equal(t, int64(1000), r.Replies)
 	require.Equal(t, 1600, b.elements["SPOP10"])
+}
+
+func TestTooShort(t *testing.T) {
+	l := load.Load{Conns: 50, Pipeline: 64}
+	of := func(n int64) *load.Result { return &load.Result{Tally: load.Tally{Replies: n}} }
+	require.True(t, tooShort(l, of(6399)))
+	require.False(t, tooShort(l, of(6400)))
+	l.Requests = 10
+	require.False(t, tooShort(l, of(10)), "who asks for ten gets ten")
+	l = load.Load{Conns: 50, Pipeline: 64, Rate: 5}
+	require.False(t, tooShort(l, of(1)))
 }
 
 func TestFlags(t *testing.T) {
@@ -228,6 +239,7 @@ func TestPresets(t *testing.T) {
 	ms, err := of("").mixesFor(condition{tests: "set", size: 1 << 20})
 	require.NoError(t, err)
 	require.Len(t, ms, 1)
+	require.Equal(t, []string{"1 client", "5,000 clients"}, []string{clients(1), clients(5000)})
 	require.Equal(t, []string{"3 bytes", "64 KB", "1 MB"}, []string{sizeText(3), sizeText(64 << 10), sizeText(1 << 20)})
 }
 

@@ -38,7 +38,7 @@ type bench struct {
 // run does what the flags say and writes the report to out.
 func run(ctx context.Context, o *options, args []string, out io.Writer) error {
 	b := &bench{o: o, text: &report.Text{Out: out}, elements: map[string]int{}}
-	b.rep = &report.Report{Machine: servers.Machine(), Started: time.Now()}
+	b.rep = &report.Report{Machine: servers.Machine()}
 	b.rep.Options = strings.Join(append([]string{"bench"}, args...), " ") + ": " + o.String()
 	if o.agree { // it may be missing, and then nothing else need be built
 		if err := findRedisBenchmark(); err != nil {
@@ -57,6 +57,7 @@ func run(ctx context.Context, o *options, args []string, out io.Writer) error {
 		}
 		b.sources = append(b.sources, s)
 	}
+	b.rep.Started = time.Now() // to build is not to race
 	if err := b.steps(ctx); err != nil {
 		return err
 	}

@@ -163,7 +163,7 @@ func (b *bench) group(ctx context.Context, ss []*servers.Server, c condition) er
 	if err != nil {
 		return err
 	}
-	g := b.newGroup(c.title + fmt.Sprintf("-P %d, %d clients, values of %s", c.depth, c.conns, sizeText(c.size)))
+	g := b.newGroup(c.title + fmt.Sprintf("-P %d, %s, values of %s", c.depth, clients(c.conns), sizeText(c.size)))
 	for _, m := range mixes {
 		err := b.race(ctx, g, ss, load.Load{
 			Conns: c.conns, Pipeline: c.depth, Threads: b.o.threads, Mix: m, Rate: b.o.rate, Requests: b.o.requests,
@@ -174,6 +174,13 @@ func (b *bench) group(ctx context.Context, ss []*servers.Server, c condition) er
 		}
 	}
 	return nil
+}
+
+func clients(n int) string {
+	if n == 1 {
+		return "1 client"
+	}
+	return stats.Thousands(float64(n)) + " clients"
 }
 
 func sizeText(n int) string {
