@@ -18,11 +18,10 @@ import (
 // The loop reads and writes with RawSyscall: the sockets do not block, so Go's scheduler need not hear
 // of it.
 type loop struct {
-	s      *Server
-	number int // of the loops, from 0
-	ep     int
-	wakeR  int // a pipe by which others end the loop's wait
-	wakeW  int
+	s     *Server
+	ep    int
+	wakeR int // a pipe by which others end the loop's wait
+	wakeW int
 
 	events [256]syscall.EpollEvent
 	conns  map[int32]*loopConn
@@ -42,7 +41,7 @@ type loop struct {
 	at       int // of the one whose commands run
 	dead     []*loopConn
 	commitAt int64 // append-only offset that must be durable before the turn's replies are written
-	keepsP   bool  // see transport_wait_linux.go
+	keepsP   int32 // how many loops may keep their P while they wait, see transport_wait_linux.go
 	woke     bool  // goroutines have got something to do, which may be queued on this one's P
 }
 
@@ -73,7 +72,6 @@ func (s *Server) startLoops(n int) error {
 		if err != nil {
 			return err
 		}
-		l.number = len(s.loops)
 		s.loops = append(s.loops, l)
 		go l.run()
 	}
