@@ -21,6 +21,7 @@ import (
 
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
+	"byor/pkg/server"
 )
 
 // The capstone as its users have it: built, started as a process, spoken to over everything it
@@ -393,4 +394,16 @@ func publish(t *testing.T, c *capstone, channel, text string) string {
 	out, err := exec.Command(path, "-p", strconv.Itoa(c.port), "PUBLISH", channel, text).CombinedOutput()
 	require.NoError(t, err, string(out))
 	return strings.TrimSpace(string(out))
+}
+
+// What is left out of the fast path is taken out of the command line, and a word that says nothing ends it.
+func TestFastPathOption(t *testing.T) {
+	rest, plain, err := takeFastPath([]string{"redis.conf", "--fast-path", "touch=no,wait=no", "--port", "7000"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"redis.conf", "--port", "7000"}, rest)
+	require.Equal(t, server.Plain{Touch: true, Wait: true}, plain)
+	_, _, err = takeFastPath([]string{"--fast-path"})
+	require.ErrorContains(t, err, "what is to be left out?")
+	_, _, err = takeFastPath([]string{"--fast-path", "speed=no"})
+	require.ErrorContains(t, err, `--fast-path: "speed=no" is not one of clock, touch and wait`)
 }

@@ -18,14 +18,13 @@ import (
 // The loop reads and writes with RawSyscall: the sockets do not block, so Go's scheduler need not hear
 // of it.
 type loop struct {
-	s      *Server
-	number int // of the loops, from 0
-	ep     int
-	wakeR  int // a pipe by which others end the loop's wait
-	wakeW  int
+	s     *Server
+	ep    int
+	wakeR int // a pipe by which others end the loop's wait
+	wakeW int
 
 	events [256]syscall.EpollEvent
-	conns  map[int32]*loopConn
+	conns  connTable
 
 	// Guarded by the engine's lock.
 	inside bool        // the loop holds it
@@ -42,7 +41,7 @@ type loop struct {
 	at       int // of the one whose commands run
 	dead     []*loopConn
 	commitAt int64 // append-only offset that must be durable before the turn's replies are written
-	keepsP   bool  // see transport_wait_linux.go
+	keepsP   int32 // how many loops may keep their P while they wait, see transport_wait_linux.go
 	woke     bool  // goroutines have got something to do, which may be queued on this one's P
 }
 
@@ -73,7 +72,6 @@ func (s *Server) startLoops(n int) error {
 		if err != nil {
 			return err
 		}
-		l.number = len(s.loops)
 		s.loops = append(s.loops, l)
 		go l.run()
 	}
@@ -90,7 +88,7 @@ func newLoop(s *Server) (*loop, error) {
 		syscall.Close(ep)
 		return nil, os.NewSyscallError("pipe2", err)
 	}
-	l := &loop{s: s, ep: ep, wakeR: p[0], wakeW: p[1], conns: map[int32]*loopConn{}}
+	l := &loop{s: s, ep: ep, wakeR: p[0], wakeW: p[1]}
 	if err := l.control(syscall.EPOLL_CTL_ADD, l.wakeR, syscall.EPOLLIN); err != nil {
 		l.close()
 		return nil, err
@@ -207,7 +205,7 @@ func (l *loop) readReady(n int) {
 		if int(ev.Fd) == l.wakeR {
 			continue // execute drains it
 		}
-		lc := l.conns[ev.Fd]
+		lc := l.conns.at(int(ev.Fd))
 		if lc == nil {
 			continue
 		}
@@ -304,7 +302,7 @@ func (l *loop) endTurn() bool {
 		lc.closing, lc.stuck = lc.c.closing, lc.c.Blocked != nil
 		l.commitAt = max(l.commitAt, lc.c.commitAt)
 	}
-	over := s.down.closed && len(l.conns) == 0 && len(l.fresh) == 0
+	over := s.down.closed && l.conns.n == 0 && len(l.fresh) == 0
 	l.inside = false
 	l.woke, s.woke = s.woke || s.eng.Contended(), false
 	s.eng.Release()
@@ -333,7 +331,7 @@ func (lc *loopConn) comeBack() {
 }
 
 func (l *loop) register(lc *loopConn) {
-	l.conns[int32(lc.fd)] = lc
+	l.conns.add(lc)
 	if err := l.control(syscall.EPOLL_CTL_ADD, lc.fd, syscall.EPOLLIN|syscall.EPOLLRDHUP); err != nil {
 		lc.gone = true
 		l.join(lc)
@@ -359,7 +357,7 @@ func (l *loop) write() (more bool) {
 	again := l.ready[:0]
 	for _, lc := range l.ready {
 		lc.inTurn = false
-		if l.conns[int32(lc.fd)] != lc {
+		if l.conns.at(lc.fd) != lc {
 			continue
 		}
 		if lc.closing != closeNow {
@@ -389,7 +387,7 @@ func (l *loop) write() (more bool) {
 
 // drop closes the socket; the session is removed in the next turn, under the lock.
 func (l *loop) drop(lc *loopConn) {
-	delete(l.conns, int32(lc.fd))
+	l.conns.remove(lc)
 	syscall.Close(lc.fd)
 	lc.fd = -1
 	l.dead = append(l.dead, lc)
@@ -401,7 +399,7 @@ func (l *loop) giveAway(lc *loopConn) {
 	c := lc.c
 	handOff := c.handOff
 	c.handOff = nil
-	delete(l.conns, int32(lc.fd))
+	l.conns.remove(lc)
 	l.control(syscall.EPOLL_CTL_DEL, lc.fd, 0)
 	f := os.NewFile(uintptr(lc.fd), "client")
 	conn, err := net.FileConn(f) // which has a duplicate of its own

@@ -11,6 +11,39 @@ import (
 
 // A socket of the event loop, as the session's net.Conn: what reads and writes it.
 
+// connTable finds the connections of a loop by their descriptors. Those are small numbers, since the system takes the
+// lowest that is free, so a slice does, and costs less than a map that is asked twice a command.
+type connTable struct {
+	byFD []*loopConn
+	n    int
+}
+
+// at returns the connection, or nil.
+func (t *connTable) at(fd int) *loopConn {
+	if uint(fd) >= uint(len(t.byFD)) {
+		return nil
+	}
+	return t.byFD[fd]
+}
+
+// add adds a connection, or does nothing where it is there already: it comes back from a script that took long.
+func (t *connTable) add(lc *loopConn) {
+	if more := lc.fd + 1 - len(t.byFD); more > 0 {
+		t.byFD = append(t.byFD, make([]*loopConn, more)...)
+	}
+	if t.byFD[lc.fd] == nil {
+		t.n++
+	}
+	t.byFD[lc.fd] = lc
+}
+
+func (t *connTable) remove(lc *loopConn) {
+	if t.at(lc.fd) == lc {
+		t.byFD[lc.fd] = nil
+		t.n--
+	}
+}
+
 // send writes as much of the output as the socket takes. What is left is written when the socket
 // can take more, which full says.
 func (lc *loopConn) send() {

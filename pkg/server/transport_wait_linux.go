@@ -2,6 +2,7 @@ package server
 
 import (
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
@@ -20,8 +21,8 @@ import (
 //   - The collector stops the world by a signal to each thread that runs Go code (see runtime/preempt.go). The signal
 //     ends the wait with EINTR, and the next function call stops. If it comes a moment too early, the runtime sends
 //     another one, 100 microseconds later.
-//   - Goroutines and timers that are queued on the P are taken over by others, as long as there is another P. With
-//     one P there is nobody, so the loop gives it up, and of several loops one at most may be left without others.
+//   - Goroutines and timers that are queued on the P are taken over by others, as long as there is another P. So the
+//     loops of the process never keep all of them: with one P there is nobody else, and the loop gives it up.
 //   - They are many when a turn has woken goroutines, such as those of browsers, or those that wait for the engine's
 //     lock: then one P would do the work that two can do. After such a turn the P is given up.
 //   - A pause longer than keepMs is no load. The loop then waits as every goroutine does, so an idle server does nothing.
@@ -29,32 +30,52 @@ import (
 // keepMs is how long a wait keeps its P, in milliseconds: the shortest that epoll_pwait knows.
 const keepMs = 1
 
+// keeping is how many loops of the process keep their P while they wait.
+var keeping atomic.Int32
+
 // settle keeps the loop on the thread that it runs on, if it may keep its P.
 func (l *loop) settle() {
-	if l.countPs(); l.keepsP {
+	if l.countPs(); l.keepsP > 0 {
 		runtime.LockOSThread()
 	}
 }
 
-// countPs works out whether there is a P for others while the loop keeps its own.
-func (l *loop) countPs() { l.keepsP = !l.s.plain.Wait && l.number+1 < runtime.GOMAXPROCS(0) }
+// countPs works out how many loops may keep their P at a time.
+func (l *loop) countPs() {
+	l.keepsP = int32(runtime.GOMAXPROCS(0)) - 1
+	if l.s.plain.Wait {
+		l.keepsP = 0
+	}
+}
 
 // wait waits for timeoutMs, for ever if that is negative, and returns the number of events.
 func (l *loop) wait(timeoutMs int) int {
-	atOnce := timeoutMs == 0
-	first := 0
-	if !atOnce && !l.woke && l.keepsP {
-		first = keepMs
+	if timeoutMs == 0 {
+		return l.poll(0)
 	}
-	if n := l.poll(first); n > 0 || atOnce {
+	if n := l.pollKeeping(); n > 0 {
 		return n
 	}
-	got, err := syscall.EpollWait(l.ep, l.events[:], timeoutMs)
+	n, err := syscall.EpollWait(l.ep, l.events[:], timeoutMs)
 	l.countPs()     // Go follows the limit of a container, which may change
 	if err != nil { // an interruption
 		return 0
 	}
-	return got
+	return n
+}
+
+// pollKeeping waits for a moment, if the P can be kept so long, else it only looks.
+func (l *loop) pollKeeping() int {
+	if l.keepsP == 0 || l.woke {
+		return l.poll(0)
+	}
+	ms := 0
+	if keeping.Add(1) <= l.keepsP {
+		ms = keepMs
+	}
+	n := l.poll(ms)
+	keeping.Add(-1)
+	return n
 }
 
 // poll waits without letting Go's scheduler know.
