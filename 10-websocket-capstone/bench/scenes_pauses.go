@@ -44,16 +44,22 @@ func loadKeys(ctx context.Context, s *servers.Server, keys int) error {
 	return fill(ctx, s.Addr, keys, kinds[0].command)
 }
 
-// loadExpiring loads keys that all end a second after the last has come, when everybody watches.
+// loadExpiring loads keys that all end at one moment, which comes in the middle of the watch.
 func loadExpiring(ctx context.Context, s *servers.Server, keys int) error {
+	began := time.Now()
 	if err := loadKeys(ctx, s, keys); err != nil {
 		return err
 	}
-	// To give a million keys their end takes a while, too: it must not have come before the last has it.
-	at := strconv.FormatInt(time.Now().Add(2*time.Second+time.Duration(keys)*2*time.Microsecond).UnixMilli(), 10)
-	return fill(ctx, s.Addr, keys, func(i int, args []string) []string {
+	// To give all of them their end takes about as long as to load them. It must not come before the last has it.
+	end := time.Now().Add(2*time.Since(began) + pauseTime/2)
+	at := strconv.FormatInt(end.UnixMilli(), 10)
+	err := fill(ctx, s.Addr, keys, func(i int, args []string) []string {
 		return append(args, "PEXPIREAT", name("string", i), at)
 	})
+	if err != nil {
+		return err
+	}
+	return pause(ctx, time.Until(end)-pauseTime/2)
 }
 
 func saying(command string) func(context.Context, *servers.Server, int) error {
