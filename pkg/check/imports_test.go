@@ -19,7 +19,8 @@ var mayImport = map[string]string{
 	"introspect": "engine store resp pubsub rdb lzf",
 	"config":     "acl engine store resp pubsub",
 	"script":     "acl config engine store resp pubsub rdb lzf",
-	"server":     "acl config introspect commands engine aof rdb lzf repl store resp pubsub",
+	"persist":    "acl aof config engine introspect lzf pubsub rdb resp store",
+	"server":     "acl config introspect persist commands engine aof rdb lzf repl store resp pubsub",
 	"basics":     "aof rdb lzf pubsub repl resp store version",
 }
 

@@ -200,7 +200,8 @@ func planAutoclaim(c *engine.Call, s *store.Stream, g *store.Group, cl claim, fr
 
 func cmdXautoclaim(c *engine.Call) {
 	cl, from, count, ok := parseXautoclaim(c)
-	if !ok {
+	if !ok { // Redis has looked the key up by then, and counts that
+		c.Found(c.Args[1], c.DB.Lookup(c.Args[1]) != nil)
 		return
 	}
 	s, e, g, ok := groupOf(c)

@@ -281,7 +281,7 @@ func (e *Engine) CountedCommands() []*Command {
 	return all
 }
 
-// AllCommands returns all commands and subcommands by name, without the containers.
+// AllCommands returns all commands and subcommands by name, without the containers that are no commands themselves.
 func (e *Engine) AllCommands() []*Command {
-	return slices.DeleteFunc(e.CountedCommands(), func(cmd *Command) bool { return cmd.Sub != nil })
+	return slices.DeleteFunc(e.CountedCommands(), func(cmd *Command) bool { return cmd.Handler == nil })
 }

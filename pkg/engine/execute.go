@@ -122,8 +122,8 @@ func (e *Engine) refusal(c *Session, cmd *Command, args [][]byte) string {
 		}
 	}
 	e.full = false
-	if e.Calm && c.Authed && c.Mode == 0 && c.Subs == (Subscriptions{}) {
-		return "" // nothing unusual is going on: the checks below would all pass
+	if e.Calm && c.Authed && c.Mode&^ModeRestricted == 0 && c.Subs == (Subscriptions{}) {
+		return c.Forbidden(cmd, args) // nothing unusual is going on: the other checks would all pass
 	}
 	f := cmd.flags(c, args)
 	if cmd.full == "exec" {

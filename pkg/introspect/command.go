@@ -74,7 +74,8 @@ type keySpec struct {
 	BeginSearch specPart `json:"begin_search"`
 	FindKeys    specPart `json:"find_keys"`
 
-	from int // the argument from which on it may be about a key; beyond all of them where a word says that
+	from          int  // the argument from which on it may be about a key; beyond all of them where a word says that
+	reads, writes bool // what the flags come to, see KeyAccess
 }
 
 type specPart struct {
@@ -89,7 +90,9 @@ var loadFacts = sync.OnceValue(func() map[string]*Facts {
 	}
 	for _, f := range facts {
 		for i := range f.KeySpecs {
-			f.KeySpecs[i].from = f.KeySpecs[i].firstArg()
+			ks := &f.KeySpecs[i]
+			ks.from = ks.firstArg()
+			ks.reads, ks.writes = access(ks.Flags)
 		}
 	}
 	for line := range strings.Lines(summaryText) {

@@ -72,17 +72,21 @@ func keyFlags(cmd *engine.Command, args [][]byte, i int) []string {
 		}
 		return keyChange
 	}
-	specs := FactsOf(cmd).KeySpecs
-	if len(specs) == 0 {
-		return nil
+	if ks := specFor(cmd, i); ks != nil {
+		return ks.Flags
 	}
-	best := 0
+	return nil
+}
+
+// specFor returns the key specification that covers the key at index i; nil: there is none.
+func specFor(cmd *engine.Command, i int) (best *keySpec) {
+	specs := FactsOf(cmd).KeySpecs
 	for n := range specs {
-		if specs[n].from <= i {
-			best = n
+		if n == 0 || specs[n].from <= i {
+			best = &specs[n]
 		}
 	}
-	return specs[best].Flags
+	return best
 }
 
 // firstArg returns keySpec.from.
@@ -102,7 +106,19 @@ func HasKeys(cmd *engine.Command) bool {
 // KeyAccess reports what a command does with the key at index i of its arguments: whether it makes use of what is in it,
 // and whether it changes it. TYPE does neither.
 func KeyAccess(cmd *engine.Command, args [][]byte, i int) (reads, writes bool) {
-	for _, flag := range keyFlags(cmd, args, i) {
+	switch cmd.FullName() {
+	case "sort", "georadius", "georadiusbymember", "set", "bitfield":
+		return access(keyFlags(cmd, args, i))
+	}
+	if ks := specFor(cmd, i); ks != nil {
+		return ks.reads, ks.writes
+	}
+	return false, false
+}
+
+// access reports what flags of a key specification come to.
+func access(flags []string) (reads, writes bool) {
+	for _, flag := range flags {
 		switch flag {
 		case "access":
 			reads = true

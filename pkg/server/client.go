@@ -7,6 +7,7 @@ import (
 
 	"byor/pkg/acl"
 	"byor/pkg/engine"
+	"byor/pkg/persist"
 	"byor/pkg/repl"
 	"byor/pkg/resp"
 )
@@ -211,6 +212,9 @@ func (c *client) RefusesName(name []byte) string {
 
 // ReplyGrows keeps the reply of a transaction within the client's limit.
 func (c *client) ReplyGrows(mark int) { c.holdReply(mark) }
+
+// Files returns the files that the client's server keeps its data in.
+func (c *client) Files() *persist.Files { return c.s.files }
 
 // Describe returns the client's line in CLIENT LIST.
 func (c *client) Describe() string { return c.describe() }

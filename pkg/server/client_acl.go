@@ -114,7 +114,7 @@ func cmdACLDryrun(c *client) {
 		c.Fail("ERR wrong number of arguments for '" + cmd.FullName() + "' command")
 		return
 	}
-	what, at := u.Check(c.s.request(u, cmd, args))
+	what, at := c.s.lacks(u, cmd, args)
 	if what == acl.Granted {
 		c.Reply.OK()
 		return
@@ -141,7 +141,7 @@ func cmdACLCat(c *client) {
 		return
 	}
 	var names []string
-	for _, cmd := range c.s.eng.AllCommands() {
+	for _, cmd := range c.s.eng.CountedCommands() {
 		if slices.Contains(introspect.FactsOf(cmd).Categories, "@"+category) {
 			names = append(names, cmd.FullName())
 		}

@@ -114,7 +114,7 @@ func (c *client) handOver() {
 	if cap(c.Reply.Buf) > keepOut {
 		c.Reply.Buf = nil
 	}
-	c.commitAt = c.s.aofEnd
+	c.commitAt = c.s.files.LogEnd()
 	waits := c.waiting()
 	own := c.ownOutput()
 	c.outMu.Unlock()
@@ -448,7 +448,7 @@ func (c *client) flush() error {
 		piece = piece[:min(len(piece), flushPiece)]
 		at := c.commitAt
 		c.outMu.Unlock()
-		c.s.commitAOF(at)
+		c.s.files.Commit(at)
 		n, err := c.conn.Write(piece)
 		c.outMu.Lock()
 		c.written += n

@@ -138,10 +138,10 @@ func (s *Server) unsubscribeAll(c *client) {
 	}
 }
 
-// channelsOf returns the channels among the arguments of a command, of those that one needs a right to.
-func channelsOf(cmd *engine.Command, args [][]byte) (list []acl.Channel) {
+// appendChannels appends to list the channels among the arguments of a command, of those that one needs a right to.
+func appendChannels(list []acl.Channel, cmd *engine.Command, args [][]byte) []acl.Channel {
 	if cmd.Group != "pubsub" {
-		return nil
+		return list
 	}
 	end := len(args)
 	switch cmd.FullName() {
@@ -149,7 +149,7 @@ func channelsOf(cmd *engine.Command, args [][]byte) (list []acl.Channel) {
 		end = 2
 	case "subscribe", "ssubscribe", "psubscribe":
 	default:
-		return nil
+		return list
 	}
 	for i := 1; i < end; i++ {
 		list = append(list, acl.Channel{Name: args[i], At: i, Pattern: cmd.Name == "psubscribe"})

@@ -17,12 +17,15 @@ import (
 type accounts struct {
 	users  *acl.Users
 	denied acl.Log
-	wrong  error // with the users of the configuration: the server must not start
+	asked  acl.Request             // filled again and again, see lacks
+	ids    map[*engine.Command]int // the commands' IDs in users.Commands()
+	wrong  error                   // with the users of the configuration: the server must not start
 }
 
 // initUsers makes the users that the configuration names.
 func (s *Server) initUsers() {
 	s.users = acl.NewUsers(acl.NewCommands(s.commandsForACL))
+	s.ids = map[*engine.Command]int{}
 	s.users.Commands().AllChannels = s.cfg.ACLPubsubDefault == "allchannels"
 	if s.cfg.RequirePass != "" {
 		s.setDefaultPassword()
@@ -145,9 +148,25 @@ func (c *client) userName() string {
 	return c.user.Name
 }
 
-// request puts a command into the terms of package acl.
+// lacks is User.Check of a command.
+func (s *Server) lacks(u *acl.User, cmd *engine.Command, args [][]byte) (what acl.Denial, at int) {
+	r := s.request(u, cmd, args)
+	what, at = u.Check(r)
+	clear(r.Keys) // they are the client's
+	clear(r.Channels)
+	r.FirstArg = nil
+	return what, at
+}
+
+// request puts a command into the terms of package acl. It is good until the next one.
 func (s *Server) request(u *acl.User, cmd *engine.Command, args [][]byte) *acl.Request {
-	r := &acl.Request{Command: s.users.Commands().ID(cmd.FullName())}
+	id, known := s.ids[cmd]
+	if !known {
+		id = s.users.Commands().ID(cmd.FullName())
+		s.ids[cmd] = id
+	}
+	r := &s.asked
+	*r = acl.Request{Command: id, Keys: r.Keys[:0], Channels: r.Channels[:0]}
 	if len(args) > 1 {
 		r.FirstArg = args[1]
 	}
@@ -167,7 +186,7 @@ func (s *Server) request(u *acl.User, cmd *engine.Command, args [][]byte) *acl.R
 			r.Keys = append(r.Keys, k)
 		}
 	}
-	r.Channels = channelsOf(cmd, args)
+	r.Channels = appendChannels(r.Channels, cmd, args)
 	return r
 }
 
@@ -193,7 +212,7 @@ var (
 // Forbids checks the rights of the session's user, for the engine.
 func (w world) Forbids(es *engine.Session, cmd *engine.Command, args [][]byte) string {
 	c := clientOf(es)
-	what, at := c.user.Check(w.s.request(c.user, cmd, args))
+	what, at := w.s.lacks(c.user, cmd, args)
 	if what == acl.Granted {
 		return ""
 	}
@@ -227,8 +246,7 @@ func (c *client) logDenial(what acl.Denial, object, user string) {
 }
 
 func (w world) Allows(es *engine.Session, cmd *engine.Command, args [][]byte) bool {
-	u := clientOf(es).user
-	what, _ := u.Check(w.s.request(u, cmd, args))
+	what, _ := w.s.lacks(clientOf(es).user, cmd, args)
 	return what == acl.Granted
 }
 

@@ -203,7 +203,7 @@ func TestUnblockInsideExecDoesNotCutTheUnit(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, files, 1)
 	s.eng.Lock()
-	require.NoError(t, s.aof.Load().Flush())
+	require.NoError(t, s.files.Flush())
 	s.eng.Unlock()
 	log, err := os.ReadFile(files[0])
 	require.NoError(t, err)

@@ -133,7 +133,7 @@ func (s *Server) configChanged(before *config.Config) error {
 	if err := s.moveListeners(before); err != nil {
 		return err
 	}
-	if err := s.persistConfigChanged(before); err != nil {
+	if err := s.files.ConfigChanged(before); err != nil {
 		now := *s.cfg
 		s.cfg.Port, s.cfg.Bind = before.Port, before.Bind
 		s.moveListeners(&now)
@@ -151,10 +151,7 @@ func (s *Server) configChanged(before *config.Config) error {
 func cmdConfigResetstat(c *client) {
 	s := c.s
 	s.resetStats()
-	s.saves, s.rewrites = 0, 0
-	if log := s.aof.Load(); log != nil {
-		log.ForgetDelays()
-	}
+	s.files.ResetStats()
 	for _, cmd := range s.eng.Commands {
 		cmd.Stats = engine.CommandStats{}
 		for _, sub := range cmd.Sub {

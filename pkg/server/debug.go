@@ -8,6 +8,8 @@ import (
 
 	"byor/pkg/config"
 	"byor/pkg/engine"
+	"byor/pkg/persist"
+	"byor/pkg/rdb"
 	"byor/pkg/repl"
 	"byor/pkg/resp"
 	"byor/pkg/store"
@@ -42,8 +44,8 @@ func init() {
 		"pause-cron":                 {3, debugPauseCron},
 		"quicklist-packed-threshold": {3, debugQuicklistThreshold},
 		"htstats":                    {-3, debugHtstats},
-		"reload":                     {-2, debugReload},
-		"loadaof":                    {2, debugLoadAOF},
+		"reload":                     {-2, func(c *client) { persist.DebugReload(&c.Call) }},
+		"loadaof":                    {2, func(c *client) { persist.DebugLoadAOF(&c.Call) }},
 		"digest":                     {2, debugDigest},
 		"digest-value":               {-2, debugDigestValue},
 		"populate":                   {-3, debugPopulate},
@@ -155,7 +157,7 @@ func debugObject(c *client) {
 	}
 	idle := uint32(c.s.eng.NowMs/1000) - e.AccessSec()
 	c.Reply.SimpleString(fmt.Sprintf("Value at:%p refcount:1 encoding:%s serializedlength:%d lru:%d lru_seconds_idle:%d",
-		e, e.Value().Encoding(), c.s.serializedLength(e), e.AccessSec()&(1<<24-1), idle))
+		e, e.Value().Encoding(), rdb.EncodedLen(e.Value()), e.AccessSec()&(1<<24-1), idle))
 }
 
 func debugChangeReplID(c *client) {
@@ -240,4 +242,17 @@ func debugQuicklistThreshold(c *client) {
 	}
 	store.Encodings.ListPackedThreshold.Store(int64(n))
 	c.Reply.OK()
+}
+
+func debugDigest(c *client) { c.Reply.SimpleString(c.s.eng.Store.Digest().String()) }
+
+func debugDigestValue(c *client) {
+	c.Reply.Array(len(c.Args) - 2)
+	for _, key := range c.Args[2:] {
+		var d store.Digest
+		if e := c.DB.Peek(key); e != nil {
+			d = c.DB.ValueDigest(e)
+		}
+		c.Reply.SimpleString(d.String())
+	}
 }

@@ -15,6 +15,7 @@ type side struct {
 	addr  string
 	proto string
 	conns map[string]*testConn
+	ran   int // commandsRun before what is under way was sent
 }
 
 func (s *side) conn(t testing.TB, name string) *testConn {

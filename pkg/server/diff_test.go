@@ -80,6 +80,7 @@ type script struct {
 	mode        string // how the next reply is compared
 	where       string // the line, for messages
 	deaf        bool   // replies are not compared
+	sent        int    // commands that were sent and may still be on their way
 }
 
 var otherConn = regexp.MustCompile(`^([a-z])([<>]) ?(.*)$`)
@@ -120,13 +121,38 @@ func (sc *script) run(text string, after func()) {
 			sc.compare(sc.both(sc.name, line[2:]))
 		case sc.mode == "@send":
 			sc.mode = ""
-			sc.ours.conn(t, sc.name).send(words(t, sc.ours.with(t, line))...)
-			sc.redis.conn(t, sc.name).send(words(t, sc.redis.with(t, line))...)
+			sc.send(line)
 		default:
 			sc.compare(sc.both(sc.name, line))
 		}
-		after()
+		if sc.sent == 0 {
+			after()
+		}
 	}
+}
+
+// send sends a command and does not wait for a reply.
+func (sc *script) send(line string) {
+	for _, s := range []*side{sc.ours, sc.redis} {
+		c := s.conn(sc.t, sc.name)
+		if sc.sent == 0 {
+			s.ran = s.commandsRun(sc.t)
+		}
+		c.send(words(sc.t, s.with(sc.t, line))...)
+	}
+	sc.sent++
+}
+
+// settle waits until what was sent has run, though nobody reads a reply that says so.
+func (sc *script) settle() {
+	for _, s := range []*side{sc.ours, sc.redis} {
+		asked := 0
+		require.Eventually(sc.t, func() bool {
+			asked++
+			return s.commandsRun(sc.t)-s.ran-asked >= sc.sent
+		}, time.Minute, time.Millisecond, sc.where)
+	}
+	sc.sent = 0
 }
 
 func (sc *script) both(conn, line string) (ours, redis resp.Value) {
@@ -139,6 +165,9 @@ func (sc *script) directive(line string) {
 	case "@resp3", "@resp2":
 		sc.both(sc.name, "HELLO "+word[5:])
 	case "@conn":
+		if sc.sent > 0 {
+			sc.settle()
+		}
 		sc.name = arg
 	case "@sleep":
 		ms, err := strconv.Atoi(arg)
@@ -172,6 +201,16 @@ func (s *side) sendAndWait(t testing.TB, name, line, where string) {
 	require.Eventually(t, func() bool { return s.blocked(t) > before }, time.Minute, time.Millisecond, "%s does not wait", where)
 }
 
+// commandsRun returns how many commands the server has run, this one not counted.
+func (s *side) commandsRun(t testing.TB) int {
+	m := commandsProcessed.FindSubmatch(s.conn(t, "@watcher").do("INFO stats").Str)
+	require.NotNil(t, m)
+	n, _ := strconv.Atoi(string(m[1]))
+	return n
+}
+
+var commandsProcessed = regexp.MustCompile(`total_commands_processed:(\d+)`)
+
 var blockedClients = regexp.MustCompile(`blocked_clients:(\d+)`)
 
 // blocked returns how many clients wait on the server.
@@ -186,6 +225,7 @@ var digits = regexp.MustCompile(`[0-9]+`)
 
 func (sc *script) compare(ours, redis resp.Value) {
 	sc.t.Helper()
+	sc.sent = 0 // what came before this reply has run
 	mode := sc.mode
 	if sc.mode = ""; sc.deaf {
 		return

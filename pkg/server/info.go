@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"byor/pkg/config"
+	"byor/pkg/introspect"
 )
 
 // infoSections are INFO's sections in order. The last field says whether INFO without arguments
@@ -22,7 +23,7 @@ var infoSections = []struct {
 	{"server", (*Server).infoServer, true},
 	{"clients", (*Server).infoClients, true},
 	{"memory", (*Server).infoMemory, true},
-	{"persistence", (*Server).infoPersistence, true},
+	{"persistence", func(s *Server, b *strings.Builder) { s.files.Info(b) }, true},
 	{"stats", (*Server).infoStats, true},
 	{"replication", (*Server).infoReplication, true},
 	{"cpu", (*Server).infoCPU, true},
@@ -59,12 +60,8 @@ func cmdInfo(c *client) {
 	c.Reply.Verbatim("txt", b.String())
 }
 
-// fields writes name:value lines; a name without a value ends the list.
-func fields(b *strings.Builder, nameValue ...any) {
-	for i := 0; i+1 < len(nameValue); i += 2 {
-		fmt.Fprintf(b, "%v:%v\r\n", nameValue[i], nameValue[i+1])
-	}
-}
+// fields writes name:value lines.
+func fields(b *strings.Builder, nameValue ...any) { introspect.Fields(b, nameValue...) }
 
 func (s *Server) infoServer(b *strings.Builder) {
 	exe, _ := os.Executable()

@@ -75,13 +75,6 @@ func (s *Server) scripts() (u engine.ScriptsUsage) {
 	return u
 }
 
-func (s *Server) aofBufferBytes() int64 {
-	if log := s.aof.Load(); log != nil {
-		return int64(log.Status().Pending)
-	}
-	return 0
-}
-
 // human prints bytes as Redis does: 1.50M.
 func human(n int64) string {
 	switch f := float64(n); {

@@ -85,7 +85,7 @@ type usage struct {
 type dbUsage struct{ id, main, expires int64 }
 
 func (s *Server) usage() usage {
-	u := usage{replication: s.master.Memory(), aof: s.aofBufferBytes()}
+	u := usage{replication: s.master.Memory(), aof: s.files.LogPending()}
 	u.backlog, u.uncounted = u.replication, u.aof
 	if len(s.master.Replicas()) > 0 {
 		for _, c := range s.clients {

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -334,8 +335,8 @@ type brokenBase struct {
 	err error
 }
 
-func (f brokenBase) open(io.Writer) {}
-func (f brokenBase) close() error   { return f.err }
+func (f brokenBase) Open(io.Writer) {}
+func (f brokenBase) Close() error   { return f.err }
 
 // A rewrite that fails leaves a log that is complete, and says so in INFO.
 func TestRewriteThatFails(t *testing.T) {
@@ -344,7 +345,7 @@ func TestRewriteThatFails(t *testing.T) {
 	c := dial(t, addr)
 	c.want("SET a 1", "+OK")
 	s.eng.Lock()
-	require.NoError(t, s.startRewriteTo(brokenBase{err: errors.New("no")}))
+	require.NoError(t, s.files.StartRewriteTo(brokenBase{err: errors.New("no")}))
 	s.eng.Unlock()
 	c.want("SET b 2", "+OK")
 	c.becomes("aof_rewrite_in_progress", "0")
@@ -356,6 +357,12 @@ func TestRewriteThatFails(t *testing.T) {
 	c.want("BGREWRITEAOF", "+Background append only file rewriting started")
 	c.becomes("aof_last_bgrewrite_status", "ok")
 	require.Equal(t, "0", c.info("aof_rewrites_consecutive_failures"))
+}
+
+// load is a loading that goes on by so many bytes.
+func load(t *testing.T, s *Server, n int) {
+	_, err := io.ReadFull(s.files.Progress(rand.Reader), make([]byte, n))
+	require.NoError(t, err)
 }
 
 // Until the data is loaded commands are answered with -LOADING, from the first connection on.
@@ -375,10 +382,10 @@ func TestLoadingReplies(t *testing.T) {
 	c.want("CONFIG SET maxmemory 0 dir /", loading)
 	require.Equal(t, "1", c.info("loading"))
 	s.eng.Lock()
-	s.beginLoading(1000)
+	s.files.BeginLoading(1000)
 	s.eng.NowMs += 10_000
 	s.eng.Unlock()
-	s.loadProgress(250)
+	load(t, s, 250)
 	require.Equal(t, "1000", c.info("loading_total_bytes"))
 	require.Equal(t, "250", c.info("loading_loaded_bytes"))
 	require.Equal(t, "25.00", c.info("loading_loaded_perc"))
@@ -410,12 +417,12 @@ func TestLoadIsToldToTheLog(t *testing.T) {
 	log := new(syncBuffer)
 	s := New(config.Default(), Options{Log: LogTo(log), Clock: func() time.Time { return now }})
 	s.eng.Lock()
-	s.beginLoading(200)
+	s.files.BeginLoading(200)
 	s.eng.Unlock()
-	s.loadProgress(50)
+	load(t, s, 50)
 	require.NotContains(t, log.String(), "Loading")
-	now = now.Add(loadTold)
-	s.loadProgress(100)
+	now = now.Add(time.Minute)
+	load(t, s, 50)
 	require.Contains(t, log.String(), "Loading: 50.0% of 200 bytes")
 }
 

@@ -30,7 +30,7 @@ func BenchmarkBgsavePause(b *testing.B) {
 					continue
 				}
 				s.eng.Lock()
-				s.startBgsave()
+				s.files.StartSave()
 				sn := s.eng.Snapshot()
 				s.eng.Unlock()
 				waitFor(b, dial(b, addr), "rdb_bgsave_in_progress", "0")

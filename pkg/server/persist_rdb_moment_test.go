@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"byor/pkg/engine"
+	"byor/pkg/persist"
 	"byor/pkg/rdb"
 	"byor/pkg/resp"
 	"byor/pkg/store"
@@ -38,9 +39,9 @@ func TestBgsaveIsOfOneMoment(t *testing.T) {
 		s.eng.Lock()
 		now := s.eng.Store.Digest().String()
 		model := digests(s.eng.Store)
-		s.startBgsave()
+		s.files.StartSave()
 		var info strings.Builder
-		s.infoRDB(&info)
+		s.files.Info(&info)
 		total := 0
 		for i := range s.eng.Store.Len() {
 			total += s.eng.Store.DB(i).Len()
@@ -167,7 +168,7 @@ func (c *testConn) disturb(r *rand.Rand, keys []string, n int) {
 
 // failingSink is a disk that is full after a while.
 type failingSink struct {
-	*rdbSink
+	*persist.Sink
 	flushes int
 }
 
@@ -175,7 +176,7 @@ func (k *failingSink) Flush() error {
 	if k.flushes--; k.flushes < 0 {
 		return errDiskFull
 	}
-	return k.rdbSink.Flush()
+	return k.Sink.Flush()
 }
 
 // A snapshot that fails or is cancelled half-way leaves nothing behind, and the next one works.
@@ -189,8 +190,8 @@ func TestSnapshotFails(t *testing.T) {
 	begin := func(flushes int) *engine.Snapshot {
 		s.eng.Lock()
 		defer s.eng.Unlock()
-		sink := &failingSink{s.newRDBSink(false), flushes}
-		sink.open(io.Discard)
+		sink := &failingSink{s.files.NewSink(false), flushes}
+		sink.Open(io.Discard)
 		return s.eng.BeginSnapshot(sink)
 	}
 	sn := begin(1)

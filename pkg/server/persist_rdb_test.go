@@ -138,7 +138,7 @@ func TestBgsaveWaitsForItsTurn(t *testing.T) {
 	c := dial(t, addr)
 	c.want("SET a 1", "+OK")
 	s.eng.Lock()
-	other := s.eng.BeginSnapshot(s.newRDBSink(true))
+	other := s.eng.BeginSnapshot(s.files.NewSink(true))
 	s.eng.Unlock()
 	c.want("BGSAVE", "-ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.")
 	c.want("BGSAVE SCHEDULE", "+Background saving scheduled")
@@ -159,7 +159,7 @@ func TestSavePointsAndMisconf(t *testing.T) {
 	c := dial(t, addr)
 	c.want("CONFIG SET save '1 2'", "+OK")
 	s.eng.Lock()
-	s.lastSaveSec -= 1000
+	s.files.LastSaveSec -= 1000
 	s.eng.Unlock()
 	c.want("SET a 1", "+OK")
 	c.want("SET b 1", "+OK")
@@ -241,7 +241,7 @@ func TestFinalSave(t *testing.T) {
 			<-started
 		}
 		s.eng.Lock()
-		s.startBgsave()
+		s.files.StartSave()
 		s.eng.Unlock()
 		stopServerSaving(t, s)
 		writers.Wait()
@@ -326,15 +326,15 @@ func TestLoadingIsSeen(t *testing.T) {
 	require.NoError(t, w.Close())
 	slow := &slowFile{file.Bytes(), make(chan struct{})}
 	s.eng.Lock()
-	s.beginLoading(int64(file.Len()))
-	st := s.newStoreLike(store.DeleteExpired)
+	s.files.BeginLoading(int64(file.Len()))
+	st := s.files.NewStore(store.DeleteExpired)
 	s.eng.Unlock()
 	done := make(chan error)
 	go func() {
-		info, err := s.readRDB(progressReader{s, slow}, st)
+		info, err := s.files.ReadRDB(s.files.Progress(slow), st)
 		s.eng.Lock()
-		adoptErr := s.adopt(st, info)
-		s.endLoading()
+		adoptErr := s.files.Adopt(st, info)
+		s.files.EndLoading()
 		s.eng.Unlock()
 		done <- errors.Join(err, adoptErr)
 	}()
@@ -358,7 +358,7 @@ func TestShutdownWhileLoading(t *testing.T) {
 	dial(t, addr).want("SAVE", "+OK")
 	s.eng.Lock()
 	s.eng.Store.Flush()
-	s.beginLoading(1)
+	s.files.BeginLoading(1)
 	s.eng.Unlock()
 	require.NoError(t, s.Shutdown(t.Context(), ShutdownMode{Save: true}))
 	require.Equal(t, 1, keysIn(t, dir))

@@ -9,6 +9,7 @@ import (
 
 	"byor/pkg/config"
 	"byor/pkg/engine"
+	"byor/pkg/persist"
 	"byor/pkg/repl"
 )
 
@@ -158,13 +159,13 @@ func (s *Server) replicationAux() [][2]string {
 
 // restoreReplication takes up the position that a snapshot was taken at: a master goes on with the
 // same stream under a new ID, a replica asks its master for the rest.
-func (s *Server) restoreReplication(info rdbInfo) {
-	if len(info.replID) != 40 || info.replOffset < 0 {
+func (s *Server) restoreReplication(info persist.Header) {
+	if len(info.ReplID) != 40 || info.ReplOffset < 0 {
 		return
 	}
-	s.resume = resumePoint{info.replID, info.replOffset, max(0, info.replDB)}
+	s.resume = resumePoint{info.ReplID, info.ReplOffset, max(0, info.ReplDB)}
 	s.master.History(func(h *repl.History) {
-		h.Reset(info.replID, info.replOffset)
+		h.Reset(info.ReplID, info.ReplOffset)
 		if s.cfg.ReplicaOf == "" {
 			h.Promote()
 		}

@@ -169,10 +169,10 @@ func (s *Server) disconnectBlocked() {
 func (s *Server) loadFromMaster(fl *following, r io.Reader, id string, offset int64) error {
 	s.eng.Lock()
 	s.eng.Tick()
-	st := s.newStoreLike(store.KeepExpired) // the master will say when they are gone
+	st := s.files.NewStore(store.KeepExpired) // the master will say when they are gone
 	s.eng.Unlock()
 	s.logf(levelNotice, "MASTER <-> REPLICA sync: Loading DB in memory")
-	info, err := s.readRDB(r, st)
+	info, err := s.files.ReadRDB(r, st)
 	if err != nil {
 		return err
 	}
@@ -185,12 +185,11 @@ func (s *Server) loadFromMaster(fl *following, r io.Reader, id string, offset in
 	for i := range s.eng.Store.Len() {
 		s.eng.BreakWatchesOf(i, st.DB(i))
 	}
-	s.killBgsave()
-	s.cancelRewrite()
+	s.files.GiveUp()
 	fl.own = nil
-	db := max(0, info.replDB)
-	info.replID = "" // the position is that of the link, not the file's
-	if err := s.adopt(st, info); err != nil {
+	db := max(0, info.ReplDB)
+	info.ReplID = "" // the position is that of the link, not the file's
+	if err := s.files.Adopt(st, info); err != nil {
 		return err
 	}
 	fl.link.DB = s.eng.Store.DB(min(db, s.eng.Store.Len()-1))
@@ -201,11 +200,8 @@ func (s *Server) loadFromMaster(fl *following, r io.Reader, id string, offset in
 	s.master.History(func(h *repl.History) { h.Reset(id, offset) })
 	s.master.EndAll()
 	s.logf(levelNotice, "MASTER <-> REPLICA sync: Finished with success")
-	if s.cfg.AppendOnly { // the file is of another data set
-		s.stopAOF()
-		if err := s.startAOF(); err != nil {
-			s.logf(levelWarning, "Failed enabling the AOF after successful master synchronization! %v", err)
-		}
+	if err := s.files.RestartLog(); err != nil { // the file is of another data set
+		s.logf(levelWarning, "Failed enabling the AOF after successful master synchronization! %v", err)
 	}
 	return nil
 }
@@ -277,9 +273,9 @@ func (s *Server) applyUnit(fl *following, u repl.Unit) error {
 	s.master.Feed(u.Raw)
 	s.eng.EndUnit()
 	s.eng.ServeReady()
-	at := s.aofEnd
+	at := s.files.LogEnd()
 	s.eng.Unlock()
-	s.commitAOF(at)
+	s.files.Commit(at)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"byor/pkg/engine"
+	"byor/pkg/persist"
 	"byor/pkg/repl"
 )
 
@@ -206,10 +207,10 @@ func (s *Server) runSync(round *syncRound) {
 		close(m.begun)
 	}
 	write(dir, members, func(w io.Writer) error {
-		sink.open(w)
+		sink.Open(w)
 		err := sn.Run()
 		if err == nil {
-			err = sink.close()
+			err = sink.Close()
 		}
 		s.eng.Lock()
 		sn.End()
@@ -221,7 +222,7 @@ func (s *Server) runSync(round *syncRound) {
 
 // markSync marks the moment of the snapshot, and in the same moment the members' place in the stream. The
 // engine's lock must be held.
-func (s *Server) markSync(round *syncRound) (*rdbSink, *engine.Snapshot) {
+func (s *Server) markSync(round *syncRound) (*persist.Sink, *engine.Snapshot) {
 	s.eng.Tick()
 	for _, m := range round.members {
 		if m.id != "" { // an old SYNC stays one
@@ -231,7 +232,7 @@ func (s *Server) markSync(round *syncRound) (*rdbSink, *engine.Snapshot) {
 	}
 	s.replActive, s.sawReplica = true, s.eng.Clock()
 	s.replStream.Selected = -1
-	sink := s.newRDBSink(false)
+	sink := s.files.NewSink(false)
 	sn := s.eng.BeginSnapshot(sink)
 	s.sending = true
 	round.streams = s.canStream(round)

@@ -34,7 +34,7 @@ func TestSharedSnapshot(t *testing.T) {
 			client := dial(t, addr)
 			fill(client, 0, 20)
 			s.eng.Lock()
-			hold := s.eng.BeginSnapshot(s.newRDBSink(false)) // something else is saved meanwhile, so that nobody is first
+			hold := s.eng.BeginSnapshot(s.files.NewSink(false)) // something else is saved meanwhile, so that nobody is first
 			s.eng.Unlock()
 			var servers []*testConn
 			for range 2 {
@@ -136,7 +136,7 @@ func TestSnapshotTakesUpLatecomers(t *testing.T) {
 		m := s.joinSync(&syncMember{c: client, r: s.master.NewReplica(here), id: "?"})
 		require.Equal(t, s.syncing, m.round)
 		require.Len(t, m.round.members, 2)
-		require.True(t, s.savingRDB())
+		require.True(t, s.files.Saving())
 		go m.run()
 		return true
 	}, time.Minute, 20*time.Microsecond)
@@ -191,7 +191,7 @@ func TestSharedSnapshotWithoutOne(t *testing.T) {
 	}
 	c.want("CONFIG SET rdbcompression no", "+OK")
 	s.eng.Lock()
-	hold := s.eng.BeginSnapshot(s.newRDBSink(false))
+	hold := s.eng.BeginSnapshot(s.files.NewSink(false))
 	s.eng.Unlock()
 	leaves, reads := replicaConn(t, addr), replicaConn(t, addr)
 	for _, r := range []*testReplica{replicaConn(t, addr), leaves, reads} { // the first never reads

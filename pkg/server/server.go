@@ -5,11 +5,11 @@
 // The files stand by what they are about: client_ is a session with its connection, its replies on their way
 // and what clients are told of each other; transport_ is how bytes come and go: on Linux by event loops, which
 // serve many sockets each (transport_loop_linux.go), elsewhere, and for what is no socket, by a goroutine a
-// connection (transport.go); config_ lets parameters take effect; persist_ has the two kinds of file, repl_
-// both ends of replication, info_ what INFO says; server_ is the life of the whole.
+// connection (transport.go); config_ lets parameters take effect; repl_ has both ends of
+// replication, info_ what INFO says; server_ is the life of the whole. The two kinds of file are package persist's.
 //
 // The way of a command: a transport reads and parses; client.run has the engine execute what has come, under the
-// engine's lock, a batch at a time; the engine hands effects to the log (persist_aof.go) and the replicas
+// engine's lock, a batch at a time; the engine hands effects to the log (persist/aof.go) and the replicas
 // (repl.go) and asks world (server_world.go) what it has to know of the surroundings; handOver passes the replies to
 // the output side (client_output.go), from which flush writes them, after the log is as safe as
 // appendfsync demands. Nothing that waits for the world holds the lock.
@@ -31,6 +31,7 @@ import (
 	_ "byor/pkg/commands" // which registers them
 	"byor/pkg/config"
 	"byor/pkg/engine"
+	"byor/pkg/persist"
 )
 
 // Options are what a Server needs besides its configuration. The zero value is right for a program.
@@ -84,7 +85,7 @@ type Server struct {
 	cronPaused bool
 
 	accounts
-	persistence
+	files *persist.Files
 	replication
 
 	queryLimit atomic.Int64 // client-query-buffer-limit, read without the lock
@@ -126,13 +127,12 @@ func New(cfg *config.Config, opt Options) *Server {
 	}
 	s.eng = engine.New(int(cfg.Databases), named, opt.Clock, world{s})
 	s.born = born
+	s.files = persist.New(s.eng, cfg, world{s})
 	s.resetStats()
 	s.initUsers()
 	s.applyConfig()
-	s.initAOF()
 	s.eng.Loading = true // until Start has loaded the data
 	s.initReplication()
-	s.initRDB()
 	s.recalm()
 	s.memory.startup = startupMemory()
 	s.memory.rest = s.memory.startup
@@ -142,7 +142,7 @@ func New(cfg *config.Config, opt Options) *Server {
 // recalm works out whether any of the rarely needed checks of refusal can refuse something.
 func (s *Server) recalm() {
 	s.eng.Calm = !s.eng.Loading && s.cfg.MaxMemory == 0 && s.cfg.MinReplicasToWrite == 0 &&
-		!s.isReplica() && s.diskError() == ""
+		!s.isReplica() && s.files.DiskError() == ""
 }
 
 // accept registers a new connection. It returns nil, and what to say before closing it, for one that is
@@ -263,7 +263,7 @@ func (s *Server) tune(conn net.Conn) {
 func (s *Server) Start() error {
 	err := s.wrong
 	if err == nil {
-		err = s.load()
+		err = s.files.Load()
 	}
 	close(s.loaded)
 	if err != nil {

@@ -45,7 +45,7 @@ func (s *Server) cron() {
 		s.eng.EndPause()
 		s.resizeTables()
 		s.replicationCron()
-		s.persistCron()
+		s.files.Cron()
 		s.eng.Unlock()
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"byor/pkg/engine"
+	"byor/pkg/persist"
 )
 
 // shutdownState is how far the server's end has come.
@@ -94,7 +95,7 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	s.eng.Unlock()
 	s.drain(ctx)
 	s.eng.Lock()
-	s.closeAOF()
+	s.files.Close()
 	s.removePidFile()
 	s.logf(levelWarning, "Redis is now ready to exit, bye bye...")
 	close(s.doneLocked())
@@ -114,7 +115,7 @@ func (s *Server) prepareEnd(ctx context.Context, mode ShutdownMode) error {
 	if s.down.abort {
 		err = errShutdownAborted
 		s.logf(levelNotice, "Shutdown manually aborted.")
-	} else if err = s.finalSave(mode); err != nil && mode.Force {
+	} else if err = s.files.FinalSave(persist.End{Save: mode.Save, NoSave: mode.NoSave, Force: mode.Force}); err != nil && mode.Force {
 		err = nil
 	} else if err != nil {
 		s.logf(levelWarning, "Error trying to save the DB, can't exit.")

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"byor/pkg/engine"
+	"byor/pkg/persist"
 	"byor/pkg/store"
 )
 
@@ -15,7 +16,7 @@ func (w world) Refuses(_ *engine.Session, cmd *engine.Command, f engine.Flag) st
 	s := w.s
 	replica, writes := s.isReplica(), f&engine.Write != 0
 	if (writes || cmd.FullName() == "ping") && !replica {
-		if msg := s.diskError(); msg != "" {
+		if msg := s.files.DiskError(); msg != "" {
 			return msg
 		}
 	}
@@ -56,10 +57,30 @@ func (w world) ExpiryFor(c *engine.Session, cmd *engine.Command) store.ExpiryMod
 
 func (w world) Offset() int64 { return w.s.master.Offset() }
 
-func (w world) SnapshotChanged() { w.s.configureAOF() } // which may hold back syncs now
+func (w world) SnapshotChanged() { w.s.files.Configure() } // which may hold back syncs now
 
-func (w world) Flushed() { w.s.afterFlushall() }
+func (w world) Flushed() { w.s.files.Flushed() }
 
 func (w world) Log(level int, line string) { w.s.logf(logLevel(level), "%s", line) }
 
 func (w world) Warn(format string, args ...any) { w.s.logf(levelWarning, format, args...) }
+
+// What the files have to know (persist.Host).
+
+func (w world) Verbose(format string, args ...any) { w.s.logf(levelVerbose, format, args...) }
+
+func (w world) Notice(format string, args ...any) { w.s.logf(levelNotice, format, args...) }
+
+func (w world) Recalm() { w.s.recalm() }
+
+func (w world) UsedMemory() int64 { return w.s.usedMemory() }
+
+func (w world) NewSession() *engine.Session { return &w.s.newClient(nil).Session }
+
+func (w world) TrustedCommand(args [][]byte) *engine.Command { return w.s.trustedCommand(args) }
+
+func (w world) ReplicationAux() [][2]string { return w.s.replicationAux() }
+
+func (w world) Restored(h persist.Header) { w.s.restoreReplication(h) }
+
+func (w world) Sending() bool { return w.s.sending }

@@ -353,7 +353,7 @@ func (l *loop) gather() {
 // write writes the replies of the turn, after the append-only file is as safe as it must be, and
 // reports whether there is more to do at once.
 func (l *loop) write() (more bool) {
-	l.s.commitAOF(l.commitAt)
+	l.s.files.Commit(l.commitAt)
 	again := l.ready[:0]
 	for _, lc := range l.ready {
 		lc.inTurn = false

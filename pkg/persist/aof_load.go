@@ -1,4 +1,4 @@
-package server
+package persist
 
 import (
 	"bufio"
@@ -15,52 +15,52 @@ import (
 // aofLoader replays the append-only file: the base into the store, then command by command through
 // the same handlers that made the log.
 type aofLoader struct {
-	s      *Server
-	c      *client // whose commands they are
-	locked bool    // the engine's lock is held throughout (DEBUG LOADAOF)
+	fs     *Files
+	c      *engine.Session // whose commands they are
+	locked bool            // the engine's lock is held throughout (DEBUG LOADAOF)
 }
 
 // lock takes the engine's lock for one command, so that INFO and the like are answered meanwhile.
 func (l *aofLoader) lock() {
 	if !l.locked {
-		l.s.eng.Lock()
+		l.fs.eng.Lock()
 	}
 }
 
 func (l *aofLoader) unlock() {
 	if !l.locked {
-		l.s.eng.Unlock()
+		l.fs.eng.Unlock()
 	}
 }
 
 // loadAOF loads the append-only file at start and opens it. The engine's lock must not be held.
-func (s *Server) loadAOF() error {
-	l := &aofLoader{s: s}
+func (fs *Files) loadAOF() error {
+	l := &aofLoader{fs: fs}
 	res, err := l.load()
 	if err != nil {
 		return err
 	}
-	s.eng.Lock()
-	defer s.eng.Unlock()
+	fs.eng.Lock()
+	defer fs.eng.Unlock()
 	if !res.Found {
-		s.warnOfSnapshot()
+		fs.warnOfSnapshot()
 	}
-	log, err := aof.Open(s.aofOptions(), s.writeEmptyBase())
+	log, err := aof.Open(fs.aofOptions(), fs.writeEmptyBase())
 	if err != nil {
-		s.logf(levelWarning, "%s", err)
+		fs.host.Warn("%s", err)
 		return err
 	}
-	s.setAOF(log)
-	s.configureAOF()
+	fs.setAOF(log)
+	fs.Configure()
 	return nil
 }
 
 // warnOfSnapshot tells of a snapshot that is there and not loaded: with appendonly yes the log is all
 // that counts, even if there is none.
-func (s *Server) warnOfSnapshot() {
-	if path := s.rdbFile("").path(); fileExists(path) {
-		s.logf(levelWarning, "There is no append-only file, so the data set is empty: %s is not loaded when appendonly is yes. "+
-			"To take its data over, start with appendonly no and then say CONFIG SET appendonly yes.", s.cfg.DBFilename)
+func (fs *Files) warnOfSnapshot() {
+	if path := fs.rdbFile("").path(); fileExists(path) {
+		fs.host.Warn("There is no append-only file, so the data set is empty: %s is not loaded when appendonly is yes. "+
+			"To take its data over, start with appendonly no and then say CONFIG SET appendonly yes.", fs.cfg.DBFilename)
 	}
 }
 
@@ -70,61 +70,61 @@ func fileExists(path string) bool {
 }
 
 // writeEmptyBase writes the base of a new log.
-func (s *Server) writeEmptyBase() aof.BaseWriter {
-	if !s.cfg.AOFUseRDBPreamble {
+func (fs *Files) writeEmptyBase() aof.BaseWriter {
+	if !fs.cfg.AOFUseRDBPreamble {
 		return nil
 	}
-	sink := s.newRDBSink(true)
+	sink := fs.NewSink(true)
 	return func(w io.Writer) error {
-		sink.open(w)
-		return sink.close()
+		sink.Open(w)
+		return sink.Close()
 	}
 }
 
-// load replays the files. It leaves the server in the state of loading.
+// Load replays the files. It leaves the server in the state of loading.
 func (l *aofLoader) load() (aof.Result, error) {
-	s := l.s
+	fs := l.fs
 	l.lock()
-	s.eng.Tick()
-	s.beginLoading(0)
-	mode := s.eng.Store.Expiry
-	s.eng.Store.Expiry = store.KeepExpired // the log says itself what has expired
-	l.c = s.newClient(nil)
+	fs.eng.Tick()
+	fs.BeginLoading(0)
+	mode := fs.eng.Store.Expiry
+	fs.eng.Store.Expiry = store.KeepExpired // the log says itself what has expired
+	l.c = fs.host.NewSession()
 	l.c.Mode, l.c.Authed = engine.ModeFile, true
-	o := s.aofOptions()
+	o := fs.aofOptions()
 	l.unlock()
 	res, err := aof.Load(o, aof.Handlers{LoadBase: l.base, Apply: l.apply, Progress: l.progress})
 	l.lock()
 	defer l.unlock()
-	s.eng.Store.Expiry = mode
+	fs.eng.Store.Expiry = mode
 	if err != nil {
-		s.logf(levelWarning, "%s", err)
+		fs.host.Warn("%s", err)
 		return res, err
 	}
-	s.eng.KeysFlushed()
-	for i := range s.eng.Store.Len() {
-		s.eng.AllReady(i)
+	fs.eng.KeysFlushed()
+	for i := range fs.eng.Store.Len() {
+		fs.eng.AllReady(i)
 	}
 	return res, nil
 }
 
 // base loads the RDB that the log begins with.
 func (l *aofLoader) base(r *bufio.Reader, _ int64) error {
-	s := l.s
+	fs := l.fs
 	l.lock()
-	st := s.newStoreLike(store.KeepExpired)
+	st := fs.NewStore(store.KeepExpired)
 	l.unlock()
-	info, err := s.readRDB(r, st)
+	info, err := fs.ReadRDB(r, st)
 	if err != nil {
 		return err
 	}
 	l.lock()
 	defer l.unlock()
-	if err := s.adoptLibraries(info); err != nil {
+	if err := fs.adoptLibraries(info); err != nil {
 		return err
 	}
-	s.eng.Store.Adopt(st)
-	s.loadedKeys, s.expiredKeys = int64(info.loaded.Keys), int64(info.loaded.Expired)
+	fs.eng.Store.Adopt(st)
+	fs.loadedKeys, fs.expiredKeys = int64(info.loaded.Keys), int64(info.loaded.Expired)
 	return nil
 }
 
@@ -134,14 +134,14 @@ var errNotReplayed = errors.New("the database cannot be selected")
 // apply executes a command of the log. As in Redis it counts in no statistics, and one that replies
 // with an error is reported and passed over.
 func (l *aofLoader) apply(args [][]byte) error {
-	s, c := l.s, l.c
+	fs, c := l.fs, l.c
 	l.lock()
 	defer l.unlock()
-	if s.eng.Scripts == nil && engine.EqualFold(args[0], "function") {
-		s.logf(levelWarning, "The append-only file has a library of functions, which this server does not execute. It is left out.")
+	if fs.eng.Scripts == nil && engine.EqualFold(args[0], "function") {
+		fs.host.Warn("The append-only file has a library of functions, which this server does not execute. It is left out.")
 		return nil
 	}
-	cmd := s.trustedCommand(args)
+	cmd := fs.host.TrustedCommand(args)
 	if cmd == nil || cmd.Handler == nil {
 		return aof.ErrUnknownCommand
 	}
@@ -154,13 +154,13 @@ func (l *aofLoader) apply(args [][]byte) error {
 	case cmd.Flags&engine.Write == 0 && cmd.Group != "scripting" && cmd.Flags&(engine.Admin|engine.NoScript|engine.PubSub) != 0:
 		c.Fail("ERR '" + cmd.FullName() + "' has no place in an append-only file")
 	default:
-		failed = s.eng.Replay(&c.Session, cmd, args)
+		failed = fs.eng.Replay(c, cmd, args)
 	}
 	if !failed {
 		return nil
 	}
 	reply := string(c.Reply.Buf[:max(0, len(c.Reply.Buf)-2)])
-	s.logf(levelWarning, "== CRITICAL == This server is sending an error to its AOF-loading-client: '%s' after processing the command '%s'", reply, cmd.FullName())
+	fs.host.Warn("== CRITICAL == This server is sending an error to its AOF-loading-client: '%s' after processing the command '%s'", reply, cmd.FullName())
 	if cmd.FullName() == "select" {
 		return fmt.Errorf("%w: %s", errNotReplayed, reply)
 	}
@@ -170,36 +170,33 @@ func (l *aofLoader) apply(args [][]byte) error {
 // progress counts what was read for INFO, and tells the log every few seconds.
 func (l *aofLoader) progress(loaded, total int64) {
 	l.lock()
-	l.s.progress.total = total
+	l.fs.progress.total = total
 	l.unlock()
-	l.s.loadProgress(loaded)
+	l.fs.loadProgress(loaded)
 }
 
 // debugLoadAOF replaces the data by what the append-only file says it is, which must change nothing.
-func debugLoadAOF(c *client) {
-	s := c.s
-	if s.rewrite != nil {
+func debugLoadAOF(fs *Files, c *engine.Call) {
+	if fs.rewrite != nil {
 		c.Fail("ERR Background append only file rewriting already in progress")
 		return
 	}
-	if log := s.aof.Load(); log != nil {
-		if err := log.Flush(); err != nil {
-			c.Fail("ERR " + err.Error())
-			return
-		}
-	}
-	s.eng.Store.Flush()
-	if err := s.adoptLibraries(rdbInfo{}); err != nil { // the log has them
+	if err := fs.Flush(); err != nil {
 		c.Fail("ERR " + err.Error())
 		return
 	}
-	l := &aofLoader{s: s, locked: true}
+	fs.eng.Store.Flush()
+	if err := fs.adoptLibraries(Header{}); err != nil { // the log has them
+		c.Fail("ERR " + err.Error())
+		return
+	}
+	l := &aofLoader{fs: fs, locked: true}
 	if _, err := l.load(); err != nil {
 		// Commands stay locked out and half the data is gone: as Redis, do not go on with that.
 		os.Exit(1)
 	}
-	s.endLoading()
-	s.eng.Changes = 0
-	s.logf(levelWarning, "Append Only File loaded by DEBUG LOADAOF")
+	fs.EndLoading()
+	fs.eng.Changes = 0
+	fs.host.Warn("Append Only File loaded by DEBUG LOADAOF")
 	c.Reply.OK()
 }

@@ -1,4 +1,4 @@
-package server
+package persist
 
 import (
 	"errors"
@@ -6,13 +6,16 @@ import (
 	"strings"
 
 	"byor/pkg/config"
-	"byor/pkg/rdb"
+	"byor/pkg/engine"
 	"byor/pkg/store"
 )
 
+// DebugReload and DebugLoadAOF are the handlers of DEBUG RELOAD and DEBUG LOADAOF.
+var DebugReload, DebugLoadAOF = by(debugReload), by(debugLoadAOF)
+
 // debugReload saves and loads what it saved, which must change nothing: DEBUG RELOAD [MERGE]
 // [NOFLUSH] [NOSAVE].
-func debugReload(c *client) {
+func debugReload(fs *Files, c *engine.Call) {
 	flush, save, merge := true, true, false
 	for _, a := range c.Args[2:] {
 		switch strings.ToLower(string(a)) {
@@ -27,49 +30,48 @@ func debugReload(c *client) {
 			return
 		}
 	}
-	s := c.s
-	if save && s.saveNow() != nil {
+	if save && fs.Save() != nil {
 		c.Fail("ERR")
 		return
 	}
-	if err := s.reload(flush, merge); err != nil {
-		s.logf(levelWarning, "%s", config.ErrnoText(err))
+	if err := fs.reload(flush, merge); err != nil {
+		fs.host.Warn("%s", config.ErrnoText(err))
 		c.Fail("ERR Error trying to load the RDB dump")
 		return
 	}
-	s.logf(levelWarning, "DB reloaded by DEBUG RELOAD")
+	fs.host.Warn("DB reloaded by DEBUG RELOAD")
 	c.Reply.OK()
 }
 
 // reload loads the snapshot file in place of the data or, without flush, into it; then merge lets
 // the file's keys and functions replace those that are there. The engine's lock must be held.
-func (s *Server) reload(flush, merge bool) error {
-	f, err := os.Open(s.rdbFile("").path())
+func (fs *Files) reload(flush, merge bool) error {
+	f, err := os.Open(fs.rdbFile("").path())
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	st := s.newStoreLike(s.eng.Store.Expiry)
-	info, err := s.readRDB(f, st)
+	st := fs.NewStore(fs.eng.Store.Expiry)
+	info, err := fs.ReadRDB(f, st)
 	if err != nil {
 		return err
 	}
 	if flush {
-		return s.adopt(st, info)
+		return fs.Adopt(st, info)
 	}
-	if s.eng.Scripts != nil {
-		if err := s.eng.Scripts.Add(info.libraries, merge); err != nil {
+	if fs.eng.Scripts != nil {
+		if err := fs.eng.Scripts.Add(info.libraries, merge); err != nil {
 			return err
 		}
 	}
-	return s.mergeStore(st, merge)
+	return fs.mergeStore(st, merge)
 }
 
 var errDuplicateKey = errors.New("RDB has a key that is there already")
 
-func (s *Server) mergeStore(from *store.Store, replace bool) (err error) {
+func (fs *Files) mergeStore(from *store.Store, replace bool) (err error) {
 	for i := range from.Len() {
-		db, src := s.eng.Store.DB(i), from.DB(i)
+		db, src := fs.eng.Store.DB(i), from.DB(i)
 		src.Each(func(e *store.Entry) bool {
 			key := []byte(e.Key())
 			if !replace && db.Peek(key) != nil {
@@ -85,19 +87,3 @@ func (s *Server) mergeStore(from *store.Store, replace bool) (err error) {
 	}
 	return err
 }
-
-func debugDigest(c *client) { c.Reply.SimpleString(c.s.eng.Store.Digest().String()) }
-
-func debugDigestValue(c *client) {
-	c.Reply.Array(len(c.Args) - 2)
-	for _, key := range c.Args[2:] {
-		var d store.Digest
-		if e := c.DB.Peek(key); e != nil {
-			d = c.DB.ValueDigest(e)
-		}
-		c.Reply.SimpleString(d.String())
-	}
-}
-
-// serializedLength returns the bytes that the value takes in a snapshot.
-func (s *Server) serializedLength(e *store.Entry) int { return rdb.EncodedLen(e.Value()) }

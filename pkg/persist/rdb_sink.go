@@ -1,4 +1,4 @@
-package server
+package persist
 
 import (
 	"io"
@@ -10,8 +10,8 @@ import (
 	"byor/pkg/store"
 )
 
-// rdbSink writes a snapshot in the format of RDB files.
-type rdbSink struct {
+// Sink writes a snapshot in the format of RDB files.
+type Sink struct {
 	w           *rdb.Writer
 	current     *rdb.Batch // what is being added to
 	aside       *rdb.Batch // what is being written
@@ -22,28 +22,32 @@ type rdbSink struct {
 	hint        func(e *store.SnapshotEntry) rdb.Hint // how keys are used, where the policy wants to know; else nil
 }
 
-// newRDBSink returns a sink whose file says what is true of the data now, so it must be made under
+// NewSink returns a sink whose file says what is true of the data now, so it must be made under
 // the engine's lock, together with the snapshot. aofBase says that commands follow in another file.
 // Call open before the first flush.
-func (s *Server) newRDBSink(aofBase bool) *rdbSink {
+func (fs *Files) NewSink(aofBase bool) *Sink {
 	aux := [][2]string{
-		{"redis-ver", config.RedisVersion}, {"redis-bits", "64"}, {"ctime", itoa(s.eng.NowMs / 1000)}, {"used-mem", itoa(s.usedMemory())},
+		{"redis-ver", config.RedisVersion}, {"redis-bits", "64"}, {"ctime", itoa(fs.eng.NowMs / 1000)}, {"used-mem", itoa(fs.host.UsedMemory())},
 	}
-	aux = append(aux, s.replicationAux()...)
-	aux = append(aux, [2]string{"aof-base", itoa(btoi(aofBase))})
-	k := &rdbSink{current: new(rdb.Batch), aside: new(rdb.Batch), aux: aux,
-		libraries: s.libraries(), compression: s.cfg.RDBCompression, checksum: s.cfg.RDBChecksum}
+	base := "0"
+	if aofBase {
+		base = "1"
+	}
+	aux = append(aux, fs.host.ReplicationAux()...)
+	aux = append(aux, [2]string{"aof-base", base})
+	k := &Sink{current: new(rdb.Batch), aside: new(rdb.Batch), aux: aux,
+		libraries: fs.libraries(), compression: fs.cfg.RDBCompression, checksum: fs.cfg.RDBChecksum}
 	switch {
-	case s.eng.Settings.LFU():
+	case fs.eng.Settings.LFU():
 		k.hint = func(e *store.SnapshotEntry) rdb.Hint { return rdb.Freq(e.Freq) }
-	case strings.HasSuffix(s.cfg.MaxMemoryPolicy, "-lru"):
+	case strings.HasSuffix(fs.cfg.MaxMemoryPolicy, "-lru"):
 		k.hint = func(e *store.SnapshotEntry) rdb.Hint { return rdb.Idle(e.IdleSec) }
 	}
 	return k
 }
 
 // open says where the file goes.
-func (k *rdbSink) open(w io.Writer) {
+func (k *Sink) Open(w io.Writer) {
 	k.w = rdb.NewWriter(w)
 	k.w.NoCompression, k.w.NoChecksum = !k.compression, !k.checksum
 	for _, a := range k.aux {
@@ -55,21 +59,21 @@ func (k *rdbSink) open(w io.Writer) {
 }
 
 // libraries returns the sources of the libraries of functions, which are a part of the data set.
-func (s *Server) libraries() []string {
-	if s.eng.Scripts == nil {
+func (fs *Files) libraries() []string {
+	if fs.eng.Scripts == nil {
 		return nil
 	}
-	return s.eng.Scripts.Libraries()
+	return fs.eng.Scripts.Libraries()
 }
 
-func (k *rdbSink) Begin(dbs []store.SnapshotDB) {
+func (k *Sink) Begin(dbs []store.SnapshotDB) {
 	for _, db := range dbs {
 		k.current.SelectDB(db.ID)
 		k.current.Resize(db.Keys, db.Expires)
 	}
 }
 
-func (k *rdbSink) Add(e store.SnapshotEntry) {
+func (k *Sink) Add(e store.SnapshotEntry) {
 	k.current.SelectDB(e.DB)
 	if k.hint != nil {
 		k.current.Entry(e.Key, e.Value, e.ExpireMs, k.hint(&e))
@@ -78,7 +82,7 @@ func (k *rdbSink) Add(e store.SnapshotEntry) {
 	}
 }
 
-func (k *rdbSink) AddPiece(p store.SnapshotPiece) {
+func (k *Sink) AddPiece(p store.SnapshotPiece) {
 	if p.First {
 		k.current.SelectDB(p.DB)
 		if k.hint != nil {
@@ -99,17 +103,17 @@ func (k *rdbSink) AddPiece(p store.SnapshotPiece) {
 	}
 }
 
-func (k *rdbSink) Pending() int { return k.current.Len() }
+func (k *Sink) Pending() int { return k.current.Len() }
 
-func (k *rdbSink) Take() {
+func (k *Sink) Take() {
 	k.current, k.aside = k.aside, k.current
 	k.current.Reset()
 }
 
-func (k *rdbSink) Flush() error { return k.w.Write(k.aside) }
+func (k *Sink) Flush() error { return k.w.Write(k.aside) }
 
 // close writes the end of the file.
-func (k *rdbSink) close() error { return k.w.Close() }
+func (k *Sink) Close() error { return k.w.Close() }
 
 // steadyFile is a file that is synced every now and then.
 type steadyFile struct {

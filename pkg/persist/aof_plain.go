@@ -1,4 +1,4 @@
-package server
+package persist
 
 import (
 	"io"
@@ -32,8 +32,8 @@ func newPlainSink(libraries []string) *plainSink {
 	return k
 }
 
-func (k *plainSink) open(w io.Writer)         { k.w = w }
-func (k *plainSink) close() error             { return nil }
+func (k *plainSink) Open(w io.Writer)         { k.w = w }
+func (k *plainSink) Close() error             { return nil }
 func (k *plainSink) Begin([]store.SnapshotDB) {}
 func (k *plainSink) Pending() int             { return len(k.current) }
 
@@ -168,3 +168,6 @@ func (k *plainSink) consumer(key string, g *store.Group, c *store.Consumer) {
 		return true
 	})
 }
+
+// itoa prints an integer.
+func itoa[T int | int64](n T) string { return strconv.FormatInt(int64(n), 10) }

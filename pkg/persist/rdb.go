@@ -1,4 +1,4 @@
-package server
+package persist
 
 import (
 	"errors"
@@ -12,6 +12,7 @@ import (
 
 	"byor/pkg/config"
 	"byor/pkg/engine"
+	"byor/pkg/introspect"
 	"byor/pkg/store"
 )
 
@@ -30,7 +31,7 @@ type rdbState struct {
 	bgsaveFailed    bool  // the latest one did
 	bgsaveTrySec    int64 // when the latest one began, Unix seconds
 	bgsaveTookSec   int64 // how long the latest one took, -1 before the first
-	lastSaveSec     int64 // Unix seconds
+	LastSaveSec     int64 // when data were saved last, Unix seconds
 	saves           int64
 	loadedKeys      int64 // of the latest load
 	expiredKeys     int64
@@ -43,14 +44,14 @@ const errBgsave = "MISCONF Redis is configured to save RDB snapshots, but it's c
 	"Commands that may modify the data set are disabled, because this instance is configured to report errors during writes " +
 	"if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error."
 
-func (s *Server) initRDB() {
-	s.lastSaveSec = s.eng.Started.Unix()
-	s.bgsaveTookSec = -1
+func (fs *Files) initRDB() {
+	fs.LastSaveSec = fs.eng.Started.Unix()
+	fs.bgsaveTookSec = -1
 }
 
 // rdbError says why writes must be refused, or nothing.
-func (s *Server) rdbError() string {
-	if s.bgsaveFailed && s.cfg.StopWritesOnError && len(s.cfg.Save) > 0 {
+func (fs *Files) rdbError() string {
+	if fs.bgsaveFailed && fs.cfg.StopWritesOnError && len(fs.cfg.Save) > 0 {
 		return errBgsave
 	}
 	return ""
@@ -68,8 +69,8 @@ type rdbFile struct {
 	killed bool       // it must not be put in place any more
 }
 
-func (s *Server) rdbFile(tempSuffix string) *rdbFile {
-	return &rdbFile{dir: s.cfg.Dir, name: s.cfg.DBFilename, temp: fmt.Sprintf("temp-%d%s.rdb", os.Getpid(), tempSuffix)}
+func (fs *Files) rdbFile(tempSuffix string) *rdbFile {
+	return &rdbFile{dir: fs.cfg.Dir, name: fs.cfg.DBFilename, temp: fmt.Sprintf("temp-%d%s.rdb", os.Getpid(), tempSuffix)}
 }
 
 func (f *rdbFile) path() string     { return filepath.Join(f.dir, f.name) }
@@ -106,13 +107,13 @@ func (f *rdbFile) kill() {
 // replaceRDB writes a new snapshot file and puts it in the place of the old one, which stays as it is
 // until the new one is whole and on the disk: a crash leaves one or the other. It logs what goes
 // wrong. The engine's lock is not needed.
-func (s *Server) replaceRDB(f *rdbFile, write func(io.Writer) error) error {
+func (fs *Files) replaceRDB(f *rdbFile, write func(io.Writer) error) error {
 	out, err := f.create()
 	if errors.Is(err, engine.ErrCancelled) {
 		return err
 	}
 	if err != nil {
-		s.logf(levelWarning, "Failed opening the temp RDB file %s (in server root dir %s) for saving: %s", f.temp, config.AbsDir(f.dir), config.ErrnoText(err))
+		fs.host.Warn("Failed opening the temp RDB file %s (in server root dir %s) for saving: %s", f.temp, config.AbsDir(f.dir), config.ErrnoText(err))
 		return err
 	}
 	step := "rdbSaveRio"
@@ -125,31 +126,31 @@ func (s *Server) replaceRDB(f *rdbFile, write func(io.Writer) error) error {
 	if err != nil {
 		f.remove()
 		if !errors.Is(err, engine.ErrCancelled) {
-			s.logf(levelWarning, "Write error saving DB on disk(%s): %s", step, config.ErrnoText(err))
+			fs.host.Warn("Write error saving DB on disk(%s): %s", step, config.ErrnoText(err))
 		}
 		return err
 	}
-	return s.installRDB(f)
+	return fs.installRDB(f)
 }
 
 // installRDB puts a file that was written in the place of the old one.
-func (s *Server) installRDB(f *rdbFile) error {
+func (fs *Files) installRDB(f *rdbFile) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.killed {
 		return engine.ErrCancelled
 	}
 	if err := os.Rename(f.tempPath(), f.path()); err != nil {
-		s.logf(levelWarning, "Error moving temp DB file %s on the final destination %s (in server root dir %s): %s",
+		fs.host.Warn("Error moving temp DB file %s on the final destination %s (in server root dir %s): %s",
 			f.temp, f.name, config.AbsDir(f.dir), config.ErrnoText(err))
 		os.Remove(f.tempPath())
 		return err
 	}
 	if err := syncDir(f.dir); err != nil {
-		s.logf(levelWarning, "Write error saving DB on disk(fsyncFileDir): %s", config.ErrnoText(err))
+		fs.host.Warn("Write error saving DB on disk(fsyncFileDir): %s", config.ErrnoText(err))
 		return err
 	}
-	s.logf(levelNotice, "DB saved on disk")
+	fs.host.Notice("DB saved on disk")
 	return nil
 }
 
@@ -166,33 +167,33 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// saveNow saves while everybody waits. The engine's lock must be held.
-func (s *Server) saveNow() error {
-	sink := s.newRDBSink(false)
-	err := s.replaceRDB(s.rdbFile(""), func(w io.Writer) error {
-		sink.open(w)
-		return s.writeAll(sink)
+// Save saves while everybody waits. The engine's lock must be held.
+func (fs *Files) Save() error {
+	sink := fs.NewSink(false)
+	err := fs.replaceRDB(fs.rdbFile(""), func(w io.Writer) error {
+		sink.Open(w)
+		return fs.writeAll(sink)
 	})
 	if err != nil {
 		return err
 	}
-	s.eng.Changes = 0
-	s.lastSaveSec = s.eng.NowMs / 1000
-	s.bgsaveFailed = false
-	s.recalm()
+	fs.eng.Changes = 0
+	fs.LastSaveSec = fs.eng.NowMs / 1000
+	fs.bgsaveFailed = false
+	fs.host.Recalm()
 	return nil
 }
 
 // writeAll writes all databases in one go.
-func (s *Server) writeAll(sink *rdbSink) (err error) {
-	for i := range s.eng.Store.Len() {
-		db := s.eng.Store.DB(i)
+func (fs *Files) writeAll(sink *Sink) (err error) {
+	for i := range fs.eng.Store.Len() {
+		db := fs.eng.Store.DB(i)
 		if db.Len() == 0 {
 			continue
 		}
 		sink.Begin([]store.SnapshotDB{{ID: i, Keys: db.Len(), Expires: db.Expires()}})
 		db.Each(func(e *store.Entry) bool {
-			idle := int64(uint32(s.eng.NowMs/1000) - e.AccessSec())
+			idle := int64(uint32(fs.eng.NowMs/1000) - e.AccessSec())
 			sink.Add(store.SnapshotEntry{DB: i, Key: e.Key(), Value: e.Value(), ExpireMs: db.ExpireAt(e), IdleSec: idle, Freq: uint8(db.Freq(e))})
 			if sink.Pending() < engine.SnapshotBatch {
 				return true
@@ -209,7 +210,7 @@ func (s *Server) writeAll(sink *rdbSink) (err error) {
 	if err := sink.Flush(); err != nil {
 		return err
 	}
-	return sink.close()
+	return sink.Close()
 }
 
 // bgsave is a save in the background.
@@ -219,123 +220,123 @@ type bgsave struct {
 	dirty int64 // changes before it
 }
 
-// startBgsave begins to save in the background. The engine's lock must be held and no snapshot be
+// StartSave begins to save in the background. The engine's lock must be held and no snapshot be
 // under way.
-func (s *Server) startBgsave() {
-	s.saves++
-	s.bgsaveScheduled = false
-	s.bgsaveTrySec = s.eng.NowMs / 1000
-	sink := s.newRDBSink(false)
-	b := &bgsave{snap: s.eng.BeginSnapshot(sink), file: s.rdbFile("-bg"), dirty: s.eng.Changes}
-	s.bgsave = b
-	s.logf(levelNotice, "Background saving started by pid %d", os.Getpid())
+func (fs *Files) StartSave() {
+	fs.saves++
+	fs.bgsaveScheduled = false
+	fs.bgsaveTrySec = fs.eng.NowMs / 1000
+	sink := fs.NewSink(false)
+	b := &bgsave{snap: fs.eng.BeginSnapshot(sink), file: fs.rdbFile("-bg"), dirty: fs.eng.Changes}
+	fs.bgsave = b
+	fs.host.Notice("Background saving started by pid %d", os.Getpid())
 	go func() {
-		err := s.replaceRDB(b.file, func(w io.Writer) error {
-			sink.open(w)
+		err := fs.replaceRDB(b.file, func(w io.Writer) error {
+			sink.Open(w)
 			if err := b.snap.Run(); err != nil {
 				return err
 			}
-			return sink.close()
+			return sink.Close()
 		})
-		s.eng.Lock()
-		defer s.eng.Unlock()
-		s.bgsaveEnded(b, err)
+		fs.eng.Lock()
+		defer fs.eng.Unlock()
+		fs.bgsaveEnded(b, err)
 	}()
 }
 
-func (s *Server) bgsaveEnded(b *bgsave, err error) {
+func (fs *Files) bgsaveEnded(b *bgsave, err error) {
 	b.snap.End()
-	if s.bgsave != b {
+	if fs.bgsave != b {
 		return // killed
 	}
-	s.bgsave = nil
-	s.eng.Tick()
-	s.bgsaveTookSec = s.eng.NowMs/1000 - s.bgsaveTrySec
-	s.bgsaveFailed = err != nil
+	fs.bgsave = nil
+	fs.eng.Tick()
+	fs.bgsaveTookSec = fs.eng.NowMs/1000 - fs.bgsaveTrySec
+	fs.bgsaveFailed = err != nil
 	if err != nil {
-		s.logf(levelWarning, "Background saving error")
+		fs.host.Warn("Background saving error")
 	} else {
-		s.logf(levelVerbose, "Background saving wrote %d keys, never holding up commands for more than %v", b.snap.Done, b.snap.Longest)
-		s.logf(levelNotice, "Background saving terminated with success")
-		s.eng.Changes -= b.dirty
-		s.lastSaveSec = s.eng.NowMs / 1000
+		fs.host.Verbose("Background saving wrote %d keys, never holding up commands for more than %v", b.snap.Done, b.snap.Longest)
+		fs.host.Notice("Background saving terminated with success")
+		fs.eng.Changes -= b.dirty
+		fs.LastSaveSec = fs.eng.NowMs / 1000
 	}
-	s.recalm()
+	fs.host.Recalm()
 }
 
-// killBgsave stops a save in the background, as FLUSHALL and the server's end do. The engine's lock
+// killSave stops a save in the background, as FLUSHALL and the server's end do. The engine's lock
 // must be held.
-func (s *Server) killBgsave() {
-	b := s.bgsave
+func (fs *Files) killSave() {
+	b := fs.bgsave
 	if b == nil {
 		return
 	}
-	s.bgsave = nil
+	fs.bgsave = nil
 	b.snap.Cancel()
 	b.file.kill()
 }
 
 // rdbCron starts the save that a save point, or BGSAVE SCHEDULE, asks for.
-func (s *Server) rdbCron() {
-	if s.eng.Snapshotting() || s.eng.Loading {
+func (fs *Files) rdbCron() {
+	if fs.eng.Snapshotting() || fs.eng.Loading {
 		return
 	}
-	now := s.eng.NowMs / 1000
-	mayRetry := !s.bgsaveFailed || now-s.bgsaveTrySec > bgsaveRetrySec
-	for _, p := range s.cfg.Save {
-		if s.eng.Changes >= p.Changes && now-s.lastSaveSec > p.Seconds && mayRetry {
-			s.logf(levelNotice, "%d changes in %d seconds. Saving...", p.Changes, p.Seconds)
-			s.startBgsave()
+	now := fs.eng.NowMs / 1000
+	mayRetry := !fs.bgsaveFailed || now-fs.bgsaveTrySec > bgsaveRetrySec
+	for _, p := range fs.cfg.Save {
+		if fs.eng.Changes >= p.Changes && now-fs.LastSaveSec > p.Seconds && mayRetry {
+			fs.host.Notice("%d changes in %d seconds. Saving...", p.Changes, p.Seconds)
+			fs.StartSave()
 			return
 		}
 	}
-	if s.bgsaveScheduled && mayRetry {
-		s.startBgsave()
+	if fs.bgsaveScheduled && mayRetry {
+		fs.StartSave()
 	}
 }
 
 // rdbFinalSave saves before the server ends, if it is to. The engine's lock must be held, and no
 // command run after it: what was acknowledged must be in the file.
-func (s *Server) rdbFinalSave(mode ShutdownMode) error {
-	if s.bgsave != nil {
-		s.logf(levelWarning, "There is a child saving an .rdb. Killing it!")
-		s.killBgsave()
+func (fs *Files) rdbFinalSave(mode End) error {
+	if fs.bgsave != nil {
+		fs.host.Warn("There is a child saving an .rdb. Killing it!")
+		fs.killSave()
 	}
-	if s.eng.Loading { // what is in memory is not the data yet: it must not take the place of the file
+	if fs.eng.Loading { // what is in memory is not the data yet: it must not take the place of the file
 		return nil
 	}
-	if !mode.Save && (mode.NoSave || len(s.cfg.Save) == 0) {
+	if !mode.Save && (mode.NoSave || len(fs.cfg.Save) == 0) {
 		return nil
 	}
-	s.logf(levelNotice, "Saving the final RDB snapshot before exiting.")
-	err := s.saveNow()
+	fs.host.Notice("Saving the final RDB snapshot before exiting.")
+	err := fs.Save()
 	if err != nil && mode.Force {
-		s.logf(levelWarning, "Error trying to save the DB. Exit anyway.")
+		fs.host.Warn("Error trying to save the DB. Exit anyway.")
 		return nil
 	}
 	return err
 }
 
-// afterFlushall saves the empty data set where save points ask for snapshots, as Redis does, so that
+// Flushed saves the empty data set where save points ask for snapshots, as Redis does, so that
 // a restart does not bring the old data back.
-func (s *Server) afterFlushall() {
-	s.killBgsave()
-	if len(s.cfg.Save) > 0 {
-		_ = s.saveNow() // which logs what goes wrong: the save points will try again
+func (fs *Files) Flushed() {
+	fs.killSave()
+	if len(fs.cfg.Save) > 0 {
+		_ = fs.Save() // which logs what goes wrong: the save points will try again
 	}
 }
 
-// savingRDB reports whether a snapshot is under way, to the dump or to replicas.
-func (s *Server) savingRDB() bool { return s.bgsave != nil || s.sending }
+// Saving reports whether a snapshot is under way, to the dump or to replicas.
+func (fs *Files) Saving() bool { return fs.bgsave != nil || fs.host.Sending() }
 
-func cmdSave(c *client) {
+func cmdSave(fs *Files, c *engine.Call) {
 	c.ReplicateNothing() // saving resets the count of changes, which does not mean that something changed
 	switch {
-	case c.s.savingRDB():
+	case fs.Saving():
 		c.Fail("ERR Background save already in progress")
 	default:
-		c.s.saves++
-		if c.s.saveNow() != nil {
+		fs.saves++
+		if fs.Save() != nil {
 			c.Fail("ERR")
 			return
 		}
@@ -343,50 +344,49 @@ func cmdSave(c *client) {
 	}
 }
 
-func cmdBgsave(c *client) {
+func cmdBgsave(fs *Files, c *engine.Call) {
 	schedule := len(c.Args) == 2 && c.Is(1, "schedule")
 	if len(c.Args) > 1 && !schedule {
 		c.Fail(engine.ErrSyntax)
 		return
 	}
-	s := c.s
 	switch {
-	case s.savingRDB():
+	case fs.Saving():
 		c.Fail("ERR Background save already in progress")
-	case s.eng.Snapshotting() && !schedule && !c.Has(engine.ModeExec):
+	case fs.eng.Snapshotting() && !schedule && !c.Session().Has(engine.ModeExec):
 		c.Fail("ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.")
-	case s.eng.Snapshotting() || c.Has(engine.ModeExec): // inside EXEC the moment would be half-way through a transaction
-		s.bgsaveScheduled = true
+	case fs.eng.Snapshotting() || c.Session().Has(engine.ModeExec): // inside EXEC the moment would be half-way through a transaction
+		fs.bgsaveScheduled = true
 		c.Reply.SimpleString("Background saving scheduled")
 	default:
-		s.startBgsave()
+		fs.StartSave()
 		c.Reply.SimpleString("Background saving started")
 	}
 }
 
-func cmdLastsave(c *client) { c.Reply.Int(c.s.lastSaveSec) }
+func cmdLastsave(fs *Files, c *engine.Call) { c.Reply.Int(fs.LastSaveSec) }
 
 // infoRDB writes INFO's fields about snapshots.
-func (s *Server) infoRDB(b *strings.Builder) {
+func (fs *Files) infoRDB(b *strings.Builder) {
 	keys, total, perc, bgsaveSec := 0, 0, 0.0, int64(-1)
-	snap := s.eng.Snapshot()
+	snap := fs.eng.Snapshot()
 	if snap != nil {
 		keys, total = snap.Done, snap.Keys
 		perc = 100 * float64(keys) / float64(max(total, 1))
 	}
-	if s.bgsave != nil {
-		bgsaveSec = s.eng.NowMs/1000 - s.bgsaveTrySec
-	} else if s.sending && snap != nil {
-		bgsaveSec = int64(s.eng.Clock().Sub(snap.Started).Seconds())
+	if fs.bgsave != nil {
+		bgsaveSec = fs.eng.NowMs/1000 - fs.bgsaveTrySec
+	} else if fs.host.Sending() && snap != nil {
+		bgsaveSec = int64(fs.eng.Clock().Sub(snap.Started).Seconds())
 	}
-	fields(b, "current_cow_peak", 0, "current_cow_size", 0, "current_cow_size_age", 0,
+	introspect.Fields(b, "current_cow_peak", 0, "current_cow_size", 0, "current_cow_size_age", 0,
 		"current_fork_perc", fmt.Sprintf("%.2f", perc),
 		"current_save_keys_processed", keys, "current_save_keys_total", total,
-		"rdb_changes_since_last_save", s.eng.Changes, "rdb_bgsave_in_progress", btoi(s.savingRDB()),
-		"rdb_last_save_time", s.lastSaveSec, "rdb_last_bgsave_status", okOrErr(!s.bgsaveFailed),
-		"rdb_last_bgsave_time_sec", s.bgsaveTookSec, "rdb_current_bgsave_time_sec", bgsaveSec,
-		"rdb_saves", s.saves, "rdb_last_cow_size", 0,
-		"rdb_last_load_keys_expired", s.expiredKeys, "rdb_last_load_keys_loaded", s.loadedKeys)
+		"rdb_changes_since_last_save", fs.eng.Changes, "rdb_bgsave_in_progress", fs.Saving(),
+		"rdb_last_save_time", fs.LastSaveSec, "rdb_last_bgsave_status", okOrErr(!fs.bgsaveFailed),
+		"rdb_last_bgsave_time_sec", fs.bgsaveTookSec, "rdb_current_bgsave_time_sec", bgsaveSec,
+		"rdb_saves", fs.saves, "rdb_last_cow_size", 0,
+		"rdb_last_load_keys_expired", fs.expiredKeys, "rdb_last_load_keys_loaded", fs.loadedKeys)
 }
 
 func okOrErr(ok bool) string {
