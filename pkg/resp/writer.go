@@ -47,9 +47,12 @@ func (w *Writer) Len() int { return len(w.Buf) }
 
 func (w *Writer) header(kind byte, n int64) {
 	b := append(w.Buf, kind)
-	if n >= 0 && n < 10 {
+	switch {
+	case 0 <= n && n < 10:
 		b = append(b, byte('0'+n))
-	} else {
+	case 0 <= n && n < 100: // most keys and values are no longer
+		b = append(b, byte('0'+n/10), byte('0'+n%10))
+	default:
 		b = strconv.AppendInt(b, n, 10)
 	}
 	w.Buf = append(b, '\r', '\n')
