@@ -26,6 +26,9 @@ func contentOfBytes(b []byte) content {
 	if n, ok := canonicalInt(b); ok {
 		return content{n: n}
 	}
+	if b == nil {
+		b = []byte{} // the empty string is no integer
+	}
 	return content{b: b}
 }
 
@@ -161,9 +164,12 @@ func (db *DB) SetString(key, b []byte, keepTTL bool) *Entry {
 	return db.without(e)
 }
 
-// SetTaken is SetString that makes b itself the value: it must be a string of some length that
-// nobody writes to any more.
+// SetTaken is SetString that makes b itself the value: a string that nobody writes to any
+// more.
 func (db *DB) SetTaken(key, b []byte, keepTTL bool) *Entry {
+	if len(b) == 0 {
+		return db.SetString(key, nil, keepTTL)
+	}
 	e := db.put(key, content{v: newOwn(b, 0), apart: true}, true)
 	if keepTTL {
 		return e

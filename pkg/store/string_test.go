@@ -92,3 +92,26 @@ func TestStringDoesNotHoldOnToLargeMemory(t *testing.T) {
 	s.own().set([]byte("small"))
 	require.Less(t, s.MemBytes(), int64(200))
 }
+
+// An empty string is no integer, however it is given.
+func TestEmptyStrings(t *testing.T) {
+	db := New(1).DB(0)
+	for name, set := range map[string]func(k, b []byte){
+		"SetString": func(k, b []byte) { db.SetString(k, b, false) },
+		"Set":       func(k, b []byte) { db.Set(k, NewString(b)) },
+		"plain":     func(k, b []byte) { db.Set(k, NewPlainString(b)) },
+		"taken":     func(k, b []byte) { db.SetTaken(k, b, false) },
+		"again":     func(k, b []byte) { db.SetString(k, []byte("12"), false); db.SetString(k, b, true) },
+		"long": func(k, b []byte) {
+			db.SetString(k, make([]byte, 2000), false)
+			db.SetString(k, b, false)
+		},
+	} {
+		for _, b := range [][]byte{nil, {}} {
+			set([]byte(name), b)
+			s := db.Peek([]byte(name)).Value().(*String)
+			require.Equal(t, "", string(s.View()), name)
+			require.Equal(t, "embstr", s.Encoding(), name)
+		}
+	}
+}
