@@ -6,11 +6,11 @@ import (
 	"runtime/debug"
 )
 
-// maxmemory limits what is in use. What the process takes from the system is more, because Go's collector lets
-// garbage gather until there is as much of it as there is data: twice maxmemory, and who sets a maxmemory of half
-// the machine runs out of it. So the collector is told of a limit too (runtime/debug.SetMemoryLimit). Below it
-// nothing changes. Near it the collector runs earlier, which costs processor time and saves memory: while three times
-// a maxmemory of 200 MB was written, the process took 272 MB instead of 427, for 23 % more of it.
+// maxmemory limits what is in use. The process takes more from the system, because Go's collector lets garbage gather
+// until there is as much of it as there is data. That is twice maxmemory. A machine with half as much to spare runs
+// out of it. So the collector is told of a limit too (runtime/debug.SetMemoryLimit). Far below the limit nothing
+// changes. Near it the collector runs earlier, which costs processor time and saves memory: while three times a
+// maxmemory of 200 MB was written, the process took 272 MB instead of 427, for 23 % more processor time.
 //
 // The limit is never less than what is in use needs: a replica may hold more than maxmemory, and so may a server
 // with the policy noeviction that has loaded a larger file. A collector with a limit that it cannot keep would run
