@@ -1,16 +1,22 @@
 package engine
 
-import "byor/pkg/store"
+import (
+	"bytes"
+
+	"byor/pkg/store"
+)
 
 // Commands that are about to run, looked at for their keys: see store.DB.Touch for what that is good for. Whoever has a
 // batch of commands tells of them with Ahead, and calls Touch before the first of them runs. The table of facts knows
 // where keys and elements stand. A command whose keys stand elsewhere, in KeysOf, is left alone, and so is whatever a
 // transaction has queued: nothing depends on this but time.
 
-// ahead is what commands are about to look up, all in one database. elems[i] is an element of what is at keys[i], or nil.
+// ahead is what commands are about to look up, all in one database.
 type ahead struct {
-	db          *store.DB
-	keys, elems [][]byte
+	db    *store.DB
+	keys  [][]byte // of commands on one key that follow each other, that once
+	elems [][]byte // in what is at the keys
+	of    []int    // whose elements they are: indexes of keys
 }
 
 // maxLooks is how many look-ups are touched at once.
@@ -26,7 +32,7 @@ func (e *Engine) Ahead(c *Session, batch [][][]byte) int {
 	}
 	last := c.Cmd
 	for i, args := range batch {
-		if len(a.keys) >= maxLooks {
+		if len(a.keys)+len(a.elems) >= maxLooks {
 			return i
 		}
 		if last == nil || !last.simple || !EqualFold(args[0], last.Name) {
@@ -50,11 +56,12 @@ func (a *ahead) add(cmd *Command, args [][]byte) {
 		end += len(args)
 	}
 	for i := k.First; i <= end && i < len(args) && len(a.keys) < maxLooks; i += k.Step {
-		var elem []byte
-		if cmd.Elem > 0 && cmd.Elem < len(args) {
-			elem = args[cmd.Elem]
+		if n := len(a.keys); n == 0 || !bytes.Equal(a.keys[n-1], args[i]) {
+			a.keys = append(a.keys, args[i])
 		}
-		a.keys, a.elems = append(a.keys, args[i]), append(a.elems, elem)
+	}
+	if cmd.Elem > 0 && cmd.Elem < len(args) {
+		a.elems, a.of = append(a.elems, args[cmd.Elem]), append(a.of, len(a.keys)-1)
 	}
 }
 
@@ -63,25 +70,16 @@ func (e *Engine) Touch() {
 	a := &e.ahead
 	if len(a.keys) > 1 {
 		a.db.Touch(a.keys)
-		a.touchElems()
 	}
-	clear(a.keys) // they point into somebody's input
-	clear(a.elems)
-	a.keys, a.elems = a.keys[:0], a.elems[:0]
-}
-
-// touchElems loads elements: those of the same key together.
-func (a *ahead) touchElems() {
-	for i, n := 0, 0; i < len(a.keys); i += n {
-		n = 1
-		if a.elems[i] == nil {
-			continue
-		}
-		for i+n < len(a.keys) && a.elems[i+n] != nil && string(a.keys[i+n]) == string(a.keys[i]) {
+	for i, n := 0, 0; i < len(a.elems); i += n { // those of one key together
+		for n = 1; i+n < len(a.elems) && a.of[i+n] == a.of[i]; {
 			n++
 		}
 		if n > 1 {
-			a.db.TouchElems(a.keys[i], a.elems[i:i+n])
+			a.db.TouchElems(a.keys[a.of[i]], a.elems[i:i+n])
 		}
 	}
+	clear(a.keys) // they point into somebody's input
+	clear(a.elems)
+	a.keys, a.elems, a.of = a.keys[:0], a.elems[:0], a.of[:0]
 }
