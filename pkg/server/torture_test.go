@@ -93,8 +93,8 @@ func (r *tortureRun) acked() int {
 }
 
 func (r *tortureRun) enough() bool {
-	if !*torture {
-		return r.kills >= r.mode.kills
+	if !*torture { // a busy machine may not get to acknowledge anything before the first kill
+		return r.kills >= r.mode.kills && (r.acked() > 0 || r.kills >= 20)
 	}
 	return r.kills >= r.mode.long.kills && r.acked() >= r.mode.long.transactions
 }
