@@ -293,14 +293,13 @@ func (d *Dict[E]) random() *E {
 		r := rand.Uint64()
 		i, _ := bits.Mul64(r, uint64(d.buckets()-d.moved))
 		b := d.bucketAt(d.moved + int(i))
+		n := b.len()
 		at := int(r % fairBucket)
-		if try > 1000 { // a table of next to nothing but empty buckets
-			if n := b.len(); n > 0 {
-				at = rand.IntN(n)
-			}
+		if n > fairBucket || n > 0 && try > 1000 { // or a table of next to nothing but empty buckets
+			at = rand.IntN(n)
 		}
-		if e := b.nth(at); e != nil {
-			return e
+		if at < n {
+			return b.nth(at)
 		}
 	}
 }

@@ -234,6 +234,33 @@ func TestRandomIsFair(t *testing.T) {
 	}
 }
 
+// TestManyKeysInOneBucket makes a chain of several buckets.
+func TestManyKeysInOneBucket(t *testing.T) {
+	var d Dict[hashField]
+	d.reserve(1000)
+	model := map[string]int{}
+	for i := 0; len(model) < 40; i++ {
+		if key := fmt.Sprint(i); hashString(key)%64 == 5 {
+			put(&d, key, i)
+			model[key] = i
+		}
+	}
+	require.False(t, d.resizing())
+	checkDict(t, &d, model)
+	drawn := map[string]bool{}
+	for range 40 * 40 { // the chance that one of them is missing is below 10⁻¹⁵
+		drawn[keyOf(d.random())] = true
+	}
+	require.Len(t, drawn, 40)
+	require.Len(t, scanAll(&d, func() {}), 40)
+	for key := range model {
+		require.NotNil(t, d.deleteString(key))
+		delete(model, key)
+		checkDict(t, &d, model)
+	}
+	require.Zero(t, d.len())
+}
+
 func filled(n int) *Dict[hashField] {
 	d := new(Dict[hashField])
 	for i := range n {
