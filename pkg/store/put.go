@@ -26,6 +26,9 @@ func contentOfBytes(b []byte) content {
 	if n, ok := canonicalInt(b); ok {
 		return content{n: n}
 	}
+	if b == nil {
+		b = []byte{}
+	}
 	return content{b: b}
 }
 
