@@ -112,7 +112,7 @@ func lpCheckEntry(b []byte) int {
 	}
 	size := lpDataSize(b)
 	back := backlenSize(size)
-	if size > len(b) || len(b)-size < back {
+	if size < 0 || size > len(b) || len(b)-size < back { // below 0: an int of 32 bits holds no such length
 		return -1
 	}
 	if got, n := backlen(b[:size+back]); got != size || n != back {

@@ -115,3 +115,16 @@ func TestEmptyStrings(t *testing.T) {
 		}
 	}
 }
+
+// TestNilIsAnEmptyString: nil bytes are an empty string, and not the integer that a string without bytes is.
+func TestNilIsAnEmptyString(t *testing.T) {
+	db := New(1).DB(0)
+	for _, v := range []*String{NewString(nil), NewPlainString(nil), db.SetString([]byte("k"), nil, false).Value().(*String),
+		db.Set([]byte("k"), NewString(nil)).Value().(*String), db.AddNew(nil, NewString(nil)).Value().(*String)} {
+		require.Equal(t, "embstr", v.Encoding())
+		require.Zero(t, v.Len())
+		require.Empty(t, v.View())
+		require.Equal(t, "embstr", v.Clone().(*String).Encoding())
+	}
+	require.NotNil(t, db.Peek(nil), "an empty key is one, too")
+}
