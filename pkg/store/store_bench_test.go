@@ -120,6 +120,7 @@ func BenchmarkHashSet(b *testing.B) {
 		})
 	}
 }
+
 // BenchmarkListPushPop pushes to a list that grows, and turns one of a thousand elements around.
 func BenchmarkListPushPop(b *testing.B) {
 	b.Run("lpush", func(b *testing.B) {
