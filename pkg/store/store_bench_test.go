@@ -120,3 +120,23 @@ func BenchmarkHashSet(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkListPushPop pushes to a list that grows, and turns one of a thousand elements around.
+func BenchmarkListPushPop(b *testing.B) {
+	b.Run("lpush", func(b *testing.B) {
+		l := NewList()
+		for b.Loop() {
+			l.PushHead([]byte("xxx"))
+		}
+	})
+	b.Run("rpush+lpop", func(b *testing.B) {
+		l := NewList()
+		for range 1000 {
+			l.PushTail([]byte("xxx"))
+		}
+		for b.Loop() {
+			l.PushTail([]byte("xxx"))
+			l.PopHead()
+		}
+	})
+}
