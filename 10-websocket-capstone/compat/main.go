@@ -154,6 +154,13 @@ func (p *page) line(format string, args ...any) {
 	p.b.WriteByte('\n')
 }
 
+// names writes what is to be looked up and not read, as a block.
+func (p *page) names(list string) {
+	p.b.WriteString("```text\n")
+	p.paragraph("", list)
+	p.b.WriteString("```\n\n")
+}
+
 // items writes a list.
 func (p *page) items(list []string) {
 	for _, text := range list {

@@ -91,7 +91,7 @@ func (p *page) group(group, title string, names []string) {
 		}
 	}
 	if len(works) > 0 {
-		p.line("%s", listed(works))
+		p.names(strings.ReplaceAll(listed(works), "`", ""))
 	}
 	for i, text := range lacks {
 		lacks[i] = "**Without the feature:** " + listed(lacking[text]) + ". " + text
@@ -138,7 +138,7 @@ func listed(names []string) string {
 func (p *page) settings() {
 	var works, same, only, older []string
 	for _, param := range config.Params() {
-		name := "`" + param.Name + "`"
+		name := param.Name
 		switch {
 		case param.OnlyDefault():
 			only = append(only, name)
@@ -155,7 +155,7 @@ func (p *page) settings() {
 	p.line("`CONFIG GET *` lists the same %d names as in Redis. With older names (%s) the settings are found, too.",
 		len(config.Params())+len(older), strings.Join(older, " "))
 	p.line("**%d work.** They mean what they mean in Redis, with the same units, ranges and errors. [redis.conf](service/redis.conf) explains each of them.", len(works))
-	p.line("%s", strings.Join(works, " "))
+	p.names(strings.Join(works, " "))
 	var remarks []string
 	for _, d := range p.diffs {
 		if d.kind == setting {
@@ -165,10 +165,10 @@ func (p *page) settings() {
 	p.items(remarks)
 	p.line("**%d are accepted and noted.** They tell Redis how to do something inside that is done another way here. "+
 		"Whatever the value is, the effect is the same.", len(same))
-	p.line("%s", strings.Join(same, " "))
+	p.names(strings.Join(same, " "))
 	p.line("**%d have one value.** They ask for something that this server does not have, or does in one way alone. The default is accepted, and any other value is refused by name.", len(only))
 	slices.Sort(only)
-	p.line("%s", strings.Join(only, " "))
+	p.names(strings.Join(only, " "))
 	p.line("Settings of the page and the WebSocket begin with `http-` and `ws-`: see `--help`. A line with `loadmodule` or `sentinel` is refused. " +
 		"The others that are no settings work: `include`, `rename-command`, `user`.")
 	text := strings.TrimRight(p.b.String(), "\n") + "\n"
