@@ -87,7 +87,7 @@ func (a *Accounts) commands() []acl.Command {
 		}
 	}
 	for name, f := range known {
-		c := acl.Command{Name: name, NoAuth: noAuth[name]}
+		c := acl.Command{Name: name, NoAuth: noAuth[name], Newer: f.Since > "7.1"}
 		for _, category := range f.Categories {
 			c.Categories = append(c.Categories, category[len("@"):])
 		}
