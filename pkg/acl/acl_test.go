@@ -96,6 +96,23 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
+// Commands that Redis 7.0 does not know tip no balance, but the words hold for them, too.
+func TestNewerCommandsDoNotCount(t *testing.T) {
+	cs := NewCommands(func() []Command {
+		list := []Command{{Name: "c"}, {Name: "d", Categories: []string{"fast"}}, {Name: "e", Categories: []string{"fast"}}}
+		for _, sub := range []string{"c|new", "c|newer"} {
+			list = append(list, Command{Name: sub, Categories: []string{"fast"}, Newer: true})
+		}
+		return list
+	})
+	for rules, want := range map[string]string{
+		"+c": "-@all +c", "+c +d": "-@all +c +d", "+@fast": "-@all +@fast", "+d +e": "-@all +@fast -c|new -c|newer", "+@all -c": "+@all -c", "+c|new": "-@all +c|new",
+	} {
+		require.Equal(t, "off resetchannels "+want, userOf(t, cs, rules).Describe(), rules)
+		require.Equal(t, want, userOf(t, cs, want).Selectors()[0].Commands, rules)
+	}
+}
+
 // describeUnsaid is Describe without what reset says of payloads, unless want has it.
 func (u *User) describeUnsaid(want string) string {
 	if !strings.Contains(want, "sanitize-payload") {

@@ -10,6 +10,7 @@ type Command struct {
 	Name       string   // in lower case; of a subcommand with its container's: "config|get"
 	Categories []string // without the @
 	NoAuth     bool     // it is for strangers, too
+	Newer      bool     // Redis 7.0 does not know it: it does not count when rights are put into words
 }
 
 // Commands are the commands that rights are about.

@@ -5,11 +5,11 @@ import (
 	"strings"
 	"sync"
 
-	"byor/pkg/acl"
 	"byor/pkg/engine"
 	"byor/pkg/persist"
 	"byor/pkg/repl"
 	"byor/pkg/resp"
+	"byor/pkg/users"
 )
 
 // client is a session with its connection. It does not know its transport (see transport.go): input is
@@ -23,13 +23,12 @@ type client struct {
 	engine.Session
 	s *Server
 
-	user          *acl.User // nil: it may do everything
-	authenticated bool      // it has logged in, or there was no need to when it came
-	libName       string
-	libVer        string
-	createdMs     int64
-	evictExempt   bool // CLIENT NO-EVICT
-	tracks        clientTracking
+	who         users.Login
+	libName     string
+	libVer      string
+	createdMs   int64
+	evictExempt bool // CLIENT NO-EVICT
+	tracks      clientTracking
 
 	totalIn             int64
 	queryLen, querySize int   // of rd, as of its latest turn under the engine's lock
@@ -97,7 +96,7 @@ func (s *Server) newClient(conn net.Conn) *client {
 	c.ID, c.MayWait = s.nextID, conn != nil
 	c.outIdle = sync.NewCond(&c.outMu)
 	c.createdMs = s.eng.NowMs
-	c.begin()
+	c.who.Begin(s.users, &c.Session)
 	if conn != nil {
 		c.rd = resp.NewCommandReader(s.countedReads(conn))
 		c.rd.Limits.MaxBulk = int(s.cfg.ProtoMaxBulkLen)
@@ -110,7 +109,7 @@ func (s *Server) newClient(conn net.Conn) *client {
 		c.measure(0, 1)
 		c.meet(conn)
 		if c.owner {
-			c.become(nil, true)
+			c.who.Become(nil, true)
 		}
 		c.rd.Limits.Unauthenticated = !c.Authed
 	}
@@ -215,6 +214,9 @@ func (c *client) ReplyGrows(mark int) { c.holdReply(mark) }
 
 // Files returns the files that the client's server keeps its data in.
 func (c *client) Files() *persist.Files { return c.s.files }
+
+// Login returns whose session it is.
+func (c *client) Login() *users.Login { return &c.who }
 
 // Describe returns the client's line in CLIENT LIST.
 func (c *client) Describe() string { return c.describe() }

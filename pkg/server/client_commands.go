@@ -68,7 +68,7 @@ func (c *client) describe() string {
 		c.ID, c.Addr, c.laddr, c.fd(), c.Name, (s.eng.NowMs-c.createdMs)/1000, (s.eng.NowMs-c.ActiveMs)/1000, c.flagLetters(),
 		c.DB.ID(), len(s.eng.Hub.Subscriptions(c, pubsub.Channel)), len(s.eng.Hub.Subscriptions(c, pubsub.Pattern)), c.Subs.Sharded,
 		multi, c.queryLen, max(0, c.querySize-c.queryLen), argv, c.queueBytes(), room, c.outPeak, w.obl, w.oll, w.omem,
-		total, events, last, c.userName(), c.redirection(), max(2, c.Reply.Proto), c.libName, c.libVer)
+		total, events, last, c.who.Name(), c.redirection(), max(2, c.Reply.Proto), c.libName, c.libVer)
 }
 
 // fd stands in for the file descriptor, which Go keeps to itself.
@@ -346,7 +346,7 @@ func (c *client) killTest(i int) (test func(*client) bool, refused string) {
 		if u == nil {
 			return nil, "ERR No such user '" + v + "'"
 		}
-		return func(o *client) bool { return o.user == u }, ""
+		return func(o *client) bool { return o.who.Is(u) }, ""
 	}
 	return nil, engine.ErrSyntax
 }

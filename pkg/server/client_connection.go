@@ -3,7 +3,6 @@ package server
 import (
 	"strings"
 
-	"byor/pkg/acl"
 	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/resp"
@@ -65,13 +64,10 @@ func (c *client) login(user, pass []byte) bool {
 	if c.owner {
 		return true
 	}
-	u := c.s.users.Find(string(user))
-	if u == nil || !u.Admits(pass) {
-		c.logDenial(acl.DeniedAuth, string(c.Args[0]), string(user))
+	if !c.who.Try(user, pass) {
 		c.Fail("WRONGPASS invalid username-password pair or user is disabled.")
 		return false
 	}
-	c.become(u, true)
 	return true
 }
 
@@ -86,7 +82,7 @@ func cmdAuth(c *client) {
 			c.Fail("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
 			return
 		}
-		if c.login([]byte(acl.DefaultName), c.Args[1]) {
+		if c.login([]byte(c.s.users.Default().Name), c.Args[1]) {
 			c.Reply.OK()
 		}
 		return
@@ -134,7 +130,7 @@ func cmdHello(c *client) {
 			return
 		}
 	}
-	if !c.authenticated {
+	if !c.who.Authenticated() {
 		c.Fail("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
 		return
 	}
@@ -184,7 +180,7 @@ func cmdReset(c *client) {
 	c.Reply.Proto = 2
 	c.Name, c.evictExempt, c.Exempt = "", false, false
 	if !c.owner {
-		c.begin()
+		c.who.Begin(s.users, &c.Session)
 	}
 	c.Reply.SimpleString("RESET")
 }

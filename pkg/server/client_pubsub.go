@@ -1,7 +1,6 @@
 package server
 
 import (
-	"byor/pkg/acl"
 	"byor/pkg/engine"
 	"byor/pkg/pubsub"
 	"byor/pkg/resp"
@@ -136,37 +135,6 @@ func (s *Server) unsubscribeAll(c *client) {
 		s.eng.Hub.UnsubscribeAll(c)
 		c.Subs = engine.Subscriptions{}
 	}
-}
-
-// appendChannels appends to list the channels among the arguments of a command, of those that one needs a right to.
-func appendChannels(list []acl.Channel, cmd *engine.Command, args [][]byte) []acl.Channel {
-	if cmd.Group != "pubsub" {
-		return list
-	}
-	end := len(args)
-	switch cmd.FullName() {
-	case "publish", "spublish":
-		end = 2
-	case "subscribe", "ssubscribe", "psubscribe":
-	default:
-		return list
-	}
-	for i := 1; i < end; i++ {
-		list = append(list, acl.Channel{Name: args[i], At: i, Pattern: cmd.Name == "psubscribe"})
-	}
-	return list
-}
-
-// mayHearAll reports whether a user may hear all that the client is subscribed to.
-func (c *client) mayHearAll(u *acl.User) bool {
-	for _, kind := range []pubsub.Kind{pubsub.Channel, pubsub.Pattern, pubsub.Sharded} {
-		for _, name := range c.s.eng.Hub.Subscriptions(c, kind) {
-			if !u.HearsChannel(name, kind == pubsub.Pattern) {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // A message goes to the replicas too, whose clients may be subscribed; no file needs it.

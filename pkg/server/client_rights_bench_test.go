@@ -27,7 +27,7 @@ func BenchmarkRights(b *testing.B) {
 				u := s.users.Commands().NewUser("u")
 				require.NoError(b, u.Set(strings.Fields("on nopass "+user.rules)))
 				c := s.newClient(nil)
-				c.become(u, true)
+				c.who.Become(u, true)
 				args, ok := resp.SplitArgs([]byte(line))
 				require.True(b, ok)
 				b.ReportAllocs()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -327,6 +328,49 @@ func TestCategoriesAsRedis(t *testing.T) {
 		want := without(list(theirs, "ACL CAT "+category), here)
 		require.NotEmpty(t, want, category)
 		require.Equal(t, want, without(list(ours, "ACL CAT "+category), there), category)
+	}
+}
+
+// Rights are put into the words that Redis 7.0.15 finds. The order of single commands is not compared: Redis has that of
+// a hash table, which is another one in each process. Nor are the commands that only this server knows: they do not
+// count when categories are chosen, and what a category grants too much of them is taken away again.
+func TestUsersDescribedAsRedis(t *testing.T) {
+	ours, theirs := dial(t, second(startServer(t))), dial(t, startRedis(t))
+	describe := func(c *testConn, rules string) (categories, single []string) {
+		c.want("ACL SETUSER u reset "+rules, "+OK")
+		lines := c.do("ACL LIST").Elems
+		i := slices.IndexFunc(lines, func(v resp.Value) bool { return strings.HasPrefix(string(v.Str), "user u ") })
+		require.GreaterOrEqual(t, i, 0, rules)
+		for _, word := range strings.Fields(string(lines[i].Str)) {
+			switch {
+			case strings.Contains(word, "@"):
+				categories = append(categories, word)
+			case !slices.Contains(beyond7, word[1:]):
+				single = append(single, word)
+			}
+		}
+		slices.Sort(single)
+		return categories, single
+	}
+	users := []string{
+		"+client", "+hello +client", "+hello +client +auth", "+hello +client +select", "+config +acl", "+config +acl +slowlog", "+client|list +client|id",
+		"+@all -client", "+@all -client -hello", "+@all -client -hello -auth -select -quit -reset -ping -echo", "+@all -@connection +client",
+		"+@slow -client", "+@slow -client|list", "+@connection -client", "+@connection -client|list", "+@connection -client|list -client|id", "+@admin -config +@read",
+	}
+	for _, category := range acl.Categories {
+		users = append(users, "+@"+category, "+@all -@"+category, "+@"+category+" +client +hello")
+	}
+	for _, rules := range users {
+		wantCategories, wantSingle := describe(theirs, rules)
+		categories, single := describe(ours, rules)
+		require.Equal(t, wantCategories, categories, rules)
+		require.Equal(t, wantSingle, single, rules)
+	}
+	for rules, want := range map[string]string{
+		"+@connection": "+OK", "+hello +client": "+OK", "+@connection -client": "\"This user has no permissions to run the 'client|setinfo' command\"",
+	} {
+		ours.want("ACL SETUSER u reset "+rules, "+OK")
+		ours.want("ACL DRYRUN u CLIENT SETINFO LIB-NAME x", want)
 	}
 }
 

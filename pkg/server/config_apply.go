@@ -37,7 +37,7 @@ func (s *Server) applyConfig() {
 	e.StreamNodeMaxEntries.Store(s.cfg.StreamNodeMaxEntries)
 	s.limitHeap(s.eng.Store.MemBytes())
 	s.listenToKeys()
-	s.users.Commands().AllChannels = s.cfg.ACLPubsubDefault == "allchannels"
+	s.users.Configure()
 	s.recalm()
 }
 

@@ -141,8 +141,7 @@ func (s *Server) configChanged(before *config.Config) error {
 	}
 	s.applyConfig()
 	if s.cfg.RequirePass != before.RequirePass {
-		s.setDefaultPassword()
-		s.usersChanged()
+		s.users.PasswordChanged()
 	}
 	s.replicationConfigChanged(before)
 	return nil
@@ -169,7 +168,7 @@ func cmdConfigRewrite(c *client) {
 		c.Fail("ERR The server is running without a config file")
 		return
 	}
-	if err := c.s.cfg.Rewrite(path, c.s.userLines()); err != nil {
+	if err := c.s.cfg.Rewrite(path, c.s.users.Lines()); err != nil {
 		c.Fail("ERR Rewriting config file: " + config.ErrnoText(err))
 		return
 	}

@@ -101,7 +101,7 @@ func (s *Server) follow(host string, port int64, h *repl.HandOver) {
 	s.disconnectBlocked()
 	fl := &following{host: host, port: port, done: make(chan struct{}), link: s.newClient(nil)}
 	fl.link.Mode |= engine.ModeMaster
-	fl.link.become(nil, true)
+	fl.link.who.Become(nil, true)
 	fl.link.DB = s.eng.Store.DB(at.db)
 	o := repl.FollowOptions{
 		Addr: joinHostPort(host, port), ReplID: at.id, Offset: at.offset,

@@ -6,7 +6,7 @@
 // and what clients are told of each other; transport_ is how bytes come and go: on Linux by event loops, which
 // serve many sockets each (transport_loop_linux.go), elsewhere, and for what is no socket, by a goroutine a
 // connection (transport.go); config_ lets parameters take effect; repl_ has both ends of
-// replication, info_ what INFO says; server_ is the life of the whole. The two kinds of file are package persist's.
+// replication, info_ what INFO says; server_ is the life of the whole. The two kinds of file are package persist's, the users package users'.
 //
 // The way of a command: a transport reads and parses; client.run has the engine execute what has come, under the
 // engine's lock, a batch at a time; the engine hands effects to the log (persist/aof.go) and the replicas
@@ -32,6 +32,7 @@ import (
 	"byor/pkg/migrate"
 	"byor/pkg/persist"
 	"byor/pkg/supervise"
+	"byor/pkg/users"
 )
 
 // Options are what a Server needs besides its configuration. The zero value is right for a program.
@@ -96,7 +97,7 @@ type Server struct {
 	migrations migrate.Pool
 	migrating  bool // a MIGRATE waits for the other server
 
-	accounts
+	users *users.Accounts
 	files *persist.Files
 	replication
 
@@ -142,7 +143,7 @@ func New(cfg *config.Config, opt Options) *Server {
 	s.born = born
 	s.files = persist.New(s.eng, cfg, world{s})
 	s.resetStats()
-	s.initUsers()
+	s.users = users.New(s.eng, cfg, world{s})
 	s.applyConfig()
 	s.eng.Loading = true // until Start has loaded the data
 	s.initReplication()
@@ -186,6 +187,13 @@ func (s *Server) protectedRefusal(conn net.Conn) string {
 	}
 	return "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. " +
 		"In this mode connections are only accepted from the loopback interface. To accept others, set a password with CONFIG SET requirepass, or turn protected mode off.\r\n"
+}
+
+// NeedsLogin reports whether clients have to log in now. It is for what stands beside the server in the same process.
+func (s *Server) NeedsLogin() bool {
+	s.eng.Lock()
+	defer s.eng.Unlock()
+	return !s.users.Open()
 }
 
 // loadPatience is how long connections wait for the loading at start before they are told of it.
@@ -274,7 +282,7 @@ func (s *Server) tune(conn net.Conn) {
 // Start loads the data set that the configuration names and begins the background work. Serve may
 // be called before: until the data is loaded, commands are answered with -LOADING.
 func (s *Server) Start() error {
-	err := s.wrong
+	err := s.users.Err()
 	if err == nil {
 		err = s.files.Load()
 	}
@@ -292,8 +300,8 @@ func (s *Server) Start() error {
 // Run starts the server, listens, and serves until Shutdown is over or ctx is done; then it shuts
 // down as SIGTERM would.
 func (s *Server) Run(ctx context.Context) error {
-	if s.wrong != nil {
-		return s.wrong
+	if err := s.users.Err(); err != nil {
+		return err
 	}
 	if err := s.listen(); err != nil {
 		return err

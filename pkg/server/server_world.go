@@ -1,11 +1,13 @@
 package server
 
 import (
+	"iter"
 	"strings"
 
 	"byor/pkg/engine"
 	"byor/pkg/persist"
 	"byor/pkg/store"
+	"byor/pkg/users"
 )
 
 // world is what the engine has to know of files, replicas and the configuration.
@@ -44,6 +46,18 @@ func (w world) Protects(c *engine.Session, cmd *engine.Command) string {
 	}
 	return "ERR " + strings.ToUpper(name) + " command not allowed. If the enable-" + name + "-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server."
 }
+
+// Rights are the users'.
+
+func (w world) Forbids(c *engine.Session, cmd *engine.Command, args [][]byte) string {
+	return w.s.users.Forbids(c, cmd, args)
+}
+
+func (w world) Allows(c *engine.Session, cmd *engine.Command, args [][]byte) bool {
+	return w.s.users.Allows(c, cmd, args)
+}
+
+func (w world) ReadsAnyKey(c *engine.Session) bool { return w.s.users.ReadsAnyKey(c) }
 
 func (w world) CountedMemory() int64 { return w.s.countedMemory() }
 
@@ -86,3 +100,24 @@ func (w world) ReplicationAux() [][2]string { return w.s.replicationAux() }
 func (w world) Restored(h persist.Header) { w.s.restoreReplication(h) }
 
 func (w world) Sending() bool { return w.s.sending }
+
+// What the users have to know (users.Host).
+
+func (w world) Logins() iter.Seq[*users.Login] {
+	return func(yield func(*users.Login) bool) {
+		for _, c := range w.s.clients {
+			if !yield(&c.who) {
+				return
+			}
+		}
+	}
+}
+
+func (w world) End(es *engine.Session, afterReply bool) {
+	c := clientOf(es)
+	if afterReply {
+		c.closing = max(c.closing, closeAfterReply)
+		return
+	}
+	w.s.end(c, EndKilled)
+}

@@ -1,4 +1,4 @@
-package server
+package users
 
 import (
 	"crypto/rand"
@@ -22,23 +22,23 @@ func init() {
 			{Name: "cat", Arity: -2, Flags: f, Handler: by(cmdACLCat)},
 			{Name: "deluser", Arity: -3, Flags: f | engine.Admin, Handler: by(cmdACLDeluser)},
 			{Name: "dryrun", Arity: -4, Flags: f | engine.Admin, Handler: by(cmdACLDryrun)},
-			{Name: "genpass", Arity: -2, Flags: f, Handler: by(cmdACLGenpass)},
+			{Name: "genpass", Arity: -2, Flags: f, Handler: cmdACLGenpass},
 			{Name: "getuser", Arity: 3, Flags: f | engine.Admin, Handler: by(cmdACLGetuser)},
-			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: by(cmdACLHelp)},
+			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: cmdACLHelp},
 			{Name: "list", Arity: 2, Flags: f | engine.Admin, Handler: by(cmdACLList)},
 			{Name: "load", Arity: 2, Flags: f | engine.Admin, Handler: by(cmdACLLoad)},
 			{Name: "log", Arity: -2, Flags: f | engine.Admin, Handler: by(cmdACLLog)},
 			{Name: "save", Arity: 2, Flags: f | engine.Admin, Handler: by(cmdACLSave)},
 			{Name: "setuser", Arity: -3, Flags: f | engine.Admin, Handler: by(cmdACLSetuser)},
 			{Name: "users", Arity: 2, Flags: f | engine.Admin, Handler: by(cmdACLUsers)},
-			{Name: "whoami", Arity: 2, Flags: f, Handler: by(cmdACLWhoami)},
+			{Name: "whoami", Arity: 2, Flags: f, Handler: cmdACLWhoami},
 		}},
 	})
 }
 
 // cmdACLSetuser changes a user, or makes one. Who listens to what the user may not hear any more is cut off.
-func cmdACLSetuser(c *client) {
-	s, name := c.s, string(c.Args[2])
+func cmdACLSetuser(a *Accounts, c *engine.Call) {
+	name := string(c.Args[2])
 	rules := make([]string, len(c.Args)-3)
 	for i := 2; i < len(c.Args); i++ {
 		c.Hide(i)
@@ -50,8 +50,8 @@ func cmdACLSetuser(c *client) {
 		c.Fail("ERR Usernames can't contain spaces or null characters")
 		return
 	}
-	u := s.users.Find(name)
-	next := s.users.Commands().NewUser(name)
+	u := a.Find(name)
+	next := a.Commands().NewUser(name)
 	if u != nil {
 		next.Become(u)
 	}
@@ -64,16 +64,16 @@ func cmdACLSetuser(c *client) {
 		return
 	}
 	if u == nil {
-		s.users.Add(next)
+		a.Add(next)
 	} else {
-		s.silence(u, next)
+		a.silence(u, next)
 		u.Become(next)
-		s.usersChanged()
+		a.changed()
 	}
 	c.Reply.OK()
 }
 
-func cmdACLDeluser(c *client) {
+func cmdACLDeluser(a *Accounts, c *engine.Call) {
 	var gone []*acl.User
 	for _, name := range c.Args[2:] {
 		if string(name) == acl.DefaultName {
@@ -82,12 +82,12 @@ func cmdACLDeluser(c *client) {
 		}
 	}
 	for _, name := range c.Args[2:] {
-		if u := c.s.users.Find(string(name)); u != nil {
-			c.s.users.Remove(u.Name)
+		if u := a.Find(string(name)); u != nil {
+			a.Remove(u.Name)
 			gone = append(gone, u)
 		}
 	}
-	c.s.dismiss(gone...)
+	a.dismiss(gone...)
 	c.Reply.Int(int64(len(gone)))
 }
 
@@ -98,14 +98,14 @@ var deniedInDryrun = map[acl.Denial]string{
 	acl.DeniedChannel: "This user has no permissions to access the '%s' channel",
 }
 
-func cmdACLDryrun(c *client) {
-	u := c.s.users.Find(string(c.Args[2]))
+func cmdACLDryrun(a *Accounts, c *engine.Call) {
+	u := a.Find(string(c.Args[2]))
 	if u == nil {
 		c.Fail("ERR User '" + engine.Quoted(c.Args[2]) + "' not found")
 		return
 	}
 	args := c.Args[3:]
-	cmd := c.s.eng.Lookup(args)
+	cmd := a.eng.Lookup(args)
 	switch {
 	case cmd == nil:
 		c.Fail("ERR Command '" + engine.Quoted(args[0]) + "' not found")
@@ -114,7 +114,7 @@ func cmdACLDryrun(c *client) {
 		c.Fail("ERR wrong number of arguments for '" + cmd.FullName() + "' command")
 		return
 	}
-	what, at := c.s.lacks(u, cmd, args)
+	what, at := a.lacks(u, cmd, args)
 	if what == acl.Granted {
 		c.Reply.OK()
 		return
@@ -126,13 +126,13 @@ func cmdACLDryrun(c *client) {
 	c.Reply.BulkString(fmt.Sprintf(deniedInDryrun[what], object))
 }
 
-func cmdACLCat(c *client) {
+func cmdACLCat(a *Accounts, c *engine.Call) {
 	if len(c.Args) > 3 {
 		c.FailSubcommand()
 		return
 	}
 	if len(c.Args) == 2 {
-		c.bulkStrings(acl.Categories)
+		bulkStrings(c, acl.Categories)
 		return
 	}
 	category := strings.ToLower(string(c.Args[2]))
@@ -141,15 +141,15 @@ func cmdACLCat(c *client) {
 		return
 	}
 	var names []string
-	for _, cmd := range c.s.eng.CountedCommands() {
+	for _, cmd := range a.eng.CountedCommands() {
 		if slices.Contains(introspect.FactsOf(cmd).Categories, "@"+category) {
 			names = append(names, cmd.FullName())
 		}
 	}
-	c.bulkStrings(names)
+	bulkStrings(c, names)
 }
 
-func (c *client) bulkStrings(list []string) {
+func bulkStrings(c *engine.Call, list []string) {
 	c.Reply.Array(len(list))
 	for _, s := range list {
 		c.Reply.BulkString(s)
@@ -157,7 +157,7 @@ func (c *client) bulkStrings(list []string) {
 }
 
 // cmdACLGenpass replies random bits in hexadecimal, four a digit.
-func cmdACLGenpass(c *client) {
+func cmdACLGenpass(c *engine.Call) {
 	bits := int64(256)
 	if len(c.Args) > 3 {
 		c.FailSubcommand()
@@ -178,8 +178,8 @@ func cmdACLGenpass(c *client) {
 	c.Reply.BulkString(hex.EncodeToString(random)[:(bits+3)/4])
 }
 
-func cmdACLGetuser(c *client) {
-	u := c.s.users.Find(string(c.Args[2]))
+func cmdACLGetuser(a *Accounts, c *engine.Call) {
+	u := a.Find(string(c.Args[2]))
 	if u == nil {
 		c.Reply.Null()
 		return
@@ -192,42 +192,34 @@ func cmdACLGetuser(c *client) {
 		c.Reply.BulkString(f)
 	}
 	c.Reply.BulkString("passwords")
-	c.bulkStrings(u.Passwords())
-	c.selector(selectors[0])
+	bulkStrings(c, u.Passwords())
+	replySelector(c, selectors[0])
 	c.Reply.BulkString("selectors")
 	c.Reply.Array(len(selectors) - 1)
 	for _, words := range selectors[1:] {
 		c.Reply.Map(3)
-		c.selector(words)
+		replySelector(c, words)
 	}
 }
 
-func (c *client) selector(words acl.Words) {
+func replySelector(c *engine.Call, words acl.Words) {
 	for _, pair := range [][2]string{{"commands", words.Commands}, {"keys", words.Keys}, {"channels", words.Channels}} {
 		c.Reply.BulkString(pair[0])
 		c.Reply.BulkString(pair[1])
 	}
 }
 
-func cmdACLList(c *client) { c.bulkStrings(c.s.userLines()) }
-
-// userLines returns the lines of all users as they stand in a file.
-func (s *Server) userLines() (lines []string) {
-	for _, u := range s.users.Sorted() {
-		lines = append(lines, u.Line())
-	}
-	return lines
-}
+func cmdACLList(a *Accounts, c *engine.Call) { bulkStrings(c, a.Lines()) }
 
 // cmdACLLog replies what was denied lately.
-func cmdACLLog(c *client) {
+func cmdACLLog(a *Accounts, c *engine.Call) {
 	count := int64(10)
 	switch {
 	case len(c.Args) > 3:
 		c.FailSubcommand()
 		return
 	case len(c.Args) == 3 && c.Is(2, "reset"):
-		c.s.denied.Reset()
+		a.denied.Reset()
 		c.Reply.OK()
 		return
 	case len(c.Args) == 3:
@@ -236,7 +228,7 @@ func cmdACLLog(c *client) {
 			return
 		}
 	}
-	entries := c.s.denied.Latest(count)
+	entries := a.denied.Latest(count)
 	c.Reply.Array(len(entries))
 	for _, e := range entries {
 		c.Reply.Map(7)
@@ -253,23 +245,24 @@ func cmdACLLog(c *client) {
 	}
 }
 
-func cmdACLUsers(c *client) {
-	users := c.s.users.Sorted()
+func cmdACLUsers(a *Accounts, c *engine.Call) {
+	users := a.Sorted()
 	c.Reply.Array(len(users))
 	for _, u := range users {
 		c.Reply.BulkString(u.Name)
 	}
 }
 
-func cmdACLWhoami(c *client) {
-	if c.user == nil {
+func cmdACLWhoami(c *engine.Call) {
+	u := loginOf(c.Session()).user
+	if u == nil {
 		c.Reply.Null()
 		return
 	}
-	c.Reply.BulkString(c.user.Name)
+	c.Reply.BulkString(u.Name)
 }
 
-func cmdACLHelp(c *client) {
+func cmdACLHelp(c *engine.Call) {
 	c.Help(
 		"CAT [<category>]", "    List all commands that belong to <category>, or all command categories", "    when no category is specified.",
 		"DELUSER <username> [<username> ...]", "    Delete a list of users.",
