@@ -86,3 +86,14 @@ func (w world) ReplicationAux() [][2]string { return w.s.replicationAux() }
 func (w world) Restored(h persist.Header) { w.s.restoreReplication(h) }
 
 func (w world) Sending() bool { return w.s.sending }
+
+// What client-side caching has to know (tracking.Host).
+
+func (w world) Session(id int64) *engine.Session {
+	if c := w.s.clients[id]; c != nil {
+		return &c.Session
+	}
+	return nil
+}
+
+func (w world) Listen() { w.s.listenToKeys() }
