@@ -75,7 +75,7 @@ func (c *client) run() {
 		if !s.eng.Execute(&c.Session, c.batch[c.next]) {
 			break
 		}
-		if c.tracks.On() {
+		if c.tracks.Due() {
 			s.tracking.AfterCommand(&c.Session)
 		}
 		c.next++

@@ -119,18 +119,19 @@ func (t *Table) Limit(most int) {
 	}
 }
 
-// AfterCommand is for the time behind each command of a client that tracks. It tells the client, behind the reply, of
+// AfterCommand is for the time behind a command of a client that is Due. It tells the client, behind the reply, of
 // what its own command has changed, and ends what CLIENT CACHING has said of the command, or of the transaction, that
 // is over now.
 func (t *Table) AfterCommand(c *engine.Session) {
-	pending := t.pending
+	s, pending := stateOf(c), t.pending
 	t.pending = nil
 	for _, i := range pending {
 		t.tellInvalid(c, i)
 	}
 	if !c.Has(engine.ModeMulti) && (c.Cmd == nil || !strings.HasPrefix(c.Cmd.FullName(), "client|")) {
-		stateOf(c).caching = false
+		s.caching = false
 	}
+	s.due = s.on
 }
 
 func writeKeys(w *resp.Writer, keys []string) {

@@ -92,7 +92,7 @@ func (p *peer) do(lines ...string) {
 			h.table.Limit(2)
 		}
 		h.e.Execute(&p.session, args)
-		if p.state.On() {
+		if p.state.Due() {
 			h.table.AfterCommand(&p.session)
 		}
 	}

@@ -78,6 +78,7 @@ type invalid struct {
 type State struct {
 	on, bcast, optIn, optOut, noLoop bool
 
+	due      bool     // AfterCommand has something to do: it tracks, or did before this command
 	caching  bool     // CLIENT CACHING was given for what comes next
 	redirect int64    // who is told instead of it, by ID; 0: itself
 	broken   bool     // that client is gone
@@ -99,8 +100,9 @@ func (t *Table) Counts() (keys, items, prefixes int) { return len(t.readers), t.
 // Bytes returns what the remembered keys take.
 func (t *Table) Bytes() int64 { return t.bytes }
 
-// On reports whether the client tracks keys.
-func (s *State) On() bool { return s.on }
+// Due reports whether AfterCommand is to be called behind the command that the client has just run: while it tracks
+// keys, and behind the command that ended it.
+func (s *State) Due() bool { return s.due }
 
 // Redirection is what CLIENT GETREDIR and others show: -1 where nothing is tracked.
 func (s *State) Redirection() int64 {
@@ -178,7 +180,7 @@ func (t *Table) track(c *engine.Session, o options) {
 		t.clients = map[*engine.Session]struct{}{}
 	}
 	t.clients[c] = struct{}{}
-	o.on, o.caching, o.prefixes = true, s.caching, s.prefixes
+	o.on, o.due, o.caching, o.prefixes = true, true, s.caching, s.prefixes
 	*s = o.State
 	if o.bcast {
 		if len(o.prefixArgs) == 0 {
@@ -222,7 +224,7 @@ func (t *Table) Untrack(c *engine.Session) {
 		}
 	}
 	delete(t.clients, c)
-	*s = State{}
+	*s = State{due: len(t.pending) > 0 && runs(c)} // a transaction may have changed keys before
 	c.Mode &^= engine.ModeTracks
 	t.host.Listen()
 }
