@@ -21,7 +21,8 @@ var mayImport = map[string]string{
 	"script":     "acl config engine store resp pubsub rdb lzf",
 	"persist":    "acl aof config engine introspect lzf pubsub rdb resp store",
 	"users":      "acl config engine introspect lzf pubsub rdb resp store",
-	"server":     "acl config introspect persist users commands engine aof rdb lzf migrate repl store resp pubsub supervise",
+	"tracking":   "engine store resp pubsub",
+	"server":     "acl config introspect persist tracking users commands engine aof rdb lzf migrate repl store resp pubsub supervise",
 	"basics":     "aof rdb lzf pubsub repl resp store version",
 }
 

@@ -9,6 +9,7 @@ import (
 	"byor/pkg/persist"
 	"byor/pkg/repl"
 	"byor/pkg/resp"
+	"byor/pkg/tracking"
 	"byor/pkg/users"
 )
 
@@ -28,7 +29,7 @@ type client struct {
 	libVer      string
 	createdMs   int64
 	evictExempt bool // CLIENT NO-EVICT
-	tracks      clientTracking
+	tracks      tracking.State
 
 	totalIn             int64
 	queryLen, querySize int   // of rd, as of its latest turn under the engine's lock
@@ -131,7 +132,7 @@ func (s *Server) removeClient(c *client) {
 	delete(s.clients, c.ID)
 	c.closing = closeNow
 	s.unsubscribeAll(c)
-	c.untrack()
+	s.tracking.Untrack(&c.Session)
 	s.eng.Drop(&c.Session)
 	s.removeMonitor(c)
 	s.replicaGone(c)
@@ -153,15 +154,15 @@ func (s *Server) closeClient(c *client, mode closeMode) {
 	}
 }
 
-// push opens an out-of-band message of n values to the client, which may be another one than the
+// Push opens an out-of-band message of n values to the client, which may be another one than the
 // running command's; end it with Message and the mark. The engine's lock must be held.
-func (c *client) push(n int) (w *resp.Writer, mark int) {
+func (c *client) Push(n int) (w *resp.Writer, mark int) {
 	w, mark = c.beginPush()
 	w.Push(n)
 	return w, mark
 }
 
-// beginPush is push for who opens the message.
+// beginPush is Push for who opens the message.
 func (c *client) beginPush() (w *resp.Writer, mark int) {
 	c.s.eng.Wake(&c.Session)
 	if len(c.Reply.Buf) > outBlock && !c.runs() {
@@ -217,6 +218,12 @@ func (c *client) Files() *persist.Files { return c.s.files }
 
 // Login returns whose session it is.
 func (c *client) Login() *users.Login { return &c.who }
+
+// Tracks returns how the client tracks keys.
+func (c *client) Tracks() (*tracking.Table, *tracking.State) { return &c.s.tracking, &c.tracks }
+
+// Open reports whether the client may be sent something: its last words are not said.
+func (c *client) Open() bool { return c.closing == staysOpen }
 
 // Describe returns the client's line in CLIENT LIST.
 func (c *client) Describe() string { return c.describe() }

@@ -12,6 +12,7 @@ import (
 	"byor/pkg/pubsub"
 	"byor/pkg/repl"
 	"byor/pkg/resp"
+	"byor/pkg/tracking"
 )
 
 func init() {
@@ -19,9 +20,9 @@ func init() {
 	const admin = f | engine.Admin
 	engine.Register("connection", []engine.Command{
 		{Name: "client", Arity: -2, Sub: []*engine.Command{
-			{Name: "caching", Arity: 3, Flags: f, Handler: by(cmdClientCaching)},
+			{Name: "caching", Arity: 3, Flags: f, Handler: tracking.CmdCaching},
 			{Name: "getname", Arity: 2, Flags: f, Handler: by(cmdClientGetname)},
-			{Name: "getredir", Arity: 2, Flags: f, Handler: by(cmdClientGetredir)},
+			{Name: "getredir", Arity: 2, Flags: f, Handler: tracking.CmdGetredir},
 			{Name: "help", Arity: 2, Flags: engine.Loading | engine.Stale, Handler: by(cmdClientHelp)},
 			{Name: "id", Arity: 2, Flags: f, Handler: by(cmdClientID)},
 			{Name: "info", Arity: 2, Flags: f, Handler: by(cmdClientInfo)},
@@ -33,8 +34,8 @@ func init() {
 			{Name: "reply", Arity: 3, Flags: f, Handler: by(cmdClientReply)},
 			{Name: "setinfo", Arity: 4, Flags: f, Handler: by(cmdClientSetinfo)},
 			{Name: "setname", Arity: 3, Flags: f, Handler: by(cmdClientSetname)},
-			{Name: "tracking", Arity: -3, Flags: f, Handler: by(cmdClientTracking)},
-			{Name: "trackinginfo", Arity: 2, Flags: f, Handler: by(cmdClientTrackinginfo)},
+			{Name: "tracking", Arity: -3, Flags: f, Handler: tracking.CmdTracking},
+			{Name: "trackinginfo", Arity: 2, Flags: f, Handler: tracking.CmdTrackinginfo},
 			{Name: "unblock", Arity: -3, Flags: admin, Handler: by(cmdClientUnblock)},
 			{Name: "unpause", Arity: 2, Flags: admin | engine.NeverPaused, Handler: by(cmdClientUnpause)},
 		}},
@@ -68,7 +69,7 @@ func (c *client) describe() string {
 		c.ID, c.Addr, c.laddr, c.fd(), c.Name, (s.eng.NowMs-c.createdMs)/1000, (s.eng.NowMs-c.ActiveMs)/1000, c.flagLetters(),
 		c.DB.ID(), len(s.eng.Hub.Subscriptions(c, pubsub.Channel)), len(s.eng.Hub.Subscriptions(c, pubsub.Pattern)), c.Subs.Sharded,
 		multi, c.queryLen, max(0, c.querySize-c.queryLen), argv, c.queueBytes(), room, c.outPeak, w.obl, w.oll, w.omem,
-		total, events, last, c.who.Name(), c.redirection(), max(2, c.Reply.Proto), c.libName, c.libVer)
+		total, events, last, c.who.Name(), c.tracks.Redirection(), max(2, c.Reply.Proto), c.libName, c.libVer)
 }
 
 // fd stands in for the file descriptor, which Go keeps to itself.
@@ -107,9 +108,7 @@ func (c *client) flagLetters() string {
 	add(c.Subs.Count() > 0, 'P')
 	add(c.Has(engine.ModeMulti), 'x')
 	add(c.Blocked != nil, 'b')
-	add(c.tracks.on, 't')
-	add(c.tracks.broken, 'R')
-	add(c.tracks.bcast, 'B')
+	b = append(b, c.tracks.Letters()...)
 	add(c.DirtyCAS, 'd')
 	add(c.closing == closeAfterReply, 'c')
 	add(c.closing == closeNow, 'A')

@@ -173,7 +173,7 @@ func cmdReset(c *client) {
 	c.Discard()
 	s.unsubscribeAll(c)
 	s.removeMonitor(c)
-	c.untrack()
+	s.tracking.Untrack(&c.Session)
 	c.Mode &^= engine.ModeReplyOff
 	c.MuteOnce = 0
 	c.DB = s.eng.Store.DB(0)

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"byor/pkg/engine"
+	"byor/pkg/tracking"
 )
 
 // Keyspace events: what happens to a key is published on a channel of the key's, with the event as the message, on one
@@ -11,8 +12,12 @@ import (
 // other, at most once: whoever is not subscribed at that moment misses them. Other than a PUBLISH they do not go
 // to the replicas, which have events of their own.
 
-// keyListener is what the server has the engine tell what happens to keys.
-type keyListener struct{ s *Server }
+// keyListener is what the server has the engine tell what happens to keys: the table of those who have copies, and
+// here who wants events.
+type keyListener struct {
+	*tracking.Table
+	s *Server
+}
 
 // listenToKeys has the engine tell what somebody wants to know now.
 func (s *Server) listenToKeys() {
@@ -20,11 +25,11 @@ func (s *Server) listenToKeys() {
 	if !k.ByKey && !k.ByEvent {
 		k.Classes = 0
 	}
-	if k.Classes == 0 && !s.tracking.inUse() {
+	if k.Classes == 0 && !s.tracking.InUse() {
 		s.eng.ListenToKeys(nil, 0)
 		return
 	}
-	s.eng.ListenToKeys(keyListener{s}, k.Classes)
+	s.eng.ListenToKeys(keyListener{&s.tracking, s}, k.Classes)
 }
 
 // KeyEvent publishes an event.

@@ -62,7 +62,7 @@ func writeMessage(w *resp.Writer, m pubsub.Message) {
 
 // subscribed replies to one change of a subscription; a nil name is written as null.
 func (c *client) subscribed(kind string, name []byte, count int) {
-	w, mark := c.push(3)
+	w, mark := c.Push(3)
 	w.BulkString(kind)
 	if name == nil {
 		w.Null()

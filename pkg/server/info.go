@@ -83,7 +83,7 @@ func (s *Server) infoClients(b *strings.Builder) {
 	}
 	fields(b, "connected_clients", len(s.clients)+btoi(s.masterLink() != nil)-len(s.master.Replicas()), "cluster_connections", 0, "maxclients", s.cfg.MaxClients,
 		"client_recent_max_input_buffer", maxIn, "client_recent_max_output_buffer", maxOut,
-		"blocked_clients", len(s.eng.Blocked), "tracking_clients", s.tracking.clients, "clients_in_timeout_table", s.timedWaits())
+		"blocked_clients", len(s.eng.Blocked), "tracking_clients", s.tracking.Clients(), "clients_in_timeout_table", s.timedWaits())
 }
 
 func (s *Server) timedWaits() int {
@@ -109,6 +109,7 @@ func (s *Server) infoStats(b *strings.Builder) {
 	if s.following != nil {
 		tracked = len(s.following.own)
 	}
+	keys, items, prefixes := s.tracking.Counts()
 	fields(b,
 		"total_connections_received", st.connections, "total_commands_processed", ran.Commands,
 		"instantaneous_ops_per_sec", st.rate(func(r *rates) int64 { return r.commands }),
@@ -128,8 +129,8 @@ func (s *Server) infoStats(b *strings.Builder) {
 		"migrate_cached_sockets", s.migrations.Len(), "slave_expires_tracked_keys", tracked,
 		"active_defrag_hits", 0, "active_defrag_misses", 0, "active_defrag_key_hits", 0, "active_defrag_key_misses", 0,
 		"total_active_defrag_time", 0, "current_active_defrag_time", 0,
-		"tracking_total_keys", len(s.tracking.readers), "tracking_total_items", s.tracking.items,
-		"tracking_total_prefixes", len(s.tracking.prefixes), "unexpected_error_replies", ran.UnexpectedErrors, "total_error_replies", ran.TotalErrors,
+		"tracking_total_keys", keys, "tracking_total_items", items,
+		"tracking_total_prefixes", prefixes, "unexpected_error_replies", ran.UnexpectedErrors, "total_error_replies", ran.TotalErrors,
 		"dump_payload_sanitizations", ran.PayloadsChecked, "total_reads_processed", t.reads, "total_writes_processed", t.writes,
 		"io_threaded_reads_processed", threaded.reads, "io_threaded_writes_processed", threaded.writes,
 		"client_output_buffer_limit_disconnections", st.outputLimitDisconnections)

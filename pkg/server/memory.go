@@ -103,7 +103,7 @@ func (s *Server) usage() usage {
 	}
 	u.normal += s.clientMem.n + s.sharedMem.Load()
 	sc := s.scripts()
-	u.overhead = s.memory.startup + u.normal + u.replicas + u.backlog + u.aof + sc.ScriptsMemory + sc.FunctionsMemory + s.tracking.bytes
+	u.overhead = s.memory.startup + u.normal + u.replicas + u.backlog + u.aof + sc.ScriptsMemory + sc.FunctionsMemory + s.tracking.Bytes()
 	keys := int64(0)
 	for i := range s.eng.Store.Len() {
 		if db := s.eng.Store.DB(i); db.Len() > 0 {
@@ -124,7 +124,7 @@ func (s *Server) usedMemory() int64 { return s.usage().total }
 // countedMemory is what maxmemory limits: without what replicas and the append-only file wait for, which
 // grows by the very deletions that are to make room.
 func (s *Server) countedMemory() int64 {
-	return s.eng.Store.MemBytes() + s.clientMem.n + s.sharedMem.Load() + s.tracking.bytes + s.memory.rest
+	return s.eng.Store.MemBytes() + s.clientMem.n + s.sharedMem.Load() + s.tracking.Bytes() + s.memory.rest
 }
 
 // measure brings what the server counts for the client up to date, if that has changed by at least so much.
@@ -161,7 +161,7 @@ func (s *Server) measureClients() {
 func (s *Server) sampleMemory() {
 	s.measureClients()
 	u := s.usage()
-	s.memory.rest = u.total - u.uncounted - s.eng.Store.MemBytes() - s.clientMem.n - s.sharedMem.Load() - s.tracking.bytes
+	s.memory.rest = u.total - u.uncounted - s.eng.Store.MemBytes() - s.clientMem.n - s.sharedMem.Load() - s.tracking.Bytes()
 	high := u.total + max(s.eng.Store.TakePeak()-s.eng.Store.MemBytes(), 0) // what came and went since the last look
 	high = max(high, u.total+s.clientMem.takePeak()-s.clientMem.n)
 	s.stats.peakMem = max(s.stats.peakMem, high)

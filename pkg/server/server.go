@@ -6,7 +6,8 @@
 // and what clients are told of each other; transport_ is how bytes come and go: on Linux by event loops, which
 // serve many sockets each (transport_loop_linux.go), elsewhere, and for what is no socket, by a goroutine a
 // connection (transport.go); config_ lets parameters take effect; repl_ has both ends of
-// replication, info_ what INFO says; server_ is the life of the whole. The two kinds of file are package persist's, the users package users'.
+// replication, info_ what INFO says; server_ is the life of the whole. The two kinds of file are package persist's,
+// the users package users', and client-side caching is package tracking's.
 //
 // The way of a command: a transport reads and parses; client.run has the engine execute what has come, under the
 // engine's lock, a batch at a time; the engine hands effects to the log (persist/aof.go) and the replicas
@@ -32,6 +33,7 @@ import (
 	"byor/pkg/migrate"
 	"byor/pkg/persist"
 	"byor/pkg/supervise"
+	"byor/pkg/tracking"
 	"byor/pkg/users"
 )
 
@@ -83,7 +85,7 @@ type Server struct {
 	clients  map[int64]*client
 	nextID   int64
 	monitors []*client
-	tracking tracking
+	tracking tracking.Table
 
 	traffic    trafficCounters
 	stats      stats
@@ -142,6 +144,7 @@ func New(cfg *config.Config, opt Options) *Server {
 	s.eng = engine.New(int(cfg.Databases), named, opt.Clock, world{s})
 	s.born = born
 	s.files = persist.New(s.eng, cfg, world{s})
+	s.tracking.Init(world{s})
 	s.resetStats()
 	s.users = users.New(s.eng, cfg, world{s})
 	s.applyConfig()

@@ -121,3 +121,14 @@ func (w world) End(es *engine.Session, afterReply bool) {
 	}
 	w.s.end(c, EndKilled)
 }
+
+// What client-side caching has to know (tracking.Host).
+
+func (w world) Session(id int64) *engine.Session {
+	if c := w.s.clients[id]; c != nil {
+		return &c.Session
+	}
+	return nil
+}
+
+func (w world) Listen() { w.s.listenToKeys() }

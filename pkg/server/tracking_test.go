@@ -167,7 +167,7 @@ func TestTrackingOnReplicas(t *testing.T) {
 func TestTrackingMemory(t *testing.T) {
 	s, addr := startServer(t)
 	c, other := tracker(t, addr, ""), dial(t, addr)
-	counted := func() int64 { s.eng.Lock(); defer s.eng.Unlock(); return s.tracking.bytes }
+	counted := func() int64 { s.eng.Lock(); defer s.eng.Unlock(); return s.tracking.Bytes() }
 	require.Zero(t, counted())
 	before := infoField(other, "used_memory")
 	long := strings.Repeat("x", 1000)

@@ -65,8 +65,8 @@ func (c *client) run() {
 	c.noteInput()
 	before := c.next
 	for c.next < len(c.batch) && c.Blocked == nil && c.closing == staysOpen {
-		if s.tracking.clients > 0 {
-			s.limitTracking()
+		if s.tracking.Clients() > 0 {
+			s.tracking.Limit(int(s.cfg.TrackingMaxKeys))
 		}
 		if c.untouched() {
 			c.noteAhead()
@@ -75,8 +75,8 @@ func (c *client) run() {
 		if !s.eng.Execute(&c.Session, c.batch[c.next]) {
 			break
 		}
-		if c.tracks.on {
-			c.afterCommand()
+		if c.tracks.Due() {
+			s.tracking.AfterCommand(&c.Session)
 		}
 		c.next++
 		if len(c.Reply.Buf) > maxBatchReply {

@@ -1,30 +1,22 @@
-package server
+package tracking
 
 import (
-	"slices"
 	"strings"
 
 	"byor/pkg/engine"
 	"byor/pkg/resp"
 )
 
-// clientTracking is how a client tracks keys.
-type clientTracking struct {
-	on, bcast, optIn, optOut, noLoop bool
+// The handlers of CLIENT TRACKING and its like, for whose peer is a Peer of this package's. They are exported, and not
+// registered here, as CLIENT is a container that has much besides.
 
-	caching  bool     // CLIENT CACHING was given for what comes next
-	redirect int64    // who is told instead of it, by ID; 0: itself
-	broken   bool     // that client is gone
-	prefixes []string // with bcast, in order
-}
-
-// trackingOptions are those of CLIENT TRACKING.
-type trackingOptions struct {
-	clientTracking
+// options are those of CLIENT TRACKING.
+type options struct {
+	State
 	prefixArgs []string
 }
 
-func parseTracking(c *client) (o trackingOptions, refused string) {
+func (t *Table) parse(c *engine.Call) (o options, refused string) {
 	for i := 3; i < len(c.Args); i++ {
 		more := i+1 < len(c.Args)
 		switch {
@@ -37,7 +29,7 @@ func parseTracking(c *client) (o trackingOptions, refused string) {
 			if !ok {
 				return o, engine.ErrNotInt
 			}
-			if c.s.clients[id] == nil {
+			if t.host.Session(id) == nil {
 				return o, "ERR The client ID you want redirect to does not exist"
 			}
 			o.redirect = id
@@ -60,7 +52,7 @@ func parseTracking(c *client) (o trackingOptions, refused string) {
 }
 
 // refusal says why the client cannot track in that way, as it tracks now.
-func (o *trackingOptions) refusal(now *clientTracking) string {
+func (o *options) refusal(now *State) string {
 	switch {
 	case !o.bcast && len(o.prefixArgs) > 0:
 		return "ERR PREFIX option requires BCAST mode to be enabled"
@@ -99,16 +91,21 @@ func overlap(given, had []string) string {
 
 func beginsAlike(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
 
-func cmdClientTracking(c *client) {
-	o, refused := parseTracking(c)
+// of returns how the client tracks keys whose command it is, and where that is known.
+func of(c *engine.Call) (*Table, *State) { return c.Session().Peer().(Peer).Tracks() }
+
+// CmdTracking is CLIENT TRACKING.
+func CmdTracking(c *engine.Call) {
+	t, now := of(c)
+	o, refused := t.parse(c)
 	switch {
 	case refused != "":
 	case c.Is(2, "on"):
-		if refused = o.refusal(&c.tracks); refused == "" {
-			c.track(o)
+		if refused = o.refusal(now); refused == "" {
+			t.track(c.Session(), o)
 		}
 	case c.Is(2, "off"):
-		c.untrack()
+		t.Untrack(c.Session())
 	default:
 		refused = engine.ErrSyntax
 	}
@@ -119,99 +116,42 @@ func cmdClientTracking(c *client) {
 	c.Reply.OK()
 }
 
-// track lets the client track as the options say.
-func (c *client) track(o trackingOptions) {
-	t := &c.s.tracking
-	if !c.tracks.on {
-		t.clients++
-	}
-	o.on, o.caching, o.prefixes = true, c.tracks.caching, c.tracks.prefixes
-	c.tracks = o.clientTracking
-	if o.bcast {
-		if len(o.prefixArgs) == 0 {
-			o.prefixArgs = []string{""}
-		}
-		for _, prefix := range o.prefixArgs {
-			c.trackPrefix(prefix)
-		}
-	} else {
-		c.Mode |= engine.ModeTracks
-	}
-	c.s.listenToKeys()
-}
-
-func (c *client) trackPrefix(prefix string) {
-	t := &c.s.tracking
-	p := t.prefixes[prefix]
-	if p == nil {
-		if t.prefixes == nil {
-			t.prefixes = map[string]*trackedPrefix{}
-		}
-		p = &trackedPrefix{clients: map[*client]struct{}{}, changed: map[string]*engine.Session{}}
-		t.prefixes[prefix] = p
-	}
-	p.clients[c] = struct{}{}
-	if at, found := slices.BinarySearch(c.tracks.prefixes, prefix); !found {
-		c.tracks.prefixes = slices.Insert(c.tracks.prefixes, at, prefix)
-	}
-}
-
-// untrack ends that the client tracks. What it has read stays remembered, as in Redis: it may track again.
-func (c *client) untrack() {
-	if !c.tracks.on {
-		return
-	}
-	t := &c.s.tracking
-	for _, prefix := range c.tracks.prefixes {
-		p := t.prefixes[prefix]
-		if delete(p.clients, c); len(p.clients) == 0 {
-			delete(t.prefixes, prefix)
-		}
-	}
-	t.clients--
-	c.tracks = clientTracking{}
-	c.Mode &^= engine.ModeTracks
-	c.s.listenToKeys()
-}
-
-func cmdClientCaching(c *client) {
-	switch tr := &c.tracks; {
-	case !tr.on:
+// CmdCaching is CLIENT CACHING.
+func CmdCaching(c *engine.Call) {
+	switch _, s := of(c); {
+	case !s.on:
 		c.Fail("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
-	case c.Is(2, "yes") && !tr.optIn:
+	case c.Is(2, "yes") && !s.optIn:
 		c.Fail("ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.")
-	case c.Is(2, "no") && !tr.optOut:
+	case c.Is(2, "no") && !s.optOut:
 		c.Fail("ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.")
 	case c.Is(2, "yes"), c.Is(2, "no"):
-		tr.caching = true
+		s.caching = true
 		c.Reply.OK()
 	default:
 		c.Fail(engine.ErrSyntax)
 	}
 }
 
-// redirection is what CLIENT GETREDIR and others show: -1 where nothing is tracked.
-func (c *client) redirection() int64 {
-	if !c.tracks.on {
-		return -1
-	}
-	return c.tracks.redirect
+// CmdGetredir is CLIENT GETREDIR.
+func CmdGetredir(c *engine.Call) {
+	_, s := of(c)
+	c.Reply.Int(s.Redirection())
 }
 
-func cmdClientGetredir(c *client) { c.Reply.Int(c.redirection()) }
-
-func cmdClientTrackinginfo(c *client) {
-	tr := &c.tracks
+// CmdTrackinginfo is CLIENT TRACKINGINFO.
+func CmdTrackinginfo(c *engine.Call) {
+	_, s := of(c)
 	flags := []string{"off"}
-	if tr.on {
+	if s.on {
 		flags[0] = "on"
 	}
 	for _, f := range []struct {
 		is   bool
 		name string
 	}{
-		{tr.bcast, "bcast"}, {tr.optIn, "optin"}, {tr.optIn && tr.caching, "caching-yes"}, {tr.optOut, "optout"},
-		{tr.optOut && tr.caching, "caching-no"}, {tr.noLoop, "noloop"}, {tr.broken, "broken_redirect"},
+		{s.bcast, "bcast"}, {s.optIn, "optin"}, {s.optIn && s.caching, "caching-yes"}, {s.optOut, "optout"},
+		{s.optOut && s.caching, "caching-no"}, {s.noLoop, "noloop"}, {s.broken, "broken_redirect"},
 	} {
 		if f.is {
 			flags = append(flags, f.name)
@@ -224,10 +164,10 @@ func cmdClientTrackinginfo(c *client) {
 		c.Reply.BulkString(f)
 	}
 	c.Reply.BulkString("redirect")
-	c.Reply.Int(c.redirection())
+	c.Reply.Int(s.Redirection())
 	c.Reply.BulkString("prefixes")
-	c.Reply.Array(len(tr.prefixes))
-	for _, prefix := range tr.prefixes {
+	c.Reply.Array(len(s.prefixes))
+	for _, prefix := range s.prefixes {
 		c.Reply.BulkString(prefix)
 	}
 }
