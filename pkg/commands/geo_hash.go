@@ -91,12 +91,19 @@ func posOf(score float64) geoPos {
 	}
 }
 
-// move returns the square dx to the east and dy to the north, which are -1, 0 or 1.
+// move returns the square dx to the east and dy to the north, which are -1, 0 or 1. Beyond the last square of a
+// direction comes the first. A position of exactly 180 degrees is in a square behind the last one, and stays there
+// unless it moves to the east or west, as in Redis: a search there does not see what is north and south of it.
 func (c geoCell) move(dx, dy int) geoCell {
 	size := uint64(1)<<c.step - 1
-	lon := uint64(squeeze(c.bits>>1)) + uint64(dx)
-	lat := uint64(squeeze(c.bits)) + uint64(dy)
-	return geoCell{spread(uint32(lat&size)) | spread(uint32(lon&size))<<1, c.step}
+	lon, lat := uint64(squeeze(c.bits>>1)), uint64(squeeze(c.bits))
+	if dx != 0 {
+		lon = (lon + uint64(dx)) & size
+	}
+	if dy != 0 {
+		lat = (lat + uint64(dy)) & size
+	}
+	return geoCell{spread(uint32(lat)) | spread(uint32(lon))<<1, c.step}
 }
 
 func radians(deg float64) float64 { return deg * (math.Pi / 180) }

@@ -25,7 +25,7 @@ func TestDiffPlainListNodes(t *testing.T) {
 		cmd := "DEBUG QUICKLIST-PACKED-THRESHOLD " + size
 		require.Equal(t, show(b.do(cmd)), show(a.do(cmd)), cmd)
 		if len(size) < 3 {
-			seed := rand.Uint64()
+			seed := seedOfDiffs(t)
 			randomCommands(t, rand.New(rand.NewPCG(seed, 0)), randomListCommand, *diffCount/20, ours, redis, seed)
 		}
 	}
@@ -178,7 +178,7 @@ func TestDiffEncodings(t *testing.T) {
 		"--zset-max-listpack-entries", "3", "--zset-max-listpack-value", "3", "--stream-node-max-entries", "2", "--list-max-listpack-size", "2"}
 	redis := startRedis(t, limits...)
 	_, ours := startServer(t, limits...)
-	seed := rand.Uint64()
+	seed := seedOfDiffs(t)
 	for _, name := range slices.Sorted(maps.Keys(generators)) {
 		randomCommands(t, rand.New(rand.NewPCG(seed, 0)), generators[name], *diffCount/20, ours, redis, seed)
 	}

@@ -50,7 +50,6 @@ var spellings = []string{
 // TestDiffNumbers puts each spelling into each place of testdata/numbers.txt and compares the replies of
 // both servers byte by byte.
 func TestDiffNumbers(t *testing.T) {
-	t.Parallel()
 	text, err := os.ReadFile("testdata/numbers.txt")
 	require.NoError(t, err)
 	redis := startRedis(t, "--proto-max-bulk-len", "1mb")

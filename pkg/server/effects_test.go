@@ -16,7 +16,6 @@ import (
 // TestEffectsAsRealRedis runs scripts on a real redis-server and on ours, both with an append-only
 // file, and compares what they wrote into it: the form in which each command is handed on.
 func TestEffectsAsRealRedis(t *testing.T) {
-	t.Parallel()
 	for _, name := range []string{"stream", "streamgroup", "bitmap", "hyperloglog", "geo", "sort", "dump", "eval", "eval_effects", "function"} {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile("testdata/diff/" + name + ".txt")

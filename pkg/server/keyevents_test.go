@@ -40,7 +40,6 @@ func (l listener) heard() (events []string) {
 // What the scripts of TestDiffScripts do to keys is called, and told in the order, as in Redis. When a key expires
 // that nobody looks at is not up to a script.
 func TestKeyEventsOfEveryScript(t *testing.T) {
-	t.Parallel()
 	files, err := filepath.Glob("testdata/diff/*.txt")
 	require.NoError(t, err)
 	redis := startRedis(t)
@@ -69,12 +68,7 @@ func TestKeyEventsOfEveryScript(t *testing.T) {
 
 // The same of the random commands.
 func TestKeyEventsOfRandomCommands(t *testing.T) {
-	t.Parallel()
-	seed := *diffSeed
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
-	t.Logf("seed %d: repeat with -diff.seed=%d", seed, seed)
+	seed := seedOfDiffs(t)
 	redis := startRedis(t)
 	_, ours := startServer(t)
 	for name, generate := range generators {
