@@ -40,8 +40,6 @@ type Store struct {
 	snap  *Snapshot // under way, or nil
 	mem   int64     // bytes of all entries, as account counts them
 	peak  int64     // the most they were since TakePeak
-
-	touched byte // see Touch
 }
 
 // ExpiryMode says what a look-up does when it meets an expired entry.
