@@ -46,7 +46,8 @@ type Store struct {
 type ExpiryMode int
 
 // The modes: a master deletes it; a replica hides it from its clients and waits for the master to
-// say DEL, and a master hides it while its data must not change; what comes over the replication link, and from a file being loaded, still sees it.
+// say DEL, and a master hides it while its data must not change; what comes over the replication
+// link, and from a file being loaded, still sees it.
 const (
 	DeleteExpired ExpiryMode = iota
 	HideExpired
