@@ -5,8 +5,8 @@ import "runtime"
 // A script that takes long. It has the lock, so nobody is answered. From busy-reply-threshold on it gives the lock
 // away again and again for a moment, and others learn that the server is busy. They may look, log in, or end the
 // script, and nothing else: the data are half-way through a unit. So there are two ways to the lock. Lock waits until
-// the script is over: it is for all who have to do with data, the clock's work as well as a client's. Enter does not wait: it is for who only brings in
-// commands, which Execute refuses.
+// the script is over: it is for all who have to do with data, the clock's work as well as a client's. Enter does not
+// wait: it is for who only brings in commands, which Execute refuses.
 
 // Enter takes the lock even while a script is busy.
 func (e *Engine) Enter() {

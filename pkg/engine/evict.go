@@ -11,8 +11,8 @@ import (
 // Eviction: when more memory is in use than maxmemory, keys are deleted until it is not, chosen by
 // maxmemory-policy. As in Redis the choice is a guess from samples of maxmemory-samples keys a database
 // (evict_pool.go), since to know the best one would cost every look-up a change in a list of all keys; only the
-// key that expires next is known exactly, from the heap of deadlines. What counts is what is in use (World.CountedMemory), not
-// what Go's runtime has taken from the system.
+// key that expires next is known exactly, from the heap of deadlines. What counts is what is in use
+// (World.CountedMemory), not what Go's runtime has taken from the system.
 
 // evictSlice is how long an eviction may hold up commands by default; the cron goes on where it stopped.
 const evictSlice = 500 * time.Microsecond

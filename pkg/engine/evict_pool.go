@@ -1,6 +1,10 @@
 package engine
 
-import "byor/pkg/store"
+import (
+	"strings"
+
+	"byor/pkg/store"
+)
 
 // Candidates for an eviction that are known from earlier samples. A sample of five finds a key that is hardly used,
 // but rarely the one that is used least. So, as in Redis (evict.c), the best that the samples have shown are
@@ -58,6 +62,7 @@ func (p *evictPool) add(c candidate) {
 		at--
 		copy(p.items[:at], p.items[1:at+1])
 	}
+	c.key = strings.Clone(c.key) // the entry's own would keep the whole entry
 	p.items[at] = c
 }
 

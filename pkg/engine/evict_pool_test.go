@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 
 	"byor/pkg/store"
 
@@ -34,6 +35,16 @@ func TestEvictPoolKeepsTheBest(t *testing.T) {
 		require.Equal(t, fmt.Sprint(i), entry.Key())
 	}
 	require.Zero(t, p.n)
+}
+
+// What the pool remembers keeps no value alive: an entry's key is a part of the entry.
+func TestEvictPoolHoldsNoEntries(t *testing.T) {
+	st, score := filled(1)
+	entry := st.DB(0).Held("0")
+	var p evictPool
+	p.add(candidate{0, entry.Key(), score(nil, entry)})
+	require.Equal(t, entry.Key(), p.items[0].key)
+	require.NotSame(t, unsafe.StringData(entry.Key()), unsafe.StringData(p.items[0].key))
 }
 
 // What is gone by now, or was used since it was sampled, is not evicted.

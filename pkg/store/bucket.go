@@ -9,9 +9,10 @@ import (
 //
 // A look-up in a large table mostly waits for memory: some hundred nanoseconds each time that the
 // processor needs a line which is in none of its caches, more than all the rest takes. A bucket is
-// one such line of 64 bytes. It has seven pointers to elements, and beside each a tag, one byte of the hash of its key. Reading the line tells which of the seven it can be, nearly
-// always one or none, and only that is looked at. A chain of nodes would have to be followed one
-// by one, each a wait of its own.
+// one such line of 64 bytes. It has seven pointers to elements, and beside each a tag, one byte of
+// the hash of its key. Reading the line tells which of the seven it can be, nearly always one or
+// none, and only that is looked at. A chain of elements would have to be followed one by one, each
+// a wait of its own.
 //
 // The eighth byte beside the tags says whether the bucket was too small: then its last pointer
 // leads to another bucket.

@@ -1,7 +1,7 @@
 package store
 
-// End returns the first or the last element of a list that is not empty. Like all that is handed out it is valid until
-// the list changes: with DropEnd it is a pop without a copy.
+// End returns the first or the last element of a list that is not empty. Like all that is handed
+// out it is valid until the list changes: with DropEnd it is a pop without a copy.
 func (l *List) End(head bool) Elem {
 	n, p := l.end(head)
 	return n.elem(p)

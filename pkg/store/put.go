@@ -72,7 +72,7 @@ func (c content) into(e *Entry) bool {
 		c.write(e)
 	case inside || e.kind < holdsValue:
 		return false
-	case c.v == nil && e.kind == holdsValue+uint8(TypeString):
+	case c.b != nil && c.v == nil && e.kind == holdsValue+uint8(TypeString):
 		e.Value().(*String).own().set(c.b)
 	default:
 		e.ref().point(c.own())

@@ -40,15 +40,14 @@ type Store struct {
 	snap  *Snapshot // under way, or nil
 	mem   int64     // bytes of all entries, as account counts them
 	peak  int64     // the most they were since TakePeak
-
-	touched byte // see Touch
 }
 
 // ExpiryMode says what a look-up does when it meets an expired entry.
 type ExpiryMode int
 
 // The modes: a master deletes it; a replica hides it from its clients and waits for the master to
-// say DEL, and a master hides it while its data must not change; what comes over the replication link, and from a file being loaded, still sees it.
+// say DEL, and a master hides it while its data must not change; what comes over the replication
+// link, and from a file being loaded, still sees it.
 const (
 	DeleteExpired ExpiryMode = iota
 	HideExpired

@@ -123,9 +123,15 @@ func (w *world) change(v Value) {
 	}
 }
 
+// key returns the name of key n. Some are too long to stand in their entry beside a pointer, and some to leave room
+// for any string there.
+func (w *world) key(n int) string {
+	return fmt.Sprint("k", n) + strings.Repeat("-", []int{0, 0, 0, 0, 100, 0, 960, 1000}[n%8])
+}
+
 func (w *world) step() {
 	r, id := w.r, w.r.IntN(3)
-	db, key := w.s.DB(id), fmt.Sprint("k", r.IntN(w.keys))
+	db, key := w.s.DB(id), w.key(r.IntN(w.keys))
 	had, alive := w.alive(id, key)
 	switch op := r.IntN(100); {
 	case op < 30:

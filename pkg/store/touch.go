@@ -105,7 +105,8 @@ func (d *Dict[E]) glance(key []byte) *E {
 	return nil
 }
 
-// touch reads the head of an element, and the end of its key, which may be in the next line of the cache.
+// touch reads the head of an element, and the end of its key, which may be in the next line of the
+// cache.
 func (n *node) touch() uint64 {
 	sum := uint64(n.kind)
 	if !n.apart && n.keyLen > 0 {
