@@ -354,6 +354,17 @@ func TestMigrateHoldsUpOnlyWrites(t *testing.T) {
 	io.WriteString(conn, "+OK\r\n+OK\r\n")
 	c.want("SET free 2", "+OK") // once it is over
 	c.want("GET k", `"v"`)
+
+	conn.Close()
+	c.want("REPLICAOF NO ONE", "+OK")
+	mover = dial(t, addr)
+	conn = begin(mover)
+	c.want("REPLICAOF 127.0.0.1 1", "+OK")
+	c.want("REPLICAOF NO ONE", "+OK")
+	require.Contains(t, show(mover.read()), "-UNBLOCKED")
+	io.WriteString(conn, "+OK\r\n+OK\r\n")
+	c.want("SET free 3", "+OK")
+	c.want("GET k", `"v"`) // another master may have changed it meanwhile
 }
 
 // idOf returns the ID of the client whose last command is cmd.
