@@ -102,14 +102,14 @@ _byor_capstone() {
 	paths := optionNames(list, func(c completed) bool { return c.path })
 	rest := optionNames(list, func(c completed) bool { return !c.only && !c.path && c.words == nil })
 	fmt.Fprintf(w, `	%s)
-		compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); return ;;
+		compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
 	%s)
 		return ;;
 	esac
 	if [[ $word == -* ]]; then
 		COMPREPLY=($(compgen -W '%s' -- "$word"))
 	elif [[ $COMP_CWORD == 1 ]]; then
-		compopt -o filenames; COMPREPLY=($(compgen -f -- "$word"))
+		compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word")
 	fi
 }
 complete -F _byor_capstone %s

@@ -29,23 +29,26 @@ func testBash(t *testing.T, bin string) {
 	redistest.Need(t, "bash")
 	script, program := completionOf(t, bin, "bash")
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "some.conf"), nil, 0o644))
+	for _, name := range []string{"some.conf", "two words"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o644))
+	}
 	for line, want := range map[string]string{
 		program + " --appendfs":                "--appendfsync",
-		program + " --http-p":                  "--http-port --http-pprof",
-		program + " --appendfsync ":            "everysec always no",
+		program + " --http-p":                  "--http-port,--http-pprof",
+		program + " --appendfsync ":            "everysec,always,no",
 		program + " --appendfsync a":           "always",
-		program + " some.conf --daemonize ":    "yes no",
+		program + " some.conf --daemonize ":    "yes,no",
 		program + " --supervised s":            "systemd",
-		program + " --ws-compression ":         "yes no",
-		program + " --completion ":             "bash zsh fish",
+		program + " --ws-compression ":         "yes,no",
+		program + " --completion ":             "bash,zsh,fish",
 		program + " so":                        "some.conf",
 		program + " --health so":               "some.conf",
 		program + " --logfile s":               "some.conf",
+		program + " --logfile t":               "two words",
 		program + " --port ":                   "",
 		program + " --port 1 --maxmemory-po":   "--maxmemory-policy",
 		program + " --tls-po":                  "", // what only its default is accepted for is no help
-		program + " --maxmemory-policy volati": "volatile-lru volatile-lfu volatile-random volatile-ttl",
+		program + " --maxmemory-policy volati": "volatile-lru,volatile-lfu,volatile-random,volatile-ttl",
 	} {
 		cmd := exec.Command("bash", "-c", script+`
 			compopt() { :; } # which bash has only while it completes by itself
@@ -54,7 +57,7 @@ func testBash(t *testing.T, bin string) {
 			COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMP_LINE=$line; COMP_POINT=${#line}
 			complete -p "${COMP_WORDS[0]}" >/dev/null || exit
 			_byor_capstone "${COMP_WORDS[0]}" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
-			echo "${COMPREPLY[*]}"`, "bash", line)
+			IFS=,; echo "${COMPREPLY[*]}"`, "bash", line)
 		cmd.Dir = dir
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s\n%s", line, out)

@@ -29,14 +29,15 @@ import (
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
+	all := args
 	args, eyes := takeTrace(args)
-	if code, done := aboutItself(os.Stdout, args); done {
-		return code
-	}
 	args, plain, err := takeFastPath(args)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%v\n%s\n", err, seeHelp)
 		return 1
+	}
+	if code, done := aboutItself(os.Stdout, args); done {
+		return code
 	}
 	set, err := readSettings(args, (*config.Config).ParseArgs)
 	if err != nil {
@@ -45,7 +46,7 @@ func run(args []string) int {
 	}
 	cfg, opts := set.cfg, &set.opts
 	boss := supervise.Open(cfg.Supervised, os.Getenv)
-	if gone, err := goneToBackground(set, boss); err != nil {
+	if gone, err := goneToBackground(all, set, boss); err != nil {
 		fmt.Fprintf(os.Stderr, "Can't go to the background: %v\n", err)
 		return 1
 	} else if gone {

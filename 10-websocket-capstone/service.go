@@ -17,7 +17,6 @@ import (
 
 // settings are what the command line and the files say: to the server, and to the gateway.
 type settings struct {
-	args  []string // the command line
 	cfg   *config.Config
 	opts  gatewayOptions
 	stdin *bytes.Buffer // what a lone "-" has read; nil where there was none
@@ -25,20 +24,20 @@ type settings struct {
 
 // readSettings reads the command line with parse, which is one of cfg's.
 func readSettings(args []string, parse func(*config.Config, []string) error) (*settings, error) {
-	s := &settings{args: args, cfg: config.Default(), opts: defaultGatewayOptions(), stdin: new(bytes.Buffer)}
+	s := &settings{cfg: config.Default(), opts: defaultGatewayOptions(), stdin: new(bytes.Buffer)}
 	s.cfg.Others, s.cfg.OtherNames = s.opts.Set, s.opts.Has
 	s.cfg.Stdin = io.TeeReader(os.Stdin, s.stdin)
 	return s, parse(s.cfg, args)
 }
 
-// goneToBackground does what daemonize asks: it starts the program again, away from the terminal, and reports
-// whether this process is done with that. A supervisor wants the process that it has started, so with one the
+// goneToBackground does what daemonize asks: it starts the program again with all of its arguments, away from the
+// terminal, and reports whether this process is done with that. A supervisor wants the process that it has started, so with one the
 // server stays in the foreground, as in Redis.
-func goneToBackground(s *settings, boss *supervise.Supervisor) (gone bool, err error) {
+func goneToBackground(args []string, s *settings, boss *supervise.Supervisor) (gone bool, err error) {
 	if supervise.Detached() || !s.cfg.Daemonize || boss.Mode() != supervise.None {
 		return false, nil
 	}
-	return true, supervise.Detach(s.args, s.stdin.Bytes())
+	return true, supervise.Detach(args, s.stdin.Bytes())
 }
 
 // hangups opens the log anew at each SIGHUP. Without a log file a SIGHUP does nothing, as in Redis: a terminal that

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -171,6 +172,7 @@ func testHealth(t *testing.T, bin string) {
 		{nil, []string{conf}, "port " + port + "\nbind * -::*\nrequirepass secret\nlogfile " + dir + "/nolog\n", ""},
 		{nil, []string{conf}, "port 0\nunixsocket " + sock + "\nrequirepass secret\n", ""},
 		{nil, []string{conf, "--port", port}, "port 0\nrequirepass secret\n", ""},
+		{nil, []string{conf, "-trace", "--fast-path", "wait=no"}, "port " + port + "\nrequirepass secret\n", ""},
 		{nil, []string{conf, "--requirepass", "wrong"}, "port " + port + "\n", "WRONGPASS"},
 		{nil, []string{conf}, "port 0\nhttp-port " + strings.TrimSuffix(c.page[strings.LastIndex(c.page, ":")+1:], "/") + "\n", ""},
 		{nil, []string{conf}, "port 0\nhttp-port 0\n", "listens nowhere"},
@@ -216,7 +218,7 @@ func testHealthLoading(t *testing.T, bin string) {
 func testBackground(t *testing.T, bin string) {
 	dir, port := t.TempDir(), strconv.Itoa(redistest.Port(t))
 	pidfile, log := filepath.Join(dir, "pid"), filepath.Join(dir, "log")
-	cmd := exec.Command(bin, "-", "--daemonize", "yes", "--pidfile", pidfile)
+	cmd := exec.Command(bin, "-", "--daemonize", "yes", "--pidfile", pidfile, "--fast-path", "wait=no")
 	cmd.Stdin = strings.NewReader("port " + port + "\nhttp-port 0\nlogfile " + log + "\ndir " + dir + "\nsave 3600 1\n" +
 		strings.Repeat("# more than a pipe holds\n", 10000))
 	out, err := cmd.CombinedOutput()
@@ -238,6 +240,11 @@ func testBackground(t *testing.T, bin string) {
 	require.NoError(t, err)
 	require.Contains(t, r.Do("INFO server"), "process_id:"+strings.TrimSpace(string(pid))+"\r\n")
 	require.NotEqual(t, strconv.Itoa(cmd.Process.Pid), strings.TrimSpace(string(pid)))
+	if runtime.GOOS == "linux" {
+		line, err := os.ReadFile("/proc/" + strings.TrimSpace(string(pid)) + "/cmdline")
+		require.NoError(t, err)
+		require.Contains(t, string(line), "--fast-path\x00wait=no\x00", "what is no setting is passed on, too")
+	}
 	require.Equal(t, "OK", r.Do("SET k v"))
 	_, err = r.Write([]byte("SHUTDOWN\r\n"))
 	require.NoError(t, err)

@@ -49,19 +49,7 @@ func (l *askLog) asked(name, command string) {
 
 func (f fake) listen(t *testing.T) (addr string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go f.serve(c)
-		}
-	}()
-	return l.Addr().String()
+	return redistest.Accept(t, f.serve)
 }
 
 func (f fake) serve(c net.Conn) {

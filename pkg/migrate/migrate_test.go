@@ -1,50 +1,39 @@
 package migrate
 
 import (
-	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 
 	"github.com/stretchr/testify/require"
 )
 
 // target is a server that answers each command by what says returns, and counts its connections.
-func target(t *testing.T, says func(args []string) string) (host, port string, conns *int) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	conns = new(int)
-	t.Cleanup(func() { ln.Close() })
-	go func() {
+func target(t *testing.T, says func(args []string) string) (host, port string, conns *atomic.Int64) {
+	conns = new(atomic.Int64)
+	host, port, _ = net.SplitHostPort(redistest.Accept(t, func(conn net.Conn) {
+		defer conn.Close()
+		conns.Add(1)
+		rd := resp.NewCommandReader(conn)
 		for {
-			conn, err := ln.Accept()
+			args, err := rd.ReadCommand()
 			if err != nil {
 				return
 			}
-			*conns++ // read by those who have an answer of this connection's
-			go func() {
-				defer conn.Close()
-				rd, w := resp.NewCommandReader(conn), bufio.NewWriter(conn)
-				for {
-					args, err := rd.ReadCommand()
-					if err != nil {
-						return
-					}
-					words := make([]string, len(args))
-					for i, a := range args {
-						words[i] = string(a)
-					}
-					w.WriteString(says(words) + "\r\n")
-					w.Flush()
-				}
-			}()
+			words := make([]string, len(args))
+			for i, a := range args {
+				words[i] = string(a)
+			}
+			io.WriteString(conn, says(words)+"\r\n")
 		}
-	}()
-	host, port, _ = net.SplitHostPort(ln.Addr().String())
+	}))
 	return host, port, conns
 }
 
@@ -82,7 +71,7 @@ func TestWhatIsSent(t *testing.T) {
 			require.Equal(t, line, <-sent)
 		}
 	}
-	require.Equal(t, 1, *conns)
+	require.EqualValues(t, 1, conns.Load())
 }
 
 // Nobody's keys count as taken when the database could not be chosen: they are in another one.

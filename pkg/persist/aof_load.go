@@ -81,7 +81,7 @@ func (fs *Files) writeEmptyBase() aof.BaseWriter {
 	}
 }
 
-// Load replays the files. It leaves the server in the state of loading.
+// load replays the files. It leaves the server in the state of loading.
 func (l *aofLoader) load() (aof.Result, error) {
 	fs := l.fs
 	l.lock()

@@ -36,6 +36,7 @@ func (fs *Files) startRewrite() error {
 	return fs.StartRewriteTo(fs.NewSink(true))
 }
 
+// StartRewriteTo is startRewrite with a sink of the caller's.
 func (fs *Files) StartRewriteTo(sink Base) error {
 	fs.rewriteScheduled = false
 	r := &aofRewrite{startSec: fs.eng.NowMs / 1000}

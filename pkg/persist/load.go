@@ -21,7 +21,7 @@ type loadState struct {
 	startSec int64        // Unix seconds
 	total    int64        // bytes of the files
 	read     atomic.Int64 // bytes read; counted without the engine's lock
-	usedMem  int64        // what the file says the data took in memory
+	usedMem  atomic.Int64 // bytes that the data took in memory, as the file says; set without the lock, too
 	told     time.Time    // when the log was told last
 }
 
@@ -29,7 +29,8 @@ type loadState struct {
 // held.
 func (fs *Files) BeginLoading(total int64) {
 	fs.eng.Loading = true
-	fs.progress.startSec, fs.progress.total, fs.progress.usedMem = fs.eng.NowMs/1000, total, 0
+	fs.progress.startSec, fs.progress.total = fs.eng.NowMs/1000, total
+	fs.progress.usedMem.Store(0)
 	fs.progress.told = fs.eng.Clock()
 	fs.progress.read.Store(0)
 	fs.host.Recalm()
@@ -124,6 +125,7 @@ func (fs *Files) rdbAux(info *Header, name, value string) {
 		fs.host.Notice("RDB age %d seconds", max(0, fs.eng.Clock().Unix()-n))
 	case "used-mem":
 		fs.host.Notice("RDB memory usage when created %.2f Mb", float64(n)/(1<<20))
+		fs.progress.usedMem.Store(n)
 	case "aof-base":
 		if n != 0 {
 			fs.host.Notice("RDB is base AOF")
@@ -234,6 +236,6 @@ func (fs *Files) infoLoading(b *strings.Builder) {
 	if elapsed > 0 {
 		eta = elapsed * (l.total - read) / (read + 1)
 	}
-	introspect.Fields(b, "loading_start_time", l.startSec, "loading_total_bytes", l.total, "loading_rdb_used_mem", l.usedMem,
+	introspect.Fields(b, "loading_start_time", l.startSec, "loading_total_bytes", l.total, "loading_rdb_used_mem", l.usedMem.Load(),
 		"loading_loaded_bytes", read, "loading_loaded_perc", fmt.Sprintf("%.2f", perc), "loading_eta_seconds", eta)
 }

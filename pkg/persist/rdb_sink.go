@@ -25,7 +25,7 @@ type Sink struct {
 
 // NewSink returns a sink whose file says what is true of the data now, so it must be made under
 // the engine's lock, together with the snapshot. aofBase says that commands follow in another file.
-// Call open before the first flush.
+// Call Open before the first Flush.
 func (fs *Files) NewSink(aofBase bool) *Sink {
 	aux := [][2]string{
 		{"redis-ver", config.RedisVersion}, {"redis-bits", "64"}, {"ctime", itoa(fs.eng.NowMs / 1000)}, {"used-mem", itoa(fs.host.UsedMemory())},
@@ -47,7 +47,7 @@ func (fs *Files) NewSink(aofBase bool) *Sink {
 	return k
 }
 
-// open says where the file goes.
+// Open says where the file goes, and begins it. An error comes out of Flush or Close.
 func (k *Sink) Open(w io.Writer) {
 	k.w = rdb.NewWriter(w)
 	k.w.NoCompression, k.w.NoChecksum = !k.compression, !k.checksum
@@ -131,7 +131,7 @@ func (k *Sink) Take() {
 
 func (k *Sink) Flush() error { return k.w.Write(k.aside) }
 
-// close writes the end of the file.
+// Close writes the end of the file. The writer stays open.
 func (k *Sink) Close() error { return k.w.Close() }
 
 // steadyFile is a file that is synced every now and then.

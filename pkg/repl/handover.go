@@ -2,7 +2,6 @@ package repl
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -46,16 +45,17 @@ func (l *link) psync(id string, offset int64) (answer string, err error) {
 		l.handedOver(errLacks)
 		return "", errLacks
 	}
-	if is != promoted {
-		ask = append(ask, "FAILOVER")
+	if is == promoted {
+		l.handedOver(nil) // whatever it answers now: with an abort there would be two masters
+		return l.ask(ask...)
 	}
-	if answer, err = l.ask(ask...); err != nil {
+	if answer, err = l.ask(append(ask, "FAILOVER")...); err != nil {
 		return "", err // it may have become the master: the next attempt will see
 	}
 	if strings.HasPrefix(answer, "+CONTINUE") || strings.HasPrefix(answer, "+FULLRESYNC ") {
 		l.handedOver(nil)
 	} else {
-		l.handedOver(fmt.Errorf("Failover target rejected psync request")) //nolint:staticcheck // Redis's words
+		l.handedOver(errors.New("Failover target rejected psync request")) //nolint:staticcheck // Redis's words
 	}
 	return answer, nil
 }

@@ -52,6 +52,7 @@ func TestHandOver(t *testing.T) {
 		"it is loading":                 {info(synced), asked, "-LOADING Redis is loading the dataset in memory\r\n", rejected, false},
 		"it has taken over already":     {info(promoted), plain, accepts, "", false},
 		"the same, forced":              {info(promoted), plain, accepts, "", true},
+		"the same, but it refuses":      {info(promoted), plain, "-NOMASTERLINK Can't SYNC while failing over\r\n", "", false},
 		"it is behind":                  {info(behind), "", "", errLacks.Error(), false},
 		"it is behind, forced":          {info(behind), asked, "+FULLRESYNC " + idB + " 90\r\n", "", true},
 		"it has another history":        {info(other), "", "", errLacks.Error(), false},

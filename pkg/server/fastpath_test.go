@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"runtime"
 	"sync"
 	"testing"
@@ -32,14 +31,7 @@ func TestParsePlain(t *testing.T) {
 func startPlain(t *testing.T, plain Plain, options ...string) string {
 	cfg := config.Default()
 	require.NoError(t, cfg.ParseArgs(append([]string{"--port", "0", "--save", "", "--dir", t.TempDir()}, options...)))
-	s := New(cfg, Options{Log: LogTo(testLog(t)), Plain: plain})
-	require.NoError(t, s.startLoops(int(cfg.IOThreads)))
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	go s.Serve(ln)
-	require.NoError(t, s.Start())
-	t.Cleanup(func() { stopServer(t, s) })
-	return ln.Addr().String()
+	return second(startWith(t, cfg, Options{Plain: plain}))
 }
 
 // The fast path changes how long something takes, and nothing else: long pipelines over large collections, with other

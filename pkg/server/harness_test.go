@@ -26,9 +26,16 @@ func startServer(t testing.TB, options ...string) (*Server, string) {
 	args := append([]string{"--port", "0", "--save", "", "--enable-debug-command", "yes", "--dir", t.TempDir(),
 		"--repl-diskless-sync-delay", "0"}, options...)
 	require.NoError(t, cfg.ParseArgs(args))
-	s := New(cfg, Options{Log: LogTo(testLog(t))})
+	return startWith(t, cfg, Options{})
+}
+
+// startWith is startServer for a configuration and options of the test's own. Port 0 is a free one.
+func startWith(t testing.TB, cfg *config.Config, o Options) (*Server, string) {
+	t.Helper()
+	o.Log = LogTo(testLog(t))
+	s := New(cfg, o)
 	require.NoError(t, s.startLoops(int(cfg.IOThreads)))
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", "127.0.0.1:"+itoa(cfg.Port))
 	require.NoError(t, err)
 	go s.Serve(ln)
 	require.NoError(t, s.Start())

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"byor/pkg/engine"
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 
 	"github.com/stretchr/testify/require"
@@ -97,34 +98,21 @@ func TestInfoHasRedissFields(t *testing.T) {
 
 // halfMaster is a master that gets stuck amid its snapshot. It returns its address.
 func halfMaster(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
+	return redistest.Accept(t, func(conn net.Conn) {
+		for rd := resp.NewCommandReader(conn); ; {
+			args, err := rd.ReadCommand()
+			switch {
+			case err != nil:
 				return
+			case engine.EqualFold(args[0], "ping"):
+				io.WriteString(conn, "+PONG\r\n")
+			case engine.EqualFold(args[0], "psync"):
+				io.WriteString(conn, "+FULLRESYNC "+strings.Repeat("a", 40)+" 0\r\n$1000\r\nREDIS0010"+strings.Repeat("\xfa\x01a\x01b", 98)+"\xfa")
+			default:
+				io.WriteString(conn, "+OK\r\n")
 			}
-			t.Cleanup(func() { conn.Close() })
-			go func() {
-				for rd := resp.NewCommandReader(conn); ; {
-					args, err := rd.ReadCommand()
-					switch {
-					case err != nil:
-						return
-					case engine.EqualFold(args[0], "ping"):
-						io.WriteString(conn, "+PONG\r\n")
-					case engine.EqualFold(args[0], "psync"):
-						io.WriteString(conn, "+FULLRESYNC "+strings.Repeat("a", 40)+" 0\r\n$1000\r\nREDIS0010"+strings.Repeat("\xfa\x01a\x01b", 98)+"\xfa")
-					default:
-						io.WriteString(conn, "+OK\r\n")
-					}
-				}
-			}()
 		}
-	}()
-	return ln.Addr().String()
+	})
 }
 
 // While the data are loaded INFO says how far that is.

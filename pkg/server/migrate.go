@@ -52,7 +52,7 @@ type migration struct {
 	request migrate.Request
 	keep    bool // COPY
 	entries []*store.Entry
-	from    *following // of the server when it began
+	roles   int // of the server when it began
 
 	done  bool // what follows is valid
 	taken []bool
@@ -61,7 +61,7 @@ type migration struct {
 
 // parseMigrate reads the arguments. keys are those that are named.
 func parseMigrate(c *client) (m *migration, keys [][]byte, ok bool) {
-	m = &migration{from: c.s.following}
+	m = &migration{roles: c.s.roles}
 	keys = c.Args[3:4]
 options:
 	for i := 6; i < len(c.Args); i++ {
@@ -189,7 +189,7 @@ func (m *migration) finish(c *engine.Call) {
 	s := clientOf(c.Session()).s
 	effect := [][]byte{[]byte("DEL")}
 	for i, k := range m.request.Keys {
-		if m.taken[i] && !m.keep && s.following == m.from && !s.down.closed && c.DB.Peek(k.Name) == m.entries[i] {
+		if m.taken[i] && !m.keep && s.roles == m.roles && !s.down.closed && c.DB.Peek(k.Name) == m.entries[i] {
 			if c.Del(k.Name) {
 				effect = append(effect, k.Name)
 			}

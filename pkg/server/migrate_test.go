@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 
 	"github.com/stretchr/testify/require"
@@ -125,26 +126,16 @@ type fault struct {
 }
 
 func startFaulty(t *testing.T, target string) *faultyTarget {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	f := &faultyTarget{addr: ln.Addr().String()}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { conn.Close() })
-			f.mu.Lock()
-			how := fault{-1, -1, false}
-			if len(f.faults) > 0 {
-				how, f.faults = f.faults[0], f.faults[1:]
-			}
-			f.mu.Unlock()
-			go how.carry(conn, target)
+	f := &faultyTarget{}
+	f.addr = redistest.Accept(t, func(conn net.Conn) {
+		f.mu.Lock()
+		how := fault{-1, -1, false}
+		if len(f.faults) > 0 {
+			how, f.faults = f.faults[0], f.faults[1:]
 		}
-	}()
+		f.mu.Unlock()
+		how.carry(conn, target)
+	})
 	return f
 }
 
@@ -284,26 +275,14 @@ type held struct {
 }
 
 func startHeld(t *testing.T) *held {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { ln.Close() })
-	h := &held{ln.Addr().String(), make(chan net.Conn, 9)}
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			h.conn <- conn
-		}
-	}()
+	h := &held{conn: make(chan net.Conn, 9)}
+	h.addr = redistest.Accept(t, func(conn net.Conn) { h.conn <- conn })
 	return h
 }
 
 // restores waits for a RESTORE and returns the connection that it came over.
 func (h *held) restores(t *testing.T) net.Conn {
 	conn := <-h.conn
-	t.Cleanup(func() { conn.Close() })
 	rd := resp.NewCommandReader(conn)
 	for {
 		conn.SetReadDeadline(time.Now().Add(time.Minute))
@@ -354,6 +333,17 @@ func TestMigrateHoldsUpOnlyWrites(t *testing.T) {
 	io.WriteString(conn, "+OK\r\n+OK\r\n")
 	c.want("SET free 2", "+OK") // once it is over
 	c.want("GET k", `"v"`)
+
+	conn.Close()
+	c.want("REPLICAOF NO ONE", "+OK")
+	mover = dial(t, addr)
+	conn = begin(mover)
+	c.want("REPLICAOF 127.0.0.1 1", "+OK")
+	c.want("REPLICAOF NO ONE", "+OK")
+	require.Contains(t, show(mover.read()), "-UNBLOCKED")
+	io.WriteString(conn, "+OK\r\n+OK\r\n")
+	c.want("SET free 3", "+OK")
+	c.want("GET k", `"v"`) // another master may have changed it meanwhile
 }
 
 // idOf returns the ID of the client whose last command is cmd.

@@ -31,6 +31,7 @@ type replication struct {
 	sawReplica time.Time // when there was a replica last
 
 	following *following // nil on a master
+	roles     int        // how often it has become another's replica, or a master
 	failover  failover
 	ackWanted bool // somebody waits for replicas, who are to be asked once writes are not held back any more
 	resume    resumePoint

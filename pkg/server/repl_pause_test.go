@@ -1,7 +1,6 @@
 package server
 
 import (
-	"net"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -153,16 +152,11 @@ func TestAPauseThatRunsOutHidesNothing(t *testing.T) {
 	now.Store(time.Now().UnixMilli())
 	cfg := config.Default()
 	require.NoError(t, cfg.ParseArgs([]string{"--port", "0", "--save", "", "--enable-debug-command", "yes", "--dir", t.TempDir()}))
-	s := New(cfg, Options{Log: LogTo(testLog(t)), Clock: func() time.Time { return time.UnixMilli(now.Load()) }})
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	go s.Serve(ln)
-	require.NoError(t, s.Start())
-	t.Cleanup(func() { stopServer(t, s) })
-	c := dial(t, ln.Addr().String())
+	_, addr := startWith(t, cfg, Options{Clock: func() time.Time { return time.UnixMilli(now.Load()) }})
+	c := dial(t, addr)
 	c.want("DEBUG PAUSE-CRON 1", "+OK") // which would notice the end, too
 	c.want("SET a 1", "+OK")
-	f := followFake(t, ln.Addr().String())
+	f := followFake(t, addr)
 	c.want("SET a old PX 5", "+OK")
 	f.upTo(c)
 	c.want("CLIENT PAUSE 10 WRITE", "+OK")

@@ -98,6 +98,7 @@ func (s *Server) follow(host string, port int64, h *repl.HandOver) {
 		s.master.History(func(h *repl.History) { at.id, at.offset = h.ID(), h.Offset() })
 	}
 	s.resume = resumePoint{}
+	s.roles++
 	s.disconnectBlocked()
 	fl := &following{host: host, port: port, done: make(chan struct{}), link: s.newClient(nil)}
 	fl.link.Mode |= engine.ModeMaster
@@ -144,6 +145,7 @@ func (s *Server) endFollower() {
 // who followed the old master at the same place may follow it.
 func (s *Server) stopFollowing() {
 	s.endFollower()
+	s.roles++
 	s.eng.Store.OnDeadline = nil
 	s.eng.ChooseExpiry()
 	s.replStream.Selected = -1

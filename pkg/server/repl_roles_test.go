@@ -1,7 +1,6 @@
 package server
 
 import (
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -159,14 +158,7 @@ func startServerAt(t testing.TB, options ...string) (*Server, string) {
 	port := itoa(redistest.Port(t))
 	cfg := config.Default()
 	require.NoError(t, cfg.ParseArgs(append([]string{"--port", port, "--save", "", "--enable-debug-command", "yes", "--dir", t.TempDir(), "--repl-diskless-sync-delay", "0"}, options...)))
-	s := New(cfg, Options{Log: LogTo(testLog(t))})
-	require.NoError(t, s.startLoops(int(cfg.IOThreads)))
-	ln, err := net.Listen("tcp", "127.0.0.1:"+port)
-	require.NoError(t, err)
-	go s.Serve(ln)
-	require.NoError(t, s.Start())
-	t.Cleanup(func() { stopServer(t, s) })
-	return s, ln.Addr().String()
+	return startWith(t, cfg, Options{})
 }
 
 // A real master hands over to us, and follows us from then on.

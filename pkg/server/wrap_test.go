@@ -36,14 +36,8 @@ func (b *lockedBuffer) String() string {
 func TestWrapSeesEveryByte(t *testing.T) {
 	cfg, out := config.Default(), &lockedBuffer{}
 	require.NoError(t, cfg.ParseArgs([]string{"--port", "0", "--save", "", "--io-threads", "1", "--dir", t.TempDir()}))
-	s := New(cfg, Options{Log: LogTo(testLog(t)), Wrap: func(c net.Conn) net.Conn { return resp.Trace(c, out, "eyes") }})
-	require.NoError(t, s.startLoops(int(cfg.IOThreads)))
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	go s.Serve(ln)
-	require.NoError(t, s.Start())
-	t.Cleanup(func() { stopServer(t, s) })
-	socket, err := net.Dial("tcp", ln.Addr().String())
+	s, addr := startWith(t, cfg, Options{Wrap: func(c net.Conn) net.Conn { return resp.Trace(c, out, "eyes") }})
+	socket, err := net.Dial("tcp", addr)
 	require.NoError(t, err)
 	ours, theirs := net.Pipe()
 	go s.ServeConn(theirs)

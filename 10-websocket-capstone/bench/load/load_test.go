@@ -159,33 +159,21 @@ func TestOnlyTheMeasurementCounts(t *testing.T) {
 // fakeServer answers every command with what reply says and counts the commands.
 func fakeServer(t *testing.T, reply func(args [][]byte) string) (addr string, seen *atomic.Int64) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = l.Close() })
 	seen = new(atomic.Int64)
-	go func() {
+	return redistest.Accept(t, func(c net.Conn) {
+		defer func() { _ = c.Close() }()
+		r := resp.NewCommandReader(c)
 		for {
-			c, err := l.Accept()
+			args, err := r.ReadCommand()
 			if err != nil {
 				return
 			}
-			go func() {
-				defer func() { _ = c.Close() }()
-				r := resp.NewCommandReader(c)
-				for {
-					args, err := r.ReadCommand()
-					if err != nil {
-						return
-					}
-					seen.Add(1)
-					if _, err := io.WriteString(c, reply(args)); err != nil {
-						return
-					}
-				}
-			}()
+			seen.Add(1)
+			if _, err := io.WriteString(c, reply(args)); err != nil {
+				return
+			}
 		}
-	}()
-	return l.Addr().String(), seen
+	}), seen
 }
 
 func pong(args [][]byte) string {
