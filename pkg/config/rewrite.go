@@ -98,12 +98,18 @@ func (c *Config) Rewrite(path string, users []string) error {
 	}
 	t := parseConfigText(string(old), c.keeps)
 	c.putAll(t, users)
+	return WriteFile(path, t.String())
+}
+
+// WriteFile makes text the content of a file. It is there whole, and on the disk, or the file is as it was, whatever
+// happens.
+func WriteFile(path, text string) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(tmp.Name()) // it has another name by then, if all went well
-	_, err = tmp.WriteString(t.String())
+	_, err = tmp.WriteString(text)
 	if err == nil {
 		err = tmp.Sync()
 	}

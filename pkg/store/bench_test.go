@@ -44,16 +44,7 @@ func BenchmarkKeys(b *testing.B) {
 				db.SetString(names[i], []byte("xxx"), false)
 			}},
 		} {
-			b.Run(fmt.Sprintf("%s/%d", op.name, n), func(b *testing.B) {
-				b.ReportAllocs()
-				i := 0
-				for b.Loop() {
-					op.do(i)
-					if i++; i == n {
-						i = 0
-					}
-				}
-			})
+			b.Run(fmt.Sprintf("%s/%d", op.name, n), inTurn(n, op.do))
 		}
 	}
 }
@@ -102,16 +93,21 @@ func BenchmarkElements(b *testing.B) {
 				list.PopTail()
 			}},
 		} {
-			b.Run(fmt.Sprintf("%s/%d", op.name, n), func(b *testing.B) {
-				b.ReportAllocs()
-				i := 0
-				for b.Loop() {
-					op.do(i)
-					if i++; i == n {
-						i = 0
-					}
-				}
-			})
+			b.Run(fmt.Sprintf("%s/%d", op.name, n), inTurn(n, op.do))
+		}
+	}
+}
+
+// inTurn is a benchmark that calls do with the numbers below n, over and over again.
+func inTurn(n int, do func(i int)) func(*testing.B) {
+	return func(b *testing.B) {
+		b.ReportAllocs()
+		i := 0
+		for b.Loop() {
+			do(i)
+			if i++; i == n {
+				i = 0
+			}
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"byor/pkg/acl"
 	"byor/pkg/config"
@@ -59,28 +58,9 @@ func (a *Accounts) loadFile() ([]*acl.User, error) {
 	return a.Load(a.cfg.ACLFile, string(text))
 }
 
-// saveFile writes all users into the ACL file. It is there whole or not at all, whatever happens.
+// saveFile writes all users into the ACL file.
 func (a *Accounts) saveFile() error {
-	path := a.cfg.InDir(a.cfg.ACLFile)
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // it has another name by then, if all went well
-	_, err = tmp.WriteString(a.Text())
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if closeErr := tmp.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Chmod(tmp.Name(), 0o644)
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	return err
+	return config.WriteFile(a.cfg.InDir(a.cfg.ACLFile), a.Text())
 }
 
 // Lines returns the lines of all users as they stand in a file.
