@@ -112,7 +112,7 @@ race: ## the tests of `make test` under the race detector (slow)
 
 .PHONY: diff-redis
 diff-redis: ## all scripts and random commands on step 10 and on a real Redis (N=100000 a group, SEED=…)
-	$(GO) test -count=1 -timeout 60m -run 'TestDiff|TestEffects|TestCommandFacts|TestHits' ./pkg/server -v -diff.n $(or $(N),100000) -diff.seed $(or $(SEED),0)
+	$(GO) test -count=1 -timeout 60m ./pkg/server/diff -v -diff.n $(or $(N),100000) -diff.seed $(or $(SEED),0)
 
 .PHONY: torture
 torture: ## kill -9 step 10 under load again and again, and look for lost transactions

@@ -21,11 +21,11 @@ func TestEvictionOfClients(t *testing.T) {
 		require.Eventually(t, func() bool {
 			return strings.Count(string(c.do("CLIENT LIST").Str), " argv-mem=3")+strings.Count(string(c.do("CLIENT LIST").Str), " qbuf=3") == 2
 		}, time.Minute, time.Millisecond, "both have come")
-		require.Equal(t, "0", infoField(c, "evicted_clients"))
+		require.Equal(t, "0", c.info("evicted_clients"))
 		c.want("CONFIG SET maxmemory 100mb maxmemory-clients 2%", "+OK")
 		require.Equal(t, `*["maxmemory-clients" "2%"]`, show(c.do("CONFIG GET maxmemory-clients")))
 		large.wantClosed()
-		require.Equal(t, "1", infoField(c, "evicted_clients"))
+		require.Equal(t, "1", c.info("evicted_clients"))
 		small.want("PING", "+PONG")
 		fmt.Fprint(spared.conn, strings.Repeat("x", 1000000)+"\r\n")
 		require.Equal(t, "+OK", show(spared.read()))
@@ -38,7 +38,7 @@ func TestEvictionOfClients(t *testing.T) {
 		require.Eventually(t, func() bool {
 			c.send("PUBLISH", "ch", strings.Repeat("x", 1000000))
 			c.read()
-			return infoField(c, "evicted_clients") == "2"
+			return c.info("evicted_clients") == "2"
 		}, time.Minute, time.Millisecond)
 	})
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/redistest"
 	"context"
 	"net"
 	"os"
@@ -125,14 +126,14 @@ func TestRightsOnEveryTransport(t *testing.T) {
 			conn, err := net.Dial("unix", path)
 			require.NoError(t, err)
 			t.Cleanup(func() { conn.Close() })
-			return &testConn{t: t, conn: conn, rd: resp.NewReader(conn)}
+			return over(t, conn)
 		},
 		"pipe": func(t *testing.T) *testConn {
 			s, _ := startServer(t)
 			ours, theirs := net.Pipe()
 			go s.ServeConn(theirs)
 			t.Cleanup(func() { ours.Close() })
-			return &testConn{t: t, conn: ours, rd: resp.NewReader(ours)}
+			return over(t, ours)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -201,7 +202,7 @@ func TestUsersInAFile(t *testing.T) {
 		var replies []string
 		for _, c := range sides {
 			v := c.do(line)
-			eachString(&v, sortWords)
+			redistest.EachString(&v, redistest.SortWords)
 			replies = append(replies, show(v))
 		}
 		require.Equal(t, replies[1], replies[0], line)

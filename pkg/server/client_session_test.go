@@ -84,8 +84,7 @@ func TestClientReplyOfWaitsAndMessages(t *testing.T) {
 			off.send("BLPOP", "a", "0")
 			skip.send("CLIENT", "REPLY", "SKIP")
 			skip.send("BLPOP", "b", "0")
-			watch := &side{addr: addr, conns: map[string]*testConn{"@watcher": other}}
-			require.Eventually(t, func() bool { return watch.blocked(t) == 2 }, time.Minute, time.Millisecond)
+			other.becomes("blocked_clients", "2")
 			other.want("RPUSH a 1", ":1")
 			other.want("RPUSH b 1", ":1")
 			off.send("CLIENT", "REPLY", "ON")

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/redistest"
 	"slices"
 	"testing"
 
@@ -36,12 +37,12 @@ func normalInfo(v resp.Value) string {
 	}
 	v.Elems[9].Elems = nil
 	for _, unordered := range []int{2, 6, 7} {
-		sortElems(&v.Elems[unordered])
+		redistest.SortElems(&v.Elems[unordered])
 	}
 	for i := range v.Elems[8].Elems {
 		for j := range v.Elems[8].Elems[i].Elems {
 			if part := &v.Elems[8].Elems[i].Elems[j]; part.Kind == resp.Set || j > 0 && string(v.Elems[8].Elems[i].Elems[j-1].Str) == "flags" {
-				sortElems(part)
+				redistest.SortElems(part)
 			}
 		}
 	}

@@ -17,7 +17,6 @@ import (
 
 	"byor/pkg/config"
 	"byor/pkg/redistest"
-	"byor/pkg/resp"
 	"byor/pkg/store"
 
 	"github.com/stretchr/testify/require"
@@ -112,7 +111,7 @@ func TestLogFollowsItsParameters(t *testing.T) {
 	t.Cleanup(func() { stopServer(t, s) })
 	ours, theirs := net.Pipe()
 	go s.ServeConn(theirs)
-	c := &testConn{t: t, conn: ours, rd: resp.NewReader(ours)}
+	c := over(t, ours)
 	s.logf(levelVerbose, "too quiet")
 	c.want("CONFIG SET loglevel verbose", "+OK")
 	s.logf(levelVerbose, "loud enough")

@@ -32,7 +32,7 @@ func fullServer(t *testing.T, policy string) (s *Server, c, replica *testConn) {
 
 // shrink sets maxmemory so that about a fifth of the keys have to go, writes, and returns how many went.
 func shrink(t *testing.T, s *Server, c *testConn) int {
-	infoField(c, "evicted_keys") // the reply is as large as those to come
+	c.info("evicted_keys") // the reply is as large as those to come
 	s.eng.Lock()
 	for _, c := range s.clients {
 		c.measureNow()
@@ -48,7 +48,7 @@ func shrink(t *testing.T, s *Server, c *testConn) int {
 		return s.countedMemory() <= limit+2000
 	}, time.Minute, time.Millisecond)
 	evicted := 0
-	_, err := fmt.Sscanf(infoField(c, "evicted_keys"), "%d", &evicted)
+	_, err := fmt.Sscanf(c.info("evicted_keys"), "%d", &evicted)
 	require.NoError(t, err)
 	require.InDelta(t, 200, evicted, 20)
 	return evicted

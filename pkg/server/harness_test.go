@@ -2,11 +2,9 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -69,6 +67,7 @@ func startRedis(t testing.TB, options ...string) string {
 
 // testConn is a client that sends commands and reads replies as they come on the wire.
 type testConn struct {
+	*redistest.Client
 	t    testing.TB
 	conn net.Conn
 	rd   *resp.Reader
@@ -76,49 +75,25 @@ type testConn struct {
 
 func dial(t testing.TB, addr string) *testConn {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	require.NoError(t, err)
-	t.Cleanup(func() { conn.Close() })
-	return &testConn{t: t, conn: conn, rd: resp.NewReader(conn)}
+	return of(redistest.Connect(t, addr))
 }
 
-// words splits a line as redis-cli does.
-func words(t testing.TB, line string) []string {
-	args, ok := resp.SplitArgs([]byte(line))
-	require.True(t, ok, line)
-	s := make([]string, len(args))
-	for i, a := range args {
-		s[i] = string(a)
-	}
-	return s
-}
+// over is a client over a connection that is there.
+func over(t testing.TB, conn net.Conn) *testConn { return of(redistest.Over(t, conn)) }
 
-func (c *testConn) send(args ...string) {
-	c.t.Helper()
-	_, err := c.conn.Write(resp.AppendCommandStrings(nil, args...))
-	require.NoError(c.t, err)
-}
+func of(c *redistest.Client) *testConn { return &testConn{Client: c, t: c.T, conn: c.Conn, rd: c.R} }
 
-func (c *testConn) read() resp.Value {
-	c.t.Helper()
-	c.conn.SetReadDeadline(time.Now().Add(time.Minute))
-	v, err := c.rd.ReadValue()
-	require.NoError(c.t, err)
-	return v
-}
+func words(t testing.TB, line string) []string { return redistest.Words(t, line) }
 
-// do sends a line and returns the reply.
-func (c *testConn) do(line string) resp.Value {
-	c.t.Helper()
-	c.send(words(c.t, line)...)
-	return c.read()
-}
+func show(v resp.Value) string { return redistest.Show(v) }
 
-// want sends a line and requires the reply, as show prints it.
-func (c *testConn) want(line, reply string) {
-	c.t.Helper()
-	require.Equal(c.t, reply, show(c.do(line)), line)
-}
+func (c *testConn) send(args ...string) { c.t.Helper(); c.Send(args...) }
+
+func (c *testConn) read() resp.Value { c.t.Helper(); return c.Read() }
+
+func (c *testConn) do(line string) resp.Value { c.t.Helper(); return c.Do(line) }
+
+func (c *testConn) want(line, reply string) { c.t.Helper(); c.Want(line, reply) }
 
 // wantClosed requires that the connection was closed by the server.
 func (c *testConn) wantClosed() {
@@ -133,63 +108,9 @@ func (c *testConn) wantClosed() {
 	require.False(c.t, ne != nil && ne.Timeout(), "the server did not close the connection")
 }
 
-// show prints a reply on one line, its type first as on the wire.
-func show(v resp.Value) string {
-	var b strings.Builder
-	if len(v.Attrs) > 0 {
-		fmt.Fprintf(&b, "|%s ", showAll(v.Attrs))
-	}
-	switch {
-	case v.Null:
-		fmt.Fprintf(&b, "%c(nil)", v.Kind)
-	case v.Kind == resp.Integer:
-		fmt.Fprintf(&b, ":%d", v.Int)
-	case v.Kind == resp.Double:
-		fmt.Fprintf(&b, ",%.17g", v.Double)
-	case v.Kind == resp.Bool:
-		fmt.Fprintf(&b, "#%t", v.Bool)
-	case v.Kind == resp.SimpleString, v.Kind == resp.SimpleError, v.Kind == resp.BigNumber:
-		fmt.Fprintf(&b, "%c%s", v.Kind, v.Str)
-	case v.Kind == resp.Verbatim:
-		fmt.Fprintf(&b, "=%s:%q", v.Format, v.Str)
-	case v.Kind == resp.BulkString, v.Kind == resp.BulkError:
-		fmt.Fprintf(&b, "%q", v.Str)
-	default:
-		fmt.Fprintf(&b, "%c%s", v.Kind, showAll(v.Elems))
-	}
-	return b.String()
-}
+func (c *testConn) info(field string) string { c.t.Helper(); return c.Info(field) }
 
-func showAll(vs []resp.Value) string {
-	s := make([]string, len(vs))
-	for i, v := range vs {
-		s[i] = show(v)
-	}
-	return "[" + strings.Join(s, " ") + "]"
-}
-
-// info returns a field of INFO.
-func (c *testConn) info(field string) string {
-	c.t.Helper()
-	for _, line := range strings.Split(string(c.do("INFO everything").Str), "\r\n") {
-		if value, ok := strings.CutPrefix(line, field+":"); ok {
-			return value
-		}
-	}
-	return ""
-}
-
-// becomes waits until a field of INFO has a value.
-func (c *testConn) becomes(field, value string) {
-	c.t.Helper()
-	got := ""
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if got = c.info(field); got == value {
-			return
-		}
-	}
-	require.Equal(c.t, value, got, field)
-}
+func (c *testConn) becomes(field, value string) { c.t.Helper(); c.Becomes(field, value) }
 
 // shortDir is a directory with a path short enough for a socket's.
 func shortDir(t testing.TB) string {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -52,3 +53,5 @@ func TestLatencyDoctorLikeRedis(t *testing.T) {
 		require.Contains(t, says(ours), "\nI have a few advices for you:\n\n- ")
 	}
 }
+
+var digits = regexp.MustCompile(`[0-9]+`)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"byor/pkg/redistest"
 	"os"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ func TestKeysOfCommandsLikeRedis(t *testing.T) {
 			for _, v := range []resp.Value{a, b} {
 				for i := range v.Elems {
 					if len(v.Elems[i].Elems) == 2 {
-						sortElems(&v.Elems[i].Elems[1])
+						redistest.SortElems(&v.Elems[i].Elems[1])
 					}
 				}
 			}

@@ -50,7 +50,7 @@ func TestBgsaveIsOfOneMoment(t *testing.T) {
 		waitFor(t, c, "rdb_bgsave_in_progress", "0")
 		stop()
 		require.Contains(t, info.String(), fmt.Sprintf("current_save_keys_total:%d\r\n", total))
-		require.Equal(t, "ok", infoField(c, "rdb_last_bgsave_status"))
+		require.Equal(t, "ok", c.info("rdb_last_bgsave_status"))
 		require.NotEqual(t, now, string(c.do("DEBUG DIGEST").Str), "the writers have written")
 
 		f, err := os.ReadFile(filepath.Join(dir, "dump.rdb"))

@@ -83,16 +83,7 @@ func TestSnapshotBothWays(t *testing.T) {
 // waitFor polls a field of INFO.
 func waitFor(t testing.TB, c *testConn, field, value string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return infoField(c, field) == value }, time.Minute, 5*time.Millisecond, "%s:%s", field, value)
-}
-
-func infoField(c *testConn, field string) string {
-	for _, line := range strings.Split(string(c.do("INFO").Str), "\r\n") {
-		if v, ok := strings.CutPrefix(line, field+":"); ok {
-			return v
-		}
-	}
-	return ""
+	c.becomes(field, value)
 }
 
 // bigKeys are of collections that are saved in pieces.
@@ -108,8 +99,8 @@ func TestSaveCommands(t *testing.T) {
 		require.Equal(t, show(theirs.do(line)), show(ours.do(line)), line)
 	}
 	for _, c := range []*testConn{ours, theirs} { // the save that was scheduled
-		require.Eventually(t, func() bool { return infoField(c, "rdb_last_bgsave_time_sec") != "-1" }, time.Minute, 5*time.Millisecond)
-		require.Equal(t, "0", infoField(c, "rdb_changes_since_last_save"))
+		require.Eventually(t, func() bool { return c.info("rdb_last_bgsave_time_sec") != "-1" }, time.Minute, 5*time.Millisecond)
+		require.Equal(t, "0", c.info("rdb_changes_since_last_save"))
 	}
 	for _, line := range []string{"BGSAVE", "DBSIZE"} {
 		require.Equal(t, show(theirs.do(line)), show(ours.do(line)), line)
@@ -197,7 +188,7 @@ func TestFlushallSaves(t *testing.T) {
 	c.want("CONFIG SET save '3600 1'", "+OK")
 	c.want("FLUSHALL", "+OK")
 	require.Equal(t, 0, keysIn(t, dir))
-	require.Equal(t, "0", infoField(c, "rdb_changes_since_last_save"))
+	require.Equal(t, "0", c.info("rdb_changes_since_last_save"))
 	c.want("CONFIG SET save ''", "+OK")
 }
 
@@ -341,13 +332,13 @@ func TestLoadingIsSeen(t *testing.T) {
 	slow.gate <- struct{}{}
 	waitFor(t, c, "loading_loaded_bytes", "10")
 	c.want("GET a", "-LOADING Redis is loading the dataset in memory")
-	require.Equal(t, strconv.Itoa(file.Len()), infoField(c, "loading_total_bytes"))
-	require.Equal(t, "1", infoField(c, "loading"))
+	require.Equal(t, strconv.Itoa(file.Len()), c.info("loading_total_bytes"))
+	require.Equal(t, "1", c.info("loading"))
 	close(slow.gate)
 	require.NoError(t, <-done)
 	c.want("GET a", `"1"`)
-	require.Equal(t, "1", infoField(c, "rdb_last_load_keys_loaded"))
-	require.Equal(t, "", infoField(c, "loading_total_bytes"))
+	require.Equal(t, "1", c.info("rdb_last_load_keys_loaded"))
+	require.Equal(t, "", c.info("loading_total_bytes"))
 }
 
 // A server that is told to end while it loads leaves the file alone: it has nothing to save yet.

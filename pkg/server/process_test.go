@@ -138,7 +138,7 @@ func (p *process) dial() *testConn {
 	conn, err := net.Dial("unix", p.sock)
 	require.NoError(p.t, err)
 	p.t.Cleanup(func() { conn.Close() })
-	return &testConn{t: p.t, conn: conn, rd: resp.NewReader(conn)}
+	return over(p.t, conn)
 }
 
 // kill is kill -9, for the wrapper's children, too.

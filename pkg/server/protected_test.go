@@ -10,7 +10,6 @@ import (
 
 	"byor/pkg/config"
 	"byor/pkg/redistest"
-	"byor/pkg/resp"
 
 	"github.com/stretchr/testify/require"
 )
@@ -72,7 +71,7 @@ func TestProtectedFromElsewhere(t *testing.T) {
 	s, _ := startServer(t, "--enable-protected-configs", "local", "--unixsocket", sock)
 	ours, theirs := net.Pipe()
 	go s.ServeConn(theirs)
-	pipe := &testConn{t: t, conn: ours, rd: resp.NewReader(ours)}
+	pipe := over(t, ours)
 	pipe.want("CONFIG SET dir /", "-ERR CONFIG SET failed (possibly related to argument 'dir') - can't set protected config")
 	ours.Close()
 }

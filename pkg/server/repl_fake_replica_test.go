@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 )
+
+var aTime = regexp.MustCompile(`1[0-9]{12}(-[0-9]+)?`)
 
 // fakeReplica is a replica that keeps no data: it shows what a server sends to its replicas.
 type fakeReplica struct {

@@ -102,7 +102,7 @@ func TestSnapshotTakesUpLatecomers(t *testing.T) {
 	first := replicaConn(t, addr)
 	first.send("PSYNC", "?", "-1")
 	here, there := net.Pipe()
-	late := &testReplica{testConn: &testConn{t: t, conn: there}, br: bufio.NewReader(there)}
+	late := &testReplica{testConn: over(t, there), br: bufio.NewReader(there)}
 	require.Eventually(t, func() bool {
 		s.eng.Lock()
 		defer s.eng.Unlock()

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"byor/pkg/resp"
-
 	"github.com/stretchr/testify/require"
 )
 
@@ -43,7 +41,7 @@ func TestReservedChannelsAndReplicas(t *testing.T) {
 	ours, theirs := net.Pipe()
 	go master.ServeConn(ownersPipe{theirs})
 	t.Cleanup(func() { ours.Close() })
-	owner := &testConn{t: t, conn: ours, rd: resp.NewReader(ours)}
+	owner := over(t, ours)
 	owner.want("PUBLISH __own__:a genuine", ":0")
 	require.Equal(t, `*["message" "__own__:a" "genuine"]`, show(listener.read()), "and nothing before it")
 }

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"byor/pkg/redistest"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -23,7 +24,7 @@ func describeFunctions(c *testConn) string {
 	v := c.do("FUNCTION LIST WITHCODE")
 	c.do("HELLO 2")
 	for i := range v.Elems { // a map: the second of the third pair
-		sortElems(&v.Elems[i].Elems[5])
+		redistest.SortElems(&v.Elems[i].Elems[5])
 	}
 	return show(v)
 }

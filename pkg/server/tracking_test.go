@@ -87,12 +87,12 @@ func TestTrackingShown(t *testing.T) {
 		shows(a, "t", "0")
 		shows(b, "tB", "0")
 		shows(c, "t", fmt.Sprint(gone.do("CLIENT ID").Int))
-		require.Equal(t, "3", infoField(watcher, "tracking_clients"))
+		require.Equal(t, "3", watcher.info("tracking_clients"))
 		a.do("MGET k l")
 		c.do("MGET k m")
 		require.Equal(t, "3 4 2", trackedKeys(watcher))
 		gone.conn.Close()
-		require.Eventually(t, func() bool { return infoField(watcher, "connected_clients") == "4" }, time.Minute, time.Millisecond)
+		require.Eventually(t, func() bool { return watcher.info("connected_clients") == "4" }, time.Minute, time.Millisecond)
 		watcher.do("SET m v")
 		require.Equal(t, "tracking-redir-broken", string(c.read().Elems[0].Str))
 		shows(c, "tR", `\d+`)
@@ -100,7 +100,7 @@ func TestTrackingShown(t *testing.T) {
 		for _, k := range []*testConn{a, b, c} {
 			k.conn.Close()
 		}
-		require.Eventually(t, func() bool { return infoField(watcher, "tracking_clients") == "0" }, time.Minute, time.Millisecond)
+		require.Eventually(t, func() bool { return watcher.info("tracking_clients") == "0" }, time.Minute, time.Millisecond)
 		require.Equal(t, "2 3 0", trackedKeys(watcher)) // until the keys change
 		watcher.do("MSET k v l v")
 		require.Equal(t, "0 0 0", trackedKeys(watcher))
@@ -169,7 +169,7 @@ func TestTrackingMemory(t *testing.T) {
 	c, other := tracker(t, addr, ""), dial(t, addr)
 	counted := func() int64 { s.eng.Lock(); defer s.eng.Unlock(); return s.tracking.Bytes() }
 	require.Zero(t, counted())
-	before := infoField(other, "used_memory")
+	before := other.info("used_memory")
 	long := strings.Repeat("x", 1000)
 	for i := range 1000 {
 		c.send("GET", fmt.Sprint(long, i))
@@ -178,7 +178,7 @@ func TestTrackingMemory(t *testing.T) {
 	require.InDelta(t, 1_100_000, counted(), 50_000)
 	var was, is int64
 	fmt.Sscan(before, &was)
-	fmt.Sscan(infoField(other, "used_memory"), &is)
+	fmt.Sscan(other.info("used_memory"), &is)
 	require.Greater(t, is-was, int64(1_000_000))
 	other.do("FLUSHALL")
 	require.Zero(t, counted())

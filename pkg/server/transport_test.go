@@ -210,8 +210,7 @@ func TestClientPauseHoldsWritesAndEndsInOrder(t *testing.T) {
 		b.send("INCR", "k")
 		b.send("GET", "k")
 		a.want("GET k", `"1"`)
-		watch := &side{addr: addr, conns: map[string]*testConn{"@watcher": a}}
-		require.Eventually(t, func() bool { return watch.blocked(t) == 1 }, time.Minute, time.Millisecond)
+		a.becomes("blocked_clients", "1")
 		a.want("CLIENT UNPAUSE", "+OK")
 		require.Equal(t, ":2", show(b.read()))
 		require.Equal(t, ":3", show(b.read()))
@@ -300,7 +299,7 @@ func TestUnixSocket(t *testing.T) {
 	conn, err := net.Dial("unix", path)
 	require.NoError(t, err)
 	defer conn.Close()
-	c := &testConn{t: t, conn: conn, rd: resp.NewReader(conn)}
+	c := over(t, conn)
 	c.want("PING", "+PONG")
 	require.Contains(t, string(c.do("CLIENT INFO").Str), "addr="+path+":0 ")
 	require.Contains(t, string(c.do("CLIENT INFO").Str), " flags=U ")

@@ -1,6 +1,7 @@
-package server
+package diff
 
 import (
+	"byor/pkg/redistest"
 	"flag"
 	"fmt"
 	"maps"
@@ -53,11 +54,11 @@ var (
 )
 
 func TestDiffScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/diff/*.txt")
+	files, err := filepath.Glob("testdata/scripts/*.txt")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	redis := startRedis(t)
-	_, ours := startServer(t)
+	ours := startServer(t)
 	for _, f := range files {
 		text, err := os.ReadFile(f)
 		require.NoError(t, err)
@@ -91,8 +92,8 @@ func runScript(t *testing.T, text, proto, ours, redis string) {
 
 func newScript(t *testing.T, proto, ours, redis string) *script {
 	return &script{t: t, name: "main",
-		ours:  &side{addr: ours, proto: proto, conns: map[string]*testConn{}},
-		redis: &side{addr: redis, proto: proto, conns: map[string]*testConn{}}}
+		ours:  &side{addr: ours, proto: proto, conns: map[string]*redistest.Client{}},
+		redis: &side{addr: redis, proto: proto, conns: map[string]*redistest.Client{}}}
 }
 
 // run runs a script, and calls after behind each line.
@@ -110,7 +111,7 @@ func (sc *script) run(text string, after func()) {
 		switch m := otherConn.FindStringSubmatch(line); {
 		case line == "" || line[0] == '#':
 		case m != nil && m[2] == "<":
-			sc.compare(sc.ours.conn(t, m[1]).read(), sc.redis.conn(t, m[1]).read())
+			sc.compare(sc.ours.conn(t, m[1]).Read(), sc.redis.conn(t, m[1]).Read())
 		case m != nil:
 			sc.ours.sendAndWait(t, m[1], m[3], sc.where)
 			sc.redis.sendAndWait(t, m[1], m[3], sc.where)
@@ -138,7 +139,7 @@ func (sc *script) send(line string) {
 		if sc.sent == 0 {
 			s.ran = s.commandsRun(sc.t)
 		}
-		c.send(words(sc.t, s.with(sc.t, line))...)
+		c.Send(redistest.Words(sc.t, s.with(sc.t, line))...)
 	}
 	sc.sent++
 }
@@ -156,7 +157,7 @@ func (sc *script) settle() {
 }
 
 func (sc *script) both(conn, line string) (ours, redis resp.Value) {
-	return sc.ours.conn(sc.t, conn).do(sc.ours.with(sc.t, line)), sc.redis.conn(sc.t, conn).do(sc.redis.with(sc.t, line))
+	return sc.ours.conn(sc.t, conn).Do(sc.ours.with(sc.t, line)), sc.redis.conn(sc.t, conn).Do(sc.redis.with(sc.t, line))
 }
 
 func (sc *script) directive(line string) {
@@ -179,7 +180,7 @@ func (sc *script) directive(line string) {
 			n, _ = strconv.Atoi(arg)
 		}
 		for range n {
-			sc.compare(sc.ours.conn(sc.t, sc.name).read(), sc.redis.conn(sc.t, sc.name).read())
+			sc.compare(sc.ours.conn(sc.t, sc.name).Read(), sc.redis.conn(sc.t, sc.name).Read())
 		}
 	case "@close":
 		sc.ours.close(sc.t, arg)
@@ -197,13 +198,13 @@ func (sc *script) directive(line string) {
 func (s *side) sendAndWait(t testing.TB, name, line, where string) {
 	t.Helper()
 	before := s.blocked(t)
-	s.conn(t, name).send(words(t, line)...)
+	s.conn(t, name).Send(redistest.Words(t, line)...)
 	require.Eventually(t, func() bool { return s.blocked(t) > before }, time.Minute, time.Millisecond, "%s does not wait", where)
 }
 
 // commandsRun returns how many commands the server has run, this one not counted.
 func (s *side) commandsRun(t testing.TB) int {
-	m := commandsProcessed.FindSubmatch(s.conn(t, "@watcher").do("INFO stats").Str)
+	m := commandsProcessed.FindSubmatch(s.conn(t, "@watcher").Do("INFO stats").Str)
 	require.NotNil(t, m)
 	n, _ := strconv.Atoi(string(m[1]))
 	return n
@@ -215,7 +216,7 @@ var blockedClients = regexp.MustCompile(`blocked_clients:(\d+)`)
 
 // blocked returns how many clients wait on the server.
 func (s *side) blocked(t testing.TB) int {
-	m := blockedClients.FindSubmatch(s.conn(t, "@watcher").do("INFO clients").Str)
+	m := blockedClients.FindSubmatch(s.conn(t, "@watcher").Do("INFO clients").Str)
 	require.NotNil(t, m)
 	n, _ := strconv.Atoi(string(m[1]))
 	return n
@@ -230,65 +231,27 @@ func (sc *script) compare(ours, redis resp.Value) {
 	if sc.mode = ""; sc.deaf {
 		return
 	}
-	print := show
+	print := redistest.Show
 	switch mode {
 	case "?":
 		return
 	case "~":
-		print = func(v resp.Value) string { return digits.ReplaceAllString(show(v), "0") }
+		print = func(v resp.Value) string { return digits.ReplaceAllString(redistest.Show(v), "0") }
 	case "@unordered":
-		print = func(v resp.Value) string { sortElems(&v); return show(v) }
+		print = func(v resp.Value) string { redistest.SortElems(&v); return redistest.Show(v) }
 	case "@type":
 		print = shape
 	case "@words":
-		print = func(v resp.Value) string { eachString(&v, sortWords); return show(v) }
+		print = func(v resp.Value) string { redistest.EachString(&v, redistest.SortWords); return redistest.Show(v) }
 	case "@log":
 		print = func(v resp.Value) string {
-			eachString(&v, whoWasDenied)
-			return ageSeconds.ReplaceAllString(show(v), "$1")
+			redistest.EachString(&v, whoWasDenied)
+			return ageSeconds.ReplaceAllString(redistest.Show(v), "$1")
 		}
 	}
 	if want, got := print(redis), print(ours); want != got {
 		sc.t.Errorf("%s\nreal Redis: %s\nours:       %s", sc.where, want, got)
 	}
-}
-
-// sortElems puts an array's elements, or the last array in it (a SCAN's), into order; a map's by
-// its keys.
-func sortElems(v *resp.Value) {
-	if n := len(v.Elems); n > 0 && v.Elems[n-1].Kind == resp.Array && v.Kind == resp.Array && v.Elems[0].Kind == resp.BulkString {
-		sortElems(&v.Elems[n-1])
-		return
-	}
-	if v.Kind == resp.Map {
-		var pairs [][2]resp.Value
-		for i := 0; i+1 < len(v.Elems); i += 2 {
-			pairs = append(pairs, [2]resp.Value{v.Elems[i], v.Elems[i+1]})
-		}
-		slices.SortFunc(pairs, func(a, b [2]resp.Value) int { return strings.Compare(show(a[0]), show(b[0])) })
-		v.Elems = nil
-		for _, p := range pairs {
-			v.Elems = append(v.Elems, p[0], p[1])
-		}
-		return
-	}
-	slices.SortFunc(v.Elems, func(a, b resp.Value) int { return strings.Compare(show(a), show(b)) })
-}
-
-// eachString changes the strings in a reply.
-func eachString(v *resp.Value, change func(string) string) {
-	if v.Kind == resp.BulkString && !v.Null {
-		v.Str = []byte(change(string(v.Str)))
-	}
-	for i := range v.Elems {
-		eachString(&v.Elems[i], change)
-	}
-}
-
-func sortWords(s string) string {
-	list := strings.Fields(strings.NewReplacer("(", "( ", ")", " )").Replace(s))
-	slices.Sort(list)
-	return strings.Join(list, " ")
 }
 
 var (
@@ -301,7 +264,7 @@ func whoWasDenied(s string) string { return deniedClient.ReplaceAllString(s, "$1
 
 func shape(v resp.Value) string {
 	if v.IsError() {
-		return show(v)
+		return redistest.Show(v)
 	}
 	s := string(rune(v.Kind))
 	if v.Null {
@@ -335,7 +298,7 @@ func seedOfDiffs(t *testing.T) uint64 {
 func TestDiffRandom(t *testing.T) {
 	seed := seedOfDiffs(t)
 	redis := startRedis(t)
-	_, ours := startServer(t)
+	ours := startServer(t)
 	names := slices.Sorted(maps.Keys(generators))
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
@@ -353,9 +316,9 @@ func TestDiffRandom(t *testing.T) {
 // randomCommands sends pipelines of commands to both and compares reply by reply, and at the end
 // the data sets.
 func randomCommands(t *testing.T, r *rand.Rand, gen func(*rand.Rand) []string, n int, ours, redis string, seed uint64) {
-	a, b := dial(t, ours), dial(t, redis)
-	a.do("FLUSHALL")
-	b.do("FLUSHALL")
+	a, b := redistest.Connect(t, ours), redistest.Connect(t, redis)
+	a.Do("FLUSHALL")
+	b.Do("FLUSHALL")
 	const pipeline = 200
 	var history [][]string
 	for done := 0; done < n; done += pipeline {
@@ -366,13 +329,13 @@ func randomCommands(t *testing.T, r *rand.Rand, gen func(*rand.Rand) []string, n
 			cmds = append(cmds, args)
 			wire = resp.AppendCommandStrings(wire, args...)
 		}
-		for _, c := range []*testConn{a, b} {
-			_, err := c.conn.Write(wire)
+		for _, c := range []*redistest.Client{a, b} {
+			_, err := c.Conn.Write(wire)
 			require.NoError(t, err)
 		}
 		for i, args := range cmds {
 			history = append(history, args)
-			x, y := a.read(), b.read()
+			x, y := a.Read(), b.Read()
 			level(args[0], &x, &y)
 			if sx, sy := comparableReply(args, x), comparableReply(args, y); sx != sy {
 				t.Fatalf("seed %d, command %d: %q\n  Redis: %s\n  ours:  %s\nbefore it: %q", seed, done+i, args, sy, sx, about(history, args))
@@ -398,12 +361,12 @@ func level(cmd string, x, y *resp.Value) {
 func comparableReply(args []string, v resp.Value) string {
 	switch strings.ToLower(args[0]) {
 	case "smembers", "sunion", "sinter", "sdiff", "hkeys", "hvals", "keys":
-		sortElems(&v)
+		redistest.SortElems(&v)
 	case "hgetall":
 		v.Kind = resp.Map
-		sortElems(&v)
+		redistest.SortElems(&v)
 	}
-	return show(v)
+	return redistest.Show(v)
 }
 
 // about returns the latest commands that name the same keys.
@@ -423,19 +386,19 @@ func about(history [][]string, args []string) [][]string {
 
 // compareData compares all keys of database 0: type, encoding, expiry and, where both know DUMP and
 // the encoding fixes the order, the bytes.
-func compareData(t *testing.T, a, b *testConn) {
+func compareData(t *testing.T, a, b *redistest.Client) {
 	t.Helper()
-	keys := b.do("KEYS *")
-	mine := a.do("KEYS *")
-	sortElems(&keys)
-	sortElems(&mine)
-	require.Equal(t, show(keys), show(mine))
+	keys := b.Do("KEYS *")
+	mine := a.Do("KEYS *")
+	redistest.SortElems(&keys)
+	redistest.SortElems(&mine)
+	require.Equal(t, redistest.Show(keys), redistest.Show(mine))
 	for _, k := range keys.Elems {
 		key := strconv.Quote(string(k.Str))
 		for _, cmd := range []string{"TYPE", "OBJECT ENCODING", "PEXPIRETIME"} {
-			x, y := a.do(cmd+" "+key), b.do(cmd+" "+key)
+			x, y := a.Do(cmd+" "+key), b.Do(cmd+" "+key)
 			level(cmd, &x, &y)
-			require.Equal(t, show(y), show(x), cmd+" "+key)
+			require.Equal(t, redistest.Show(y), redistest.Show(x), cmd+" "+key)
 		}
 		compareBytes(t, a, b, key)
 	}
@@ -444,17 +407,17 @@ func compareData(t *testing.T, a, b *testConn) {
 // compareBytes compares a key's bytes in memory, where Redis's encoding leaves no choice of order,
 // down to how a list's nodes were split and joined: Redis restores what our DUMP says, and must
 // dump it again as it dumps its own.
-func compareBytes(t *testing.T, a, b *testConn, key string) {
+func compareBytes(t *testing.T, a, b *redistest.Client, key string) {
 	t.Helper()
-	switch string(b.do("OBJECT ENCODING " + key).Str) {
+	switch string(b.Do("OBJECT ENCODING " + key).Str) {
 	case "listpack", "quicklist", "intset":
 	default:
 		return
 	}
-	b.do("CONFIG SET rdbcompression no") // two compressors may differ and both be right
-	b.send("RESTORE", "restored", "0", string(a.do("DUMP "+key).Str), "REPLACE")
-	require.Equal(t, "+OK", show(b.read()), key)
-	require.Equal(t, show(b.do("DUMP "+key)), show(b.do("DUMP restored")), key)
+	b.Do("CONFIG SET rdbcompression no") // two compressors may differ and both be right
+	b.Send("RESTORE", "restored", "0", string(a.Do("DUMP "+key).Str), "REPLACE")
+	require.Equal(t, "+OK", redistest.Show(b.Read()), key)
+	require.Equal(t, redistest.Show(b.Do("DUMP "+key)), redistest.Show(b.Do("DUMP restored")), key)
 }
 
 func pick(r *rand.Rand, s ...string) string { return s[r.IntN(len(s))] }

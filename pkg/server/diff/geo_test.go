@@ -1,6 +1,7 @@
-package server
+package diff
 
 import (
+	"byor/pkg/redistest"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -59,44 +60,44 @@ func init() {
 
 // Of many points a search keeps only the best while it goes on.
 func TestGeosearchAmongMany(t *testing.T) {
-	redis := dial(t, startRedis(t))
-	_, addr := startServer(t)
-	ours := dial(t, addr)
+	redis := redistest.Connect(t, startRedis(t))
+	addr := startServer(t)
+	ours := redistest.Connect(t, addr)
 	r := rand.New(rand.NewPCG(5, 5))
 	for i := range 100 {
 		cmd := []string{"GEOADD", "geo"}
 		for j := range 40 {
 			cmd = append(cmd, fmt.Sprintf("%.6f", 13+r.Float64()), fmt.Sprintf("%.6f", 38+r.Float64()), fmt.Sprint("m", i*40+j))
 		}
-		for _, c := range []*testConn{redis, ours} {
-			c.send(cmd...)
-			c.read()
+		for _, c := range []*redistest.Client{redis, ours} {
+			c.Send(cmd...)
+			c.Read()
 		}
 	}
 	for _, options := range []string{"ASC", "DESC", "COUNT 5", "COUNT 5 DESC WITHDIST", "COUNT 700 ASC", "COUNT 3000 DESC", "COUNT 10 ANY", "COUNT 1500 ANY ASC"} {
 		query := "GEOSEARCH geo FROMLONLAT 13.3 38.4 BYRADIUS 150 km " + options
-		require.Equal(t, show(redis.do(query)), show(ours.do(query)), options)
+		require.Equal(t, redistest.Show(redis.Do(query)), redistest.Show(ours.Do(query)), options)
 	}
 }
 
 // TestDiffStoredDistances compares distances that are kept as scores, to their last digit.
 func TestDiffStoredDistances(t *testing.T) {
-	redis := dial(t, startRedis(t))
-	_, addr := startServer(t)
-	ours := dial(t, addr)
+	redis := redistest.Connect(t, startRedis(t))
+	addr := startServer(t)
+	ours := redistest.Connect(t, addr)
 	r := rand.New(rand.NewPCG(5, 5))
 	add := []string{"GEOADD", "geo"}
 	for i := range 3000 {
 		spread := []float64{1, 0.1, 0.00001}[i%3] // all over the world, over a country, over a street
 		add = append(add, fmt.Sprint(spread*(360*r.Float64()-180)), fmt.Sprint(spread*(170*r.Float64()-85)), fmt.Sprint("m", i))
 	}
-	scores := func(c *testConn) []string {
-		c.send(add...)
-		c.read()
+	scores := func(c *redistest.Client) []string {
+		c.Send(add...)
+		c.Read()
 		var all []string
 		for _, center := range []string{"FROMLONLAT 13 38", "FROMLONLAT -0.001 0.001", "FROMLONLAT 179.9 -80", "FROMMEMBER m1"} {
-			c.do("GEOSEARCHSTORE dist geo " + center + " BYRADIUS 25000 km STOREDIST")
-			for _, v := range c.do("ZRANGE dist 0 -1 WITHSCORES").Elems {
+			c.Do("GEOSEARCHSTORE dist geo " + center + " BYRADIUS 25000 km STOREDIST")
+			for _, v := range c.Do("ZRANGE dist 0 -1 WITHSCORES").Elems {
 				all = append(all, string(v.Str))
 			}
 		}

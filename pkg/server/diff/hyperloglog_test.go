@@ -1,6 +1,7 @@
-package server
+package diff
 
 import (
+	"byor/pkg/redistest"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -39,9 +40,9 @@ func anyKeyOrHLL(r *rand.Rand) string {
 
 // TestHyperLogLogBytes counts on both until the sparse form has become dense, and beyond.
 func TestHyperLogLogBytes(t *testing.T) {
-	redis := dial(t, startRedis(t))
-	_, addr := startServer(t)
-	ours := dial(t, addr)
+	redis := redistest.Connect(t, startRedis(t))
+	addr := startServer(t)
+	ours := redistest.Connect(t, addr)
 	n := 0
 	for round := range 150 {
 		args := []string{"PFADD", "h"}
@@ -49,12 +50,12 @@ func TestHyperLogLogBytes(t *testing.T) {
 			n++
 			args = append(args, fmt.Sprint("element:", n*n))
 		}
-		for _, c := range []*testConn{ours, redis} {
-			c.send(args...)
-			c.read()
+		for _, c := range []*redistest.Client{ours, redis} {
+			c.Send(args...)
+			c.Read()
 		}
-		require.Equal(t, string(redis.do("GET h").Str), string(ours.do("GET h").Str), "after %d elements", n)
-		require.Equal(t, redis.do("PFCOUNT h").Int, ours.do("PFCOUNT h").Int, "after %d elements", n)
+		require.Equal(t, string(redis.Do("GET h").Str), string(ours.Do("GET h").Str), "after %d elements", n)
+		require.Equal(t, redis.Do("PFCOUNT h").Int, ours.Do("PFCOUNT h").Int, "after %d elements", n)
 	}
-	require.Len(t, redis.do("GET h").Str, 12304)
+	require.Len(t, redis.Do("GET h").Str, 12304)
 }

@@ -1,4 +1,4 @@
-package server
+package diff
 
 import (
 	"bytes"
@@ -18,12 +18,12 @@ import (
 func TestEffectsAsRealRedis(t *testing.T) {
 	for _, name := range []string{"stream", "streamgroup", "bitmap", "hyperloglog", "geo", "sort", "dump", "eval", "eval_effects", "function"} {
 		t.Run(name, func(t *testing.T) {
-			text, err := os.ReadFile("testdata/diff/" + name + ".txt")
+			text, err := os.ReadFile("testdata/scripts/" + name + ".txt")
 			require.NoError(t, err)
 			theirDir, ourDir := t.TempDir(), t.TempDir()
 			options := []string{"--appendonly", "yes", "--appendfsync", "always", "--dir"}
 			redis := startRedis(t, append(options, theirDir)...)
-			_, ours := startServer(t, append(options, ourDir)...)
+			ours := startServer(t, append(options, ourDir)...)
 			runScript(t, string(text), "2", ours, redis)
 			want, got := effectsIn(t, theirDir), effectsIn(t, ourDir)
 			for i := range max(len(want), len(got)) {

@@ -1,6 +1,7 @@
-package server
+package diff
 
 import (
+	"byor/pkg/redistest"
 	"regexp"
 	"strconv"
 	"strings"
@@ -14,15 +15,15 @@ import (
 type side struct {
 	addr  string
 	proto string
-	conns map[string]*testConn
+	conns map[string]*redistest.Client
 	ran   int // commandsRun before what is under way was sent
 }
 
-func (s *side) conn(t testing.TB, name string) *testConn {
+func (s *side) conn(t testing.TB, name string) *redistest.Client {
 	c := s.conns[name]
 	if c == nil {
-		c = dial(t, s.addr)
-		c.do("HELLO " + s.proto)
+		c = redistest.Connect(t, s.addr)
+		c.Do("HELLO " + s.proto)
 		s.conns[name] = c
 	}
 	return c
@@ -31,7 +32,7 @@ func (s *side) conn(t testing.TB, name string) *testConn {
 // with puts IDs of clients into a line.
 func (s *side) with(t testing.TB, line string) string {
 	return clientName.ReplaceAllStringFunc(line, func(name string) string {
-		return strconv.FormatInt(s.conn(t, strings.Trim(name, "%")).do("CLIENT ID").Int, 10)
+		return strconv.FormatInt(s.conn(t, strings.Trim(name, "%")).Do("CLIENT ID").Int, 10)
 	})
 }
 
@@ -40,8 +41,8 @@ var clientName = regexp.MustCompile(`%\w+%`)
 // close closes a connection and waits until the server has noticed.
 func (s *side) close(t testing.TB, name string) {
 	gone := "id=" + s.with(t, "%"+name+"%") + " "
-	s.conn(t, name).conn.Close()
+	s.conn(t, name).Conn.Close()
 	delete(s.conns, name)
-	other := dial(t, s.addr)
-	require.Eventually(t, func() bool { return !strings.Contains(string(other.do("CLIENT LIST").Str), gone) }, time.Minute, time.Millisecond)
+	other := redistest.Connect(t, s.addr)
+	require.Eventually(t, func() bool { return !strings.Contains(string(other.Do("CLIENT LIST").Str), gone) }, time.Minute, time.Millisecond)
 }

@@ -1,6 +1,7 @@
-package server
+package diff
 
 import (
+	"byor/pkg/redistest"
 	"bytes"
 	"io"
 	"os"
@@ -53,11 +54,11 @@ func TestDiffNumbers(t *testing.T) {
 	text, err := os.ReadFile("testdata/numbers.txt")
 	require.NoError(t, err)
 	redis := startRedis(t, "--proto-max-bulk-len", "1mb")
-	_, ours := startServer(t, "--proto-max-bulk-len", "1mb")
+	ours := startServer(t, "--proto-max-bulk-len", "1mb")
 	for _, proto := range []string{"2", "3"} {
-		a, b := dial(t, ours), dial(t, redis)
-		a.do("HELLO " + proto)
-		b.do("HELLO " + proto)
+		a, b := redistest.Connect(t, ours), redistest.Connect(t, redis)
+		a.Do("HELLO " + proto)
+		b.Do("HELLO " + proto)
 		for _, line := range strings.Split(string(text), "\n") {
 			if line != "" && line[0] != '#' {
 				compareNumbers(t, line, proto, a, b)
@@ -69,12 +70,12 @@ func TestDiffNumbers(t *testing.T) {
 // numberMark is echoed behind each spelling's commands.
 const numberMark = "$6\r\n=mark=\r\n"
 
-func compareNumbers(t *testing.T, line, proto string, ours, redis *testConn) {
+func compareNumbers(t *testing.T, line, proto string, ours, redis *redistest.Client) {
 	t.Helper()
 	var wire []byte
 	for _, s := range spellings {
 		for _, cmd := range strings.Split(line+" ; SELECT 0 ; DEL k k2", " ; ") {
-			args := words(t, cmd)
+			args := redistest.Words(t, cmd)
 			for i, a := range args {
 				args[i] = strings.ReplaceAll(a, "%", s)
 			}
@@ -82,7 +83,7 @@ func compareNumbers(t *testing.T, line, proto string, ours, redis *testConn) {
 		}
 		wire = resp.AppendCommandStrings(wire, "ECHO", "=mark=")
 	}
-	want, got := redis.numberReplies(wire), ours.numberReplies(wire)
+	want, got := numberReplies(redis, wire), numberReplies(ours, wire)
 	for i, s := range spellings {
 		w, g := want[i], got[i]
 		if strings.Contains(line, "EXPIRETIME") || strings.Contains(line, "IDLETIME") || strings.Contains(line, "-*") {
@@ -95,19 +96,19 @@ func compareNumbers(t *testing.T, line, proto string, ours, redis *testConn) {
 }
 
 // numberReplies sends the commands and returns what came back for each spelling, as it came.
-func (c *testConn) numberReplies(wire []byte) []string {
-	c.t.Helper()
-	go c.conn.Write(wire)
+func numberReplies(c *redistest.Client, wire []byte) []string {
+	c.T.Helper()
+	go c.Conn.Write(wire)
 	var got []byte
 	buf := make([]byte, 64<<10)
-	c.conn.SetReadDeadline(time.Now().Add(60 * time.Second))
+	c.Conn.SetReadDeadline(time.Now().Add(60 * time.Second))
 	for bytes.Count(got, []byte(numberMark)) < len(spellings) {
-		n, err := c.conn.Read(buf)
+		n, err := c.Conn.Read(buf)
 		got = append(got, buf[:n]...)
 		if err == io.EOF {
-			c.t.Fatalf("connection closed after %q", got[max(0, len(got)-200):])
+			c.T.Fatalf("connection closed after %q", got[max(0, len(got)-200):])
 		}
-		require.NoError(c.t, err, "after %q", got[max(0, len(got)-200):])
+		require.NoError(c.T, err, "after %q", got[max(0, len(got)-200):])
 	}
 	return strings.SplitAfter(string(got), numberMark)
 }

@@ -1,4 +1,4 @@
-package server
+package diff
 
 import "math/rand/v2"
 
