@@ -24,7 +24,7 @@ const (
 // errStopped ends the goroutine that reads when nobody wants to have more.
 var errStopped = errors.New("rdb: reading was stopped")
 
-// batch is records in the order of the file.
+// records are a batch, in the order of the file.
 type records struct {
 	list []record
 	keys [][]byte // of the entries
@@ -41,7 +41,8 @@ type record struct {
 
 // ReadAhead is Read with the Handler a little behind: a goroutine reads and decodes, and this one
 // calls the functions of h, in the same order. A long string may come as a value, to Entry. The
-// goroutine has ended when ReadAhead returns; until then the source is its own.
+// goroutine has ended when ReadAhead returns; until then the source is its own. So an error of h's
+// waits for the read that is under way.
 func (r *Reader) ReadAhead(h Handler) error {
 	a := &ahead{full: make(chan *records, aheadBatches), free: make(chan *records, aheadBatches), stop: make(chan struct{})}
 	for range aheadBatches {
