@@ -124,7 +124,7 @@ func (db *DB) assign(e *Entry, c content) *Entry {
 		e.access, e.epoch, e.deadline = old.access, old.epoch, old.deadline
 		e.measure()
 		if e.deadline != 0 {
-			db.t.due[e.deadline-1].e = e
+			db.t.due.of(e).e = e
 		}
 		db.t.keys.replace(old, e)
 	}
