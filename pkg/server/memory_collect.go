@@ -30,6 +30,12 @@ const (
 	garbageShare = 2
 	// garbageLeast is not worth a collection, in bytes.
 	garbageLeast = 32 << 20
+	// When next to nothing is asked for, nobody minds a collection, and less garbage is worth one: calmRounds of the
+	// cron with at most calmCommands each.
+	calmShare    = 16
+	calmLeast    = 8 << 20
+	calmRounds   = 5
+	calmCommands = 10
 	// leastPs is the least GOMAXPROCS while the server has garbage collected. Go lets a quarter of the Ps mark. A
 	// quarter of two is none and a half, so marking takes turns with everything else on each P, also on that of a
 	// loop, for up to 10 ms. A quarter of four is one. It is a thread of its own then, and the kernel shares out the
@@ -44,6 +50,8 @@ type collector struct {
 	allocated int64 // bytes, in all, when the latest was noticed
 	used      int64 // bytes, at that time
 	running   bool  // one that the server began
+	commands  int64 // that have been executed when the server looked last
+	calm      int   // how often in a row it were hardly more than the time before
 }
 
 // collection is the collector as Go's runtime sees it.
@@ -99,21 +107,32 @@ func (s *Server) collectNow() {
 	runtime.GC()
 }
 
+// isCalm reports whether next to nothing is asked for, when so many commands have been executed.
+func (c *collector) isCalm(commands int64) bool {
+	if c.calm++; commands-c.commands > calmCommands {
+		c.calm = 0
+	}
+	c.commands = commands
+	return c.calm >= calmRounds
+}
+
 // due reports whether a collection is worth while, when so many bytes are in use.
-func (c *collector) due(now collection, used int64) bool {
+func (c *collector) due(now collection, used int64, calm bool) bool {
 	if now.cycles != c.cycles {
 		c.cycles, c.allocated, c.used = now.cycles, now.allocated, used
 	}
 	room := max(now.goal-now.live, 0)
 	garbage := now.allocated - c.allocated - (used - c.used)
 	return garbage > max(min(now.live/garbageShare, room/2), garbageLeast) ||
+		calm && garbage > max(now.live/calmShare, calmLeast) ||
 		now.objects > now.live+max(room/2, 2*garbageLeast)
 }
 
 // collect begins a collection if one is due, beside the commands. The engine's lock must be held.
 func (s *Server) collect(used int64) {
 	c := &s.memory.collector
-	if c.running || s.memory.freeing || !s.ownsCollector("GOGC") || !c.due(readCollection(), used) {
+	calm := c.isCalm(s.eng.Stats.Commands)
+	if c.running || s.memory.freeing || !s.ownsCollector("GOGC") || !c.due(readCollection(), used, calm) {
 		return
 	}
 	c.running = true

@@ -21,30 +21,46 @@ func TestWhenACollectionIsDue(t *testing.T) {
 		name            string
 		allocated, used int64 // MB since then
 		goal            int64 // MB
-		want            bool
+		calm, want      bool
 	}{
-		{"nothing happens", 0, 0, 4000, false},
-		{"all that is new is in use", 1400, 1400, 4000, false},
-		{"it would be too late soon", 1600, 1600, 4000, true},
-		{"a little garbage", 400, 0, 4000, false},
-		{"more than half", 600, 0, 4000, true},
-		{"much was deleted", 0, -600, 4000, true},
-		{"a limit is near: less than half of what is left", 90, 0, 1200, false},
-		{"a limit is near: more", 110, 0, 1200, true},
-		{"a limit is nearer still, but there is hardly any garbage", 30, 0, 1010, false},
-		{"nearer still, with some", 40, 0, 1010, true},
-		{"the limit is passed", 70, 70, 900, true},
+		{"nothing happens", 0, 0, 4000, false, false},
+		{"all that is new is in use", 1400, 1400, 4000, false, false},
+		{"it would be too late soon", 1600, 1600, 4000, false, true},
+		{"a little garbage", 400, 0, 4000, false, false},
+		{"more than half", 600, 0, 4000, false, true},
+		{"little garbage, but nobody minds", 70, 0, 4000, true, true},
+		{"too little", 60, 0, 4000, true, false},
+		{"much was deleted", 0, -600, 4000, false, true},
+		{"a limit is near: less than half of what is left", 90, 0, 1200, false, false},
+		{"a limit is near: more", 110, 0, 1200, false, true},
+		{"a limit is nearer still, but there is hardly any garbage", 30, 0, 1010, false, false},
+		{"nearer still, with some", 40, 0, 1010, false, true},
+		{"the limit is passed", 70, 70, 900, false, true},
 	} {
 		var known collector
-		require.False(t, known.due(latest, 1000*mb), c.name)
+		require.False(t, known.due(latest, 1000*mb, c.calm), c.name)
 		now := latest
 		now.allocated += c.allocated * mb
 		now.objects += c.allocated * mb
 		now.goal = c.goal * mb
-		require.Equal(t, c.want, known.due(now, (1000+c.used)*mb), c.name)
+		require.Equal(t, c.want, known.due(now, (1000+c.used)*mb, c.calm), c.name)
 		now.cycles++ // another has ended: it begins anew
 		now.live, now.objects, now.goal = 1000*mb, 1000*mb, 4000*mb
-		require.False(t, known.due(now, (1000+c.used)*mb), c.name)
+		require.False(t, known.due(now, (1000+c.used)*mb, c.calm), c.name)
+	}
+}
+
+func TestCalm(t *testing.T) {
+	var c collector
+	for range 3 {
+		for range calmRounds {
+			require.False(t, c.isCalm(c.commands+calmCommands+1))
+		}
+		for range calmRounds - 1 {
+			require.False(t, c.isCalm(c.commands+calmCommands))
+		}
+		require.True(t, c.isCalm(c.commands))
+		require.True(t, c.isCalm(c.commands+1))
 	}
 }
 
