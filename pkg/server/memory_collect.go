@@ -30,6 +30,8 @@ const (
 	garbageShare = 2
 	// garbageLeast is not worth a collection, in bytes.
 	garbageLeast = 32 << 20
+	// growthLeast is how much a small heap must have grown for the server to be earlier than Go, in bytes.
+	growthLeast = 8 << 20
 	// When next to nothing is asked for, nobody minds a collection, and less garbage is worth one: calmRounds of the
 	// cron with at most calmCommands each.
 	calmShare    = 16
@@ -127,7 +129,7 @@ func (c *collector) due(now collection, used int64, calm bool) bool {
 	garbage := now.allocated - c.allocated - (used - c.used)
 	return garbage > max(min(now.live/garbageShare, room/2), garbageLeast) ||
 		calm && garbage > max(now.live/calmShare, calmLeast) ||
-		now.objects > now.live+max(room/2, 2*garbageLeast)
+		now.objects > now.live+max(room/2, growthLeast)
 }
 
 // collect begins a collection if one is due, beside the commands. The engine's lock must be held.
@@ -140,6 +142,9 @@ func (s *Server) collect(used int64) {
 	c.running = true
 	go func() {
 		s.collectNow()
+		if calm && heap().free > calmLeast {
+			debug.FreeOSMemory() // the scavenger keeps what it thinks a growing heap will need
+		}
 		s.eng.Lock()
 		c.running = false
 		s.eng.Unlock()

@@ -33,8 +33,8 @@ func TestWhenACollectionIsDue(t *testing.T) {
 		{"much was deleted", 0, -600, 4000, false, true},
 		{"a limit is near: less than half of what is left", 90, 0, 1200, false, false},
 		{"a limit is near: more", 110, 0, 1200, false, true},
-		{"a limit is nearer still, but there is hardly any garbage", 30, 0, 1010, false, false},
-		{"nearer still, with some", 40, 0, 1010, false, true},
+		{"a limit is nearer still, but hardly anything has come", 7, 0, 1010, false, false},
+		{"nearer still, and some has", 9, 0, 1010, false, true},
 		{"the limit is passed", 70, 70, 900, false, true},
 	} {
 		var known collector
