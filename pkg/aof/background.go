@@ -13,10 +13,18 @@ func (l *Log) start() {
 		defer close(l.done)
 		t := time.NewTicker(time.Second)
 		defer t.Stop()
+		dirty, rest := l.dirty, time.NewTimer(0)
+		defer rest.Stop()
 		for {
 			select {
 			case <-t.C:
 				l.tick()
+			case <-dirty:
+				l.begin()
+				dirty = nil
+				rest.Reset(earlyEvery)
+			case <-rest.C:
+				dirty = l.dirty
 			case <-l.stop:
 				return
 			}
@@ -168,7 +176,7 @@ func (l *Log) Close() error {
 	if l.rw != nil {
 		l.rw.aborted.Store(true)
 	}
-	for l.busy || l.syncing || l.installing {
+	for l.busy || l.syncing || l.beginning || l.installing {
 		l.wake.Wait()
 	}
 	l.closed = true

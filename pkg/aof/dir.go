@@ -221,7 +221,7 @@ func (o Options) writeBaseFile(path string, write BaseWriter) error {
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriterSize(f, 256<<10)
+	w := bufio.NewWriterSize(Steadily(f), 256<<10)
 	if err = write(w); err == nil {
 		err = w.Flush()
 	}

@@ -74,3 +74,4 @@ func (OS) SyncDir(name string) error {
 type osFile struct{ *os.File }
 
 func (f osFile) Sync() error { return datasync(f.File) }
+func (f osFile) StartSync()  { startSync(f.File) }

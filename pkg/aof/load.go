@@ -52,8 +52,14 @@ type Handlers struct {
 	// is for the caller to log, and nil.
 	Apply func(args [][]byte) error
 
+	// Batch, if not nil, is called for each batch of commands that were read, in order.
+	// It must call apply, which calls Apply for each of them up to an error. Those of a
+	// transaction wait for its EXEC, which may be in a later batch.
+	Batch func(commands [][][]byte, apply func())
+
 	// Progress, if not nil, is called at least every 2 MB and at the end of every
-	// file with the bytes read so far and those of all files.
+	// file with the bytes read so far and those of all files. While LoadBase works, it
+	// is called by whoever reads from r.
 	Progress func(loaded, total int64)
 }
 
@@ -104,15 +110,16 @@ func Load(o Options, h Handlers) (Result, error) {
 
 // loader is a load under way.
 type loader struct {
-	o     Options
-	h     Handlers
-	res   Result
-	total int64
-	read  int64 // bytes read from all files so far
-	told  int64 // read at the last call of Progress
+	o      Options
+	h      Handlers
+	res    Result
+	total  int64
+	before int64 // bytes of the files before this one
+	told   int64 // bytes read at the last call of Progress
 
 	name    string
 	scan    scanner
+	off     int64 // offset up to which commands were applied, or of what is wrong
 	good    int64 // offset up to which the file is worth keeping
 	inMulti bool
 	queue   [][][]byte // commands since MULTI
@@ -120,25 +127,34 @@ type loader struct {
 
 const progressBytes = 2 << 20 // loading-process-events-interval-bytes
 
-// countingReader counts for Progress; it stands between a file and its buffer.
+// countingReader stands between a file and its buffer.
 type countingReader struct {
-	l *loader
-	r io.Reader
+	r    io.Reader
+	n    int64
+	tell func(read int64) // is told of n, or nil
 }
 
-func (c countingReader) Read(p []byte) (int, error) {
+func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	c.l.read += int64(n)
-	if c.l.read-c.l.told >= progressBytes {
-		c.l.progress()
+	c.n += int64(n)
+	if c.tell != nil {
+		c.tell(c.n)
 	}
 	return n, err
 }
 
-func (l *loader) progress() {
-	l.told = l.read
+// progress says how many bytes of all files were read.
+func (l *loader) progress(read int64) {
+	l.told = read
 	if l.h.Progress != nil {
-		l.h.Progress(l.read, l.total)
+		l.h.Progress(read, l.total)
+	}
+}
+
+// progressed is progress with the bytes of this file, when it has been quiet for long.
+func (l *loader) progressed(read int64) {
+	if l.before+read >= l.told+progressBytes {
+		l.progress(l.before + read)
 	}
 }
 
@@ -148,16 +164,15 @@ func (l *loader) file(fi fileInfo, size int64, last bool) error {
 		return nil
 	}
 	start := time.Now()
-	l.name, l.good, l.inMulti, l.queue = fi.name, 0, false, nil
-	l.scan = scanner{}
+	l.name, l.off, l.good, l.inMulti, l.queue = fi.name, 0, 0, false, nil
 	f, err := l.o.FS.OpenFile(l.o.path(fi.name), os.O_RDONLY, 0)
 	if err != nil {
 		return l.fail(err, "Fatal error: can't open the append log file %s for reading: %s", fi.name, Strerror(err))
 	}
 	defer f.Close()
-	before := l.read
-	l.scan = scanner{r: bufio.NewReaderSize(countingReader{l, f}, 256<<10), size: size}
-	err = l.base(before)
+	in := &countingReader{r: f, tell: l.progressed}
+	l.scan = scanner{r: bufio.NewReaderSize(in, 256<<10), size: size}
+	err = l.base(in)
 	if err == nil {
 		err = l.commands()
 	}
@@ -167,7 +182,8 @@ func (l *loader) file(fi fileInfo, size int64, last bool) error {
 	if err != nil {
 		return err
 	}
-	l.progress()
+	l.before += size
+	l.progress(l.before)
 	kind := "incr"
 	if fi.kind == baseFile {
 		kind = "base"
@@ -176,9 +192,9 @@ func (l *loader) file(fi fileInfo, size int64, last bool) error {
 	return nil
 }
 
-// base hands an RDB at the start of the file to the caller. before is what had
-// been read of other files.
-func (l *loader) base(before int64) error {
+// base hands an RDB at the start of the file, which in reads, to the caller.
+func (l *loader) base(in *countingReader) error {
+	defer func() { in.tell = nil }()
 	s := &l.scan
 	head, err := s.r.Peek(5)
 	if err != nil && err != io.EOF {
@@ -196,7 +212,8 @@ func (l *loader) base(before int64) error {
 	if l.h.LoadBase != nil {
 		err = l.h.LoadBase(s.r, s.size)
 	}
-	s.off = l.read - before - int64(s.r.Buffered())
+	s.off = in.n - int64(s.r.Buffered())
+	l.off = s.off
 	if err != nil {
 		return l.fail(err, "Error reading the %s %s, AOF loading aborted: %s", kind, l.name, Strerror(err))
 	}
@@ -210,25 +227,45 @@ func (l *loader) base(before int64) error {
 // commands replays what is left of the file. It returns errTorn where the file
 // ends too early.
 func (l *loader) commands() error {
-	for {
-		start := l.scan.off
-		args, err := l.scan.next()
-		if err == io.EOF && l.inMulti {
-			l.o.Warnf("Revert incomplete MULTI/EXEC transaction in AOF file %s", l.name)
-			return errTorn
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err == nil {
-			err = l.command(start, args)
-		} else {
-			err = l.scanFailed(err)
-		}
-		if err != nil {
+	a := readAhead(&l.scan)
+	defer a.close()
+	for b := range a.full {
+		if err := l.batch(b); err != nil {
 			return err
 		}
+		l.off = b.end
+		switch {
+		case b.err == io.EOF && l.inMulti:
+			l.o.Warnf("Revert incomplete MULTI/EXEC transaction in AOF file %s", l.name)
+			return errTorn
+		case b.err == io.EOF:
+			return nil
+		case b.err != nil:
+			return l.scanFailed(b.err)
+		}
+		l.progressed(l.off)
+		a.free <- b
 	}
+	return nil
+}
+
+// batch applies a batch of commands.
+func (l *loader) batch(b *batch) (err error) {
+	if len(b.commands) == 0 {
+		return nil
+	}
+	apply := func() {
+		for i := 0; i < len(b.commands) && err == nil; i++ {
+			l.off = b.at[i+1]
+			err = l.command(b.at[i], b.commands[i])
+		}
+	}
+	if l.h.Batch != nil {
+		l.h.Batch(b.commands, apply)
+	} else {
+		apply()
+	}
+	return err
 }
 
 func (l *loader) scanFailed(err error) error {
@@ -243,7 +280,7 @@ func (l *loader) scanFailed(err error) error {
 		return l.fail(err, "Unrecoverable error reading the append only file %s: %s", l.name, Strerror(err))
 	}
 	l.o.Warnf("AOF %s format error %s", l.name, bad)
-	l.scan.off = bad.offset
+	l.off = bad.offset
 	return l.fail(fmt.Errorf("%w: %w", ErrFormat, bad), "Bad file format reading the append only file %s: "+
 		"make a backup of your AOF file, then use ./redis-check-aof --fix <filename.manifest>", l.name)
 }
@@ -270,7 +307,7 @@ func (l *loader) command(start int64, args [][]byte) error {
 			return err
 		}
 	}
-	l.good = l.scan.off
+	l.good = l.off
 	return nil
 }
 
@@ -280,7 +317,7 @@ func (l *loader) apply(start int64, args [][]byte) error {
 		l.res.Commands++
 		return nil
 	}
-	l.scan.off = start
+	l.off = start
 	if errors.Is(err, ErrUnknownCommand) {
 		return l.fail(err, "Unknown command '%s' reading the append only file %s", args[0], l.name)
 	}
@@ -322,7 +359,7 @@ func (o Options) truncate(name string, size int64) error {
 }
 
 func (l *loader) fail(err error, format string, args ...any) error {
-	return &LoadError{File: l.name, Offset: l.scan.off, Err: err, text: fmt.Sprintf(format, args...)}
+	return &LoadError{File: l.name, Offset: l.off, Err: err, text: fmt.Sprintf(format, args...)}
 }
 
 func isWord(b []byte, word string) bool {

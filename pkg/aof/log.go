@@ -87,6 +87,7 @@ type Log struct {
 	baseOnly bool // see CreateBase
 
 	syncing    bool // a background sync is running
+	beginning  bool // the disk is being told to begin, see early.go
 	syncStart  time.Time
 	crossing   bool // the leader is changing to the next increment
 	installing bool // a rewrite is putting its base in force
@@ -98,6 +99,7 @@ type Log struct {
 	limit      rewriteLimit
 	highBase   int64         // no base up to this number is to be made again
 	highIncr   int64         // nor an increment
+	dirty      chan struct{} // something was written that the disk can begin with
 	stop       chan struct{} // closed to end the background goroutine
 	done       chan struct{} // closed when it has ended
 }
@@ -168,7 +170,7 @@ func CreateBase(o Options) (*Log, error) {
 }
 
 func prepare(o Options) (*Log, error) {
-	l := &Log{o: o.fill(), stop: make(chan struct{}), done: make(chan struct{})}
+	l := &Log{o: o.fill(), dirty: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	l.wake = sync.NewCond(&l.mu)
 	l.policy.Store(int32(o.Policy))
 	l.plain.Store(o.PlainBase)
@@ -384,6 +386,7 @@ func (l *Log) lead() {
 		l.writeFailed(werr, terr, n, len(b), always)
 	} else {
 		l.writeWorked(serr, sync)
+		l.wroteSome()
 	}
 	if werr == nil && serr == nil && cross {
 		l.cross()

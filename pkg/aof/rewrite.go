@@ -148,7 +148,7 @@ func (l *Log) cross() {
 	if rw == nil || rw.crossed || rw.cut != l.written.Load() {
 		return
 	}
-	for l.syncing {
+	for l.syncing || l.beginning {
 		l.wake.Wait() // the file about to be closed is being synced
 	}
 	l.crossing = true
@@ -325,7 +325,7 @@ func (rw *Rewrite) end(err error) {
 		return
 	}
 	if err != nil && l.waiting && !l.closed {
-		for l.busy || l.syncing {
+		for l.busy || l.syncing || l.beginning {
 			l.wake.Wait()
 		}
 		l.discard()

@@ -16,9 +16,12 @@ type scanner struct {
 	r    *bufio.Reader
 	off  int64 // offset of what has been consumed, in bytes
 	size int64 // length of the file
+	ends []int // ends[i] is where argument i ends in text
+
+	// What was read, until somebody takes it away: arguments of commands, and the bytes that they
+	// are in. If the bytes have to move, the arguments stay with the old ones.
 	args [][]byte
-	ends []int  // ends[i] is where argument i ends in text
-	text []byte // all arguments of a command, one after the other
+	text []byte
 }
 
 // errTorn is a file that ends within a command: a short read.
@@ -30,11 +33,14 @@ const maxLine = 1024
 // readChunk bounds what is allocated ahead of what has been read, in bytes.
 const readChunk = 1 << 20
 
-// next reads a command, past any annotations. The slices are valid until the next
-// call. It returns io.EOF at the end of the file, errTorn where the end comes too
-// early, a *badFormat, or an error of the reader.
+// next reads a command, past any annotations. The slices are valid as long as args
+// and text are left alone. It returns io.EOF at the end of the file, errTorn where
+// the end comes too early, a *badFormat, or an error of the reader.
 func (s *scanner) next() ([][]byte, error) {
 	for {
+		if args := s.buffered(); args != nil {
+			return args, nil
+		}
 		kind, number, err := s.line("*")
 		if err != nil {
 			return nil, err
@@ -50,10 +56,8 @@ func (s *scanner) next() ([][]byte, error) {
 }
 
 func (s *scanner) command(argc int64) ([][]byte, error) {
-	s.text, s.ends = s.text[:0], s.ends[:0]
-	if cap(s.text) > readChunk {
-		s.text = nil // one huge value must not stay in memory for the whole load
-	}
+	first := len(s.text)
+	s.ends = s.ends[:0]
 	for range argc {
 		_, length, err := s.line("$")
 		if err == io.EOF {
@@ -66,13 +70,60 @@ func (s *scanner) command(argc int64) ([][]byte, error) {
 			return nil, err
 		}
 	}
-	s.args = s.args[:0]
-	start := 0
+	n := len(s.args)
 	for _, end := range s.ends {
-		s.args = append(s.args, s.text[start:end:end])
-		start = end
+		s.args = append(s.args, s.text[first:end:end])
+		first = end
 	}
-	return s.args, nil
+	return s.args[n:], nil
+}
+
+// buffered reads a command that is in the reader's buffer as a whole, which nearly
+// all are, in one piece. It returns nil, and has read nothing, where there is
+// anything else: the long way finds out what.
+func (s *scanner) buffered() [][]byte {
+	b, _ := s.r.Peek(s.r.Buffered()) // what is there is there
+	argc, p := number(b, 0, '*')
+	if p < 0 || argc < 1 || argc > len(b) {
+		return nil
+	}
+	s.ends = s.ends[:0]
+	for range argc {
+		n, at := number(b, p, '$')
+		if at < 0 || n > len(b)-at-2 || b[at+n] != '\r' || b[at+n+1] != '\n' {
+			return nil
+		}
+		s.ends = append(s.ends, at, at+n)
+		p = at + n + 2
+	}
+	first, n := len(s.text), len(s.args)
+	s.text = append(s.text, b[:p]...)
+	for i := 0; i < len(s.ends); i += 2 {
+		from, to := first+s.ends[i], first+s.ends[i+1]
+		s.args = append(s.args, s.text[from:to:to])
+	}
+	_, _ = s.r.Discard(p)
+	s.off += int64(p)
+	return s.args[n:]
+}
+
+// number reads a mark and a number of up to nine digits from b[p:], and returns it
+// with where its line ends; that is -1 for anything else.
+func number(b []byte, p int, mark byte) (n, end int) {
+	if p >= len(b) || b[p] != mark {
+		return 0, -1
+	}
+	for i := p + 1; i < len(b) && i < p+11; i++ {
+		c := b[i]
+		if c == '\r' && i > p+1 && i+1 < len(b) && b[i+1] == '\n' {
+			return n, i + 2
+		}
+		if c < '0' || c > '9' {
+			break
+		}
+		n = n*10 + int(c-'0')
+	}
+	return 0, -1
 }
 
 // line reads a line that must begin with the given mark and goes on with a

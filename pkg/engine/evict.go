@@ -73,6 +73,7 @@ func (e *Engine) EvictCycle(over func() bool) {
 		again = !over() && e.OverMemory() && !e.paused.writes(e.NowMs) && e.makeRoom()
 		e.ServeReady()
 		e.Unlock()
+		e.GiveWay()
 	}
 }
 

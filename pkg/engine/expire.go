@@ -77,6 +77,7 @@ func (e *Engine) expireAll(start time.Time, budget time.Duration, also func(max 
 			if n < expireSlice {
 				break
 			}
+			e.GiveWay()
 			if time.Since(start) > budget {
 				return true
 			}

@@ -20,7 +20,7 @@ type aofLoader struct {
 	locked bool            // the engine's lock is held throughout (DEBUG LOADAOF)
 }
 
-// lock takes the engine's lock for one command, so that INFO and the like are answered meanwhile.
+// lock takes the engine's lock for a batch of commands, so that INFO and the like are answered meanwhile.
 func (l *aofLoader) lock() {
 	if !l.locked {
 		l.fs.eng.Lock()
@@ -93,7 +93,7 @@ func (l *aofLoader) load() (aof.Result, error) {
 	l.c.Mode, l.c.Authed = engine.ModeFile, true
 	o := fs.aofOptions()
 	l.unlock()
-	res, err := aof.Load(o, aof.Handlers{LoadBase: l.base, Apply: l.apply, Progress: l.progress})
+	res, err := aof.Load(o, aof.Handlers{LoadBase: l.base, Batch: l.batch, Apply: l.apply, Progress: l.progress})
 	l.lock()
 	defer l.unlock()
 	fs.eng.Store.Expiry = mode
@@ -131,12 +131,19 @@ func (l *aofLoader) base(r *bufio.Reader, _ int64) error {
 // errNotReplayed is a SELECT that failed. Redis goes on, and what follows goes to the wrong database.
 var errNotReplayed = errors.New("the database cannot be selected")
 
+// batch executes commands of the log.
+func (l *aofLoader) batch(commands [][][]byte, apply func()) {
+	l.lock()
+	defer l.unlock()
+	l.fs.eng.Ahead(l.c, commands)
+	l.fs.eng.Touch()
+	apply()
+}
+
 // apply executes a command of the log. As in Redis it counts in no statistics, and one that replies
 // with an error is reported and passed over.
 func (l *aofLoader) apply(args [][]byte) error {
 	fs, c := l.fs, l.c
-	l.lock()
-	defer l.unlock()
 	if fs.eng.Scripts == nil && engine.EqualFold(args[0], "function") {
 		fs.host.Warn("The append-only file has a library of functions, which this server does not execute. It is left out.")
 		return nil

@@ -104,7 +104,7 @@ func (fs *Files) ReadRDB(r io.Reader, st *store.Store) (Header, error) {
 	}
 	reader := rdb.NewReader(r)
 	reader.NoChecksum = !fs.cfg.RDBChecksum
-	if err := reader.Read(h); err != nil {
+	if err := reader.ReadAhead(h); err != nil {
 		return info, err
 	}
 	n := info.loaded

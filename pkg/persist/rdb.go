@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"byor/pkg/aof"
 	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/introspect"
@@ -57,10 +58,6 @@ func (fs *Files) rdbError() string {
 	return ""
 }
 
-// syncEvery is how many bytes are written before they are forced to the disk. Otherwise the kernel
-// gathers gigabytes, and everybody who calls fsync then waits for them.
-const syncEvery = 32 << 20
-
 // rdbFile is the writing of a snapshot file, where the configuration said when it began.
 type rdbFile struct {
 	dir, name, temp string
@@ -77,13 +74,13 @@ func (f *rdbFile) path() string     { return filepath.Join(f.dir, f.name) }
 func (f *rdbFile) tempPath() string { return filepath.Join(f.dir, f.temp) }
 
 // create opens the temporary file, unless the writing was given up before it began.
-func (f *rdbFile) create() (*os.File, error) {
+func (f *rdbFile) create() (aof.File, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.killed {
 		return nil, engine.ErrCancelled
 	}
-	return os.Create(f.tempPath())
+	return aof.OS{}.OpenFile(f.tempPath(), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
 }
 
 // remove takes the temporary file away. After a kill it is gone, and what has its name is another's.
@@ -117,7 +114,7 @@ func (fs *Files) replaceRDB(f *rdbFile, write func(io.Writer) error) error {
 		return err
 	}
 	step := "rdbSaveRio"
-	if err = write(&steadyFile{f: out}); err == nil {
+	if err = write(aof.Steadily(out)); err == nil {
 		step, err = "fsync", out.Sync()
 	}
 	if closeErr := out.Close(); err == nil {

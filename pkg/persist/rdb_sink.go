@@ -2,7 +2,6 @@ package persist
 
 import (
 	"io"
-	"os"
 	"strings"
 
 	"byor/pkg/config"
@@ -19,8 +18,8 @@ type Sink struct {
 	libraries   []string // of functions
 	compression bool
 	checksum    bool
-	noKeys      bool                                  // functions alone
-	hint        func(e *store.SnapshotEntry) rdb.Hint // how keys are used, where the policy wants to know; else nil
+	noKeys      bool                                 // functions alone
+	hint        func(e store.SnapshotEntry) rdb.Hint // how keys are used, where the policy wants to know; else nil
 }
 
 // NewSink returns a sink whose file says what is true of the data now, so it must be made under
@@ -40,9 +39,9 @@ func (fs *Files) NewSink(aofBase bool) *Sink {
 		libraries: fs.libraries(), compression: fs.cfg.RDBCompression, checksum: fs.cfg.RDBChecksum}
 	switch {
 	case fs.eng.Settings.LFU():
-		k.hint = func(e *store.SnapshotEntry) rdb.Hint { return rdb.Freq(e.Freq) }
+		k.hint = func(e store.SnapshotEntry) rdb.Hint { return rdb.Freq(e.Freq) }
 	case strings.HasSuffix(fs.cfg.MaxMemoryPolicy, "-lru"):
-		k.hint = func(e *store.SnapshotEntry) rdb.Hint { return rdb.Idle(e.IdleSec) }
+		k.hint = func(e store.SnapshotEntry) rdb.Hint { return rdb.Idle(e.IdleSec) }
 	}
 	return k
 }
@@ -92,7 +91,7 @@ func (k *Sink) Add(e store.SnapshotEntry) {
 	}
 	k.current.SelectDB(e.DB)
 	if k.hint != nil {
-		k.current.Entry(e.Key, e.Value, e.ExpireMs, k.hint(&e))
+		k.current.Entry(e.Key, e.Value, e.ExpireMs, k.hint(e))
 	} else {
 		k.current.Entry(e.Key, e.Value, e.ExpireMs)
 	}
@@ -105,7 +104,7 @@ func (k *Sink) AddPiece(p store.SnapshotPiece) {
 	if p.First {
 		k.current.SelectDB(p.DB)
 		if k.hint != nil {
-			k.current.Begin(p.Key, p.Value.Type(), p.Len, p.ExpireMs, k.hint(&p.SnapshotEntry))
+			k.current.Begin(p.Key, p.Value.Type(), p.Len, p.ExpireMs, k.hint(p.SnapshotEntry))
 		} else {
 			k.current.Begin(p.Key, p.Value.Type(), p.Len, p.ExpireMs)
 		}
@@ -133,18 +132,3 @@ func (k *Sink) Flush() error { return k.w.Write(k.aside) }
 
 // Close writes the end of the file. The writer stays open.
 func (k *Sink) Close() error { return k.w.Close() }
-
-// steadyFile is a file that is synced every now and then.
-type steadyFile struct {
-	f     *os.File
-	dirty int
-}
-
-func (w *steadyFile) Write(p []byte) (int, error) {
-	n, err := w.f.Write(p)
-	if w.dirty += n; w.dirty >= syncEvery && err == nil {
-		w.dirty = 0
-		err = w.f.Sync()
-	}
-	return n, err
-}

@@ -219,7 +219,9 @@ func (in *input) bytes(n uint64, want string) []byte {
 // owned reads n bytes into memory of their own.
 func (in *input) owned(n uint64, want string) []byte {
 	if n <= uint64(in.end-in.pos) {
-		return slices.Clone(in.fixed(int(n), want))
+		b := make([]byte, n)
+		copy(b, in.fixed(int(n), want))
+		return b
 	}
 	return in.appendBytes(nil, n, want)
 }

@@ -18,7 +18,7 @@ type Loaded struct {
 // Load reads a snapshot into a store, which should be empty. See Into.
 func Load(r io.Reader, s *store.Store) (Loaded, error) {
 	var n Loaded
-	err := NewReader(r).Read(Into(s, &n))
+	err := NewReader(r).ReadAhead(Into(s, &n))
 	return n, err
 }
 
@@ -31,40 +31,89 @@ func Load(r io.Reader, s *store.Store) (Loaded, error) {
 //
 // A key that the store has already, or a database that it does not have, is an error.
 func Into(s *store.Store, n *Loaded) Handler {
-	db := s.DB(0)
+	l := &intoStore{s: s, db: s.DB(0), n: n}
 	return Handler{
-		SelectDB: func(id int) error {
-			if db = s.DB(id); db == nil {
-				return fmt.Errorf("rdb: Data file was created with a Redis server configured to handle more than %d databases", s.Len())
-			}
-			return nil
-		},
+		SelectDB: l.selectDB,
 		Resize: func(keys, _ uint64) error {
-			// A claim, and not worth much memory before the keys are there.
-			db.Reserve(int(min(keys, 1<<17)))
+			l.claimed = int(min(keys, 1<<30))
+			l.reserve()
 			return nil
 		},
+		Ahead: func(keys [][]byte) { l.db.Touch(keys) },
 		Entry: func(e *Entry) error {
-			if s.Expiry == store.DeleteExpired && e.ExpireMs != NoExpiry && e.ExpireMs < s.Now() {
-				n.Expired++
+			if l.late(e) {
 				return nil
 			}
-			added := db.AddNew(e.Key, e.Value)
-			if added == nil {
-				return fmt.Errorf("rdb: RDB has duplicated key '%s' in DB %d", e.Key, e.DB)
+			return l.added(e, l.db.AddNew(e.Key, e.Value))
+		},
+		String: func(e *Entry, b []byte) error {
+			if l.late(e) {
+				return nil
 			}
-			if e.ExpireMs != NoExpiry {
-				db.SetExpire(added, e.ExpireMs)
-			}
-			db.SetUse(added, e.IdleSec, int64(e.Freq))
-			n.Keys++
-			return nil
+			return l.added(e, l.db.AddNewString(e.Key, b))
 		},
 		Empty: func(int, []byte) error {
 			n.Empty++
 			return nil
 		},
 	}
+}
+
+// intoStore puts entries into a store.
+type intoStore struct {
+	s       *store.Store
+	db      *store.DB
+	n       *Loaded
+	claimed int // keys that db is said to get
+	room    int // keys that db is prepared for, because of that
+}
+
+func (l *intoStore) selectDB(id int) error {
+	l.claimed, l.room = 0, 0
+	if l.db = l.s.DB(id); l.db == nil {
+		return fmt.Errorf("rdb: Data file was created with a Redis server configured to handle more than %d databases", l.s.Len())
+	}
+	return nil
+}
+
+// The number of keys is a claim, and not worth much memory before the keys are there. So a table for
+// some of them is made first, and when it is full, one for so many times more. It is as large as its
+// buckets that are in use.
+const (
+	reserveFirst = 1 << 17
+	reserveMore  = 16
+)
+
+// reserve prepares for the keys that the file says it has. A table that doubles on its way to a
+// million keys has moved one and a half million of them, each a wait for memory.
+func (l *intoStore) reserve() {
+	for l.room <= l.db.Len() && l.room < l.claimed {
+		l.room = min(max(reserveFirst, l.room*reserveMore), l.claimed)
+		l.db.Reserve(l.room)
+	}
+}
+
+// late reports whether an entry is left out because its time has come.
+func (l *intoStore) late(e *Entry) bool {
+	if l.s.Expiry != store.DeleteExpired || e.ExpireMs == NoExpiry || e.ExpireMs >= l.s.Now() {
+		return false
+	}
+	l.n.Expired++
+	return true
+}
+
+// added does what is left to do for an entry that was added, nil for one that was there before.
+func (l *intoStore) added(e *Entry, added *store.Entry) error {
+	if added == nil {
+		return fmt.Errorf("rdb: RDB has duplicated key '%s' in DB %d", e.Key, e.DB)
+	}
+	if e.ExpireMs != NoExpiry {
+		l.db.SetExpire(added, e.ExpireMs)
+	}
+	l.db.SetUse(added, e.IdleSec, int64(e.Freq))
+	l.n.Keys++
+	l.reserve()
+	return nil
 }
 
 // Save writes a whole store as a snapshot. Nobody may change it meanwhile; a server that must go on

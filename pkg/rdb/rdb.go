@@ -7,7 +7,8 @@
 //
 // Writer writes version 10, which Redis 7.0 and everything newer loads. Reader reads versions 1
 // to 12 with every encoding that some Redis has written for its types. Both stream: they hold
-// one entry and a buffer, however large the file is.
+// one entry and a buffer, however large the file is. ReadAhead holds some hundred entries, and lets
+// two processors share the work.
 //
 // Small collections are stored as the very bytes that Redis, and package store, hold in memory
 // (listpack, intset). Such a blob is checked and then taken as it is instead of being built anew
@@ -100,6 +101,11 @@ var typeNames = map[valueType]string{
 	typeHashTTLPackPre: "hash with field expiry times (listpack, 7.4 before release)",
 	typeHashTTL:        "hash with field expiry times",
 	typeHashTTLPack:    "hash with field expiry times (listpack)",
+}
+
+// known reports whether there is such a type.
+func (t valueType) known() bool {
+	return t <= typeHashTTLPack && t != 8 // which nobody has ever used
 }
 
 func (t valueType) String() string {

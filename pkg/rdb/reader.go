@@ -17,6 +17,9 @@ type Reader struct {
 	version int
 	entry   Entry
 	key     []byte
+	strings bool // they do not become values
+	plain   bool // entry is of such a string:
+	str     []byte
 }
 
 // Entry is a key with its value and what the file says about it.
@@ -42,6 +45,11 @@ type Handler struct {
 	Resize func(keys, expires uint64) error
 	// Entry is called for each key. The value is the handler's to keep, the Entry is not.
 	Entry func(e *Entry) error
+	// String, if not nil, is called instead of Entry for a key that holds a string: the Entry has no
+	// value then, and nothing was allocated for it.
+	String func(e *Entry, value []byte) error
+	// Ahead is called by ReadAhead with the keys of some entries that come next.
+	Ahead func(keys [][]byte)
 	// Function is called with the source of a library (FUNCTION LOAD).
 	Function func(source []byte) error
 	// ModuleAux is called with the name of a module whose data was skipped.
@@ -66,6 +74,7 @@ func (r *Reader) Rest() io.Reader { return r.in.rest() }
 // last.
 func (r *Reader) Read(h Handler) error {
 	r.in.noSum = r.NoChecksum
+	r.strings = h.String != nil
 	if r.in.br != nil {
 		defer r.in.release()
 	}
@@ -114,10 +123,13 @@ func call[T any](err error, fn func(T) error, arg T) error {
 
 func (r *Reader) resetEntry(db int) {
 	r.entry = Entry{DB: db, ExpireMs: NoExpiry, IdleSec: -1, Freq: -1}
-	r.in.key = nil
+	r.in.key, r.plain, r.str = nil, false, nil
 }
 
 func (r *Reader) handleEntry(h Handler) error {
+	if r.plain {
+		return h.String(&r.entry, r.str)
+	}
 	if r.entry.Value == nil {
 		if h.Empty != nil {
 			return h.Empty(r.entry.DB, r.entry.Key)
@@ -192,12 +204,16 @@ func (r *Reader) next() (op byte, err error) {
 // readEntry reads a key and its value.
 func (r *Reader) readEntry(t valueType) {
 	in := &r.in
-	if _, known := typeNames[t]; !known {
+	if !t.known() {
 		in.failAt(in.offset()-1, ErrCorrupt, "expected an opcode or a type, found 0x%02x", byte(t))
 	}
 	r.key = append(r.key[:0], in.str("a key")...)
 	r.entry.Key = r.key
 	in.key = r.key
+	if t == typeString && r.strings {
+		r.plain, r.str = true, in.str("a string")
+		return
+	}
 	r.entry.Value = in.value(t)
 }
 

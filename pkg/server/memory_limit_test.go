@@ -28,6 +28,8 @@ func limitNow() int64 { return debug.SetMemoryLimit(-1) }
 func TestHeapLimitFollowsMaxmemory(t *testing.T) {
 	before := limitNow()
 	t.Cleanup(func() { debug.SetMemoryLimit(before) })
+	t.Setenv("GOGC", "100") // which are left alone then
+	t.Setenv("GOMAXPROCS", "2")
 	t.Setenv("GOMEMLIMIT", "")
 	start := func(whole bool) *Server {
 		cfg := config.Default()

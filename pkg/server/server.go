@@ -153,6 +153,7 @@ func New(cfg *config.Config, opt Options) *Server {
 	s.recalm()
 	s.memory.startup = startupMemory()
 	s.memory.rest = s.memory.startup
+	s.startCollector()
 	return s
 }
 

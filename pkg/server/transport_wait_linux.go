@@ -45,7 +45,7 @@ func (l *loop) settle() {
 
 // countPs works out how many loops may keep their P at a time.
 func (l *loop) countPs() {
-	l.keepsP = int32(runtime.GOMAXPROCS(0)) - 1
+	l.keepsP = usualPs() - 1
 	if l.s.plain.Wait {
 		l.keepsP = 0
 	}

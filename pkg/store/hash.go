@@ -91,14 +91,36 @@ func NewHashFromListpack(lp Listpack) (*Hash, error) {
 }
 
 // distinctPairs reports whether lp is a sequence of pairs whose first entries are all different.
-// Every small hash of a snapshot is asked this, so that it is a table on the stack for those.
 func (lp *Listpack) distinctPairs() bool {
+	n := lp.len()
+	switch {
+	case n%2 != 0:
+		return false
+	case n > 2*fewPairs:
+		return lp.distinctHashes(n)
+	}
+	var small [fewPairs]Elem // every small hash of a snapshot is asked this: no table for three fields
+	seen, b := small[:0], lp.block()
+	for p := lpHeader; b[p] != lpEOF; p = lpNext(b, lpNext(b, p)) {
+		e := lpAt(b, p)
+		for i := range seen {
+			if seen[i].equal(e) {
+				return false
+			}
+		}
+		seen = append(seen, e)
+	}
+	return true
+}
+
+// fewPairs is the number of pairs up to which comparing each with each is the quickest.
+const fewPairs = 8
+
+// distinctHashes is distinctPairs for n entries that are too many to compare each with each. The
+// table is on the stack for what is usual.
+func (lp *Listpack) distinctHashes(n int) bool {
 	var small [512]uint32 // positions of first entries, at the hash of their bytes or soon after; 0 is none
 	seen := small[:]
-	n := lp.len()
-	if n%2 != 0 {
-		return false
-	}
 	if n > len(small) {
 		seen = make([]uint32, 1<<bits.Len(uint(n)))
 	}

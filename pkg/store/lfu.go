@@ -69,10 +69,10 @@ func (db *DB) SetUse(e *Entry, idleSec, freq int64) {
 
 // RandomVolatile returns an entry drawn at random from those that have an expiry time, or nil.
 func (db *DB) RandomVolatile() *Entry {
-	if len(db.t.due) == 0 {
+	if db.t.due.len() == 0 {
 		return nil
 	}
-	return db.t.due[rand.IntN(len(db.t.due))].e
+	return db.t.due.at(rand.IntN(db.t.due.len())).e
 }
 
 // RandomAny is Random that takes an expired entry for any other.
@@ -83,8 +83,8 @@ func (db *DB) Held(key string) *Entry { return (*Entry)(db.t.keys.getString(key)
 
 // NextVolatile returns the entry that expires next, or nil when none will.
 func (db *DB) NextVolatile() *Entry {
-	if len(db.t.due) == 0 {
+	if db.t.due.len() == 0 {
 		return nil
 	}
-	return db.t.due[0].e
+	return db.t.due.at(0).e
 }

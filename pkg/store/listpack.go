@@ -65,7 +65,7 @@ func ParseListpack(b []byte) (Listpack, error) {
 		if size < 0 {
 			return Listpack{}, ErrCorrupt
 		}
-		canonical = canonical && lpAt(b, p).canonical()
+		canonical = canonical && (b[p] < 0x80 || lpAt(b, p).canonical())
 		p += size
 		n++
 	}

@@ -91,13 +91,27 @@ func lpDataSize(b []byte) int {
 	return 9
 }
 
+// lpNext returns the position of the entry behind the one at p.
 func lpNext(b []byte, p int) int {
+	switch c := b[p]; { // nearly all are small integers or short strings
+	case c < 0x80:
+		return p + 2
+	case c < 0xC0:
+		return p + 2 + int(c&0x3F)
+	}
 	n := lpDataSize(b[p:])
 	return p + n + backlenSize(n)
 }
 
 // lpCheckEntry returns the length of the entry at the start of b, or -1 when it is malformed.
 func lpCheckEntry(b []byte) int {
+	if c := b[0]; c < 0xC0 { // nearly all, see lpNext
+		size := lpNext(b, 0)
+		if size > len(b) || int(b[size-1]) != size-1 {
+			return -1
+		}
+		return size
+	}
 	need := 1
 	switch c := b[0]; {
 	case c == 0xF0:

@@ -124,7 +124,7 @@ func (db *DB) assign(e *Entry, c content) *Entry {
 		e.access, e.epoch, e.deadline = old.access, old.epoch, old.deadline
 		e.measure()
 		if e.deadline != 0 {
-			db.t.due[e.deadline-1].e = e
+			db.t.due.of(e).e = e
 		}
 		db.t.keys.replace(old, e)
 	}
@@ -200,10 +200,16 @@ func (db *DB) AddInt(key []byte, delta int64) (sum int64, e *Entry, err error) {
 
 // AddNew makes v the value of a key that the database does not have yet, and returns the entry; it
 // is nil when the key is there already, even if expired. The store owns v from then on.
-func (db *DB) AddNew(key []byte, v Value) *Entry {
+func (db *DB) AddNew(key []byte, v Value) *Entry { return db.addNew(key, contentOf(v)) }
+
+// AddNewString is AddNew for a string of the bytes b, which are copied: a small one comes into the
+// memory of its entry at once.
+func (db *DB) AddNewString(key, b []byte) *Entry { return db.addNew(key, contentOfBytes(b)) }
+
+func (db *DB) addNew(key []byte, c content) *Entry {
 	h := hashBytes(key)
 	if db.t.keys.find(asString(key), h) != nil {
 		return nil
 	}
-	return db.insert(key, h, contentOf(v))
+	return db.insert(key, h, c)
 }

@@ -53,29 +53,34 @@ type slowWalk struct {
 
 // newSlowWalk returns a walk through the value of e as it is now, or nil when that is small.
 func newSlowWalk(e SnapshotEntry) *slowWalk {
+	if !walksSlowly(e.Value) {
+		return nil
+	}
 	w := &slowWalk{entry: e}
 	switch v := e.Value.(type) {
 	case *Hash:
-		if v.d == nil || v.Len() <= slowLen {
-			return nil
-		}
 		walkDict(w, &v.d.Dict, func(f *hashField) SnapshotElement {
 			return SnapshotElement{Member: keyOf(f), Value: string(f.value())}
 		})
 	case *Set:
-		if v.d == nil || v.Len() <= slowLen {
-			return nil
-		}
 		walkDict(w, &v.d.Dict, func(m *setMember) SnapshotElement { return SnapshotElement{Member: keyOf(m)} })
 	case *ZSet:
-		if v.skip == nil || v.Len() <= slowLen {
-			return nil
-		}
 		walkZSet(w, v)
-	default:
-		return nil
 	}
 	return w
+}
+
+// walksSlowly reports whether a value is handed out in pieces.
+func walksSlowly(v Value) bool {
+	switch v := v.(type) {
+	case *Hash:
+		return v.d != nil && v.Len() > slowLen
+	case *Set:
+		return v.d != nil && v.Len() > slowLen
+	case *ZSet:
+		return v.skip != nil && v.Len() > slowLen
+	}
+	return false
 }
 
 // watch has changes of the elements of d reported to w, which asks passed whether the walk has passed

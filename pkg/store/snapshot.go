@@ -50,7 +50,7 @@ func (s *Store) BeginSnapshot(emit func(SnapshotEntry)) *Snapshot {
 func (sn *Snapshot) DBs() []SnapshotDB {
 	var dbs []SnapshotDB
 	for _, t := range sn.tables {
-		dbs = append(dbs, SnapshotDB{t.id, t.keys.len(), len(t.due)})
+		dbs = append(dbs, SnapshotDB{t.id, t.keys.len(), t.due.len()})
 	}
 	return dbs
 }

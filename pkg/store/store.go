@@ -145,7 +145,7 @@ func (db *DB) Store() *Store { return db.s }
 func (db *DB) Len() int { return db.t.keys.len() }
 
 // Expires returns the number of keys that have an expiry time.
-func (db *DB) Expires() int { return len(db.t.due) }
+func (db *DB) Expires() int { return db.t.due.len() }
 
 // Lookup returns the entry of key and marks it as used, or nil when it is absent or expired.
 func (db *DB) Lookup(key []byte) *Entry {
@@ -184,7 +184,7 @@ func (db *DB) Exists(key []byte) bool {
 func (db *DB) Stored(key []byte) bool { return db.t.keys.get(key) != nil }
 
 func (db *DB) expired(e *Entry) bool {
-	return e.deadline != 0 && db.t.due[e.deadline-1].atMs < db.s.nowMs
+	return e.deadline != 0 && db.t.due.of(e).atMs < db.s.nowMs
 }
 
 func (db *DB) expire(e *Entry) {
@@ -267,7 +267,7 @@ func (db *DB) account(delta int64) {
 func (db *DB) TableBytes() int64 { return entryOverhead * int64(db.Len()) }
 
 // ExpiresBytes returns what the deadlines take, which MemBytes does not have.
-func (db *DB) ExpiresBytes() int64 { return 16 * int64(cap(db.t.due)) }
+func (db *DB) ExpiresBytes() int64 { return db.t.due.bytes() }
 
 // Delete removes key and reports whether it was there.
 func (db *DB) Delete(key []byte) bool {
@@ -302,7 +302,7 @@ func (t *table) expireAt(e *Entry) int64 {
 	if e.deadline == 0 {
 		return -1
 	}
-	return t.due[e.deadline-1].atMs
+	return t.due.of(e).atMs
 }
 
 // SetExpire sets the entry's expiry time in Unix milliseconds.
@@ -331,8 +331,8 @@ func (db *DB) ExpireDue(max int) int {
 		return 0
 	}
 	n := 0
-	for n < max && len(db.t.due) > 0 && db.t.due[0].atMs < db.s.nowMs {
-		db.expire(db.t.due[0].e)
+	for n < max && db.t.due.len() > 0 && db.t.due.at(0).atMs < db.s.nowMs {
+		db.expire(db.t.due.at(0).e)
 		n++
 	}
 	return n
@@ -354,13 +354,13 @@ func (db *DB) ExpireKey(key string) bool {
 
 // AvgTTL returns the mean time to live in milliseconds of a sample of the keys that have one.
 func (db *DB) AvgTTL() int64 {
-	n := len(db.t.due)
+	n := db.t.due.len()
 	if n == 0 {
 		return 0
 	}
 	var sum, count float64 // two keys that stay until the end of time would overflow an integer
 	for i := 0; i < n; i += 1 + n/20 {
-		sum += float64(max(0, db.t.due[i].atMs-db.s.nowMs))
+		sum += float64(max(0, db.t.due.at(i).atMs-db.s.nowMs))
 		count++
 	}
 	return int64(min(sum/count, 1<<62))

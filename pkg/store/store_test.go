@@ -311,17 +311,17 @@ func (w *world) check() {
 		}
 		require.Equal(w.t, expires, db.Expires())
 		require.Equal(w.t, next, nextExpiry(db))
-		checkHeap(w.t, db.t.due)
+		checkHeap(w.t, &db.t.due)
 	}
 	require.Equal(w.t, total, w.s.MemBytes())
 }
 
 // nextExpiry returns the earliest expiry time, or -1 when no key has one.
 func nextExpiry(db *DB) int64 {
-	if len(db.t.due) == 0 {
+	if db.t.due.len() == 0 {
 		return -1
 	}
-	return db.t.due[0].atMs
+	return db.t.due.at(0).atMs
 }
 
 func TestStoreAgainstAMap(t *testing.T) {
@@ -410,11 +410,12 @@ func TestExpireDueTakesTheNextFirst(t *testing.T) {
 	require.Equal(t, int64(250), nextExpiry(s.DB(0)))
 }
 
-func checkHeap(t *testing.T, h deadlines) {
-	for i, d := range h {
+func checkHeap(t *testing.T, h *deadlines) {
+	for i := range h.len() {
+		d := h.at(i)
 		require.Equal(t, int32(i+1), d.e.deadline)
 		if i > 0 {
-			require.LessOrEqual(t, h[(i-1)/arity].atMs, d.atMs)
+			require.LessOrEqual(t, h.at((i-1)/arity).atMs, d.atMs)
 		}
 	}
 }
@@ -423,22 +424,27 @@ func TestDeadlinesStayAHeap(t *testing.T) {
 	r := testRand(7)
 	var h deadlines
 	var entries []*Entry
-	for range 3000 {
+	rooms := 0
+	for range 8000 {
 		entries = append(entries, new(Entry))
 	}
-	for i := range 20000 {
+	for i := range 40000 {
 		e := entries[r.IntN(len(entries))]
 		switch {
-		case i > 14000 && e.deadline != 0: // towards empty, so that it gives memory back
+		case i > 28000 && e.deadline != 0: // towards empty, so that it gives memory back
 			h.remove(e)
-		case r.IntN(3) > 0 && i < 16000:
+		case r.IntN(3) > 0 && i < 32000:
 			h.set(e, int64(r.IntN(1000)))
 		case e.deadline != 0:
 			h.remove(e)
 		}
 		if i%2000 == 0 {
-			checkHeap(t, h)
+			checkHeap(t, &h)
 		}
+		rooms = max(rooms, len(h.rooms))
 	}
-	checkHeap(t, h)
+	checkHeap(t, &h)
+	require.Greater(t, rooms, 2)
+	require.Less(t, len(h.rooms), rooms)
+	require.LessOrEqual(t, len(h.rooms), h.len()/dueRoom+2)
 }

@@ -78,19 +78,27 @@ func (s *String) get() (b []byte, n int64) {
 	return (*Entry)(s).room()[:s.size:s.size], 0
 }
 
-// canonicalInt parses a decimal that prints back as the same bytes.
+// canonicalInt parses a decimal that prints back as the same bytes. Every string that is stored is
+// asked this, and most are none: an error would be the most expensive part.
 func canonicalInt(b []byte) (int64, bool) {
-	if len(b) == 0 || len(b) > 20 || b[0] > '9' || b[0] < '-' {
+	digits := b
+	if len(b) > 0 && b[0] == '-' {
+		digits = b[1:]
+	}
+	if len(digits) == 0 || len(digits) > 19 || digits[0] == '0' && len(b) > 1 {
 		return 0, false
 	}
-	if b[0] == '0' {
-		return 0, len(b) == 1
+	n := uint64(0) // has room for 19 digits
+	for _, c := range digits {
+		if c -= '0'; c > 9 {
+			return 0, false
+		}
+		n = 10*n + uint64(c)
 	}
-	if b[0] == '-' && (len(b) == 1 || b[1] < '1' || b[1] > '9') || b[0] == '.' || b[0] == '/' {
-		return 0, false
+	if len(digits) < len(b) {
+		return -int64(n), n <= -math.MinInt64
 	}
-	n, err := strconv.ParseInt(string(b), 10, 64)
-	return n, err == nil
+	return int64(n), n <= math.MaxInt64
 }
 
 func (*String) sealed() {}

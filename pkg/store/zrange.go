@@ -163,14 +163,18 @@ func (lp *Listpack) rangePairs(start, n int, reverse bool, fn func(m []byte, sco
 
 // scoresAscend reports whether the pairs are in the order of a sorted set.
 func (lp *Listpack) scoresAscend() bool {
-	var prev []byte
-	last, first, ok := 0.0, true, true
-	lp.eachPair(func(m, s Elem) bool {
-		score := s.score()
-		ok = !math.IsNaN(score) && (first || last < score ||
-			last == score && bytes.Compare(prev, m.Bytes()) < 0)
-		prev, last, first = m.Bytes(), score, false
-		return ok
-	})
-	return ok
+	b := lp.block()
+	var prev Elem
+	last, first := 0.0, true
+	for p := lpHeader; b[p] != lpEOF; first = false {
+		m := lpAt(b, p)
+		p = lpNext(b, p)
+		score := lpAt(b, p).score()
+		p = lpNext(b, p)
+		if math.IsNaN(score) || !first && (score < last || score == last && bytes.Compare(prev.Bytes(), m.Bytes()) >= 0) {
+			return false
+		}
+		prev, last = m, score
+	}
+	return true
 }
