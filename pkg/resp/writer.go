@@ -42,6 +42,17 @@ func (w *Writer) Flush() error {
 // growing to a hundred megabytes step by step copies several hundred.
 func (w *Writer) Expect(n int) { w.Buf = slices.Grow(w.Buf, n) }
 
+// bulkFrame is the most that a bulk string takes besides its bytes.
+const bulkFrame = len("$\r\n\r\n") + 20
+
+// room is Expect for a large string: it takes a block.
+func (w *Writer) room(n int) {
+	if cap(w.Buf)-len(w.Buf) < n {
+		grown := block(max(len(w.Buf)+n, cap(w.Buf)+cap(w.Buf)/4)) // as append does, that many may follow
+		w.Buf = grown[:copy(grown, w.Buf)]
+	}
+}
+
 // Len returns the bytes that wait for Flush.
 func (w *Writer) Len() int { return len(w.Buf) }
 
@@ -85,10 +96,10 @@ func (w *Writer) Int(n int64) { w.header(':', n) }
 
 // Bulk writes a bulk string. nil is the empty string; for null see Null.
 func (w *Writer) Bulk(b []byte) {
-	w.header('$', int64(len(b)))
-	if len(b) >= LargeBulk { // else the line's end may cost another copy
-		w.Expect(len(b) + 2)
+	if len(b) >= LargeBulk {
+		w.room(len(b) + bulkFrame)
 	}
+	w.header('$', int64(len(b)))
 	w.Buf = append(append(w.Buf, b...), '\r', '\n')
 }
 
