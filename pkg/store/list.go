@@ -59,7 +59,7 @@ func (l *List) Clone() Value {
 // PushHead adds b before the first element.
 func (l *List) PushHead(b []byte) {
 	if n := l.head; n != nil && l.allows(n, len(b)) {
-		l.edit(n, func() { n.lp.prepend(b) })
+		l.edit(n, func() { l.ahead(n, len(b), true); n.lp.prepend(b) })
 		n.n++
 	} else {
 		l.link(nil, l.newNode(b, n != nil, true))
@@ -70,7 +70,7 @@ func (l *List) PushHead(b []byte) {
 // PushTail adds b after the last element.
 func (l *List) PushTail(b []byte) {
 	if n := l.tail; n != nil && l.allows(n, len(b)) {
-		l.edit(n, func() { n.lp.Append(b) })
+		l.edit(n, func() { l.ahead(n, len(b), false); n.lp.Append(b) })
 		n.n++
 	} else {
 		l.link(n, l.newNode(b, n != nil, false))
