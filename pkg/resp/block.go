@@ -57,7 +57,7 @@ func block(n int) []byte {
 	// one's are taken from it: nobody else has them, and who asks for a block writes before it reads.
 	var fresh strings.Builder
 	fresh.Grow(size)
-	return unsafe.Slice(unsafe.StringData(fresh.String()), fresh.Cap())[:n]
+	return unsafe.Slice(unsafe.StringData(fresh.String()), size)[:n]
 }
 
 // Recycle lets a large argument that was taken, or a large reply that was written, be overwritten by another one. The
