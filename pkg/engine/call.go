@@ -281,8 +281,8 @@ func (c *Call) Keeps(arg []byte) bool {
 	if len(arg) < resp.LargeBulk {
 		return false
 	}
-	if c.c.Has(ModeExec) { // see KeepArgs
-		return cap(arg) == len(arg)
+	if c.c.Has(ModeExec) { // see KeepArgs; it is so in a script, too
+		return true
 	}
 	return c.c.peer.TakeArg(arg)
 }

@@ -77,8 +77,9 @@ type Engine struct {
 	world     World
 	listeners []*Listener
 	unit      unit
-	targets   Target // who is told of the effects of commands
-	frozen    int    // depth of units in which time stands still
+	spare     [][]byte // see recycle.go
+	targets   Target   // who is told of the effects of commands
+	frozen    int      // depth of units in which time stands still
 	time      moment
 	ahead     ahead
 	snap      *Snapshot
@@ -186,6 +187,7 @@ func New(databases int, table map[string]*Command, clock func() time.Time, world
 	e.NowMs = e.Started.UnixMilli()
 	e.Store.SetNow(e.NowMs)
 	e.Store.OnExpire = e.expired
+	e.Store.OnReplaced = e.replaced
 	e.idle.L = &e.mu
 	e.targets = ToAOF | ToReplicas
 	if scripting != nil {

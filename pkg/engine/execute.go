@@ -61,6 +61,7 @@ func (e *Engine) dispatch(c *Session, args [][]byte) bool {
 		e.EndUnit()
 		c.WrittenTo = e.world.Offset()
 	}
+	e.recycle()
 	e.ServeReady()
 	return true
 }
@@ -233,6 +234,7 @@ func (e *Engine) Replay(c *Session, cmd *Command, args [][]byte) (failed bool) {
 	c.Cmd, c.Args = cmd, args
 	c.failed, c.rewritten = false, false
 	cmd.Handler(&c.Call)
+	e.recycle()
 	return c.failed
 }
 

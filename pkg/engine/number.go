@@ -5,21 +5,43 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
-
-	"byor/pkg/resp"
 )
 
 // ParseFloat parses a double as Redis's getDoubleFromObject does: all of it, no spaces before it, no
 // NaN, and nothing that a double cannot hold.
 func ParseFloat(b []byte) (float64, bool) {
-	if n, ok := resp.ParseInt(b); ok && len(b) < 16 {
-		return float64(n), true
+	if f, ok := digits(b); ok {
+		return f, true
 	}
 	if len(b) == 0 || b[0] == ' ' || b[0] >= '\t' && b[0] <= '\r' {
 		return 0, false
 	}
 	f, n, outOfRange := Strtod(string(b))
 	return f, n == len(b) && !outOfRange && !math.IsNaN(f)
+}
+
+// digits is ParseFloat for what most scores are: up to 15 decimal digits, which a double holds exactly, with or
+// without leading zeros.
+func digits(b []byte) (float64, bool) {
+	neg := len(b) > 0 && b[0] == '-'
+	if neg {
+		b = b[1:]
+	}
+	if len(b) == 0 || len(b) > 15 {
+		return 0, false
+	}
+	n := int64(0)
+	for _, c := range b {
+		d := c - '0'
+		if d > 9 {
+			return 0, false
+		}
+		n = 10*n + int64(d)
+	}
+	if neg {
+		return -float64(n), true // -0 is a number of its own
+	}
+	return float64(n), true
 }
 
 // Strtod parses the longest prefix of s that is a number for C's strtod: with leading spaces,

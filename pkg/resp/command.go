@@ -114,9 +114,7 @@ func (r *CommandReader) Size() int { return cap(r.buf) + r.large.size() }
 // Shrink gives the buffer back if all that was received has been returned as commands. Arguments
 // returned before stay valid, but keep what they are in alive.
 func (r *CommandReader) Shrink() {
-	if r.HasLarge() {
-		r.forgetLarge()
-	}
+	r.large.latest, r.arena = nil, nil
 	if r.start < len(r.buf) {
 		return
 	}
@@ -131,7 +129,7 @@ func (r *CommandReader) Fill() error {
 		r.arena = nil
 	}
 	if r.HasLarge() {
-		r.forgetLarge()
+		r.ForgetLarge()
 	}
 	var n int
 	var err error
@@ -278,16 +276,17 @@ func (r *CommandReader) bulks() error {
 		}
 		end := r.pos + r.bulk + 2 // the two bytes behind an argument are skipped unseen, as Redis does
 		if r.large.n > 0 {
-			if r.large.missing() > 0 || r.pos+2 > len(r.buf) {
+			if r.large.missing() > 0 {
 				return ErrIncomplete
 			}
 			r.spans = append(r.spans, span{^len(r.large.done), r.bulk})
 			r.large.complete()
-			end = r.pos + 2
+			end = r.pos // its bytes, and the line's end, did not go through buf
 		} else if end > len(r.buf) {
 			if r.bulk >= LargeBulk && end-2 > len(r.buf) {
 				r.large.begin(r.bulk, r.buf[r.pos:])
 				r.buf = r.buf[:r.pos]
+				r.roomy = false // a larger buffer would only mean that more of the next is copied
 			}
 			return ErrIncomplete
 		} else {

@@ -7,9 +7,10 @@ import (
 
 // A large argument does not go through the reader's buffer, which would have to grow with it and copy
 // all that has come each time. It comes in chunks of one size, whatever length was claimed for it: memory
-// follows the bytes. Once half of it is there it gets memory of its own, to the byte; what is there is
-// copied, the rest is read into its place. That memory holds nothing else, so whoever wants to keep the
-// argument may take it as it is (Take), as Redis does with the buffer of a large SET.
+// follows the bytes. Once half of it is there it gets a block of its own (block.go); what is there is
+// copied, the rest is read into its place. Where a block has become free elsewhere the argument gets that
+// at once. A block holds nothing else, so whoever wants to keep the argument may take it as it is (Take),
+// as Redis does with the buffer of a large SET.
 
 const (
 	// LargeBulk is how long an argument is that may be taken.
@@ -23,7 +24,7 @@ var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 
 // large is an argument that is coming, and those of the command that have come.
 type large struct {
-	n      int // its length; 0 when none is coming
+	n      int // its length with the line's end; 0 when none is coming
 	got    int
 	parts  []*[chunkSize]byte // what has come, as long as it is less than half
 	whole  []byte             // all of it, else
@@ -34,7 +35,8 @@ type large struct {
 
 // begin starts an argument of n bytes, of which have has come.
 func (l *large) begin(n int, have []byte) {
-	l.n, l.got = n, 0
+	l.n, l.got = n+2, 0
+	l.whole = spareBlock(l.n)
 	for len(have) > 0 {
 		m := copy(l.room(), have)
 		l.got += m
@@ -47,7 +49,7 @@ func (l *large) missing() int { return l.n - l.got }
 // room returns where the next bytes of the argument go.
 func (l *large) room() []byte {
 	if l.whole == nil && l.got >= l.n/2 {
-		l.whole = make([]byte, l.n)
+		l.whole = block(l.n)
 		at := 0
 		for _, p := range l.parts {
 			at += copy(l.whole[at:l.got], p[:])
@@ -73,7 +75,7 @@ func (l *large) fill(src io.Reader) (int, error) {
 
 // complete ends the argument that was coming. It is in whole: half of the shortest is a chunk.
 func (l *large) complete() {
-	l.done = append(l.done, l.whole)
+	l.done = append(l.done, l.whole[:l.n-2])
 	l.doneN += l.n
 	l.n, l.got, l.whole = 0, 0, nil
 }
@@ -89,7 +91,7 @@ func (l *large) handOut() int64 {
 func (l *large) received() int { return l.got + l.doneN }
 
 func (l *large) size() int {
-	n := len(l.parts)*chunkSize + len(l.whole) + l.doneN
+	n := len(l.parts)*chunkSize + cap(l.whole) + l.doneN
 	for _, b := range l.latest {
 		n += len(b)
 	}
@@ -100,8 +102,13 @@ func (l *large) size() int {
 // taken or not, until the next one or Shrink.
 func (r *CommandReader) HasLarge() bool { return len(r.large.latest) > 0 }
 
-// forgetLarge lets go of the arguments that were returned.
-func (r *CommandReader) forgetLarge() { r.large.latest, r.arena = nil, nil }
+// ForgetLarge lets go of the arguments that were returned. They are invalid then, as after a Fill.
+func (r *CommandReader) ForgetLarge() {
+	clear(r.large.latest)
+	r.large.latest = r.large.latest[:0]
+	clear(r.arena[:cap(r.arena)])
+	r.arena = r.arena[:0]
+}
 
 // Take reports whether the caller may keep arg, an argument returned since the last Fill, instead of a
 // copy of it: it has memory of its own, which the reader does not touch again. It says so once.
@@ -133,7 +140,7 @@ func (r *CommandReader) Unparsed() int { return len(r.buf) - r.pos + r.large.got
 // behind it will be parsed as soon as the argument is.
 func (r *CommandReader) Arrived() int {
 	if r.large.n > 0 {
-		return min(r.Unparsed(), r.large.n+2)
+		return min(r.Unparsed(), r.large.n)
 	}
 	return r.Unparsed()
 }

@@ -42,6 +42,17 @@ func (w *Writer) Flush() error {
 // growing to a hundred megabytes step by step copies several hundred.
 func (w *Writer) Expect(n int) { w.Buf = slices.Grow(w.Buf, n) }
 
+// bulkFrame is the most that a bulk string takes besides its bytes.
+const bulkFrame = len("$\r\n\r\n") + 20
+
+// room is Expect for a large string: it takes a block.
+func (w *Writer) room(n int) {
+	if cap(w.Buf)-len(w.Buf) < n {
+		grown := block(max(len(w.Buf)+n, cap(w.Buf)+cap(w.Buf)/4)) // as append does, that many may follow
+		w.Buf = grown[:copy(grown, w.Buf)]
+	}
+}
+
 // Len returns the bytes that wait for Flush.
 func (w *Writer) Len() int { return len(w.Buf) }
 
@@ -85,11 +96,31 @@ func (w *Writer) Int(n int64) { w.header(':', n) }
 
 // Bulk writes a bulk string. nil is the empty string; for null see Null.
 func (w *Writer) Bulk(b []byte) {
-	w.header('$', int64(len(b)))
-	if len(b) >= LargeBulk { // else the line's end may cost another copy
-		w.Expect(len(b) + 2)
+	if len(b) < 100 && cap(w.Buf)-len(w.Buf) >= 100+7 {
+		w.shortBulk(b)
+		return
 	}
+	if len(b) >= LargeBulk {
+		w.room(len(b) + bulkFrame)
+	}
+	w.header('$', int64(len(b)))
 	w.Buf = append(append(w.Buf, b...), '\r', '\n')
+}
+
+// shortBulk is Bulk for less than 100 bytes that have room: one look at the room is enough, instead of one for each of
+// its parts. LRANGE writes hundreds of these.
+func (w *Writer) shortBulk(b []byte) {
+	out := w.Buf[:len(w.Buf)+len(b)+7]
+	at := len(w.Buf)
+	out[at] = '$'
+	if len(b) >= 10 {
+		at++
+		out[at] = byte('0' + len(b)/10)
+	}
+	out[at+1], out[at+2], out[at+3] = byte('0'+len(b)%10), '\r', '\n'
+	at += 4 + copy(out[at+4:], b)
+	out[at], out[at+1] = '\r', '\n'
+	w.Buf = out[:at+2]
 }
 
 // BulkString is Bulk for a string.

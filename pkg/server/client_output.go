@@ -213,6 +213,8 @@ func (c *client) wrote() {
 func (c *client) forgetWritten() {
 	if c.wshared != nil {
 		c.wshared.leave()
+	} else {
+		resp.Recycle(c.wbuf)
 	}
 	c.wbuf, c.wshared, c.written = nil, nil, 0
 }

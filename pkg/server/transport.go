@@ -94,8 +94,12 @@ func (c *client) run() {
 	c.Args = nil // they stand in the buffer, which is about to be filled again
 	if c.next == len(c.batch) {
 		c.keptMem, c.batchLen = 0, 0
-		if c.rd.Size() > keepQuery || c.rd.HasLarge() {
+		if c.rd.HasLarge() {
 			clear(c.batch)
+			c.rd.ForgetLarge()
+			c.querySize = c.rd.Size()
+		}
+		if c.querySize > keepQuery {
 			c.rd.Shrink()
 			c.querySize = c.rd.Size()
 		}

@@ -59,7 +59,7 @@ func (l *List) Clone() Value {
 // PushHead adds b before the first element.
 func (l *List) PushHead(b []byte) {
 	if n := l.head; n != nil && l.allows(n, len(b)) {
-		l.edit(n, func() { n.lp.prepend(b) })
+		l.edit(n, func() { l.ahead(n, len(b), true); n.lp.prepend(b) })
 		n.n++
 	} else {
 		l.link(nil, l.newNode(b, n != nil, true))
@@ -70,7 +70,7 @@ func (l *List) PushHead(b []byte) {
 // PushTail adds b after the last element.
 func (l *List) PushTail(b []byte) {
 	if n := l.tail; n != nil && l.allows(n, len(b)) {
-		l.edit(n, func() { n.lp.Append(b) })
+		l.edit(n, func() { l.ahead(n, len(b), false); n.lp.Append(b) })
 		n.n++
 	} else {
 		l.link(n, l.newNode(b, n != nil, false))
@@ -213,19 +213,21 @@ func (l *List) Each(fn func(b []byte) bool) {
 // bytes here, since a caller may have a cheaper way with integers than their decimals.
 func (l *List) RangeElem(start, n int, fn func(Elem) bool) {
 	node, at := l.locate(start)
-	if node == nil {
-		return
-	}
-	for p := node.pos(at); n > 0; n-- {
-		if !fn(node.elem(p)) {
-			return
-		}
-		if p = node.after(p); p < 0 {
-			if node = node.next; node == nil {
+	for ; node != nil && n > 0; node = node.next {
+		if node.plain() {
+			if n--; !fn(newElem(node.huge)) {
 				return
 			}
-			p = node.first()
+			continue
 		}
+		b, p := node.lp.block(), node.pos(at) // once a node, not once an element
+		for ; n > 0 && b[p] != lpEOF; n-- {
+			if !fn(lpAt(b, p)) {
+				return
+			}
+			p = lpNext(b, p)
+		}
+		at = 0
 	}
 }
 

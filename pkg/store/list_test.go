@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -221,4 +222,34 @@ func TestListInsertionsKeepNodesFull(t *testing.T) {
 	var bytesIn int
 	l.EachNode(func(b []byte, _ bool) bool { bytesIn += len(b); return true })
 	require.Less(t, l.Nodes(), bytesIn/4096+2)
+}
+
+// A node that follows a full one takes little until it is filled, and is as long as others then: pushing and
+// popping where a node ends must not cost a whole node each time.
+func TestListNodeGrowsAtTheEnds(t *testing.T) {
+	for _, head := range []bool{true, false} {
+		l, push := NewList(), (*List).PushTail
+		if head {
+			push = (*List).PushHead
+		}
+		for push(l, []byte("0")); l.head == l.tail; push(l, []byte("0")) {
+		}
+		whole := l.MemBytes()
+		require.Less(t, whole, int64(8192*5/4+8192/8))
+		l.DropEnd(head)
+		require.Equal(t, l.head, l.tail)
+		for i := range 20_000 {
+			push(l, []byte(strings.Repeat("x", i%9)))
+		}
+		for n := l.head; n != nil; n = n.next {
+			require.LessOrEqual(t, int(n.lp.cap), 8192*5/4)
+			if n != l.head && n != l.tail {
+				require.Greater(t, n.lp.size(), 8192-32)
+			}
+		}
+		for l.Len() > 1 { // and pops at the same end find what was pushed
+			l.DropEnd(head)
+		}
+		require.Equal(t, "0", string(l.End(head).Bytes()))
+	}
 }

@@ -25,18 +25,37 @@ func (l *List) allows(n *listNode, size int) bool {
 }
 
 // newNode returns a node that holds b. One that follows a full node is likely to be filled as
-// well: it gets its memory at once, with the room where the pushes go.
+// well: it gets more memory than it needs, with the room where the pushes go. That is not all it may
+// ever need (see ahead): a queue that is pushed to and popped from where a node ends makes one each time.
 func (l *List) newNode(b []byte, follows, atHead bool) *listNode {
 	if isHuge(len(b)) {
 		return &listNode{huge: append([]byte{}, b...), n: 1}
 	}
 	capacity := lpHeader + 1 + len(b) + 2
-	if size, elements := l.nodeMax(); follows && elements == 0 && len(b) < size/8 {
-		capacity = size
+	if size, fills := l.fillsUp(len(b)); follows && fills {
+		capacity = max(size/16, 2*capacity)
 	}
 	n := &listNode{lp: newListpackCap(capacity, atHead), n: 1}
 	n.lp.Append(b)
 	return n
+}
+
+// fillsUp reports whether a node that elements of so many bytes are pushed to is likely to become size
+// bytes long.
+func (l *List) fillsUp(elem int) (size int, likely bool) {
+	size, elements := l.nodeMax()
+	return size, elements == 0 && elem < size/8
+}
+
+// ahead gives a node at an end of the list four times its memory when an element of so many bytes does not
+// fit any more. That is as much as a listpack keeps when elements are taken from it again.
+func (l *List) ahead(n *listNode, elem int, atHead bool) {
+	if n.prev == n.next || int(n.lp.cap)-n.lp.size() >= elem+lpMaxFrame {
+		return // the only node grows with the list
+	}
+	if size, likely := l.fillsUp(elem); likely && int(n.lp.cap) < size {
+		n.lp.rebase(min(4*int(n.lp.cap), size), atHead)
+	}
 }
 
 func (n *listNode) plain() bool { return n.huge != nil }

@@ -33,6 +33,7 @@ type Listpack struct {
 const (
 	lpHeader      = 6
 	lpEOF         = 0xFF
+	lpMaxFrame    = 10      // what an entry takes besides its bytes: its encoding, and its length behind them
 	lpCountMax    = 65535   // written for "count the entries to know"
 	lpSafetyLimit = 1 << 30 // Redis's bound for one block
 )

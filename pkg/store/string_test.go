@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 	"strings"
@@ -127,4 +128,36 @@ func TestNilIsAnEmptyString(t *testing.T) {
 		require.Equal(t, "embstr", v.Clone().(*String).Encoding())
 	}
 	require.NotNil(t, db.Peek(nil), "an empty key is one, too")
+}
+
+// What SetTaken replaces is handed out when a snapshot under way has had it, and only if it stood on its own.
+func TestReplacedBytesAreHandedOut(t *testing.T) {
+	s := New(1)
+	db, key := s.DB(0), []byte("k")
+	var replaced [][]byte
+	s.OnReplaced = func(b []byte) { replaced = append(replaced, b) }
+	large := func(c byte) []byte { return bytes.Repeat([]byte{c}, 2000) }
+	db.SetTaken(key, large('a'), false)
+	require.Empty(t, replaced)
+	var seen []string
+	sn := s.BeginSnapshot(func(e SnapshotEntry) { seen = append(seen, string(e.Value.(*String).View())) })
+	db.SetTaken(key, large('b'), false)
+	require.Equal(t, []string{string(large('a'))}, seen)
+	require.Equal(t, [][]byte{large('a')}, replaced)
+	sn.Close()
+	for _, v := range []Value{NewString([]byte("short")), NewInt(7), NewList()} {
+		db.Set(key, v)
+		replaced = nil
+		db.SetTaken(key, large('c'), false)
+		for _, b := range replaced {
+			require.Less(t, len(b), 2000)
+		}
+	}
+	db.SetExpire(db.Peek(key), 5)
+	s.SetNow(10)
+	replaced = nil
+	e := db.SetTaken(key, large('d'), false)
+	require.Equal(t, [][]byte{large('c')}, replaced)
+	require.Equal(t, large('d'), e.Value().(*String).View())
+	require.Equal(t, 1, db.Len())
 }

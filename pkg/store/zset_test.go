@@ -94,11 +94,31 @@ func checkSkipList(t *testing.T, s *skipList) {
 	for level := range s.level {
 		for n := s.head; n != nil; n = n.link(level).node {
 			l := n.link(level)
-			require.Equal(t, rankOf[l.node]-rankOf[n], l.span, "lane %d", level)
+			require.Equal(t, rankOf[l.node]-rankOf[n], int(l.span), "lane %d", level)
+			if l.node != nil {
+				require.Equal(t, hintOf(l.node.score), l.hint)
+			}
 		}
 	}
 	for level := s.level; level < skipLevels; level++ {
 		require.Nil(t, s.head.link(level).node)
+	}
+}
+
+// Hints are in the order of the scores, equal ones for equal scores, and tell integers up to two million apart.
+func TestHintsAreInOrder(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	scores := []float64{math.Inf(-1), -math.MaxFloat64, -1, -math.SmallestNonzeroFloat64, math.Copysign(0, -1), 0, math.SmallestNonzeroFloat64, 1, math.MaxFloat64, math.Inf(1)}
+	for range 10_000 {
+		scores = append(scores, randomScore(r), math.Ldexp(r.Float64()-0.5, r.IntN(200)-100))
+	}
+	slices.Sort(scores)
+	for i := range scores[1:] {
+		require.LessOrEqual(t, hintOf(scores[i]), hintOf(scores[i+1]))
+	}
+	require.Equal(t, hintOf(0), hintOf(math.Copysign(0, -1)))
+	for n := -2_000_000; n < 2_000_000; n += 999 {
+		require.Less(t, hintOf(float64(n)), hintOf(float64(n+1)))
 	}
 }
 
@@ -277,7 +297,7 @@ func TestSkipNodeHoldsMembersOfAnyLength(t *testing.T) {
 		for level := 1; level < 8; level++ {
 			n := newSkipNode(level, member)
 			for i := range n.level() {
-				*n.link(i) = skipLink{n, -1} // all bits set: a link that lay over the member would show
+				*n.link(i) = skipLink{n, math.MaxUint32, math.MaxUint32} // all bits set: a link that lay over the member would show
 			}
 			require.Equal(t, string(member), keyOf(n))
 			require.Equal(t, level, n.level())
