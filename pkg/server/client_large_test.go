@@ -17,7 +17,7 @@ import (
 func TestReplacedLargeValuesAreOverwrittenByNobody(t *testing.T) {
 	bothTransports(t, func(t *testing.T, options ...string) {
 		dir := t.TempDir()
-		_, addr := startServer(t, append(options, "--appendonly", "yes", "--dir", dir, "--io-threads", "2")...)
+		_, addr := startServer(t, append(options, "--appendonly", "yes", "--auto-aof-rewrite-percentage", "0", "--dir", dir)...)
 		const clients, keys, rounds = 6, 4, 25
 		done := make(chan error, clients)
 		for id := range clients {
