@@ -65,7 +65,8 @@ func TestServersOutOfOrder(t *testing.T) {
 			}()
 			r := check.Runner{Limit: 50 * time.Millisecond, Workers: 4}
 			checks := append(append(check.Of(1, 0), check.Asked(3, 0)...), append(check.Of(7, 0), check.Of(8, 0)...)...)
-			checks = slices.DeleteFunc(checks, func(c check.Check) bool { return c.Name == "closes-after-eof" }) // some of them do close
+			// Some of them do close, and on a busy machine so late that it looks like an answer to the end of the input.
+			checks = slices.DeleteFunc(checks, func(c check.Check) bool { return c.Name == "closes-after-eof" || c.Name == "end-of-stream" })
 			results, err := r.Run(context.Background(), process.AddrTarget(8, ln.Addr().String()), checks)
 			require.NoError(t, err)
 			for _, res := range results {
