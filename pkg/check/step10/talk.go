@@ -169,7 +169,7 @@ func moreThanAQueue(t *check.T) {
 	text := strings.Repeat("x", 8<<10)
 	for i := range 40 {
 		if i > 6 {
-			t.Hint("the answers stop when about as much has been sent as the queue holds (64 KB): what was written must not count any more. Call s.out.wrote() after each frame (piece 8)")
+			t.Hint("the answers stop when about as much has been sent as the queue holds (64 KB): what was written must not count any more. Call s.out.wrote(batch) after each frame (pieces 8 and 9)")
 		}
 		w.result(i, `"op":"cmd","args":["ECHO","`+text+`"]`, `"`+text+`"`)
 	}
