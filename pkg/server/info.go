@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -70,7 +71,7 @@ func (s *Server) infoServer(b *strings.Builder) {
 		"redis_version", config.RedisVersion, "redis_git_sha1", "00000000", "redis_git_dirty", 0, "redis_build_id", "byor",
 		"redis_mode", "standalone", "os", runtime.GOOS+" "+runtime.GOARCH, "arch_bits", 64,
 		"monotonic_clock", "go", "multiplexing_api", s.transportName(), "atomicvar_api", "sync/atomic", "gcc_version", "0.0.0", "go_version", runtime.Version(),
-		"process_id", os.Getpid(), "process_supervised", s.boss.Mode(), "run_id", s.runID, "tcp_port", s.cfg.Port,
+		"process_id", os.Getpid(), "process_supervised", s.boss.Mode(), "run_id", s.runID, "tcp_port", cmp.Or(s.cfg.Port, s.cfg.TLSPort),
 		"server_time_usec", s.eng.Clock().UnixMicro(), "uptime_in_seconds", up, "uptime_in_days", up/86400,
 		"hz", s.cfg.Hz, "configured_hz", s.cfg.Hz, "lru_clock", (s.eng.NowMs/1000)&(1<<24-1),
 		"executable", exe, "config_file", s.cfg.File, "io_threads_active", btoi(len(s.loops) > 1))
