@@ -349,7 +349,9 @@ func TestTLSPortMoves(t *testing.T) {
 	_, busy, _ := net.SplitHostPort(taken.Addr().String())
 	c.want("CONFIG SET port "+itoa(redistest.Port(t))+" tls-port "+busy, "-ERR CONFIG SET failed (possibly related to argument 'tls-port') - Unable to listen on this port. Check server logs.")
 	c.want("CONFIG GET tls-port", `*["tls-port" "`+next+`"]`)
+	s.eng.Enter()
 	require.Empty(t, s.doors[0].lns, "port has gone back")
+	s.eng.Unlock()
 	require.True(t, pings("127.0.0.1:"+next, a.Trusting()))
 	c.want("CONFIG SET tls-port 0", "+OK")
 	old.want("PING", "+PONG")
@@ -380,7 +382,9 @@ func TestTLSRewrite(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "redis.conf")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	s := startTLS(t, a, "--slowlog-log-slower-than", "0", "--loglevel", "debug")
+	s.eng.Enter()
 	s.cfg.File = file
+	s.eng.Unlock()
 	c := s.client()
 	c.want("CONFIG SET tls-key-file-pass sesame tls-client-key-file-pass sesame tls-client-cert-file "+s.own.Cert+" tls-client-key-file "+s.own.Key, "+OK")
 	c.want("CONFIG SET tls-replication yes tls-cluster yes tls-dh-params-file dh.pem tls-session-cache-size 7 tls-prefer-server-ciphers yes", "+OK")
@@ -389,6 +393,8 @@ func TestTLSRewrite(t *testing.T) {
 	require.NotContains(t, s.log.String(), "sesame")
 	read := config.Default()
 	require.NoError(t, read.ParseArgs([]string{file}))
+	s.eng.Enter()
+	defer s.eng.Unlock()
 	for _, p := range config.Params() {
 		if p.IsTLS() {
 			require.Equal(t, p.Get(s.cfg), p.Get(read), p.Name)
