@@ -401,3 +401,44 @@ func TestTLSRewrite(t *testing.T) {
 		}
 	}
 }
+
+// The files that are rarely there: a directory of authorities, a locked key, another certificate for masters. And the
+// versions.
+func TestTLSFiles(t *testing.T) {
+	redistest.Need(t, "openssl")
+	a := redistest.NewAuthority(t)
+	s := startTLS(t, a)
+	c := s.client()
+	dir := t.TempDir()
+	text, err := os.ReadFile(a.File)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "authority"), text, 0o600))
+	c.want("CONFIG SET tls-ca-cert-file '' tls-ca-cert-dir "+dir, "+OK")
+	require.True(t, pings(s.addr, a.Trusting(s.them)))
+
+	locked := func(p redistest.Pair) string {
+		out, err := exec.Command("openssl", "pkcs8", "-topk8", "-in", p.Key, "-out", p.Key+".locked", "-passout", "pass:sesame").CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return p.Key + ".locked"
+	}
+	before := s.serial()
+	p := a.Sign("locked")
+	c.want("CONFIG SET tls-cert-file "+p.Cert+" tls-key-file "+locked(p)+" tls-key-file-pass sesame", "+OK")
+	require.NotEqual(t, before, s.serial())
+
+	// A master that wants to see a certificate for clients.
+	_, port, _ := net.SplitHostPort(startTLS(t, a).addr)
+	own := a.Sign("replica", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
+	forServers := a.Sign("forservers", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
+	c.want("CONFIG SET tls-replication yes tls-cert-file "+forServers.Cert+" tls-key-file "+forServers.Key, "+OK")
+	c.want("REPLICAOF 127.0.0.1 "+port, "+OK")
+	require.Eventually(t, func() bool { return strings.Contains(s.log.String(), "bad certificate") }, time.Minute, 10*time.Millisecond)
+	c.want("CONFIG SET tls-client-cert-file "+own.Cert+" tls-client-key-file "+locked(own)+" tls-client-key-file-pass sesame", "+OK")
+	c.becomes("master_link_status", "up")
+
+	c.want("CONFIG SET tls-protocols TLSv1.2", "+OK")
+	with := a.Trusting(s.them)
+	require.True(t, pings(s.addr, with))
+	with.MinVersion = tls.VersionTLS13
+	require.False(t, pings(s.addr, with))
+}
