@@ -8,6 +8,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"byor/pkg/certs"
 	"byor/pkg/server"
 )
 
@@ -72,7 +73,7 @@ func (s *socket) teardown() {
 		if s.helloTimer != nil {
 			s.helloTimer.Stop()
 		}
-		_ = s.ws.Close()
+		certs.HangUp(s.ws.NetConn())
 		_ = s.session.engine.Close()
 		s.out.shut()
 		if s.json != nil {

@@ -94,8 +94,9 @@ func startGateway(t *testing.T, change func(o *gatewayOptions), engineArgs ...st
 	}
 	g := newGateway(o)
 	srv := httptest.NewUnstartedServer(g)
-	srv.Listener = unsentListener{srv.Listener} // as Listen does
+	srv.Listener = g.secured(unsentListener{srv.Listener}) // as Listen does
 	srv.Start()
+	srv.URL = o.scheme() + strings.TrimPrefix(srv.URL, "http")
 	t.Cleanup(func() {
 		for _, s := range g.open() {
 			s.teardown()

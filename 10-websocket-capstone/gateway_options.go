@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"byor/pkg/certs"
 )
 
 // dialFunc opens a session of the engine for the peer at remote, the browser's address, so that CLIENT LIST
@@ -23,6 +25,10 @@ type gatewayOptions struct {
 	Born     func(name string) string // what a command is called without rename-command; nil: the same
 	Stopping func() bool              // whether sessions end because the server does; nil: never
 	Logf     func(format string, args ...any)
+
+	TLS      bool          // https and wss
+	AskCerts string        // whether browsers have to show a certificate: no, yes or optional
+	Certs    *certs.Keeper // required for TLS
 
 	Bind string // address to listen on
 	Port int    // 0 turns HTTP off
@@ -74,6 +80,8 @@ type gatewaySetting struct {
 var gatewaySettings = []gatewaySetting{
 	{"http-port", "8080", "port of the page and the WebSocket, 0 for none", setInt(0, 65535, func(o *gatewayOptions) *int { o.PortChosen = true; return &o.Port })},
 	{"http-bind", "127.0.0.1", "address of the page and the WebSocket", func(o *gatewayOptions, v string) error { o.Bind = v; return nil }},
+	{"http-tls", "no", "serve https and wss, with tls-cert-file and tls-key-file", setBool(func(o *gatewayOptions) *bool { return &o.TLS })},
+	{"http-tls-auth-clients", "no", "whether browsers have to show a certificate: no, yes or optional", setAskCerts},
 	{"http-pprof", "no", "serve /debug/pprof/ to this machine", setBool(func(o *gatewayOptions) *bool { return &o.PProf })},
 	{"ws-origins", "", "hosts of other pages that may connect", setList(func(o *gatewayOptions) *[]string { return &o.Origins })},
 	{"ws-hosts", "", "names under which the server may be asked for", setList(func(o *gatewayOptions) *[]string { return &o.Hosts })},
