@@ -17,6 +17,7 @@ import (
 // Close codes of our own (4000 to 4999 are free to use); the others are RFC 6455's.
 const (
 	closeHelloTimeout = 4001
+	closeKilled       = 4003
 	closeSlow         = 4008
 	closeRate         = 4029
 )
@@ -57,7 +58,9 @@ func (p *session) whyEnded() (code int, reason string) {
 	defer p.mu.Unlock()
 	switch p.why {
 	case server.EndKilled:
-		return websocket.ClosePolicyViolation, "the session was killed"
+		return closeKilled, "killed by an administrator"
+	case server.EndUser:
+		return websocket.ClosePolicyViolation, "the user was deleted"
 	case server.EndSlow:
 		return closeSlow, "too slow: the engine's output buffer is full"
 	case server.EndIdle:

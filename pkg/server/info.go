@@ -14,13 +14,15 @@ import (
 	"byor/pkg/introspect"
 )
 
-// infoSections are INFO's sections in order. The last field says whether INFO without arguments
-// shows it.
-var infoSections = []struct {
+type infoSection struct {
 	name  string
 	write func(s *Server, b *strings.Builder)
 	byDef bool
-}{
+}
+
+// infoSections are INFO's sections in order. The last field says whether INFO without arguments
+// shows it.
+var infoSections = []infoSection{
 	{"server", (*Server).infoServer, true},
 	{"clients", (*Server).infoClients, true},
 	{"memory", (*Server).infoMemory, true},
@@ -36,6 +38,14 @@ var infoSections = []struct {
 	{"keyspace", (*Server).infoKeyspace, true},
 }
 
+// InfoBeside is a section of INFO about something that the server does not know.
+type InfoBeside struct {
+	Section string // its name, in small letters
+	// Fields returns names and values in turn. It is called with the engine's lock held: it must be quick, and must not
+	// call the server.
+	Fields func() []any
+}
+
 func cmdInfo(c *client) {
 	want := map[string]bool{}
 	for _, a := range c.Args[1:] {
@@ -44,7 +54,11 @@ func cmdInfo(c *client) {
 	all := want["all"] || want["everything"]
 	def := len(want) == 0 || want["default"]
 	var b strings.Builder
-	for _, sec := range infoSections {
+	sections := infoSections
+	if beside := c.s.beside; beside != nil {
+		sections = append(slices.Clip(sections), infoSection{beside.Section, func(_ *Server, b *strings.Builder) { fields(b, beside.Fields()...) }, true})
+	}
+	for _, sec := range sections {
 		if !(all && (sec.name != "modules" || want["everything"]) || def && sec.byDef || want[sec.name]) {
 			continue
 		}

@@ -63,6 +63,10 @@ type Options struct {
 	// Listening is called by Run once its sockets are open; nil means nobody is told.
 	Listening func()
 
+	// Beside are INFO's fields about what stands beside the server in this process, a section of their own (see
+	// InfoBeside); nil means that there is none.
+	Beside *InfoBeside
+
 	// WebTLS is what browsers that come by TLS, beside the server, are asked for (see certs.Settings); "" if none do.
 	WebTLS string
 
@@ -78,6 +82,7 @@ type Server struct {
 	born     map[string]*engine.Command // the commands before rename-command; nil: there was none
 	wrap     func(net.Conn) net.Conn    // never nil; see Options
 	announce func()                     // called when the sockets are open; may be nil
+	beside   *InfoBeside                // see Options
 	reserved string                     // how the channels begin that are the process's own
 	log      *Logger
 	boss     *supervise.Supervisor // who started the process; may be nil, which is nobody
@@ -132,7 +137,7 @@ func New(cfg *config.Config, opt Options) *Server {
 	}
 	s := &Server{
 		cfg: cfg, wrap: opt.Wrap,
-		announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, plain: opt.Plain, boss: opt.Supervisor, runID: randomHex(40),
+		announce: opt.Listening, reserved: opt.ReservedChannels, beside: opt.Beside, log: opt.Log, plain: opt.Plain, boss: opt.Supervisor, runID: randomHex(40),
 		clients: map[int64]*client{}, stop: make(chan struct{}), loaded: make(chan struct{}),
 	}
 	named, born := cfg.Tables()
