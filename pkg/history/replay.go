@@ -88,15 +88,25 @@ func (k *Keeper) Find(c *engine.Call, q Request, replica bool) Found {
 		f.from = lastFrom(s, min(q.Last, r.Max), cutoff)
 		return f
 	}
-	f.Recovered = k.whole(s, q.Since, ls != nil || s == nil && replica) && !agedAfter(s, q.Since, cutoff)
-	next, more := q.Since.Next()
-	if f.from = next; !more {
-		f.from = store.MaxStreamID
-	}
+	f.from = after(q.Since, ls != nil)
+	f.Recovered = k.whole(s, q.Since, ls != nil || s == nil && replica) && !aged(s, f.from, cutoff)
 	if f.from.Less(cutoff) {
 		f.from = cutoff
 	}
 	return f
+}
+
+// after returns the ID from which on messages are sent to who has seen since. A mark is of a replica's clock, which tells
+// nothing about the IDs of its master.
+func after(since store.StreamID, local bool) store.StreamID {
+	if isMark(since) && !local {
+		return store.StreamID{}
+	}
+	next, more := since.Next()
+	if !more {
+		return store.MaxStreamID
+	}
+	return next
 }
 
 // whole reports whether every message after since is in the stream. Entries go only at its start, when there are too
@@ -113,8 +123,8 @@ func (k *Keeper) whole(s *store.Stream, since store.StreamID, local bool) bool {
 	switch {
 	case since.IsZero():
 		return !local && m.Added == m.Length
-	case isMark(since):
-		return m.Added == m.Length && since.Less(m.First)
+	case isMark(since): // there was no stream yet: all that is in it came later
+		return m.Added == m.Length && (!local || since.Less(m.First))
 	case since == m.Last:
 		return true
 	case since.Less(m.MaxDeleted): // XDEL has taken one out
@@ -123,15 +133,14 @@ func (k *Keeper) whole(s *store.Stream, since store.StreamID, local bool) bool {
 	return s.Has(since)
 }
 
-// agedAfter reports whether there are entries after since that are too old to be sent.
-func agedAfter(s *store.Stream, since, cutoff store.StreamID) (aged bool) {
-	from, ok := since.Next()
-	before, some := cutoff.Prev()
-	if s == nil || !ok || !some || before.Less(from) {
+// aged reports whether there are entries from from on that are too old to be sent.
+func aged(s *store.Stream, from, cutoff store.StreamID) (some bool) {
+	before, ok := cutoff.Prev()
+	if s == nil || !ok || before.Less(from) {
 		return false
 	}
-	s.Range(from, before, func(*store.StreamEntry) bool { aged = true; return false })
-	return aged
+	s.Range(from, before, func(*store.StreamEntry) bool { some = true; return false })
+	return some
 }
 
 // lastFrom returns the ID of the first of the last n entries that are not before cutoff.
