@@ -98,7 +98,8 @@ func (q *Queue) put(m Message) bool {
 		q.close(ErrOverflow)
 		return false
 	}
-	q.in.text = append(append(append(append(q.in.text, m.Pattern...), m.Channel...), m.Payload...), m.Entry...)
+	q.in.text = append(append(append(q.in.text, m.Pattern...), m.Channel...), m.Payload...)
+	q.in.text = append(q.in.text, m.Entry...)
 	q.in.sizes = append(q.in.sizes, sizes{m.Kind, len(m.Pattern), len(m.Channel), len(m.Payload), len(m.Entry)})
 	q.filled.Signal()
 	return true
