@@ -57,6 +57,7 @@ type Found struct {
 	Kept      bool           // the channel has a history
 	Recovered bool           // Replay leaves nothing out that was asked for
 	Last      store.StreamID // where to go on from
+	Count     int64          // messages that Replay sends; known after Fit
 
 	stream *store.Stream
 	from   store.StreamID // the first entry to be sent
@@ -157,38 +158,45 @@ func lastFrom(s *store.Stream, n int64, cutoff store.StreamID) store.StreamID {
 	return from
 }
 
-// Fit drops the oldest of the messages that were found until the rest takes no more than room bytes on the wire, and
-// returns the room that is left. What it drops is a hole. A replay that is longer than a client's output may be would
-// end the client each time that it came back.
+// Fit counts the messages that were found and drops the oldest of them until the rest takes no more than room bytes on
+// the wire. It returns the room that is left. What it drops is a hole. A replay that is longer than what may wait
+// for a client would end the client each time that it came back.
 func (f *Found) Fit(q Request, room int64) (left int64) {
 	if f.stream == nil {
 		return room
 	}
 	f.stream.RevRange(f.from, store.MaxStreamID, func(e *store.StreamEntry) bool {
-		size := messageOverhead + len(q.Channel)
-		for i := range e.Len() {
-			_, value := e.Field(i)
-			size += len(value.Bytes())
+		payload, ok := payloadOf(e)
+		if !ok {
+			return true
 		}
-		if room -= int64(size); room < 0 {
+		room -= int64(messageOverhead + len(q.Channel) + len(payload))
+		if room < 0 {
 			f.Recovered = false
-			f.from = store.MaxStreamID
-			if next, ok := e.ID.Next(); ok {
-				f.from = next
-			}
+			f.from, _ = e.ID.Next()
 			return false
 		}
+		f.Count++
 		return true
 	})
 	return max(room, 0)
+}
+
+// payloadOf returns the message that an entry is. Entries that somebody has added without the field data are none.
+func payloadOf(e *store.StreamEntry) (payload []byte, ok bool) {
+	for i := range e.Len() {
+		if name, value := e.Field(i); bytes.Equal(name.Bytes(), field) {
+			return value.Bytes(), true
+		}
+	}
+	return nil, false
 }
 
 // messageOverhead is what a message has on the wire besides the channel and the payload.
 const messageOverhead = 100
 
 // Replay counts whether a client that came back was served without a hole, and calls send for each message that was
-// found, the oldest first. What send gets is valid during the call. Entries
-// that somebody has added without the field data are no messages.
+// found, the oldest first. What send gets is valid during the call.
 func (k *Keeper) Replay(q Request, f Found, send func(payload, entry []byte)) {
 	switch {
 	case q.Resume && f.Recovered:
@@ -196,17 +204,14 @@ func (k *Keeper) Replay(q Request, f Found, send func(payload, entry []byte)) {
 	case q.Resume:
 		k.stats.Misses++
 	}
-	if f.stream == nil {
+	if f.Count == 0 {
 		return
 	}
 	f.stream.Range(f.from, store.MaxStreamID, func(e *store.StreamEntry) bool {
-		for i := range e.Len() {
-			if name, value := e.Field(i); bytes.Equal(name.Bytes(), field) {
-				k.id = e.ID.Append(k.id[:0])
-				send(value.Bytes(), k.id)
-				k.stats.Replayed++
-				break
-			}
+		if payload, ok := payloadOf(e); ok {
+			k.id = e.ID.Append(k.id[:0])
+			send(payload, k.id)
+			k.stats.Replayed++
 		}
 		return true
 	})

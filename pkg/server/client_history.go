@@ -2,14 +2,13 @@ package server
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/history"
 	"byor/pkg/pubsub"
-	"byor/pkg/resp"
-	"byor/pkg/store"
 )
 
 // Histories of channels: what package history keeps reaches clients here.
@@ -72,24 +71,21 @@ func (c *client) replayRoom() int64 {
 	return math.MaxInt64
 }
 
-// subscribedSince confirms a subscription: as SUBSCRIBE does, and then whether nothing is missing, and the ID of the
-// latest entry, null where the channel has no history.
+// subscribedSince confirms a subscription: as SUBSCRIBE does, and then whether nothing is missing, the ID of the
+// latest entry, null where the channel has no history, and how many kept messages follow.
 func (c *client) subscribedSince(channel []byte, count int, f history.Found) {
-	w, mark := c.Push(5)
+	w, mark := c.Push(6)
 	w.BulkString("subscribe")
 	w.Bulk(channel)
 	w.Int(int64(count))
 	w.Int(int64(btoi(f.Recovered)))
-	writeEntry(w, f.Kept, f.Last)
-	c.Message(mark)
-}
-
-func writeEntry(w *resp.Writer, kept bool, id store.StreamID) {
-	if !kept {
+	if f.Kept {
+		w.Bulk(f.Last.Append(nil))
+	} else {
 		w.Null()
-		return
 	}
-	w.Bulk(id.Append(nil))
+	w.Int(f.Count)
+	c.Message(mark)
 }
 
 // forgetHistory is for a replica that has got a new data set: it does not know what was published meanwhile. It ends
@@ -97,7 +93,7 @@ func writeEntry(w *resp.Writer, kept bool, id store.StreamID) {
 func (s *Server) forgetHistory() {
 	s.history.Forget()
 	for _, c := range s.clients {
-		if c.wantsEntry && c.Subs.Channels > 0 {
+		if c.wantsEntry && slices.ContainsFunc(s.eng.Hub.Subscriptions(c, pubsub.Channel), func(name string) bool { return s.history.Keeps([]byte(name)) }) {
 			s.closeClient(c, closeAfterReply)
 		}
 	}
