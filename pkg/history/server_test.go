@@ -80,8 +80,18 @@ func (c client) hears(lines ...string) {
 func (c client) asks(line string, replies ...string) {
 	c.T.Helper()
 	c.Send(redistest.Words(c.T, line)...)
+	for i, r := range replies { // a confirmation says how many messages follow for its channel
+		if name, open := strings.CutSuffix(r, follow); open {
+			channel := strings.Fields(name)[1]
+			n := strings.Count(strings.Join(replies, "\n"), `["message" `+channel)
+			replies[i] = fmt.Sprintf("%s :%d]", name, n)
+		}
+	}
 	c.hears(replies...)
 }
+
+// follow is the end of a confirmation whose number of messages follows from what is required besides.
+const follow = " and so many follow"
 
 // payloads returns the payloads of the messages that have been sent so far.
 func (c client) payloads() (all []string) {
@@ -106,7 +116,7 @@ func (c client) publish(channel string, payloads ...string) {
 }
 
 func confirmed(channel string, n, recovered int, last string) string {
-	return fmt.Sprintf(`*["subscribe" %q :%d :%d %q]`, channel, n, recovered, last)
+	return fmt.Sprintf(`*["subscribe" %q :%d :%d %q`, channel, n, recovered, last) + follow
 }
 
 func message(channel, payload, entry string) string {
@@ -124,7 +134,7 @@ func TestHistoryIsKeptAndSent(t *testing.T) {
 
 	sub := dial(t, addr)
 	sub.asks("HISTORY.SUBSCRIBE room:1 LAST 2 room:2 LAST 5 elsewhere LAST 5",
-		confirmed("room:1", 1, 1, "1700-4"), confirmed("room:2", 2, 1, "0-0"), `*["subscribe" "elsewhere" :3 :0 $(nil)]`,
+		confirmed("room:1", 1, 1, "1700-4"), confirmed("room:2", 2, 1, "0-0"), `*["subscribe" "elsewhere" :3 :0 $(nil) :0]`,
 		message("room:1", "d", "1700-3"), message("room:1", "e", "1700-4"))
 	c.publish("room:2", "hello")
 	c.publish("elsewhere", "y")
@@ -138,7 +148,7 @@ func TestHistoryIsKeptAndSent(t *testing.T) {
 	plain := dial(t, addr)
 	plain.asks("SUBSCRIBE room:1", `*["subscribe" "room:1" :1]`)
 	third := dial(t, addr)
-	third.asks("HISTORY.SUBSCRIBE other LAST 1", `*["subscribe" "other" :1 :0 $(nil)]`)
+	third.asks("HISTORY.SUBSCRIBE other LAST 1", `*["subscribe" "other" :1 :0 $(nil) :0]`)
 	third.asks("PSUBSCRIBE room:*", `*["psubscribe" "room:*" :2]`)
 	c.publish("room:1", "f")
 	for _, sub := range []client{sub, capped, none} {
@@ -160,7 +170,8 @@ func TestResume(t *testing.T) {
 	resume := func(since string, recovered int, payloads ...string) {
 		t.Helper()
 		sub := dial(t, addr)
-		sub.asks("HISTORY.SUBSCRIBE room:1 SINCE "+since, confirmed("room:1", 1, recovered, "1006-0"))
+		sub.Send("HISTORY.SUBSCRIBE", "room:1", "SINCE", since)
+		sub.hears(fmt.Sprintf(`*["subscribe" "room:1" :1 :%d "1006-0" :%d]`, recovered, len(payloads)))
 		require.Equal(t, payloads, sub.payloads(), since)
 	}
 	resume("1006-0", 1)
@@ -191,7 +202,7 @@ func TestResumeFromNothing(t *testing.T) {
 	again.asks("HISTORY.SUBSCRIBE room:1 SINCE 0-0", confirmed("room:1", 1, 1, "1000-3"), message("room:1", "a", "1000-0"),
 		message("room:1", "b", "1000-1"), message("room:1", "c", "1000-2"), message("room:1", "d", "1000-3"))
 	c.publish("room:1", "e")
-	dial(t, addr).asks("HISTORY.SUBSCRIBE room:1 SINCE 0-0", confirmed("room:1", 1, 0, "1000-4"))
+	dial(t, addr).asks("HISTORY.SUBSCRIBE room:1 SINCE 0-0", `*["subscribe" "room:1" :1 :0 "1000-4" :4]`)
 }
 
 // A key that was deleted is another history, also within the same millisecond and when the clock goes back.
@@ -344,7 +355,7 @@ func TestEveryPublish(t *testing.T) {
 	_, addr := start(t, at(1000), "room:*=10")
 	c, sub := dial(t, addr), dial(t, addr)
 	sub.Do("HELLO 3")
-	sub.asks("HISTORY.SUBSCRIBE room:1 LAST 1", `>["subscribe" "room:1" :1 :1 "0-0"]`)
+	sub.asks("HISTORY.SUBSCRIBE room:1 LAST 1", `>["subscribe" "room:1" :1 :1 "0-0" :0]`)
 	c.Want("SELECT 5", "+OK")
 	c.publish("room:1", "a")
 	c.Want("MULTI", "+OK")
@@ -375,12 +386,12 @@ func TestReplayFits(t *testing.T) {
 	}
 	for _, want := range []string{"LAST 20", "SINCE 1000-3"} {
 		sub := dial(t, addr)
-		sub.asks("HISTORY.SUBSCRIBE room:1 "+want, confirmed("room:1", 1, 0, "1000-19"))
+		sub.asks("HISTORY.SUBSCRIBE room:1 "+want, `*["subscribe" "room:1" :1 :0 "1000-19" :6]`)
 		for i := 14; i < 20; i++ {
 			sub.hears(message("room:1", fmt.Sprint(i, big), fmt.Sprintf("1000-%d", i)))
 		}
 	}
-	dial(t, addr).asks("HISTORY.SUBSCRIBE room:1 LAST 1", confirmed("room:1", 1, 1, "1000-19"))
+	dial(t, addr).asks("HISTORY.SUBSCRIBE room:1 LAST 1", `*["subscribe" "room:1" :1 :1 "1000-19" :1]`)
 }
 
 // Messages that several subscribers share as one block have the entry for those who want it, and not for others.
