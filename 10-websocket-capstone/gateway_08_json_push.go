@@ -32,14 +32,6 @@ func (c *pushCache) encode(m pubsub.Message) []byte {
 	if e := c.last.Load(); e != nil && e.same(m) {
 		return e.json
 	}
-	json := encodeMessage(m)
-	c.last.Store(&encodedPush{keep(m), json})
-	return json
-	// endregion
-}
-
-// encodeMessage returns a message as JSON. It copies it.
-func encodeMessage(m pubsub.Message) []byte {
 	json := append([]byte(`{"push":"`), pushNames[m.Kind]...)
 	if m.Kind == pubsub.Pattern {
 		json = appendText(append(json, `","pattern":`...), m.Pattern)
@@ -49,10 +41,10 @@ func encodeMessage(m pubsub.Message) []byte {
 	}
 	json = appendText(json, m.Channel)
 	json = appendText(append(json, `,"data":`...), m.Payload)
-	if m.Entry != nil {
-		json = append(append(append(json, `,"entry":"`...), m.Entry...), '"')
-	}
-	return append(json, '}')
+	json = append(appendEntry(json, m.Entry), '}')
+	c.last.Store(&encodedPush{keep(m), json})
+	return json
+	// endregion
 }
 
 // same reports whether the message is the one that was encoded.

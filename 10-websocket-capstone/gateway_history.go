@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"byor/pkg/pubsub"
 	"byor/pkg/resp"
 )
 
@@ -72,9 +71,26 @@ func (t *jsonTalk) subscribeSince(o *operation) error {
 	return nil
 }
 
+// ofThePast looks at what the engine pushes, and reports whether it was a kept message, which is done with.
+func (t *jsonTalk) ofThePast(v resp.Value) bool {
+	if len(v.Elems) == 6 && string(v.Elems[0].Str) == "subscribe" {
+		t.confirmedSince(v)
+	}
+	if t.replays == 0 || len(v.Elems) == 0 {
+		return false
+	}
+	m, ok := messageOf(v)
+	if ok { // the peer has asked for it, so it is queued as an answer, and the peer may take its time
+		t.replays--
+		t.s.reply(new(pushCache).encode(m))
+	}
+	return ok
+}
+
 // confirmedSince takes note of a confirmation that says more than one of SUBSCRIBE does.
-func (t *jsonTalk) confirmedSince(o *operation, v resp.Value) {
-	if o.past == nil || len(v.Elems) != 6 {
+func (t *jsonTalk) confirmedSince(v resp.Value) {
+	o := t.head()
+	if o == nil || o.past == nil {
 		return
 	}
 	channel, recovered, last, more := string(v.Elems[1].Str), v.Elems[3].Int, v.Elems[4], v.Elems[5].Int
@@ -107,11 +123,12 @@ func (p *past) append(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// replayed sends a message that was kept. The peer has asked for it, so it is queued as an answer: the peer may take its
-// time.
-func (t *jsonTalk) replayed(m pubsub.Message) {
-	t.replays--
-	t.s.reply(encodeMessage(m))
+// appendEntry appends the ID of a message that is kept.
+func appendEntry(dst, entry []byte) []byte {
+	if entry == nil {
+		return dst
+	}
+	return append(append(append(dst, `,"entry":"`...), entry...), '"')
 }
 
 // replayCount tells whether a value is the confirmation of a HISTORY.SUBSCRIBE, as it begins, and if it is whole, how many
