@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -142,13 +143,46 @@ func TestJSONHistoryMistakes(t *testing.T) {
 	wrong(`{"id":1,"op":"sub","channels":["room:1","b","c","d"],"last":1}`, "LIMIT", "too many subscriptions")
 	require.Empty(t, g.engineDo("PUBSUB", "CHANNELS").Elems, "nothing was subscribed to by halves")
 	p.sub(`{"id":1,"op":"sub","channels":["room:1"],"last":1}`)
-	wrong(`{"id":1,"op":"sub","channels":["room:2","room:1"],"last":1}`, "ERR", `already subscribed to "room:1": unsub first, or messages would come twice`)
 	p.expect(`{"id":2,"op":"unsub","channels":["room:1"]}`, `{"id":2,"result":{"unsubscribed":["room:1"]}}`)
 	p.sub(`{"id":1,"op":"sub","channels":["room:1","room:2","room:3"],"last":1}`)
 
 	raw := g.dial(protoRESP)
 	raw.raw(command("HISTORY.SUBSCRIBE", "room:1", "LAST", "1", "b", "LAST", "1", "c", "LAST", "1", "d", "LAST", "1"))
 	raw.hearRaw(refusedRaw("HISTORY.SUBSCRIBE", "too many subscriptions"))
+}
+
+// What an operation that fails leaves subscribed counts, and what it does not, does not: also in a hurry.
+func TestFailedSubscriptionsCount(t *testing.T) {
+	withOwnEngine(t)
+	g := startGateway(t, func(o *gatewayOptions) { o.MaxSubscriptions = 3 }, "--history", "room:*=3")
+	g.engineDo("ACL", "SETUSER", "ann", "on", ">x", "+@all", "resetchannels", "&room:*", "~*")
+	p := g.dial(protoJSON)
+	p.say(`{"id":1,"op":"hello","auth":{"user":"ann","pass":"x"}}`)
+	require.Contains(t, p.hear(), `"result"`)
+	for i := range 9 { // each pair leaves a subscription; the second half of the latter pairs is one too many
+		p.say(fmt.Sprintf(`{"id":2,"op":"sub","channels":["room:%d"],"since":{"room:%[1]d":"x"}}`+"\n"+`{"id":3,"op":"sub","channels":["room:%[1]d"],"last":1}`, i))
+		first, second := p.hear(), p.hear()
+		if i < 3 {
+			require.Contains(t, first, `"code":"ERR"`)
+			require.Contains(t, second, `"recovered":true`)
+		} else {
+			require.Contains(t, first+second, `"code":"LIMIT"`)
+		}
+	}
+	require.Len(t, g.engineDo("PUBSUB", "CHANNELS").Elems, 3)
+	var gone struct {
+		Result struct{ Unsubscribed []string }
+	}
+	p.say(`{"id":4,"op":"unsub"}`)
+	require.NoError(t, json.Unmarshal([]byte(p.hear()), &gone))
+	slices.Sort(gone.Result.Unsubscribed)
+	require.Equal(t, []string{"room:0", "room:1", "room:2"}, gone.Result.Unsubscribed)
+	p.say(`{"id":5,"op":"sub","channels":["room:1","room:2"],"patterns":["denied*"]}`)
+	require.Contains(t, p.hear(), `"code":"NOPERM"`)
+	require.Len(t, g.engineDo("PUBSUB", "CHANNELS").Elems, 2) // the half that succeeded stays, and counts
+	p.say(`{"id":6,"op":"sub","channels":["room:3","room:4"]}`)
+	require.Contains(t, p.hear(), `"code":"LIMIT"`)
+	p.expect(`{"id":7,"op":"sub","channels":["room:3"]}`, `{"id":7,"result":{"subscribed":["room:3"]}}`)
 }
 
 // A user without the right to a channel gets nothing of its past.
