@@ -64,11 +64,11 @@ type request struct {
 	Args     []json.RawMessage `json:"args"`
 	Channels []string          `json:"channels"`
 	Patterns []string          `json:"patterns"`
+	Last     json.RawMessage   `json:"last"`
+	Since    map[string]string `json:"since"`
 	Presence bool              `json:"presence"`
 	Channel  string            `json:"channel"`
 	Data     json.RawMessage   `json:"data"`
-	Last     json.RawMessage   `json:"last"`
-	Since    map[string]string `json:"since"`
 }
 
 // operation is a request whose answer is awaited.
