@@ -1,6 +1,11 @@
 package main
 
-import "strings"
+import (
+	"strings"
+	"sync/atomic"
+
+	"byor/pkg/server"
+)
 
 // Beside the way: what an administrator hears of the WebSockets, in CLIENT LIST and in INFO.
 
@@ -41,4 +46,37 @@ func listed(text string) string {
 		}
 	}
 	return b.String()
+}
+
+// census is what the open WebSockets are.
+type census struct{ json, resp, queued int }
+
+// census counts the open WebSockets, and the bytes that wait for them.
+func (g *gateway) census() (n census) {
+	for _, s := range g.open() {
+		if s.proto == protoRESP {
+			n.resp++
+		} else {
+			n.json++
+		}
+		n.queued += s.out.waiting()
+	}
+	return n
+}
+
+// infoPrefix is how INFO's fields about WebSockets begin.
+const infoPrefix = "websocket_"
+
+// infoSection is INFO's section about the WebSockets of a gateway that there will be, once it is stored in g.
+func infoSection(g *atomic.Pointer[gateway]) *server.InfoBeside {
+	return &server.InfoBeside{Section: "websocket", Fields: func() []any {
+		g := g.Load()
+		if g == nil {
+			return nil
+		}
+		n, m := g.census(), &g.metrics
+		return []any{infoPrefix + "clients", n.json + n.resp, infoPrefix + "clients_json", n.json, infoPrefix + "clients_resp", n.resp,
+			infoPrefix + "queue_bytes", n.queued, infoPrefix + "deliveries", m.delivered.Load(), infoPrefix + "slow_disconnects", m.closesOf(closeSlow),
+			infoPrefix + "killed", m.closesOf(closeKilled), infoPrefix + "refused", m.refused.Load()}
+	}}
 }

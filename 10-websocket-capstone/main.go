@@ -55,8 +55,9 @@ func run(args []string) int {
 		return 0
 	}
 	page := ""
+	var live atomic.Pointer[gateway]
 	srv := server.New(cfg, server.Options{Wrap: eyes, WholeProcess: true, Plain: plain, ReservedChannels: presencePrefix, Supervisor: boss,
-		History: history.New(opts.History), WebTLS: opts.webTLS(),
+		History: history.New(opts.History), WebTLS: opts.webTLS(), Beside: infoSection(&live),
 		Listening: func() { fmt.Println(greeting(cfg, page)) }})
 	opts.Dial, opts.Password, opts.Stopping = dialInMemory(srv.ServeConn), srv.Password, srv.Stopping
 	opts.Born, opts.Locked = cfg.BornName, srv.NeedsLogin
@@ -75,6 +76,7 @@ func run(args []string) int {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	hangups(srv)
 	page = at
+	live.Store(gw)
 	return serve(srv, gw, signals)
 }
 
