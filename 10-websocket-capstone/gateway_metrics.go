@@ -14,11 +14,11 @@ import (
 
 // metrics counts what the gateway does. Safe for concurrent use.
 type metrics struct {
+	delivered               atomic.Int64 // messages of channels
 	opened, closed, refused atomic.Int64
 	received, receivedBytes atomic.Int64
 	sent, sentBytes         atomic.Int64
 	operations, errors      atomic.Int64
-	delivered               atomic.Int64
 
 	mu     sync.Mutex
 	closes map[int]int64 // by close code, of those that we began

@@ -36,13 +36,10 @@ const (
 	growthLeast = 8 << 20
 	// When next to nothing is asked for, nobody minds a collection, and less garbage is worth one: calmRounds of the
 	// cron with at most calmCommands each.
-	calmShare    = 16
-	calmLeast    = 8 << 20
+	calmShare    = 32
+	calmLeast    = 4 << 20
 	calmRounds   = 5
 	calmCommands = 10
-	// freeShare is the part of what is alive that may be free and not given back to the system: one of so many. Many
-	// connections that come at once leave so much behind.
-	freeShare = 4
 	// leastPs is the least GOMAXPROCS while the server has garbage collected. Go lets a quarter of the Ps mark. A
 	// quarter of two is none and a half, so marking takes turns with everything else on each P, also on that of a
 	// loop, for up to 10 ms. A quarter of four is one. It is a thread of its own then, and the kernel shares out the
@@ -74,13 +71,12 @@ type collection struct {
 	live      int64 // bytes that the latest found alive
 	objects   int64 // bytes of what is alive or not swept yet
 	goal      int64 // bytes at which the next ought to have ended
-	free      int64 // bytes that the system has not got back
+	free      int64 // bytes that nobody uses, and that the system has not got back
 }
 
 func readCollection() collection {
 	m := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}, {Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"},
-		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/goal:bytes"},
-		{Name: "/memory/classes/heap/free:bytes"}}
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/goal:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
 	metrics.Read(m)
 	n := func(i int) int64 { return int64(m[i].Value.Uint64()) }
 	return collection{n(0), n(1), n(2), n(3), n(4), n(5)}
@@ -140,8 +136,7 @@ func (c *Collector) due(now collection, used int64, calm bool) bool {
 	room := max(now.goal-now.live, 0)
 	garbage := now.allocated - c.allocated - (used - c.used)
 	return garbage > max(min(now.live/garbageShare, room/2), garbageLeast) ||
-		calm && garbage > max(now.live/calmShare, calmLeast) ||
-		calm && now.free > max(now.live/freeShare, calmLeast) ||
+		calm && max(garbage, now.free) > max(now.live/calmShare, calmLeast) ||
 		now.objects > now.live+max(room/2, growthLeast)
 }
 
@@ -156,7 +151,7 @@ func (c *Collector) Begin(used, commands int64, busy bool) {
 	go func() {
 		defer c.running.Store(false)
 		c.Now()
-		if calm && free() > calmLeast {
+		if calm && readCollection().free > calmLeast {
 			debug.FreeOSMemory() // the scavenger keeps what it thinks a growing heap will need
 		}
 	}()
@@ -164,10 +159,3 @@ func (c *Collector) Begin(used, commands int64, busy bool) {
 
 // Running reports whether a collection of Begin's is under way. It is safe for concurrent use.
 func (c *Collector) Running() bool { return c.running.Load() }
-
-// free returns how many bytes the heap holds that are in nobody's use.
-func free() int64 {
-	m := []metrics.Sample{{Name: "/memory/classes/heap/free:bytes"}}
-	metrics.Read(m)
-	return int64(m[0].Value.Uint64())
-}

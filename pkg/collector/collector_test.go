@@ -23,8 +23,8 @@ func TestWhenACollectionIsDue(t *testing.T) {
 		{"it would be too late soon", 1600, 1600, 4000, false, true},
 		{"a little garbage", 400, 0, 4000, false, false},
 		{"more than half", 600, 0, 4000, false, true},
-		{"little garbage, but nobody minds", 70, 0, 4000, true, true},
-		{"too little", 60, 0, 4000, true, false},
+		{"little garbage, but nobody minds", 35, 0, 4000, true, true},
+		{"too little", 30, 0, 4000, true, false},
 		{"much was deleted", 0, -600, 4000, false, true},
 		{"a limit is near: less than half of what is left", 90, 0, 1200, false, false},
 		{"a limit is near: more", 110, 0, 1200, false, true},
@@ -42,6 +42,8 @@ func TestWhenACollectionIsDue(t *testing.T) {
 		now.cycles++ // another has ended: it begins anew
 		now.live, now.objects, now.goal = 1000*mb, 1000*mb, 4000*mb
 		require.False(t, known.due(now, (1000+c.used)*mb, c.calm), c.name)
+		now.free = 35 * mb // the system is to have it back, when nobody minds
+		require.Equal(t, c.calm, known.due(now, (1000+c.used)*mb, c.calm), c.name)
 	}
 }
 
