@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -38,13 +37,14 @@ type gateway struct {
 	presence *presence
 	metrics  metrics
 	pushes   pushCache
+	requests httpRequests
 	upgrader websocket.Upgrader
 	mux      *http.ServeMux
 
-	draining  atomic.Bool
+	draining  latch
 	mu        sync.Mutex // protects what follows
 	sockets   map[*socket]struct{}
-	upgrading int // sockets being opened, so that the limit holds
+	upgrading int // places of sockets being opened and of HTTP requests, so that the limit holds
 	server    *http.Server
 }
 
@@ -74,6 +74,7 @@ func newGateway(opts gatewayOptions) *gateway {
 	}
 	g := &gateway{opts: opts, guard: newGuard(opts.Allow), sockets: map[*socket]struct{}{}, mux: http.NewServeMux()}
 	g.engine = &engineClient{opts: &g.opts}
+	g.requests.addresses.rate, g.requests.addresses.burst = opts.OpsRate, opts.OpsBurst
 	g.presence = newPresence(opts.PresenceDelay, func(channel string, payload []byte) {
 		if _, err := g.engine.do("PUBLISH", presencePrefix+channel, string(payload)); err != nil {
 			g.opts.Logf("gateway: publishing presence: %v", err)

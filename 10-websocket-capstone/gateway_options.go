@@ -45,13 +45,14 @@ type gatewayOptions struct {
 	WriteTimeout     time.Duration // of one write
 	CloseTimeout     time.Duration // to wait for the peer's half of a closing handshake
 	PresenceDelay    time.Duration // for which changes of presence are gathered
+	HTTPWait         time.Duration // that a command over HTTP may block
 	Compression      bool
 	PProf            bool // serve /debug/pprof/ to peers on this machine
 }
 
 // defaultGatewayOptions returns the defaults of gatewaySettings, and of what is no setting.
 func defaultGatewayOptions() gatewayOptions {
-	o := gatewayOptions{CloseTimeout: 5 * time.Second, PresenceDelay: 250 * time.Millisecond}
+	o := gatewayOptions{CloseTimeout: 5 * time.Second, PresenceDelay: 250 * time.Millisecond, HTTPWait: 30 * time.Second}
 	for _, s := range gatewaySettings {
 		if err := s.set(&o, s.Default); err != nil {
 			panic(s.Name + ": " + err.Error())
