@@ -38,6 +38,8 @@ type gateway struct {
 	metrics  metrics
 	pushes   pushCache
 	requests httpRequests
+	commands http.Handler // of plain HTTP
+	table    commandTable
 	upgrader websocket.Upgrader
 	mux      *http.ServeMux
 
@@ -103,6 +105,7 @@ func (g *gateway) routes() {
 	g.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	g.mux.HandleFunc("GET /readyz", g.serveReady)
 	g.mux.HandleFunc("GET /metrics", g.serveMetrics)
+	g.commands = g.httpRoute(g.opts.HTTPCommands, "http-commands", g.serveCommands)
 	if g.opts.PProf {
 		g.mux.HandleFunc("GET /debug/pprof/", localOnly(pprof.Index))
 		g.mux.HandleFunc("GET /debug/pprof/profile", localOnly(pprof.Profile))
@@ -159,6 +162,10 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-cache")
+	if isCommandPath(r.URL.EscapedPath()) {
+		g.commands.ServeHTTP(w, r)
+		return
+	}
 	g.mux.ServeHTTP(w, r)
 }
 

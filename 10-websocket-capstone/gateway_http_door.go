@@ -22,7 +22,17 @@ type httpRefusal struct {
 	retry         time.Duration
 }
 
+// answer answers with an error in JSON.
 func (e *httpRefusal) answer(w http.ResponseWriter) {
+	e.write(w, "application/json", append(appendErrorParts([]byte(`{"error":`), e.code, e.message), "}\n"...))
+}
+
+// answerText answers with an error as Redis writes it.
+func (e *httpRefusal) answerText(w http.ResponseWriter) {
+	e.write(w, "text/plain; charset=utf-8", []byte(e.code+" "+e.message+"\n"))
+}
+
+func (e *httpRefusal) write(w http.ResponseWriter, contentType string, body []byte) {
 	h := w.Header()
 	if e.status == http.StatusUnauthorized {
 		// Basic is taken as well. But no browser shall ask its user for a password and then send it along with
@@ -32,10 +42,10 @@ func (e *httpRefusal) answer(w http.ResponseWriter) {
 	if e.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(int((e.retry+time.Second-1)/time.Second)))
 	}
-	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Type", contentType)
 	w.WriteHeader(e.status)
-	_, _ = w.Write(append(appendErrorParts([]byte(`{"error":`), e.code, e.message), "}\n"...))
+	_, _ = w.Write(body)
 }
 
 func refusedBusy(why string) *httpRefusal {
@@ -87,6 +97,8 @@ func noPermission(why string) resp.ReplyError {
 func (g *gateway) httpRoute(on bool, setting string, h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		counted := &countedWriter{ResponseWriter: w}
+		// None of this is a page, whatever somebody has put into it.
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
 		defer func() { g.requests.count(counted.code()) }()
 		switch {
 		case !on:
@@ -318,13 +330,18 @@ func isType(r *http.Request, want string) bool {
 func (g *gateway) writeBody(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	control := http.NewResponseController(w)
-	for len(body) > 0 {
+	_ = g.writeParts(w, http.NewResponseController(w), body)
+}
+
+// writeParts writes b, each part of it within ws-write-timeout.
+func (g *gateway) writeParts(w io.Writer, control *http.ResponseController, b []byte) error {
+	for len(b) > 0 {
 		_ = control.SetWriteDeadline(time.Now().Add(g.opts.WriteTimeout))
-		part := body[:min(len(body), writePart)]
+		part := b[:min(len(b), writePart)]
 		if _, err := w.Write(part); err != nil {
-			return
+			return err
 		}
-		body = body[len(part):]
+		b = b[len(part):]
 	}
+	return nil
 }

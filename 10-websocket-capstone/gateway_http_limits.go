@@ -20,6 +20,7 @@ type httpRequests struct {
 	addresses    addressBook
 	failedLogins atomic.Int64
 	streams      atomic.Int64 // event streams that are open
+	slow         atomic.Int64 // event streams that were cut because their reader was slow
 
 	mu       sync.Mutex
 	statuses map[int]int64
@@ -36,9 +37,16 @@ func (q *httpRequests) count(status int) {
 
 // write writes the counters in Prometheus's text format.
 func (q *httpRequests) write(out *bufio.Writer) {
-	fmt.Fprintf(out, "# HELP byor_http_streams Event streams that are open.\n# TYPE byor_http_streams gauge\nbyor_http_streams %d\n", q.streams.Load())
-	fmt.Fprintf(out, "# HELP byor_http_failed_logins_total Requests with a wrong password.\n# TYPE byor_http_failed_logins_total counter\nbyor_http_failed_logins_total %d\n", q.failedLogins.Load())
-	fmt.Fprint(out, "# HELP byor_http_requests_total Requests for commands and queues over HTTP, by status.\n# TYPE byor_http_requests_total counter\n")
+	metric := func(name, kind, help string) {
+		fmt.Fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+	}
+	metric("byor_http_streams", "gauge", "Event streams that are open.")
+	fmt.Fprintf(out, "byor_http_streams %d\n", q.streams.Load())
+	metric("byor_http_slow_streams_total", "counter", "Event streams that were cut because their reader was too slow.")
+	fmt.Fprintf(out, "byor_http_slow_streams_total %d\n", q.slow.Load())
+	metric("byor_http_failed_logins_total", "counter", "Requests with a wrong password.")
+	fmt.Fprintf(out, "byor_http_failed_logins_total %d\n", q.failedLogins.Load())
+	metric("byor_http_requests_total", "counter", "Requests for commands and queues over HTTP that were answered, by status.")
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, status := range slices.Sorted(maps.Keys(q.statuses)) {
