@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -38,13 +37,16 @@ type gateway struct {
 	presence *presence
 	metrics  metrics
 	pushes   pushCache
+	requests httpRequests
+	commands http.Handler // of plain HTTP
+	table    commandTable
 	upgrader websocket.Upgrader
 	mux      *http.ServeMux
 
-	draining  atomic.Bool
+	draining  latch
 	mu        sync.Mutex // protects what follows
 	sockets   map[*socket]struct{}
-	upgrading int // sockets being opened, so that the limit holds
+	upgrading int // places of sockets being opened and of HTTP requests, so that the limit holds
 	server    *http.Server
 }
 
@@ -74,6 +76,7 @@ func newGateway(opts gatewayOptions) *gateway {
 	}
 	g := &gateway{opts: opts, guard: newGuard(opts.Allow), sockets: map[*socket]struct{}{}, mux: http.NewServeMux()}
 	g.engine = &engineClient{opts: &g.opts}
+	g.requests.addresses.rate, g.requests.addresses.burst = opts.OpsRate, opts.OpsBurst
 	g.presence = newPresence(opts.PresenceDelay, func(channel string, payload []byte) {
 		if _, err := g.engine.do("PUBLISH", presencePrefix+channel, string(payload)); err != nil {
 			g.opts.Logf("gateway: publishing presence: %v", err)
@@ -102,6 +105,7 @@ func (g *gateway) routes() {
 	g.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	g.mux.HandleFunc("GET /readyz", g.serveReady)
 	g.mux.HandleFunc("GET /metrics", g.serveMetrics)
+	g.commands = g.httpRoute(g.opts.HTTPCommands, "http-commands", g.serveCommands)
 	if g.opts.PProf {
 		g.mux.HandleFunc("GET /debug/pprof/", localOnly(pprof.Index))
 		g.mux.HandleFunc("GET /debug/pprof/profile", localOnly(pprof.Profile))
@@ -158,6 +162,10 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-cache")
+	if isCommandPath(r.URL.EscapedPath()) {
+		g.commands.ServeHTTP(w, r)
+		return
+	}
 	g.mux.ServeHTTP(w, r)
 }
 

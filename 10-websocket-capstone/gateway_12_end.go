@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -35,13 +36,13 @@ func (s *socket) sessionEnded(err error) {
 		return
 	}
 	s.g.opts.Logf("gateway: the session of %s has ended: %v", s.ws.RemoteAddr(), err)
-	code, reason := s.whyEnded()
+	code, reason := whyEnded(s.session)
 	s.close(code, reason, true)
 }
 
-// whyEnded returns what the close frame says when the engine has ended the session.
-func (s *socket) whyEnded() (code int, reason string) {
-	session, ok := s.session.(*sessionConn)
+// whyEnded returns what the close frame says when the engine has ended a session.
+func whyEnded(conn net.Conn) (code int, reason string) {
+	session, ok := conn.(*sessionConn)
 	if !ok {
 		return websocket.CloseInternalServerErr, "the session has ended"
 	}

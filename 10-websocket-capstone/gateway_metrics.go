@@ -70,6 +70,7 @@ func (g *gateway) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(out, "byor_ws_closes_total{code=\"%d\"} %d\n", code, m.closes[code])
 	}
 	m.mu.Unlock()
+	g.requests.write(out)
 	fields, err := g.engine.info()
 	up := int64(1)
 	if err != nil {

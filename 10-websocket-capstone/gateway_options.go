@@ -45,13 +45,15 @@ type gatewayOptions struct {
 	WriteTimeout     time.Duration // of one write
 	CloseTimeout     time.Duration // to wait for the peer's half of a closing handshake
 	PresenceDelay    time.Duration // for which changes of presence are gathered
+	HTTPWait         time.Duration // that a command over HTTP may block
 	Compression      bool
+	HTTPCommands     bool // serve /c
 	PProf            bool // serve /debug/pprof/ to peers on this machine
 }
 
 // defaultGatewayOptions returns the defaults of gatewaySettings, and of what is no setting.
 func defaultGatewayOptions() gatewayOptions {
-	o := gatewayOptions{CloseTimeout: 5 * time.Second, PresenceDelay: 250 * time.Millisecond}
+	o := gatewayOptions{CloseTimeout: 5 * time.Second, PresenceDelay: 250 * time.Millisecond, HTTPWait: 30 * time.Second}
 	for _, s := range gatewaySettings {
 		if err := s.set(&o, s.Default); err != nil {
 			panic(s.Name + ": " + err.Error())
@@ -74,6 +76,7 @@ var gatewaySettings = []gatewaySetting{
 	{"http-port", "8080", "port of the page and the WebSocket, 0 for none", setInt(0, 65535, func(o *gatewayOptions) *int { o.PortChosen = true; return &o.Port })},
 	{"http-bind", "127.0.0.1", "address of the page and the WebSocket", func(o *gatewayOptions, v string) error { o.Bind = v; return nil }},
 	{"http-pprof", "no", "serve /debug/pprof/ to this machine", setBool(func(o *gatewayOptions) *bool { return &o.PProf })},
+	{"http-commands", "no", "serve commands over plain HTTP at /c", setBool(func(o *gatewayOptions) *bool { return &o.HTTPCommands })},
 	{"ws-origins", "", "hosts of other pages that may connect", setList(func(o *gatewayOptions) *[]string { return &o.Origins })},
 	{"ws-hosts", "", "names under which the server may be asked for", setList(func(o *gatewayOptions) *[]string { return &o.Hosts })},
 	{"ws-allow-commands", "", "administrative commands to allow, such as \"config|get flushall\"", setList(func(o *gatewayOptions) *[]string { return &o.Allow })},
