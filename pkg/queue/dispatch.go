@@ -17,6 +17,7 @@ const sweepMost = time.Second
 
 func (r *room) run() {
 	defer close(r.over)
+	defer r.q.released(r.name, nil, true) // somebody may have a new room for the queue already
 	w := startWatch(r)
 	defer w.stop()
 	tick := time.NewTicker(max(10*time.Millisecond, min(sweepMost, r.q.o.Timeout/4)))
@@ -90,6 +91,7 @@ func (r *room) settle(l *Link) error {
 	r.mu.Lock()
 	left, finished, unwanted := r.left, r.finished, r.unwanted
 	r.left, r.finished, r.unwanted = nil, nil, nil
+	r.look = r.look || len(left)+len(unwanted) > 0 // now: what leave said may have been looked at before
 	ending := r.ending
 	r.mu.Unlock()
 	undo := func(err error) error {

@@ -71,8 +71,12 @@ func (w *watch) await(after string) {
 			w.r.kick()
 			return
 		}
-		if err != nil {
-			w.hangUp(isReply(err))
+		if err == nil {
+			continue
+		}
+		lived := l.used
+		w.hangUp(isReply(err))
+		if isReply(err) || !lived {
 			break
 		}
 	}
