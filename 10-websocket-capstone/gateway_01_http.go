@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"byor/pkg/queue"
 )
 
 // The gateway lets browsers in: a page, a WebSocket with two subprotocols, and three addresses for
@@ -37,6 +39,8 @@ type gateway struct {
 	presence *presence
 	metrics  metrics
 	pushes   pushCache
+	queues   *queue.Queues
+	jobs     jobCache
 	requests httpRequests
 	commands http.Handler // of plain HTTP
 	table    commandTable
@@ -76,6 +80,7 @@ func newGateway(opts gatewayOptions) *gateway {
 	}
 	g := &gateway{opts: opts, guard: newGuard(opts.Allow), sockets: map[*socket]struct{}{}, mux: http.NewServeMux()}
 	g.engine = &engineClient{opts: &g.opts}
+	g.openQueues()
 	g.requests.addresses.rate, g.requests.addresses.burst = opts.OpsRate, opts.OpsBurst
 	g.presence = newPresence(opts.PresenceDelay, func(channel string, payload []byte) {
 		if _, err := g.engine.do("PUBLISH", presencePrefix+channel, string(payload)); err != nil {
@@ -106,6 +111,11 @@ func (g *gateway) routes() {
 	g.mux.HandleFunc("GET /readyz", g.serveReady)
 	g.mux.HandleFunc("GET /metrics", g.serveMetrics)
 	g.commands = g.httpRoute(g.opts.HTTPCommands, "http-commands", g.serveCommands)
+	queues := g.httpRoute(g.opts.HTTPQueues, "http-queues", g.serveQueues)
+	for _, method := range []string{"GET", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"} { // "GET /" leaves no room for "/q"
+		g.mux.HandleFunc(method+" /q", queues)
+		g.mux.HandleFunc(method+" /q/", queues)
+	}
 	if g.opts.PProf {
 		g.mux.HandleFunc("GET /debug/pprof/", localOnly(pprof.Index))
 		g.mux.HandleFunc("GET /debug/pprof/profile", localOnly(pprof.Profile))

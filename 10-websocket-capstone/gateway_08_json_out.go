@@ -57,6 +57,8 @@ func (t *jsonTalk) reply(v resp.Value) error {
 		t.welcome(o, v)
 	case o.refused != "":
 		t.fail(o.id, "NOPERM", o.refused)
+	case o.then != nil:
+		t.permitted(o, v)
 	case v.IsError():
 		t.s.g.metrics.errors.Add(1)
 		t.s.reply(append(appendError(append(appendID(nil, o.id), `,"error":`...), string(v.Str)), '}'))

@@ -154,6 +154,9 @@ func (c *Consumer) Start() {
 	c.r.kick()
 }
 
+// Policy returns which policy the consumer has.
+func (c *Consumer) Policy() string { return string(c.o.Policy) }
+
 // Done is closed when the consumer has left, or had to.
 func (c *Consumer) Done() <-chan struct{} { return c.done }
 
