@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net/http"
@@ -77,4 +78,43 @@ func (g *testGateway) places() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.sockets) + g.upgrading
+}
+
+// events is an event stream that is being read.
+type events struct {
+	*http.Response
+	g     *testGateway
+	lines *bufio.Reader
+}
+
+func (g *testGateway) events(path string, headers ...string) *events {
+	g.t.Helper()
+	ctx, cancel := context.WithTimeout(g.t.Context(), 2*patience)
+	r, err := http.DefaultClient.Do(g.request(ctx, "GET", path, "", headers...))
+	require.NoError(g.t, err)
+	g.t.Cleanup(func() { cancel(); _ = r.Body.Close() })
+	require.Equal(g.t, 200, r.StatusCode)
+	return &events{r, g, bufio.NewReader(r.Body)}
+}
+
+// line returns the next line.
+func (e *events) line() string {
+	e.g.t.Helper()
+	line, err := e.lines.ReadString('\n')
+	require.NoError(e.g.t, err)
+	return strings.TrimSuffix(line, "\n")
+}
+
+func (e *events) expect(lines ...string) {
+	e.g.t.Helper()
+	for _, want := range lines {
+		require.Equal(e.g.t, want, e.line())
+	}
+}
+
+// ends waits for the end of the stream, which must be a proper one.
+func (e *events) ends() {
+	e.g.t.Helper()
+	_, err := e.lines.ReadByte()
+	require.ErrorIs(e.g.t, err, io.EOF)
 }
