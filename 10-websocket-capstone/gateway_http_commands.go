@@ -132,10 +132,12 @@ func (g *gateway) judge(w http.ResponseWriter, r *http.Request, q *httpCommand, 
 		return nil
 	}
 	onlyReads, err := g.table.onlyReads(g.engine, q.args, born)
-	if err != nil {
+	switch {
+	case errors.Is(err, errUnknownCommand):
+		return &httpRefusal{status: http.StatusNotFound, code: "ERR", message: "unknown command '" + string(q.args[0][:min(len(q.args[0]), 128)]) + "'"}
+	case err != nil:
 		return refusedBusy("The engine does not answer now.")
-	}
-	if !onlyReads {
+	case !onlyReads:
 		w.Header().Set("Allow", "POST, OPTIONS")
 		return &httpRefusal{status: http.StatusMethodNotAllowed, code: "ERR", message: "a GET may only read; send this command with POST"}
 	}
@@ -244,51 +246,71 @@ func hasTag(headers []string, tag string) bool {
 // commandTable knows which commands only read, from the engine itself. Safe for concurrent use.
 type commandTable struct {
 	mu    sync.Mutex
-	reads map[string]bool // by name in lower case, "xinfo|stream"; nil until it is known
+	reads map[string]map[string]bool // by command and subcommand, both in lower case; "" stands for the command itself
 }
 
 // harmless are commands that change nothing, although the engine does not list them as reading.
 var harmless = map[string]bool{"ping": true, "echo": true, "time": true, "info": true, "command": true, "lastsave": true, "role": true, "lolwut": true}
 
-// onlyReads reports whether a command changes nothing. It is true for a command that does not exist: the engine has an
-// error for that.
+var errUnknownCommand = errors.New("unknown command")
+
+// onlyReads reports whether a command changes nothing. born is the command by its old name.
 func (t *commandTable) onlyReads(e *engineClient, args, born [][]byte) (bool, error) {
 	if harmless[strings.ToLower(string(born[0]))] {
 		return true, nil
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.reads == nil {
-		v, err := e.do("COMMAND")
-		if err != nil {
-			return false, err
-		}
-		t.reads = map[string]bool{}
-		t.add(v.Elems)
+	facts, err := t.facts(e, strings.ToLower(string(args[0])))
+	if err != nil {
+		return false, err
 	}
-	name := strings.ToLower(string(args[0]))
 	if len(args) > 1 {
-		if reads, known := t.reads[name+"|"+strings.ToLower(string(args[1]))]; known {
+		if reads, known := facts[strings.ToLower(string(args[1]))]; known && len(args[1]) > 0 {
 			return reads, nil
 		}
 	}
-	reads, known := t.reads[name]
-	return reads || !known, nil
+	return facts[""], nil
 }
 
-// add adds commands as COMMAND lists them: name, arity, flags, … and, in the tenth place, subcommands.
-func (t *commandTable) add(commands []resp.Value) {
-	for _, c := range commands {
-		if len(c.Elems) < 3 {
-			continue
-		}
-		reads := false
-		for _, flag := range c.Elems[2].Elems {
-			reads = reads || string(flag.Str) == "readonly"
-		}
-		t.reads[strings.ToLower(string(c.Elems[0].Str))] = reads
-		if len(c.Elems) > 9 {
-			t.add(c.Elems[9].Elems)
+// facts returns what is known of a command. The engine is asked once for each that exists.
+func (t *commandTable) facts(e *engineClient, name string) (map[string]bool, error) {
+	t.mu.Lock()
+	facts := t.reads[name]
+	t.mu.Unlock()
+	if facts != nil {
+		return facts, nil
+	}
+	v, err := e.do("COMMAND", "INFO", name)
+	if err != nil {
+		return nil, err
+	}
+	if len(v.Elems) != 1 || len(v.Elems[0].Elems) < 3 {
+		return nil, errUnknownCommand
+	}
+	facts = map[string]bool{}
+	addFacts(facts, "", v.Elems[0].Elems)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.reads == nil {
+		t.reads = map[string]map[string]bool{}
+	}
+	t.reads[name] = facts
+	return facts, nil
+}
+
+// addFacts adds what COMMAND INFO says: name, arity, flags, … and, in the tenth place, the subcommands.
+func addFacts(facts map[string]bool, name string, info []resp.Value) {
+	reads := false
+	for _, flag := range info[2].Elems {
+		reads = reads || string(flag.Str) == "readonly"
+	}
+	facts[name] = reads
+	if len(info) <= 9 {
+		return
+	}
+	for _, sub := range info[9].Elems {
+		if len(sub.Elems) > 2 {
+			_, name, _ := strings.Cut(strings.ToLower(string(sub.Elems[0].Str)), "|")
+			addFacts(facts, name, sub.Elems)
 		}
 	}
 }
