@@ -36,6 +36,8 @@ type jsonTalk struct {
 	client   int64  // its id in the engine
 	failures int    // of logging in, since the last success
 
+	values wholeValues // used by hear only
+
 	// used by the reading goroutine only
 	out       []byte // commands of the message being read
 	saidHello bool
