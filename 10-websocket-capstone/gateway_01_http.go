@@ -39,11 +39,12 @@ type gateway struct {
 	metrics  metrics
 	pushes   pushCache
 	writers  writers
+	upgrader websocket.Upgrader
+	mux      *http.ServeMux
+
 	requests httpRequests
 	commands http.Handler // of plain HTTP
 	table    commandTable
-	upgrader websocket.Upgrader
-	mux      *http.ServeMux
 
 	draining  latch
 	mu        sync.Mutex // protects what follows
