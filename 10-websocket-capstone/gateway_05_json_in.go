@@ -36,7 +36,8 @@ type jsonTalk struct {
 	client   int64  // its id in the engine
 	failures int    // of logging in, since the last success
 
-	desk queueDesk
+	values wholeValues // used by hear only
+	desk   queueDesk
 
 	// used by the reading goroutine only
 	out       []byte // commands of the message being read

@@ -27,9 +27,10 @@ type respTalk struct {
 	out  []byte       // commands on their way to the session
 	subs rawSubscriptions
 
-	// used by listen only
-	cut  respCutter
-	held []byte // too little to be cut
+	// used by hear only
+	before wholeValues // until the login
+	cut    respCutter
+	held   []byte // too little to be cut
 
 	subscribed atomic.Bool // something was subscribed to, ever
 
@@ -151,7 +152,7 @@ func (t *respTalk) one(args [][]byte) error {
 	return nil
 }
 
-// note keeps what listen has to know of a command.
+// note keeps what hear has to know of a command.
 func (t *respTalk) note(args [][]byte) {
 	name := strings.ToLower(string(args[0]))
 	t.mu.Lock()

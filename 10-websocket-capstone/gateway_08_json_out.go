@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -18,16 +17,14 @@ import (
 
 var errOutOfStep = errors.New("a reply that nobody awaits")
 
-// listen turns what the session says into JSON until it ends.
-func (t *jsonTalk) listen() error {
-	in := bufio.NewReaderSize(t.s.session, 2<<10)
-	r := resp.NewReaderSize(in, 2<<10) // reads from in, and keeps nothing back
-	for {
-		if msg := t.s.g.pushes.next(in); msg != nil {
-			t.deliver(msg)
-			continue
+// hear turns what the session says into JSON.
+func (t *jsonTalk) hear(b []byte) error {
+	for len(b) > 0 {
+		value, rest, ok := t.values.next(b)
+		if !ok {
+			return nil // the rest of it comes later
 		}
-		v, err := r.ReadValue()
+		v, err := parseValue(value)
 		if err != nil {
 			return err
 		}
@@ -39,7 +36,9 @@ func (t *jsonTalk) listen() error {
 		if err != nil {
 			return err
 		}
+		b = rest
 	}
+	return nil
 }
 
 func (t *jsonTalk) reply(v resp.Value) error {
@@ -173,9 +172,12 @@ func (t *jsonTalk) push(v resp.Value) error {
 			t.step(o)
 		}
 		return nil
-	case (kind == "message" || kind == "smessage") && len(v.Elems) == 3, kind == "pmessage" && len(v.Elems) == 4:
-		t.deliver(t.s.g.pushes.encode(v.Elems))
-	default: // such as "invalidate"
+	default:
+		if m, ok := messageOf(v); ok {
+			t.published(m)
+			return nil
+		}
+		// such as "invalidate"
 		msg := appendText([]byte(`{"push":`), v.Elems[0].Str)
 		t.deliver(append(appendValues(append(msg, `,"data":`...), v.Elems[1:]), '}'))
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"byor/pkg/pubsub"
 	"byor/pkg/resp"
 )
 
@@ -20,7 +21,8 @@ type eventStream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	out     outbox
-	cut     func() // called when the reader is too slow; ends what fills the stream
+	wake    chan struct{} // has an element when there is something to write
+	cut     func()        // called when the reader is too slow; ends what fills the stream
 }
 
 // newEventStream answers a request with a stream. cut is called once the reader is too slow, and must not block.
@@ -30,8 +32,8 @@ func (g *gateway) newEventStream(w http.ResponseWriter, cut func()) *eventStream
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold the events back
 	w.WriteHeader(http.StatusOK)
-	e := &eventStream{g: g, w: w, control: http.NewResponseController(w), cut: cut}
-	e.out.init(g.opts.MaxQueue)
+	e := &eventStream{g: g, w: w, control: http.NewResponseController(w), cut: cut, wake: make(chan struct{}, 1)}
+	e.out.init(g.opts.MaxQueue, func() { e.wake <- struct{}{} }) // which is called again only after rest
 	return e
 }
 
@@ -73,7 +75,7 @@ func (e *eventStream) run(ctx context.Context) {
 	alive := time.NewTicker(e.g.opts.Ping)
 	defer alive.Stop()
 	drains := e.g.draining.Ending().Done()
-	e.out.rouse() // so that the client gets the head of the answer
+	e.out.look() // so that the client gets the head of the answer
 	for {
 		var over bool
 		var err error
@@ -86,7 +88,7 @@ func (e *eventStream) run(ctx context.Context) {
 			time.AfterFunc(time.Duration(rand.Int64N(int64(drainSpread))), func() { e.end(1001, "shutdown", true) })
 		case <-alive.C:
 			err = e.write([]byte(":\n\n"))
-		case <-e.out.wake:
+		case <-e.wake:
 			over, err = e.flush()
 		}
 		if err == nil {
@@ -104,9 +106,10 @@ func (e *eventStream) run(ctx context.Context) {
 
 // flush writes what is queued, and goodbye if it is time for it.
 func (e *eventStream) flush() (over bool, err error) {
+	var batch [][]byte
 	for {
 		code, reason, closing := e.out.closing() // before take, or goodbye could overtake a message
-		batch := e.out.take()
+		batch, _ = e.out.take(batch[:0], 0)
 		for _, msg := range batch {
 			if msg[0] == '{' {
 				err = e.write([]byte("data: "), msg, []byte("\n\n"))
@@ -117,12 +120,11 @@ func (e *eventStream) flush() (over bool, err error) {
 				return false, err
 			}
 		}
+		e.out.wrote(batch)
 		switch {
-		case len(batch) > 0:
-			e.out.wrote()
-		case closing:
+		case len(batch) == 0 && closing:
 			return true, e.goodbye(code, reason)
-		default:
+		case e.out.rest():
 			return false, nil
 		}
 	}
@@ -199,10 +201,12 @@ func (s *httpSession) subscribe(ctx context.Context, command []byte, names []str
 		switch {
 		case v.IsError():
 			return nil, v.Err()
-		case isMessage(v):
-			early = append(early, v)
 		default:
-			confirmed++
+			if _, is := messageIn(v); is {
+				early = append(early, v)
+			} else {
+				confirmed++
+			}
 		}
 		if confirmed == len(names) {
 			return early, nil
@@ -235,22 +239,21 @@ func (s *httpSession) listen(e *eventStream) {
 		e.end(1001, "shutdown", true)
 		return
 	}
-	code, reason := whyEnded(s.conn)
+	code, reason := closeFor(endReason(s.conn))
 	e.end(code, reason, true)
 }
 
 // push passes on a message. Anything else that the engine says unasked is not for a stream.
 func (e *eventStream) push(v resp.Value) {
-	if isMessage(v) {
-		e.message(e.g.pushes.encode(v.Elems))
+	if m, ok := messageIn(v); ok {
+		e.message(e.g.pushes.encode(m))
 	}
 }
 
-// isMessage reports whether the engine has sent a message of a channel.
-func isMessage(v resp.Value) bool {
+// messageIn returns the message of a channel that the engine has sent, if it is one.
+func messageIn(v resp.Value) (pubsub.Message, bool) {
 	if v.Kind != resp.Push || len(v.Elems) == 0 {
-		return false
+		return pubsub.Message{}, false
 	}
-	kind := string(v.Elems[0].Str)
-	return (kind == "message" || kind == "smessage") && len(v.Elems) == 3 || kind == "pmessage" && len(v.Elems) == 4
+	return messageOf(v)
 }

@@ -18,7 +18,8 @@ type dialFunc func(remote net.Addr) (net.Conn, error)
 
 // gatewayOptions is what the gateway is told. Start from defaultGatewayOptions.
 type gatewayOptions struct {
-	Dial     dialFunc                 // required
+	Dial     dialFunc                 // required: the gateway's own session, and all others if Attach is nil
+	Attach   attachFunc               // sessions of browsers without a connection
 	Password func() string            // the server's password now, "" for none; nil: none ever
 	Locked   func() bool              // who connects must log in now; nil: as Password says
 	Born     func(name string) string // what a command is called without rename-command; nil: the same

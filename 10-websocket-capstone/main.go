@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -57,6 +58,7 @@ func run(args []string) int {
 		Listening: func() { fmt.Println(greeting(cfg.Port, page)) }})
 	opts.Dial, opts.Password, opts.Stopping = dialInMemory(srv.ServeConn), srv.Password, srv.Stopping
 	opts.Born, opts.Locked = cfg.BornName, srv.NeedsLogin
+	opts.Attach = func(p server.Peer) (io.WriteCloser, error) { return srv.Attach(p) }
 	opts.Logf = speaker(cfg, srv)
 	gw, at, err := openGateway(*opts)
 	if err != nil {

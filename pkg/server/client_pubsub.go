@@ -28,10 +28,15 @@ func init() {
 	})
 }
 
-// Deliver appends a published message to the client's output. It is called by the hub, under the
-// engine's lock.
+// Deliver appends a published message to the client's output, or hands it over as it is to a client that takes
+// messages. It is called by the hub, under the engine's lock.
 func (c *client) Deliver(m pubsub.Message) {
 	if c.closing != staysOpen { // its last words are said
+		return
+	}
+	if c.direct != nil && c.takes() {
+		c.direct.Deliver(m)
+		c.s.traffic.wrote(messageLen(m))
 		return
 	}
 	if len(m.Payload) >= shareFrom && !c.runs() {
@@ -42,6 +47,20 @@ func (c *client) Deliver(m pubsub.Message) {
 	writeMessage(w, m)
 	c.Message(mark)
 }
+
+// messageLen returns how long a message is as RESP.
+func messageLen(m pubsub.Message) int {
+	n := len(">3\r\n$7\r\nmessage\r\n") + bulkLen(m.Channel) + bulkLen(m.Payload)
+	switch m.Kind {
+	case pubsub.Pattern:
+		n += len("p") + bulkLen(m.Pattern)
+	case pubsub.Sharded:
+		n += len("s")
+	}
+	return n
+}
+
+func bulkLen(b []byte) int { return len("$\r\n\r\n") + decimals(len(b)) + len(b) }
 
 func writeMessage(w *resp.Writer, m pubsub.Message) {
 	switch m.Kind {
