@@ -154,6 +154,9 @@ func (t *jsonTalk) one(line []byte) error {
 
 // perform does what an operation asks for, or sends a command for it.
 func (t *jsonTalk) perform(req *request) error {
+	if queueOperations[req.Op] {
+		return t.queue(req)
+	}
 	// region: which operation
 	switch req.Op {
 	case "hello":
@@ -171,8 +174,6 @@ func (t *jsonTalk) perform(req *request) error {
 	case "presence":
 		t.presence(req)
 		return nil
-	case "consume", "ack", "unconsume":
-		return t.queue(req)
 	}
 	t.fail(req.ID, "ERR", "no operation \""+req.Op+"\"; there are hello cmd ping sub unsub pub presence consume ack unconsume")
 	return nil

@@ -42,6 +42,11 @@ func (t *jsonTalk) hear(b []byte) error {
 }
 
 func (t *jsonTalk) reply(v resp.Value) error {
+	if o := t.head(); o != nil && o.then != nil {
+		t.permitted(o, notInMulti(o, v))
+		t.done()
+		return nil
+	}
 	// region: whose reply it is
 	o := t.head()
 	if o == nil {
@@ -56,8 +61,6 @@ func (t *jsonTalk) reply(v resp.Value) error {
 		t.welcome(o, v)
 	case o.refused != "":
 		t.fail(o.id, "NOPERM", o.refused)
-	case o.then != nil:
-		t.permitted(o, v)
 	case v.IsError():
 		t.s.g.metrics.errors.Add(1)
 		t.s.reply(append(appendError(append(appendID(nil, o.id), `,"error":`...), string(v.Str)), '}'))

@@ -55,6 +55,9 @@ type queueDesk struct {
 // maxDesk bounds the answers that a socket waits for.
 const maxDesk = 1024
 
+// queueOperations are the operations on queues.
+var queueOperations = map[string]bool{"consume": true, "ack": true, "unconsume": true}
+
 // queue does what one of the operations consume, ack and unconsume asks for.
 func (t *jsonTalk) queue(req *request) error {
 	if !t.s.g.opts.HTTPQueues {
@@ -132,10 +135,12 @@ func (t *jsonTalk) consume(req *request) {
 		t.fail(req.ID, "LIMIT", "too many queues")
 		return
 	}
-	c, err := t.s.g.queues.Consume(name, queue.ConsumerOptions{
+	var c *queue.Consumer
+	var err error
+	c, err = t.s.g.queues.Consume(name, queue.ConsumerOptions{
 		Label: label, Policy: queue.Policy(req.Policy), Prefetch: prefetch, MaxBytes: t.s.g.opts.MaxQueue / 2,
 		// A message goes out as an answer does. So a worker that is slow to read is not cut for what it has asked for.
-		Deliver: func(j queue.Job) { d.out.add(func() { t.s.reply(t.s.g.jobs.encode(j)) }) },
+		Deliver: func(j queue.Job) { d.out.add(func() { t.job(c, j) }) },
 		Late: func() {
 			t.s.close(closeSlow, "too slow: a message of the queue "+name+" was not acknowledged in time", true)
 		},
@@ -162,6 +167,15 @@ func (t *jsonTalk) consume(req *request) {
 		return fmt.Appendf(appendString(append(dst, `,"policy":`...), c.Policy()), `,"prefetch":%d}`, prefetch)
 	})
 	c.Start()
+}
+
+// job sends a message, unless it has been given back meanwhile.
+func (t *jsonTalk) job(c *queue.Consumer, j queue.Job) {
+	select {
+	case <-c.Done():
+	default:
+		t.s.reply(t.s.g.jobs.encode(j))
+	}
 }
 
 func (t *jsonTalk) unconsume(req *request) {
