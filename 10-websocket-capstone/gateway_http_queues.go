@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,28 +40,16 @@ type queueRequest struct {
 func (g *gateway) serveQueues(w http.ResponseWriter, r *http.Request) {
 	q := &queueRequest{g: g, w: w, r: r}
 	parts := strings.Split(strings.Trim(strings.TrimPrefix(r.URL.Path, "/q"), "/"), "/")
-	methods := map[string]func(){}
-	switch {
-	case len(parts) == 1 && parts[0] == "":
-		methods["GET"] = q.list
-	case len(parts) == 1:
-		methods["GET"], methods["POST"] = q.get, q.post
-	case len(parts) == 2 && parts[1] == "stream":
-		methods["GET"] = q.stream
-	case len(parts) == 2:
-		methods["DELETE"] = func() { q.acknowledge(parts[1]) }
-	default:
+	q.name = parts[0]
+	methods := q.methods(parts)
+	if methods == nil {
 		(&httpRefusal{status: http.StatusNotFound, code: "ERR", message: "there are /q, /q/NAME, /q/NAME/stream and /q/NAME/ENTRY"}).answer(w)
 		return
 	}
 	do := methods[r.Method]
 	if do == nil {
-		for _, m := range []string{"DELETE", "GET", "POST"} {
-			if methods[m] != nil {
-				w.Header().Add("Allow", m)
-			}
-		}
-		w.Header().Add("Allow", "OPTIONS")
+		allowed := append(slices.Sorted(maps.Keys(methods)), "OPTIONS")
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		(&httpRefusal{status: http.StatusMethodNotAllowed, code: "ERR", message: r.Method + " is not for this path"}).answer(w)
 		return
 	}
@@ -72,17 +62,30 @@ func (g *gateway) serveQueues(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Origin") != "" {
 		w.Header().Add("Access-Control-Expose-Headers", "Queue-Entry, Queue-Tries")
 	}
-	if q.name = parts[0]; q.name != "" {
-		if err := queue.CheckName(q.name); err != nil {
-			q.fail(err)
-			return
-		}
+	if err := queue.CheckName(q.name); q.name != "" && err != nil {
+		q.fail(err)
+		return
 	}
 	if db := r.URL.Query().Get("db"); db != "" && db != "0" {
 		badRequest("queues are in database 0").answer(w)
 		return
 	}
 	do()
+}
+
+// methods returns what may be done with a path, by method; nil if there is no such path.
+func (q *queueRequest) methods(parts []string) map[string]func() {
+	switch {
+	case len(parts) == 1 && parts[0] == "":
+		return map[string]func(){"GET": q.list}
+	case len(parts) == 1:
+		return map[string]func(){"GET": q.get, "POST": q.post}
+	case len(parts) == 2 && parts[1] == "stream":
+		return map[string]func(){"GET": q.stream}
+	case len(parts) == 2:
+		return map[string]func(){"DELETE": func() { q.acknowledge(parts[1]) }}
+	}
+	return nil
 }
 
 // do runs a command in the session of whoever asks.

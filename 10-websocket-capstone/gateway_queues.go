@@ -115,15 +115,12 @@ func (t *jsonTalk) failQueue(id json.RawMessage, err error) {
 	t.fail(id, code, message)
 }
 
+// consume answers, and then messages come.
 func (t *jsonTalk) consume(req *request) {
-	d, name := &t.desk, req.Queue
-	prefetch := 1
+	d, name, prefetch := &t.desk, req.Queue, 1
 	if req.Prefetch != nil {
 		prefetch = *req.Prefetch
 	}
-	t.mu.Lock()
-	label := "ws:" + strconv.FormatInt(t.client, 10)
-	t.mu.Unlock()
 	d.mu.Lock()
 	twice, many := d.consumers[name] != nil, len(d.consumers) >= t.s.g.opts.MaxSubscriptions
 	d.mu.Unlock()
@@ -135,30 +132,12 @@ func (t *jsonTalk) consume(req *request) {
 		t.fail(req.ID, "LIMIT", "too many queues")
 		return
 	}
-	var c *queue.Consumer
-	var err error
-	c, err = t.s.g.queues.Consume(name, queue.ConsumerOptions{
-		Label: label, Policy: queue.Policy(req.Policy), Prefetch: prefetch, MaxBytes: t.s.g.opts.MaxQueue / 2,
-		// A message goes out as an answer does. So a worker that is slow to read is not cut for what it has asked for.
-		Deliver: func(j queue.Job) { d.out.add(func() { t.job(c, j) }) },
-		Late: func() {
-			t.s.close(closeSlow, "too slow: a message of the queue "+name+" was not acknowledged in time", true)
-		},
-	})
+	c, err := t.newConsumer(name, queue.Policy(req.Policy), prefetch)
 	if err != nil {
 		t.failQueue(req.ID, err)
 		return
 	}
-	d.mu.Lock()
-	over := d.over
-	if !over {
-		if d.consumers == nil {
-			d.consumers = map[string]*queue.Consumer{}
-		}
-		d.consumers[name] = c
-	}
-	d.mu.Unlock()
-	if over { // the socket has ended meanwhile
+	if !d.add(name, c) { // the socket has ended meanwhile
 		c.Leave()
 		return
 	}
@@ -167,6 +146,38 @@ func (t *jsonTalk) consume(req *request) {
 		return fmt.Appendf(appendString(append(dst, `,"policy":`...), c.Policy()), `,"prefetch":%d}`, prefetch)
 	})
 	c.Start()
+}
+
+// newConsumer makes a consumer that has not started. Its messages go out as answers do, so a worker that is slow to
+// read is not cut for what it has asked for.
+func (t *jsonTalk) newConsumer(name string, policy queue.Policy, prefetch int) (*queue.Consumer, error) {
+	t.mu.Lock()
+	label := "ws:" + strconv.FormatInt(t.client, 10)
+	t.mu.Unlock()
+	var c *queue.Consumer
+	var err error
+	c, err = t.s.g.queues.Consume(name, queue.ConsumerOptions{
+		Label: label, Policy: policy, Prefetch: prefetch, MaxBytes: t.s.g.opts.MaxQueue / 2,
+		Deliver: func(j queue.Job) { t.desk.out.add(func() { t.job(c, j) }) },
+		Late: func() {
+			t.s.close(closeSlow, "too slow: a message of the queue "+name+" was not acknowledged in time", true)
+		},
+	})
+	return c, err
+}
+
+// add keeps a consumer until the socket ends. It returns false if the socket has ended.
+func (d *queueDesk) add(name string, c *queue.Consumer) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over {
+		return false
+	}
+	if d.consumers == nil {
+		d.consumers = map[string]*queue.Consumer{}
+	}
+	d.consumers[name] = c
+	return true
 }
 
 // job sends a message, unless it has been given back meanwhile.

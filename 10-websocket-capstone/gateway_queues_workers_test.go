@@ -253,3 +253,37 @@ func dialPage(t *testing.T, base string) *peer {
 	require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
 	return &peer{Conn: c, t: t}
 }
+
+// A replica, a real one, has the queue as its master has it: messages, who works on what, and what is dead.
+func TestQueueOnAReplica(t *testing.T) {
+	t.Parallel()
+	c := launch(t, redistest.Program(t, "10-websocket-capstone"), t.TempDir(), "--http-queues", "yes", "--http-queue-tries", "1", "--save", "")
+	master := redistest.Connect(t, c.addr())
+	replica := redistest.Connect(t, redistest.Start(t, t.TempDir(), "--replicaof", "127.0.0.1", strconv.Itoa(c.port)))
+	replica.Becomes("master_link_status", "up")
+	s := &shift{base: strings.TrimSuffix(c.page, "/"), name: "jobs"}
+	var ids []string
+	for i := range 4 {
+		master.Send(queue.AddCommand("jobs", []byte(strconv.Itoa(i)))...)
+		ids = append(ids, string(master.Read().Str))
+	}
+	for _, path := range []string{"", "?ack=1", "?ack=1"} {
+		require.Equal(t, 200, func() int { r := s.request(t.Context(), "GET", path); _ = readAll(t, r); return r.StatusCode }())
+	}
+	s.acknowledge(t.Context(), ids[1])
+	master.Send("XCLAIM", "queue:jobs", "workers", "http", "0", ids[2], "IDLE", "86400000", "JUSTID")
+	require.Len(t, master.Read().Elems, 1)
+	p := dialPage(t, s.base)
+	p.expect(`{"id":1,"op":"consume","queue":"jobs"}`, `{"id":1,"result":{"queue":"jobs","policy":"roundrobin","prefetch":1}}`)
+	require.Equal(t, ids[3], p.hearJob().Entry)
+	require.EqualValues(t, 1, master.Do("WAIT 1 0").Int)
+	for _, command := range []string{"XRANGE queue:jobs - +", "XPENDING queue:jobs workers", "XRANGE queue:jobs.dead - +", "DEBUG DIGEST"} {
+		require.Equal(t, redistest.Show(master.Do(command)), redistest.Show(replica.Do(command)), command)
+	}
+	require.Len(t, master.Do("XRANGE queue:jobs.dead - +").Elems, 1)
+	// On a replica nobody can take anything.
+	master.Want("REPLICAOF 127.0.0.1 "+strconv.Itoa(redistest.Port(t)), "+OK")
+	r := s.request(t.Context(), "GET", "")
+	require.Contains(t, readAll(t, r), "READONLY")
+	require.Equal(t, 409, r.StatusCode)
+}
