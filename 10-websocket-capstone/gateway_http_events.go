@@ -18,8 +18,9 @@ type eventStream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	out     outbox
-	wake    chan struct{} // has an element when there is something to write
-	cut     func()        // called when the reader is too slow; ends what fills the stream
+	wake    chan struct{}     // has an element when there is something to write
+	cut     func()            // called when the reader is too slow; ends what fills the stream
+	sub     *httpSubscription // nil for a stream of something else than messages of channels
 }
 
 // newEventStream answers a request with a stream. cut is called once the reader is too slow, and must not block.

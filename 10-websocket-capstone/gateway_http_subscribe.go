@@ -45,11 +45,12 @@ func (g *gateway) serveEvents(w http.ResponseWriter, r *http.Request, s *httpSes
 		return
 	}
 	e := g.newEventStream(w, func() { _ = s.conn.Close() })
+	e.sub = sub
 	e.event("subscribed", sub.id(), sub.greeting())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		s.listen(e, sub)
+		s.listen(e)
 	}()
 	e.run(r.Context())
 	_ = s.conn.Close() // which ends listen
@@ -164,18 +165,20 @@ func (s *httpSession) next() (resp.Value, error) {
 }
 
 // listen fills the stream with what the engine publishes until the session ends.
-func (s *httpSession) listen(e *eventStream, sub *httpSubscription) {
+func (s *httpSession) listen(e *eventStream) {
 	_ = s.conn.SetDeadline(time.Time{})
-	for _, v := range sub.early {
-		e.push(v, sub)
+	if e.sub != nil {
+		for _, v := range e.sub.early {
+			e.push(v)
+		}
+		e.sub.early = nil
 	}
-	sub.early = nil
 	for {
 		v, err := s.next()
 		if err != nil {
 			break
 		}
-		e.push(v, sub)
+		e.push(v)
 	}
 	if s.g.opts.Stopping != nil && s.g.opts.Stopping() {
 		e.end(1001, "shutdown", true)
@@ -186,11 +189,12 @@ func (s *httpSession) listen(e *eventStream, sub *httpSubscription) {
 }
 
 // push passes on a message. Anything else that the engine says unasked is not for a stream.
-func (e *eventStream) push(v resp.Value, sub *httpSubscription) {
+func (e *eventStream) push(v resp.Value) {
 	m, ok := messageIn(v)
-	if !ok {
+	if !ok || e.sub == nil {
 		return
 	}
+	sub := e.sub
 	var data []byte
 	replayed := sub.replays > 0
 	if replayed {
