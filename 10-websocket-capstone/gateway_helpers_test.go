@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"byor/pkg/config"
+	"byor/pkg/history"
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
 	"byor/pkg/server"
@@ -52,9 +53,9 @@ func refusedRaw(name, why string) string {
 // startOwn starts our own server inside the process, as main does.
 func startOwn(t *testing.T, args ...string) dialFunc {
 	t.Helper()
-	cfg := config.Default()
-	require.NoError(t, cfg.ParseArgs(append([]string{"--port", "0", "--dir", t.TempDir(), "--save", ""}, args...)))
-	srv := server.New(cfg, server.Options{Log: server.LogTo(io.Discard), ReservedChannels: presencePrefix})
+	set, err := readSettings(append([]string{"--port", "0", "--dir", t.TempDir(), "--save", ""}, args...), (*config.Config).ParseArgs)
+	require.NoError(t, err)
+	srv := server.New(set.cfg, server.Options{Log: server.LogTo(io.Discard), ReservedChannels: presencePrefix, History: history.New(set.opts.History)})
 	require.NoError(t, srv.Start())
 	t.Cleanup(func() { _ = srv.Shutdown(context.Background(), server.ShutdownMode{NoSave: true, Now: true}) })
 	ownAttach = func(p server.Peer) (io.WriteCloser, error) { return srv.Attach(p) }

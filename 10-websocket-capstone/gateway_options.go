@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/history"
 	"byor/pkg/queue"
 )
 
@@ -35,6 +36,8 @@ type gatewayOptions struct {
 	Origins []string // hosts of pages that may connect besides our own; "*" for any
 	Hosts   []string // names under which we may be asked for, besides localhost and plain addresses
 	Allow   []string // administrative commands allowed over WebSocket, such as "config|get"
+
+	History []history.Rule // of which channels messages are kept; the engine keeps them
 
 	MaxMessage       int           // bytes of one message from a client
 	MaxQueue         int           // bytes waiting for one client
@@ -81,6 +84,7 @@ type gatewaySetting struct {
 var gatewaySettings = []gatewaySetting{
 	{"http-port", "8080", "port of the page and the WebSocket, 0 for none", setInt(0, 65535, func(o *gatewayOptions) *int { o.PortChosen = true; return &o.Port })},
 	{"http-bind", "127.0.0.1", "address of the page and the WebSocket", func(o *gatewayOptions, v string) error { o.Bind = v; return nil }},
+	{"history", "", "messages to keep of channels, for who comes back: \"room:*=1000\", or \"room:*=1000,1h\"; may be repeated", setHistory},
 	{"http-pprof", "no", "serve /debug/pprof/ to this machine", setBool(func(o *gatewayOptions) *bool { return &o.PProf })},
 	{"http-commands", "no", "serve commands over plain HTTP at /c", setBool(func(o *gatewayOptions) *bool { return &o.HTTPCommands })},
 	{"http-queues", "no", "serve work queues at /q and over the WebSocket", setBool(func(o *gatewayOptions) *bool { return &o.HTTPQueues })},
@@ -130,6 +134,22 @@ func (o *gatewayOptions) Set(name, value string) (known bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+// setHistory adds rules to those that were given before; "" takes them back.
+func setHistory(o *gatewayOptions, v string) error {
+	if v == "" {
+		o.History = nil
+		return nil
+	}
+	rules, err := history.ParseRules(v)
+	if err == nil && len(o.History)+len(rules) > history.MaxRules {
+		err = history.ErrTooManyRules
+	}
+	if err == nil {
+		o.History = append(o.History, rules...)
+	}
+	return err
 }
 
 type setter = func(o *gatewayOptions, value string) error

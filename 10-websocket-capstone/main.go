@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"byor/pkg/config"
+	"byor/pkg/history"
 	"byor/pkg/resp"
 	_ "byor/pkg/script" // which registers EVAL and its like
 	"byor/pkg/server"
@@ -54,7 +55,7 @@ func run(args []string) int {
 		return 0
 	}
 	page := ""
-	srv := server.New(cfg, server.Options{Wrap: eyes, WholeProcess: true, Plain: plain, ReservedChannels: presencePrefix, Supervisor: boss,
+	srv := server.New(cfg, server.Options{Wrap: eyes, WholeProcess: true, Plain: plain, ReservedChannels: presencePrefix, History: history.New(opts.History), Supervisor: boss,
 		Listening: func() { fmt.Println(greeting(cfg.Port, page)) }})
 	opts.Dial, opts.Password, opts.Stopping = dialInMemory(srv.ServeConn), srv.Password, srv.Stopping
 	opts.Born, opts.Locked = cfg.BornName, srv.NeedsLogin

@@ -30,6 +30,7 @@ type client struct {
 	libVer      string
 	createdMs   int64
 	evictExempt bool // CLIENT NO-EVICT
+	wantsEntry  bool // messages that are kept come with the ID of their entry
 	tracks      tracking.State
 
 	totalIn             int64
