@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -18,31 +17,38 @@ import (
 
 var errOutOfStep = errors.New("a reply that nobody awaits")
 
-// listen turns what the session says into JSON until it ends.
-func (t *jsonTalk) listen() error {
-	in := bufio.NewReaderSize(t.s.session, 2<<10)
-	r := resp.NewReaderSize(in, 2<<10) // reads from in, and keeps nothing back
-	for {
-		if msg := t.s.g.pushes.next(in); msg != nil {
-			t.deliver(msg)
-			continue
+// hear turns what the session says into JSON.
+func (t *jsonTalk) hear(b []byte) error {
+	for len(b) > 0 {
+		value, rest, ok := t.values.next(b)
+		if !ok {
+			return nil // the rest of it comes later
 		}
-		v, err := r.ReadValue()
+		v, err := parseValue(value)
 		if err != nil {
 			return err
 		}
-		if v.Kind == resp.Push {
+		switch {
+		case v.Kind == resp.Push && t.ofThePast(v): // see gateway_history.go
+		case v.Kind == resp.Push:
 			err = t.push(v)
-		} else {
+		default:
 			err = t.reply(v)
 		}
 		if err != nil {
 			return err
 		}
+		b = rest
 	}
+	return nil
 }
 
 func (t *jsonTalk) reply(v resp.Value) error {
+	if o := t.head(); o != nil && o.then != nil {
+		t.permitted(o, notInMulti(o, v))
+		t.done()
+		return nil
+	}
 	// region: whose reply it is
 	o := t.head()
 	if o == nil {
@@ -171,9 +177,12 @@ func (t *jsonTalk) push(v resp.Value) error {
 			t.step(o)
 		}
 		return nil
-	case (kind == "message" || kind == "smessage") && len(v.Elems) == 3, kind == "pmessage" && len(v.Elems) == 4:
-		t.deliver(t.s.g.pushes.encode(v.Elems))
-	default: // such as "invalidate"
+	default:
+		if m, ok := messageOf(v); ok {
+			t.published(m)
+			return nil
+		}
+		// such as "invalidate"
 		msg := appendText([]byte(`{"push":`), v.Elems[0].Str)
 		t.deliver(append(appendValues(append(msg, `,"data":`...), v.Elems[1:]), '}'))
 	}
@@ -195,13 +204,16 @@ func (t *jsonTalk) deliver(msg []byte) {
 
 // step ends one command of a subscription; after the last comes the answer.
 func (t *jsonTalk) step(o *operation) {
-	o.steps = o.steps[1:]
+	t.settle(o, o.named[0])
+	o.steps, o.named = o.steps[1:], o.named[1:]
+	if o.failed != "" {
+		o.wrong, o.failed = o.failed, ""
+	}
 	if len(o.steps) > 0 {
 		return
 	}
-	if o.failed != "" {
-		t.undo(o)
-		t.s.reply(append(appendError(append(appendID(nil, o.id), `,"error":`...), o.failed), '}'))
+	if o.wrong != "" {
+		t.s.reply(append(appendError(append(appendID(nil, o.id), `,"error":`...), o.wrong), '}'))
 	} else {
 		t.confirm(o)
 	}
@@ -211,18 +223,27 @@ func (t *jsonTalk) step(o *operation) {
 	t.done()
 }
 
-// undo forgets what a failed sub was to add. Whatever part of it succeeded
-// stays subscribed in the engine, and unsub by name ends it.
-func (t *jsonTalk) undo(o *operation) {
+// settle takes note of what the engine has made of a command: operations that are on their way count as if they
+// succeeded, and not all do. What one command of a sub has done stays, also if the other one fails; unsub ends it.
+func (t *jsonTalk) settle(o *operation, n named) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	subs, gone := t.subs, n.names
+	if n.patterns {
+		subs = t.psubs
+	}
 	if o.kind == "sub" {
-		for _, c := range o.channels {
-			delete(t.subs, c)
+		if gone = n.fresh; o.failed == "" {
+			gone = nil
+			for _, name := range n.names {
+				subs[name] = subs[name] || o.presence && !n.patterns
+			}
 		}
-		for _, p := range o.patterns {
-			delete(t.psubs, p)
-		}
+	} else if o.failed != "" {
+		gone = nil
+	}
+	for _, name := range gone {
+		delete(subs, name)
 	}
 }
 
@@ -250,7 +271,7 @@ func (t *jsonTalk) confirm(o *operation) {
 		if o.presence {
 			dst = presence.appendSnapshots(append(dst, `,"presence":`...), o.channels)
 		}
-		return append(dst, '}')
+		return append(o.past.append(dst), '}')
 	})
 }
 

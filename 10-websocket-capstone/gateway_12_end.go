@@ -30,22 +30,32 @@ func (s *socket) close(code int, reason string, flush bool) {
 
 // sessionEnded tells the peer that its session is over: with the server, or by itself.
 func (s *socket) sessionEnded(err error) {
+	select {
+	case <-s.done:
+		return
+	default:
+	}
+	if s.resp != nil {
+		s.resp.end()
+	}
+	if _, _, ours := s.out.closing(); ours {
+		return
+	}
 	if s.g.opts.Stopping != nil && s.g.opts.Stopping() { // somebody said SHUTDOWN
 		s.goodbye()
 		return
 	}
 	s.g.opts.Logf("gateway: the session of %s has ended: %v", s.ws.RemoteAddr(), err)
-	code, reason := s.whyEnded()
+	s.session.mu.Lock()
+	why := s.session.why
+	s.session.mu.Unlock()
+	code, reason := closeFor(why)
 	s.close(code, reason, true)
 }
 
-// whyEnded returns what the close frame says when the engine has ended the session.
-func (s *socket) whyEnded() (code int, reason string) {
-	session, ok := s.session.(*sessionConn)
-	if !ok {
-		return websocket.CloseInternalServerErr, "the session has ended"
-	}
-	switch why, _ := session.ended.Load().(server.EndReason); why {
+// closeFor returns what the close frame says when the engine has ended a session.
+func closeFor(why server.EndReason) (code int, reason string) {
+	switch why {
 	case server.EndKilled:
 		return websocket.ClosePolicyViolation, "the session was killed"
 	case server.EndSlow:
@@ -64,7 +74,7 @@ func (s *socket) teardown() {
 			s.helloTimer.Stop()
 		}
 		_ = s.ws.Close()
-		_ = s.session.Close()
+		_ = s.session.engine.Close()
 		s.out.shut()
 		if s.json != nil {
 			s.json.end()
@@ -118,6 +128,7 @@ func (g *gateway) shut(ctx context.Context) error {
 	server := g.server
 	g.mu.Unlock()
 	g.presence.close()
+	g.closeQueues(ctx)
 	g.engine.close()
 	if server == nil {
 		return nil
@@ -156,6 +167,7 @@ func (s *socket) drain(ctx context.Context, delay time.Duration) {
 func (s *socket) goodbye() {
 	s.draining.Store(true)
 	if s.json != nil {
+		s.json.desk.leave()
 		s.send([]byte(`{"push":"goodbye","code":1001,"reason":"shutdown","reconnectMs":[500,5000]}`))
 	}
 	s.close(websocket.CloseGoingAway, "shutdown", true)
@@ -183,6 +195,7 @@ func (g *gateway) reopen() error {
 	g.mu.Unlock()
 	g.draining.Store(false)
 	g.presence.reopen()
+	g.queues.Reopen()
 	if !served {
 		return nil
 	}
