@@ -25,10 +25,11 @@ type session struct {
 	upgraded chan struct{} // closed when the upgrade is done, or has failed
 	socket   *socket       // from then on; nil if it has failed
 
-	mu   sync.Mutex // protects what follows
-	over bool       // the engine has ended it
-	why  server.EndReason
-	err  error // of what the engine has said
+	mu    sync.Mutex // protects what follows
+	about string     // see About
+	over  bool       // the engine has ended it
+	why   server.EndReason
+	err   error // of what the engine has said
 }
 
 // jsonSession is a session whose messages come as such. A session of byor.resp.v1 gets them as RESP.
