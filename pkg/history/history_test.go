@@ -113,3 +113,25 @@ func TestLocalIDs(t *testing.T) {
 	next(l.append(5000, r, []byte("a"), nil))
 	require.False(t, isMark(last))
 }
+
+// A mark is good for as long as nothing was forgotten since.
+func TestMarkIsForgotten(t *testing.T) {
+	k := New([]Rule{{Pattern: "*", Max: 3}})
+	r := &k.rules[0]
+	k.local.start(1000)
+	require.False(t, k.whole(nil, store.StreamID{Ms: 999, Seq: math.MaxUint64}, true), "a mark of the process before")
+	first := k.local.mark(1000)
+	require.True(t, k.whole(nil, first, true))
+	k.local.append(1001, r, []byte("a"), []byte("x"))
+	require.True(t, k.whole(k.local.find([]byte("a")).stream, first, true))
+	k.local.forget([]byte("a"))
+	require.False(t, k.whole(nil, first, true), "there was a message")
+	second := k.local.mark(1002)
+	require.True(t, k.whole(nil, second, true))
+	k.local.append(1003, r, []byte("a"), []byte("y"))
+	require.False(t, k.whole(k.local.find([]byte("a")).stream, first, true))
+	require.True(t, k.whole(k.local.find([]byte("a")).stream, second, true))
+	k.local.forgetAll()
+	k.local.append(1004, r, []byte("a"), []byte("z"))
+	require.False(t, k.whole(k.local.find([]byte("a")).stream, second, true), "a new data set: nobody knows")
+}
