@@ -64,8 +64,8 @@ func (l *local) append(nowMs int64, r *Rule, channel, payload []byte) store.Stre
 	l.bytes -= ls.bytes
 	ls.stream.Add(id, [][]byte{field, payload})
 	ls.stream.Trim(store.StreamTrim{MaxLen: uint64(r.Max) + 1})
-	if r.Age > 0 {
-		ls.stream.Trim(store.StreamTrim{ByID: true, MinID: oldestKept(ls.stream, r, nowMs)})
+	if keep, some := oldestKept(ls.stream, r, nowMs); some {
+		ls.stream.Trim(store.StreamTrim{ByID: true, MinID: keep})
 	}
 	ls.bytes = ls.stream.MemBytes() + int64(len(ls.channel)) + localOverhead
 	l.bytes += ls.bytes
