@@ -233,7 +233,8 @@ func TestWithOurOwnEngine(t *testing.T) {
 		"forged presence": TestPresenceCannotBeForged, "resp": TestRESPIsWhatTCPIs, "frames": TestRESPFramesAreNotCommands,
 		"login": TestRESPLogin, "quit": TestRESPProtocolErrorAndQuit, "administration": TestAdministrationIsDenied, "renamed": TestRenamedCommandsAreJudgedByTheirOldNames,
 		"one writer": TestOneWriter, "slow": TestSlowConsumer, "many": TestManyOperationsAtOnce, "killed": TestSessionKilled,
-		"full": TestEngineFull, "metrics": TestMetricsAndHealth, "sizes": TestMessageSizes,
+		"large": TestLargeReplies, "never reads": TestAsksAndNeverReads, "raw subscriber": TestRawSubscriberWithLargeReplies,
+		"stalled": TestStalledPeerDelaysNobody, "told": TestStalledPeersAreTold, "drain": TestDrain, "full": TestEngineFull, "metrics": TestMetricsAndHealth, "sizes": TestMessageSizes,
 	} {
 		t.Run(name, test)
 	}

@@ -12,7 +12,7 @@ import (
 // mayImport says which packages of ours each package may import, directly or not. The arrows run one way: whoever
 // reads a package need not know those that import it.
 var mayImport = map[string]string{
-	"acl": "pubsub resp", "resp": "", "store": "", "pubsub": "", "version": "", "lzf": "", "supervise": "",
+	"acl": "pubsub resp", "resp": "", "store": "", "pubsub": "", "version": "", "lzf": "", "supervise": "", "collector": "",
 	"aof": "resp", "rdb": "lzf store", "repl": "resp", "migrate": "resp",
 	"engine":     "store resp pubsub",
 	"commands":   "engine store resp pubsub rdb lzf",
@@ -23,7 +23,7 @@ var mayImport = map[string]string{
 	"users":      "acl config engine introspect lzf pubsub rdb resp store",
 	"tracking":   "engine store resp pubsub",
 	"history":    "engine store resp pubsub",
-	"server":     "acl config introspect persist tracking history users commands engine aof rdb lzf migrate repl store resp pubsub supervise",
+	"server":     "acl config introspect persist tracking history users commands engine aof rdb lzf migrate repl store resp pubsub supervise collector",
 	"basics":     "aof rdb lzf pubsub repl resp store version",
 }
 

@@ -49,6 +49,7 @@ type client struct {
 
 	conn      net.Conn // nil for the server's own clients (loading, links)
 	transport transport
+	frugal    bool              // it keeps no buffers while it is idle
 	direct    pubsub.Subscriber // what takes messages as they are, see transport_attached.go; nil for most
 	unix      bool
 	laddr     string

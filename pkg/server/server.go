@@ -77,15 +77,14 @@ type Server struct {
 	eng *engine.Engine // its lock guards everything below but what says otherwise
 	cfg *config.Config
 
-	born         map[string]*engine.Command // the commands before rename-command; nil: there was none
-	wrap         func(net.Conn) net.Conn    // never nil; see Options
-	wholeProcess bool                       // see Options
-	announce     func()                     // called when the sockets are open; may be nil
-	reserved     string                     // how the channels begin that are the process's own
-	log          *Logger
-	boss         *supervise.Supervisor // who started the process; may be nil, which is nobody
-	runID        string
-	pidFile      string // the path, "" for none
+	born     map[string]*engine.Command // the commands before rename-command; nil: there was none
+	wrap     func(net.Conn) net.Conn    // never nil; see Options
+	announce func()                     // called when the sockets are open; may be nil
+	reserved string                     // how the channels begin that are the process's own
+	log      *Logger
+	boss     *supervise.Supervisor // who started the process; may be nil, which is nobody
+	runID    string
+	pidFile  string // the path, "" for none
 
 	clients  map[int64]*client
 	nextID   int64
@@ -134,7 +133,7 @@ func New(cfg *config.Config, opt Options) *Server {
 		opt.Wrap = func(conn net.Conn) net.Conn { return conn }
 	}
 	s := &Server{
-		cfg: cfg, wrap: opt.Wrap, wholeProcess: opt.WholeProcess,
+		cfg: cfg, wrap: opt.Wrap,
 		announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, plain: opt.Plain, boss: opt.Supervisor, runID: randomHex(40),
 		history: opt.History, clients: map[int64]*client{}, stop: make(chan struct{}), loaded: make(chan struct{}),
 	}
@@ -154,13 +153,14 @@ func New(cfg *config.Config, opt Options) *Server {
 	s.tracking.Init(world{s})
 	s.resetStats()
 	s.users = users.New(s.eng, cfg, world{s})
+	s.memory.collector.Whole = opt.WholeProcess
 	s.applyConfig()
 	s.eng.Loading = true // until Start has loaded the data
 	s.initReplication()
 	s.recalm()
 	s.memory.startup = startupMemory()
 	s.memory.rest = s.memory.startup
-	s.startCollector()
+	s.memory.collector.Start()
 	return s
 }
 

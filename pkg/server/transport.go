@@ -99,7 +99,7 @@ func (c *client) run() {
 			c.rd.ForgetLarge()
 			c.querySize = c.rd.Size()
 		}
-		if c.querySize > keepQuery {
+		if c.querySize > keepQuery || c.frugal {
 			c.rd.Shrink()
 			c.querySize = c.rd.Size()
 		}
