@@ -97,7 +97,7 @@ func newGateway(opts gatewayOptions) *gateway {
 	g.upgrader = websocket.Upgrader{
 		// Most connections are idle most of the time, so buffers are small, and a connection has one
 		// for writing only while it writes.
-		ReadBufferSize: 512, WriteBufferSize: 4096, WriteBufferPool: &sync.Pool{},
+		ReadBufferSize: 256, WriteBufferSize: 4096, WriteBufferPool: &sync.Pool{},
 		HandshakeTimeout:  5 * time.Second,
 		Subprotocols:      []string{protoJSON, protoRESP},
 		CheckOrigin:       g.opts.originAllowed,
