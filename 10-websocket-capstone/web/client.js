@@ -161,6 +161,8 @@ class Feed {
 
 /** @extends {Feed<Message>} */
 class Subscription extends Feed {
+  /** The channel or pattern. */
+  name = "";
   /** Who is there, as told last. @type {Presence | null} */
   presence = null;
   _subscribed = false; // the server has said yes once
@@ -254,6 +256,7 @@ class Client extends EventTarget {
     const key = (o.pattern ? "p" : "c") + name;
     const sub = new Subscription(o, o.onMessage, o.bufferMax ?? 1000, (error) => this.#leave(key, sub, error));
     if (this.state === "closed") return sub._end(this.#lock), sub;
+    sub.name = name;
     const topic = this.#topics.get(key) ?? { key, name, pattern: o.pattern, subs: new Set(), since: null, asked: 0, members: null };
     this.#topics.set(key, topic);
     topic.subs.add(sub);
