@@ -126,7 +126,7 @@ class Feed {
   _put(item) {
     if (this.ended) return;
     if (this._callback) return tell(this._callback, item);
-    if (this.#items.length >= this._max) return this._leave(new ByorError("SLOW", `the loop is too slow: ${this._max} items wait already`));
+    if (this.#items.length >= this._max) return this._leave(new ByorError("SLOW", `the loop is too slow: ${this._max} items wait`));
     this.#items.push(item);
     this.#serve();
   }
@@ -165,8 +165,8 @@ class Subscription extends Feed {
   name = "";
   /** Who is there, as told last. @type {Presence | null} */
   presence = null;
-  _subscribed = false; // the server has said yes once
   _seen = null; // the last entry that was delivered
+  _subscribed = false; // the server has said yes once
 
   unsubscribe() { this.stop(); }
 
@@ -176,9 +176,15 @@ class Subscription extends Feed {
     this._put(m);
   }
 
+  _confirmed(result, recovered) {
+    if (this._subscribed && !recovered) this._seen = null; // the history may have begun anew
+    if (this._subscribed) tell(this._options.onResume, { recovered });
+    this._subscribed = true;
+    this._begun(result);
+  }
+
   _present(p) {
-    this.presence = p;
-    tell(this._options.onPresence, p);
+    if (this._options.presence) tell(this._options.onPresence, (this.presence = p));
   }
 }
 
@@ -216,12 +222,9 @@ class Client extends EventTarget {
   get ready() {
     return new Promise((resolve, reject) => {
       const look = () => {
-        if (this.state === "up") resolve(this.session);
-        else if (this.#lock) reject(this.#lock);
-        else return;
-        this.removeEventListener("state", look);
+        if (this.state !== "up" && !this.#lock) return this.addEventListener("state", look, { once: true });
+        this.#lock ? reject(this.#lock) : resolve(this.session);
       };
-      this.addEventListener("state", look);
       look();
     });
   }
@@ -248,19 +251,25 @@ class Client extends EventTarget {
     return performance.now() - sent;
   }
 
-  /** Subscribes, now and after each reconnect. Several subscriptions may share a channel.
+  /** Subscribes, now and after each reconnect. Several subscriptions may share a channel; the first decides on last.
    * @param {string} name @param {SubscribeOptions} [o] @returns {Subscription} */
   subscribe(name, o = {}) {
-    if (o.last !== undefined && !(Number.isInteger(o.last) && o.last >= 0)) throw new TypeError("last is a number of messages");
-    if (o.pattern && (o.last || o.presence)) throw new TypeError("a pattern has no history and no presence of its own");
     const key = (o.pattern ? "p" : "c") + name;
+    const known = this.#topics.get(key);
+    if (!Number.isSafeInteger(o.last ?? 0) || o.last < 0) throw new TypeError("last is a number of messages");
+    if (o.pattern && (o.last || o.presence)) throw new TypeError("a pattern has no history and no presence of its own");
     const sub = new Subscription(o, o.onMessage, o.bufferMax ?? 1000, (error) => this.#leave(key, sub, error));
-    if (this.state === "closed") return sub._end(this.#lock), sub;
     sub.name = name;
-    const topic = this.#topics.get(key) ?? { key, name, pattern: o.pattern, subs: new Set(), since: null, asked: 0, members: null };
-    this.#topics.set(key, topic);
-    topic.subs.add(sub);
-    if (this.state === "up") this.#push(this.#sub(topic, o.last ?? 0));
+    if (this.state === "closed") return sub._end(this.#lock), sub;
+    const t = known ?? { key, name, pattern: o.pattern, subs: new Set(), last: o.last ?? 0, since: null, here: null };
+    this.#topics.set(key, t);
+    t.subs.add(sub);
+    if (this.state === "up" && !known) this.#push(this.#sub(t));
+    if (this.state !== "up" || !known?.answer) return sub; // it is told with the others
+    sub._confirmed(t.answer);
+    if (!o.presence) return sub;
+    if (t.here) sub._present({ ...t.here, join: [...(t.here.members ?? [])], leave: [] });
+    else this.#push({ op: "sub", fields: { channels: [name], presence: true }, renewed: true, done: (r) => this.#present(t, r.presence[name]) });
     return sub;
   }
 
@@ -349,7 +358,7 @@ class Client extends EventTarget {
     clearTimeout(this.#timers.open);
     this.#upSince = performance.now();
     this.#pause = null;
-    this.#tokens = { left: 0.9 * session.limits.opsBurst, at: this.#upSince };
+    this.#tokens = { left: 0.75 * session.limits.opsBurst, at: this.#upSince };
     this.session = session;
     this.state = "up";
     const select = { op: "cmd", fields: { args: ["SELECT", String(this.#o.database)] }, renewed: true };
@@ -471,7 +480,7 @@ class Client extends EventTarget {
     while (this.state === "up" && this.#queue.length) {
       const { opsPerSecond: rate, opsBurst: burst } = this.session.limits;
       const now = performance.now();
-      const left = rate ? Math.min(0.9 * burst, this.#tokens.left + ((now - this.#tokens.at) / 1000) * 0.95 * rate) : Infinity;
+      const left = rate ? Math.min(0.75 * burst, this.#tokens.left + ((now - this.#tokens.at) / 1000) * 0.95 * rate) : Infinity;
       this.#tokens = { left: left - 1, at: now };
       if (left < 1) {
         this.#tokens.left = left;
@@ -485,13 +494,13 @@ class Client extends EventTarget {
 
   #send(r) {
     clearTimeout(r.timer);
-    const id = ++this.#id;
-    const text = JSON.stringify({ id, op: r.op, ...r.fields });
+    r.id = ++this.#id;
+    const text = JSON.stringify({ id: r.id, op: r.op, ...r.fields });
     const most = this.session?.limits.message ?? Infinity;
     if (3 * text.length > most && new TextEncoder().encode(text).length > most) {
       return r.fail?.(new ByorError("TOOBIG", `a message may have ${most} bytes; this one was not sent`));
     }
-    this.#awaited.set(id, r);
+    this.#awaited.set(r.id, r);
     this.#ws.send(text);
   }
 
@@ -503,7 +512,8 @@ class Client extends EventTarget {
     const { code, message, retry } = m.error;
     if (code !== "RATE" || r.op === "hello") return r.fail?.(new ByorError(code, message, retry));
     this.#tokens = { left: -0.5 * this.session.limits.opsPerSecond, at: performance.now() }; // half a second's rest
-    this.#queue.unshift(r); // it was not executed
+    const later = this.#queue.findIndex((q) => !(q.id < r.id)); // it was not executed, and goes before those
+    this.#queue.splice(later < 0 ? this.#queue.length : later, 0, r);
     this.#pump();
   }
 
@@ -532,36 +542,32 @@ class Client extends EventTarget {
   // From here on: subscriptions and consumers.
 
   /** sub is the request that subscribes to a topic: from where we were, if there is a history and we have been there. */
-  #sub(t, last = Math.max(0, ...Array.from(t.subs, (s) => s._options.last ?? 0))) {
-    const subs = [...t.subs];
+  #sub(t) {
     const fields = t.pattern ? { patterns: [t.name] } : { channels: [t.name] };
-    const joins = t.asked === this.#upSince; // one more subscription on the same connection
-    const resumes = !joins && t.since !== null;
-    if (subs.some((s) => s._options.presence)) fields.presence = true;
+    const resumes = t.since !== null;
+    if ([...t.subs].some((s) => s._options.presence)) fields.presence = true;
     if (resumes) fields.since = { [t.name]: t.since };
-    else if (last) fields.last = last;
-    t.asked = this.#upSince;
+    else if (!t.pattern) fields.last = t.last;
     const done = (r) => {
-      const newest = r.last?.[t.name] ?? null;
       const recovered = resumes && r.recovered === true;
-      // Messages move since on. Without any yet, it is the newest one; but not if the last ones are to come first.
-      if (!recovered && !joins) t.since = fields.last && newest !== "0-0" ? null : newest;
-      if (r.presence?.[t.name]) this.#present(t, r.presence[t.name]);
-      for (const s of subs) {
-        if (s._subscribed && !joins) {
-          if (!recovered) s._seen = null; // the history may have begun anew
-          tell(s._options.onResume, { recovered });
-        }
-        s._subscribed = true;
-        s._begun(r);
-      }
+      const newest = r.last?.[t.name] ?? null; // of the history, null without one
+      t.answer = r;
+      // Messages move since on. Until there is one, it is the newest; but not if the last ones are still to come.
+      if (!recovered) t.since = fields.last && newest !== "0-0" ? null : newest;
+      if (r.presence) this.#present(t, r.presence[t.name]);
+      for (const s of t.subs) s._confirmed(r, recovered);
     };
-    const fail = (err) => {
-      t.asked = 0;
-      if (err.retry) this.#timers["sub" + t.key] = setTimeout(() => t.subs.size && this.#push(this.#sub(t)), 1000);
-      else for (const s of subs) this.#leave(t.key, s, err);
+    const no = (err) => { for (const s of t.subs) this.#leave(t.key, s, err); };
+    return { op: "sub", fields, renewed: true, done, fail: this.#retry(t.key, () => t.subs.size && this.#sub(t), no) };
+  }
+
+  /** retry makes a function that asks again a little later, if the error says that it is worth it. */
+  #retry(key, again, no) {
+    const ask = () => {
+      const r = again();
+      if (r) this.#push(r);
     };
-    return { op: "sub", fields, renewed: true, done, fail };
+    return (err) => (err.retry ? (this.#timers[key] = setTimeout(ask, 1000)) : no(err));
   }
 
   /** leave ends one subscription, and with the last of its topic the server's. */
@@ -575,26 +581,22 @@ class Client extends EventTarget {
 
   /** present passes on who is there: a snapshot (members), or what has changed (join and leave). */
   #present(t, { users, members, join, leave }) {
-    const known = members ?? (join && t.members);
+    const known = members ?? (join && t.here?.members);
     if (join && !known) { // so few again that they have names, and we do not know all
       return this.#push({ op: "presence", fields: { channels: [t.name] }, renewed: true, done: (r) => this.#present(t, r[t.name]) });
     }
-    const before = t.members ?? new Set();
-    t.members = known ? new Set(known) : null;
-    for (const user of join ?? []) t.members.add(user);
-    for (const user of leave ?? []) t.members.delete(user);
-    const come = [...(t.members ?? [])].filter((user) => !before.has(user));
-    const gone = [...(t.members ? before : [])].filter((user) => !t.members.has(user));
+    const before = t.here?.members ?? new Set(), now = known ? new Set(known) : null;
+    for (const user of join ?? []) now.add(user);
+    for (const user of leave ?? []) now.delete(user);
+    const come = [...(now ?? [])].filter((user) => !before.has(user)), gone = now ? [...before].filter((user) => !now.has(user)) : [];
+    t.here = { users, members: now };
     if (join && come.length + gone.length === 0) return; // the snapshot has told it already
-    for (const s of t.subs) if (s._options.presence) s._present({ users, members: t.members, join: come, leave: gone });
+    for (const s of t.subs) s._present({ ...t.here, join: come, leave: gone });
   }
 
   #consume(queue, c) {
     const { policy = "roundrobin", prefetch = 10 } = c._options;
-    const fail = (err) => {
-      if (err.retry) this.#timers["job" + queue] = setTimeout(() => c.ended || this.#push(this.#consume(queue, c)), 1000);
-      else c._leave(err);
-    };
+    const fail = this.#retry("q" + queue, () => !c.ended && this.#consume(queue, c), (err) => c._leave(err));
     return { op: "consume", fields: { queue, policy, prefetch }, renewed: true, done: (r) => c._begun(r), fail };
   }
 }

@@ -55,7 +55,7 @@ function enter(room) {
     onError: (err) => line("note", "", err.message),
   }));
   mine.ready.then((r) => {
-    if (mine === sub && !r.last) line("note", "", 'This server keeps no history of its rooms. Start it with --history "room:*=1000" for that.');
+    if (mine === sub && !r.last?.[mine.name]) line("note", "", 'This server keeps no history of its rooms. Start it with --history "room:*=1000" for that.');
   }, () => {});
 }
 

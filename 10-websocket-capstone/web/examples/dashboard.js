@@ -60,8 +60,9 @@ function follow(channel, first) {
   charts.set(channel, chart);
   localStorage.setItem("metrics", JSON.stringify([...charts.keys()]));
   db.subscribe(channel, { last: 300, onMessage: (m) => chart.see(m) }).ready.then((r) => {
-    $("note").hidden = Boolean(r.last);
-    if (first && !r.last) chart.see(first);
+    const kept = Boolean(r.last?.[channel]);
+    $("note").hidden = kept;
+    if (first && !kept) chart.see(first);
   }, (err) => chart.now.replaceChildren(err.message));
 }
 
