@@ -11,7 +11,7 @@
 //
 // connect returns at once. Calls wait, up to a bound, until there is a connection. A lost connection comes back by
 // itself: the client subscribes again and asks for what it has missed. It never repeats a call whose fate it does
-// not know: that call fails with the code "UNKNOWN".
+// not know: that call fails with the code "UNKNOWN". What belongs to one connection ends with it: SELECT, WATCH, MULTI.
 //
 // Events of a client: "state", "goodbye" (the server is about to end), "push" (what else it says unasked). Its states,
 // with the detail of the event: "connecting"; "up" {client, user, ping, limits}; "down" {code, reason, retryMs}: it will
@@ -25,7 +25,6 @@
  * @property {string} [url] of the socket; by default /ws of the server that the page came from
  * @property {Auth | (() => Auth | Promise<Auth>)} [auth] a function is asked before each connection
  * @property {string} [name] of this client; also the user in presence, unless auth names one
- * @property {number} [database] to SELECT (0)
  * @property {number} [queueMax] calls that may wait to be sent (1000)
  * @property {number} [queueTimeoutMs] how long one may wait (10000)
  * @property {number} [connectTimeoutMs] for a new connection (10000)
@@ -95,11 +94,7 @@ function after(a, b) {
 
 /** tell calls a callback of the page. Its errors are the page's, and not ours. */
 function tell(callback, ...args) {
-  try {
-    callback?.(...args);
-  } catch (err) {
-    setTimeout(() => { throw err; });
-  }
+  try { callback?.(...args); } catch (err) { setTimeout(() => { throw err; }); }
 }
 
 /** A Feed has items for a callback or for a loop: for await (const item of feed). To leave the loop ends it.
@@ -115,7 +110,10 @@ class Feed {
     /** Resolves when the server has said yes; rejects when it has said no. */
     this.ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
     this.ready.catch(() => {}); // nobody has to look
-    [this._options, this._callback, this._max, this._leave] = [options, callback, max, leave];
+    this._options = options;
+    this._callback = callback;
+    this._max = max;
+    this._leave = leave;
   }
 
   /** Ends it. */
@@ -161,15 +159,13 @@ class Feed {
 
 /** @extends {Feed<Message>} */
 class Subscription extends Feed {
-  /** The channel or pattern. */
-  name = "";
+  name = ""; // the channel or pattern
   /** Who is there, as told last. @type {Presence | null} */
   presence = null;
   _seen = null; // the last entry that was delivered
   _subscribed = false; // the server has said yes once
 
   unsubscribe() { this.stop(); }
-
   _message(m) {
     if (m.entry && this._seen && !after(m.entry, this._seen)) return;
     this._seen = m.entry ?? null;
@@ -212,7 +208,7 @@ class Client extends EventTarget {
   /** @param {Options} o */
   constructor(o) {
     super();
-    this.#o = { database: 0, queueMax: 1000, queueTimeoutMs: 10000, connectTimeoutMs: 10000, retryMaxMs: 15000, ...o };
+    this.#o = { queueMax: 1000, queueTimeoutMs: 10000, connectTimeoutMs: 10000, retryMaxMs: 15000, ...o };
     this.url = o.url ?? location.origin.replace(/^http/, "ws") + "/ws";
     this.#listen("addEventListener");
     this.#open();
@@ -220,36 +216,19 @@ class Client extends EventTarget {
 
   /** Resolves when the connection is up. Rejects when the server refuses us, and after close. */
   get ready() {
-    return new Promise((resolve, reject) => {
-      const look = () => {
-        if (this.state !== "up" && !this.#lock) return this.addEventListener("state", look, { once: true });
-        this.#lock ? reject(this.#lock) : resolve(this.session);
-      };
-      look();
-    });
+    if (this.#lock) return Promise.reject(this.#lock);
+    if (this.state === "up") return Promise.resolve(this.session);
+    return new Promise((done) => this.addEventListener("state", done, { once: true })).then(() => this.ready);
   }
 
   /** Runs a command. Errors of the server reject with a ByorError. @param {...Arg} args @returns {Promise<any>} */
   call(...args) { return this.#ask("cmd", () => ({ args: args.map(encode) }), decode); }
-
   /** @param {string} channel @param {Arg} data @returns {Promise<number>} how many got it */
   publish(channel, data) { return this.#ask("pub", () => ({ channel, data: encode(data) })); }
-
   /** Any operation of the gateway, and its answer as it is. */
   request(op, fields = {}) { return this.#ask(op, () => fields); }
-
-  /** Chooses the database, now and after each reconnect. @param {number} database */
-  select(database) {
-    this.#o.database = database;
-    return this.call("SELECT", database);
-  }
-
   /** @returns {Promise<number>} the milliseconds that a question takes, there and back */
-  async ping() {
-    const sent = performance.now();
-    await this.request("ping");
-    return performance.now() - sent;
-  }
+  ping(sent = performance.now()) { return this.request("ping").then(() => performance.now() - sent); }
 
   /** Subscribes, now and after each reconnect. Several subscriptions may share a channel; the first decides on last.
    * @param {string} name @param {SubscribeOptions} [o] @returns {Subscription} */
@@ -261,7 +240,7 @@ class Client extends EventTarget {
     const sub = new Subscription(o, o.onMessage, o.bufferMax ?? 1000, (error) => this.#leave(key, sub, error));
     sub.name = name;
     if (this.state === "closed") return sub._end(this.#lock), sub;
-    const t = known ?? { key, name, pattern: o.pattern, subs: new Set(), last: o.last ?? 0, since: null, here: null };
+    const t = known ?? { key, name, pattern: o.pattern, subs: new Set(), last: o.last ?? 0, since: null, here: null, answer: null };
     this.#topics.set(key, t);
     t.subs.add(sub);
     if (this.state === "up" && !known) this.#push(this.#sub(t));
@@ -277,15 +256,9 @@ class Client extends EventTarget {
    * @param {string} queue @param {ConsumeOptions} [o] @returns {Feed<Job>} */
   consume(queue, o = {}) {
     if (this.#consumers.has(queue)) throw new TypeError(`this client has a consumer of ${queue} already`);
-    const work = async (job) => {
-      try {
-        await o.onJob(job);
-        await job.ack();
-      } catch (err) {
-        tell(o.onError, err); // the job comes again when its time is over
-      }
-    };
-    const consumer = new Feed(o, o.onJob && work, Infinity, (error) => { // prefetch bounds what waits
+    const work = async (job) => (await o.onJob(job), job.ack());
+    const begin = (job) => work(job).catch((err) => tell(o.onError, err)); // the job comes again when its time is over
+    const consumer = new Feed(o, o.onJob && begin, Infinity, (error) => { // prefetch bounds what waits
       consumer._end(error);
       if (this.#consumers.get(queue) !== consumer) return;
       this.#consumers.delete(queue);
@@ -316,8 +289,7 @@ class Client extends EventTarget {
     this.#cut();
     for (const t of this.#topics.values()) for (const sub of t.subs) sub._end();
     for (const c of this.#consumers.values()) c._end();
-    this.#topics.clear();
-    this.#consumers.clear();
+    for (const all of [this.#topics, this.#consumers]) all.clear();
     this.#give(new ByorError("CLOSED", "the client was closed"), "closed");
   }
 
@@ -358,12 +330,11 @@ class Client extends EventTarget {
     clearTimeout(this.#timers.open);
     this.#upSince = performance.now();
     this.#pause = null;
-    this.#tokens = { left: 0.75 * session.limits.opsBurst, at: this.#upSince };
+    this.#tokens = { left: Infinity, at: this.#upSince };
     this.session = session;
     this.state = "up";
-    const select = { op: "cmd", fields: { args: ["SELECT", String(this.#o.database)] }, renewed: true };
-    this.#queue.unshift(...(this.#o.database ? [select] : []), ...Array.from(this.#topics.values(), (t) => this.#sub(t)),
-      ...Array.from(this.#consumers, ([queue, c]) => this.#consume(queue, c)));
+    const consumers = Array.from(this.#consumers, ([queue, c]) => this.#consume(queue, c));
+    this.#queue.unshift(...Array.from(this.#topics.values(), (t) => this.#sub(t)), ...consumers);
     this.#set("up", session);
     this.#pump();
     this.#watch();
@@ -479,11 +450,10 @@ class Client extends EventTarget {
   #pump() {
     while (this.state === "up" && this.#queue.length) {
       const { opsPerSecond: rate, opsBurst: burst } = this.session.limits;
-      const now = performance.now();
-      const left = rate ? Math.min(0.75 * burst, this.#tokens.left + ((now - this.#tokens.at) / 1000) * 0.95 * rate) : Infinity;
-      this.#tokens = { left: left - 1, at: now };
+      const now = performance.now(), earned = ((now - this.#tokens.at) / 1000) * 0.95 * rate;
+      const left = rate ? Math.min(Math.max(1, 0.75 * burst), this.#tokens.left + earned) : Infinity;
+      this.#tokens = { left: left < 1 ? left : left - 1, at: now };
       if (left < 1) {
-        this.#tokens.left = left;
         clearTimeout(this.#timers.pump);
         this.#timers.pump = setTimeout(() => this.#pump(), ((1 - left) / rate) * 1100 + 1);
         return;
@@ -521,12 +491,12 @@ class Client extends EventTarget {
     const topic = this.#topics.get(m.push === "pmessage" ? "p" + m.pattern : "c" + m.channel);
     const { pattern, entry, queue, tries } = m;
     if (m.push === "message" || m.push === "pmessage") {
-      if (!topic) return;
+      if (!topic?.answer) return; // of a subscription that has ended
       const message = { channel: decode(m.channel), ...(pattern && { pattern }), data: decode(m.data), ...(entry && { entry }) };
       if (entry && !pattern) topic.since = entry;
       for (const sub of [...topic.subs]) sub._message(message);
     } else if (m.push === "presence") {
-      if (topic) this.#present(topic, m);
+      if (topic?.answer) this.#present(topic, m);
     } else if (m.push === "job") {
       const ack = () => new Promise((done, fail) => {
         if (this.#lock) return fail(this.#lock);
@@ -563,11 +533,7 @@ class Client extends EventTarget {
 
   /** retry makes a function that asks again a little later, if the error says that it is worth it. */
   #retry(key, again, no) {
-    const ask = () => {
-      const r = again();
-      if (r) this.#push(r);
-    };
-    return (err) => (err.retry ? (this.#timers[key] = setTimeout(ask, 1000)) : no(err));
+    return (err) => (err.retry ? (this.#timers[key] = setTimeout(() => again() && this.#push(again()), 1000)) : no(err));
   }
 
   /** leave ends one subscription, and with the last of its topic the server's. */

@@ -1,7 +1,7 @@
 // A dashboard: every channel metric:NAME on which somebody publishes numbers has a chart of the last five minutes.
 
 const $ = (id) => document.getElementById(id);
-const span = 5 * 60e3, most = 24; // ms on a chart; charts
+const shortest = 60e3, longest = 5 * 60e3, most = 24; // ms on a chart; charts
 const charts = new Map(); // by channel
 const db = Byor.connect({ name: "dashboard" });
 
@@ -18,13 +18,14 @@ class Chart {
   now = build("strong", { class: "now" }, "–");
   top = build("span", { class: "top" });
   low = build("span", { class: "low" });
+  begin = build("span");
   line = build("polyline", { "vector-effect": "non-scaling-stroke" });
   area = build("polygon");
 
   constructor(channel) {
     this.title = channel.replace("metric:", "");
     this.picture = build("svg", { viewBox: "0 0 300 100", preserveAspectRatio: "none", role: "img" }, this.area, this.line);
-    const axis = build("div", { class: "axis" }, build("span", {}, "5 min ago"), build("span", {}, "now"));
+    const axis = build("div", { class: "axis" }, this.begin, build("span", {}, "now"));
     $("charts").append(build("figure", {}, build("figcaption", {}, this.title), this.now,
       build("div", { class: "plot" }, this.picture, this.top, this.low), axis));
     $("empty").hidden = true;
@@ -38,8 +39,9 @@ class Chart {
   }
 
   draw() {
-    const start = Date.now() - span;
-    this.points = this.points.filter(([at], i) => at > start || i === this.points.length - 1);
+    this.points = this.points.filter(([at], i) => at > Date.now() - longest || i === this.points.length - 1);
+    const span = Math.max(shortest, Math.min(longest, Date.now() - (this.points[0]?.[0] ?? 0))), start = Date.now() - span;
+    this.begin.textContent = `${Math.round(span / 60e3)} min ago`;
     const values = this.points.map(([, v]) => v);
     const low = Math.min(0, ...values), top = Math.max(...values, low + 1e-9);
     const at = this.points.map(([t, v]) => [Math.max(0, ((t - start) / span) * 300), 98 - ((v - low) / (top - low)) * 92]);
@@ -79,7 +81,7 @@ db.addEventListener("state", async ({ detail }) => {
 $("login").onsubmit = (e) => (e.preventDefault(), db.login({ user: $("user").value.trim() || "default", pass: $("pass").value }));
 let feeding = 0, level = 50;
 $("feed").onclick = () => {
-  $("feed").textContent = feeding ? "Feed it from here" : "Stop feeding";
+  $("feed").textContent = feeding ? "Feed it" : "Stop feeding";
   feeding = feeding ? clearInterval(feeding) : setInterval(() => {
     level = Math.max(0, Math.min(100, level + 20 * (Math.random() - 0.5)));
     db.publish("metric:walk", level.toFixed(1)).catch(() => {});
