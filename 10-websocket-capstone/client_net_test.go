@@ -7,6 +7,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -128,6 +129,40 @@ func testClientBlackHole(t *testing.T) {
 	b.becomes("true", `got.includes(false)`)
 	g.eventually(func() bool { return g.engineDo("PUBLISH", "room", "again").Int > 0 }, "nobody is there")
 	b.becomes("true", `got.includes("again")`)
+}
+
+// Work queues: each job for one worker; what a worker had not acknowledged when its network was cut is for the others.
+func testClientQueues(t *testing.T) {
+	g := startGateway(t, func(o *gatewayOptions) { o.HTTPQueues, o.QueueTimeout = true, time.Hour })
+	p := startProxy(t, g.http.Listener.Addr().String())
+	worker, dying := openClient(t, g.http.URL), openClient(t, "http://"+p.addr())
+	require.Equal(t, "2", dying.eval(`(watch(), globalThis.got = [], globalThis.jobs = db.consume("jobs", { prefetch: 2, onJob: (job) => (got.push(job.data), new Promise(() => {})) }), jobs.ready.then((r) => r.prefetch))`))
+	for i := range 6 {
+		g.engineDo("XADD", "queue:jobs", "*", "data", strconv.Itoa(i))
+	}
+	dying.becomes("0,1", "got") // and no more, as it acknowledges nothing
+	worker.eval(`(watch(), globalThis.got = [], globalThis.jobs = db.consume("jobs", { onJob: (job) => got.push(job.data + " " + job.tries) }), jobs.ready)`)
+	worker.becomes("2 1,3 1,4 1,5 1", "got")
+	p.cut()
+	worker.becomes("2 1,3 1,4 1,5 1,0 2,1 2", "got")
+	g.eventually(func() bool { return g.engineDo("XLEN", "queue:jobs").Int == 0 }, "not all are acknowledged")
+
+	dying.eval(`(db.close(), 1)`)
+
+	// The worker is there again after a cut of its own. A loop does the same as a callback.
+	for _, s := range g.open() {
+		s.close(1001, "", true)
+	}
+	worker.becomes("true", `states.filter((s) => s === "up").length === 2 && db.state === "up"`)
+	g.engineDo("XADD", "queue:jobs", "*", "data", "last", "by", "redis-cli")
+	worker.becomes("last 1", "got.at(-1)")
+	worker.eval(`(got.length = 0, jobs.stop(), globalThis.jobs = db.consume("jobs", { policy: "broadcast" }), jobs.ready)`)
+	g.engineDo("XADD", "queue:jobs", "*", "data", "x", "by", "redis-cli")
+	require.Equal(t, "x by,redis-cli 1", worker.eval(`(async () => {
+		for await (const job of jobs) return [job.data, [...job.fields], await job.ack()].join(" ");
+	})()`))
+	g.eventually(func() bool { return g.engineDo("XLEN", "queue:jobs").Int == 0 }, "not all are acknowledged")
+	require.True(t, strings.HasPrefix(worker.eval(`failure(db.consume("no such name").ready)`), "ERR"))
 }
 
 // A server that is killed, and one that says goodbye: the page is there again with the next one, and with the history

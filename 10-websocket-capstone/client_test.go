@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
 	"byor/pkg/redistest"
@@ -37,8 +38,8 @@ func TestClient(t *testing.T) {
 	withOwnEngine(t)
 	for name, test := range map[string]func(t *testing.T){
 		"values": testClientValues, "script": testClientScript, "subscriptions": testClientSubscriptions, "loops": testClientLoops,
-		"pace": testClientPace, "login": testClientLogin, "killed session": testClientKilled, "tabs": testClientTabs,
-		"asleep": testClientAsleep, "history": testClientHistory, "offline": testClientOffline, "unknown fate": testClientUnknown, "black hole": testClientBlackHole,
+		"pace": testClientPace, "login": testClientLogin, "thrown out": testClientThrownOut, "tabs": testClientTabs,
+		"asleep": testClientAsleep, "history": testClientHistory, "queues": testClientQueues, "offline": testClientOffline, "unknown fate": testClientUnknown, "black hole": testClientBlackHole,
 		"blocked": testClientBlocked, "large": testClientLarge, "close": testClientClose,
 	} {
 		t.Run(name, test)
@@ -169,16 +170,17 @@ func testClientLogin(t *testing.T) {
 }
 
 // Whoever is thrown out (1008) does not come back by itself, but may be told to.
-func testClientKilled(t *testing.T) {
+func testClientThrownOut(t *testing.T) {
 	g := startGateway(t, nil)
 	b := openClient(t, g.http.URL)
 	require.Equal(t, "up", b.eval("watch()"))
-	id := b.eval("db.session.client")
-	require.Equal(t, int64(1), g.engineDo("CLIENT", "KILL", "ID", id).Int)
+	for _, s := range g.open() {
+		s.close(websocket.ClosePolicyViolation, "not you", true)
+	}
 	b.becomes("locked", "db.state")
-	require.Contains(t, b.eval(`failure(db.call("PING"))`), "CLOSED")
+	require.Equal(t, "CLOSED: not you", b.eval(`failure(db.call("PING"))`))
 	require.Equal(t, "PONG", b.eval(`(db.reconnect(), db.call("PING"))`))
-	require.Equal(t, "locked,connecting,up", b.eval("states.slice(-3)"))
+	require.Equal(t, "up,locked,connecting,up", b.eval("states"))
 }
 
 // One user with two tabs is one user, in the presence that each tab sees.
