@@ -1,7 +1,7 @@
 // The pub/sub lab: subscriptions with presence, a feed, publishing, and the
 // slow consumer.
 
-import { $, el, text } from "./dom.js";
+import { $, button, el, text } from "./dom.js";
 import { socketURL } from "./link.js";
 
 const isPattern = (topic) => /[*?[]/.test(topic);
@@ -9,6 +9,7 @@ const isPattern = (topic) => /[*?[]/.test(topic);
 export function startLab(link) {
   const topics = new Map(); // name → {pattern, presence, members, users}
   let arrivals = [];
+  const tryThis = $("try"); // it leaves the document with the first message
 
   function add(...nodes) {
     const feed = $("feed");
@@ -21,9 +22,7 @@ export function startLab(link) {
 
   function draw() {
     $("topics").replaceChildren(...Array.from(topics, ([name, t]) => {
-      const off = el("button", "", "×");
-      off.title = "Unsubscribe";
-      off.onclick = () => unsubscribe(name);
+      const off = button("×", "", "Unsubscribe from " + name, () => unsubscribe(name));
       const chip = el("span", "chip" + (t.pattern ? " pattern" : ""), name);
       if (t.users !== undefined) {
         const people = el("span", "people", `${t.users} here`);
@@ -99,6 +98,7 @@ export function startLab(link) {
     );
     $("what").value = "";
   };
+  link.addEventListener("info", ({ detail: { fields } }) => (tryThis.textContent = `redis-cli -p ${fields.tcp_port} PUBLISH room:1 hello`));
   setInterval(() => {
     const now = performance.now();
     arrivals = arrivals.filter((at) => now - at < 1000);

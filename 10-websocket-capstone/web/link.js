@@ -3,6 +3,19 @@
 
 export const socketURL = () => (location.protocol === "https:" ? "wss" : "ws") + "://" + location.host + "/ws";
 
+const toJSON = (v) => (v instanceof Uint8Array ? { b64: btoa(String.fromCharCode(...v)) } : String(v));
+function fromJSON(v) {
+  if (v === null || typeof v !== "object") return v;
+  if (Array.isArray(v)) return v.map(fromJSON);
+  if ("b64" in v) return Uint8Array.from(atob(v.b64), (c) => c.charCodeAt(0));
+  if ("int" in v) return BigInt(v.int);
+  if ("double" in v) return { inf: Infinity, "-inf": -Infinity }[v.double] ?? NaN;
+  if ("map" in v) return new Map(v.map.map(([k, w]) => [fromJSON(k), fromJSON(w)]));
+  if ("set" in v) return new Set(v.set.map(fromJSON));
+  if ("err" in v) return Object.assign(new Error(v.err.message), v.err);
+  return v;
+}
+
 export class Link extends EventTarget {
   #ws = null;
   #next = 1;
@@ -43,7 +56,7 @@ export class Link extends EventTarget {
     });
   }
 
-  cmd(...args) { return this.call("cmd", { args }); }
+  cmd(...args) { return this.call("cmd", { args: args.map(toJSON) }).then(fromJSON); }
 
   async #hello() {
     const fields = { name: this.name };

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/json"
+	"net"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"byor/pkg/resp"
+)
+
+// What the tests of the page need beyond browser_test.go.
+
+// startPage starts our own server with a gateway as it is by default and returns the page's address.
+func startPage(t *testing.T, change func(o *gatewayOptions), engineArgs ...string) *testGateway {
+	t.Helper()
+	withOwnEngine(t)
+	usual := defaultGatewayOptions()
+	return startGateway(t, func(o *gatewayOptions) {
+		o.OpsRate, o.OpsBurst = usual.OpsRate, usual.OpsBurst
+		if change != nil {
+			change(o)
+		}
+	}, engineArgs...)
+}
+
+// fillKeys gives the server n keys, "key:0" to "key:n-1", a thousand in a command.
+func fillKeys(t *testing.T, g *testGateway, n int) {
+	t.Helper()
+	conn, err := g.opts.Dial(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1})
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	const each = 1000
+	go func() {
+		var buf []byte
+		for at := 0; at < n; at += each {
+			args := []string{"MSET"}
+			for i := at; i < min(at+each, n); i++ {
+				args = append(args, "key:"+strconv.Itoa(i), "v")
+			}
+			buf = resp.AppendCommandStrings(buf[:0], args...)
+			if _, err := conn.Write(buf); err != nil {
+				return // the reader says so
+			}
+		}
+	}()
+	r := bufio.NewReader(conn)
+	for at := 0; at < n; at += each {
+		line, err := r.ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, "+OK\r\n", line)
+	}
+}
+
+// go_ opens another address in the tab and waits until the page has said that it is connected, or locked.
+func (b *tab) visit(url string) {
+	b.t.Helper()
+	b.eval(`(window.left = "yes")`)
+	b.call("Page.navigate", map[string]any{"url": url}, &struct{}{})
+	b.waits(`window.left === undefined && document.getElementById("state") !== null && !/connecting/.test(document.getElementById("state").textContent)`)
+}
+
+// waits waits until an expression is true in the page.
+func (b *tab) waits(js string) {
+	b.t.Helper()
+	require.Eventually(b.t, func() bool { return b.eval("Boolean("+js+")") == "true" }, patience, 20*time.Millisecond, js)
+}
+
+// size makes the window a desktop's or a phone's.
+func (b *tab) size(width, height int, phone bool) {
+	b.t.Helper()
+	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}, &struct{}{})
+}
+
+// scheme makes the page dark or light.
+func (b *tab) scheme(name string) {
+	b.t.Helper()
+	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]any{{"name": "prefers-color-scheme", "value": name}}}, &struct{}{})
+}
+
+// press presses a key, such as "Tab" or "ArrowUp".
+func (b *tab) press(key string) {
+	b.t.Helper()
+	codes := map[string]int{"Tab": 9, "Enter": 13, "Escape": 27, "ArrowUp": 38, "ArrowDown": 40, "ArrowLeft": 37, "ArrowRight": 39}
+	require.Contains(b.t, codes, key)
+	for _, kind := range []string{"rawKeyDown", "keyUp"} {
+		b.call("Input.dispatchKeyEvent", map[string]any{"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": codes[key]}, &struct{}{})
+	}
+}
+
+// write types a text where the cursor is.
+func (b *tab) write(text string) {
+	b.t.Helper()
+	b.call("Input.insertText", map[string]any{"text": text}, &struct{}{})
+}
+
+// point moves the mouse over an element: x and y are parts of its width and height.
+func (b *tab) point(selector string, x, y float64) {
+	b.t.Helper()
+	var r struct{ X, Y float64 }
+	quoted, err := json.Marshal(selector)
+	require.NoError(b.t, err)
+	where := b.eval(`(r => JSON.stringify({X: r.left + r.width * ` + strconv.FormatFloat(x, 'f', -1, 64) + `, Y: r.top + r.height * ` +
+		strconv.FormatFloat(y, 'f', -1, 64) + `}))(document.querySelector(` + string(quoted) + `).getBoundingClientRect())`)
+	require.NoError(b.t, json.Unmarshal([]byte(where), &r))
+	b.call("Input.dispatchMouseEvent", map[string]any{"type": "mouseMoved", "x": r.X, "y": r.Y}, &struct{}{})
+}
+
+// picture writes what the window shows to a PNG file.
+func (b *tab) picture(file string) {
+	b.t.Helper()
+	var r struct{ Data string }
+	b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &r)
+	data, err := base64.StdEncoding.DecodeString(r.Data)
+	require.NoError(b.t, err)
+	require.NoError(b.t, os.WriteFile(file, data, 0o644))
+}
