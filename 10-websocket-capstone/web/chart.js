@@ -7,13 +7,15 @@ export const spanMs = 10 * 60_000; // what is kept
 const leastMs = 60_000; // what is shown at least
 const gapMs = 15_000; // nothing was measured in between: the line is broken
 
-// niceTop returns a round figure at or above v: 1, 2 or 5 with zeros behind it. step is 10, or 1024 for bytes.
-export function niceTop(v, step = 10) {
+// niceTop returns a round figure at or above v: 1, 2 or 5 with zeros behind it, and then a unit. A unit is step
+// times the one before: 1024 for bytes.
+export function niceTop(v, step = 1000) {
   if (!(v > 0)) return 1;
   let unit = 1;
-  while (step > 10 && v / unit >= step) unit *= step;
-  const power = unit * 10 ** Math.floor(Math.log10(v / unit));
-  return power * [1, 2, 5, 10].find((m) => m * power >= v * 0.999999);
+  while (v > unit * step) unit *= step;
+  const power = 10 ** Math.floor(Math.log10(v / unit));
+  const top = [1, 2, 5, 10].find((m) => m * power * unit >= v * 0.999999) * power;
+  return (step === 1024 && top >= 1000 ? step : top) * unit;
 }
 
 const clock = (at) => new Date(at).toLocaleTimeString("en-GB");
@@ -41,6 +43,7 @@ export class Chart {
     this.canvas.onpointerleave = this.canvas.onblur = () => this.#look(null);
     this.canvas.onkeydown = (e) => this.#key(e);
     new ResizeObserver(() => this.draw()).observe(this.canvas);
+    matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => this.draw());
   }
 
   // points are what is to be kept when the page is loaded anew.

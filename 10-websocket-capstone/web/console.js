@@ -1,7 +1,7 @@
 // The console speaks RESP itself, over a socket of its own. Under each command it shows the very bytes that
 // went over the wire.
 
-import { bytesOf, pieces, plain } from "./bytes.js";
+import { binary, bytesOf, pieces, plain } from "./bytes.js";
 import { startCompletion } from "./complete.js";
 import { Docs } from "./docs.js";
 import { $, el } from "./dom.js";
@@ -133,7 +133,7 @@ function wire(arrow, bytes) {
   const pre = el("pre", "wire", arrow);
   for (const p of pieces(bytes.subarray(0, 600))) {
     if (p.hex) pre.append(el("span", "byte", p.hex));
-    else p.text.split(/(\r\n)/).forEach((part) => pre.append(part === "\r\n" ? el("span", "crlf", "\\r\\n") : part));
+    else p.text.split(/(\r\n|\n|\r)/).forEach((part) => pre.append(/[\r\n]/.test(part) ? el("span", "crlf", escapes(part)) : part));
   }
   if (bytes.length > 600) pre.append(` … ${bytes.length} bytes`);
   return pre;
@@ -185,8 +185,10 @@ function typed(v, indent) {
 // readable returns nodes: text as it is, and bytes that are no text as \xHH.
 const readable = (bytes, change = (t) => t) => pieces(bytes).map((p) => (p.hex ? el("span", "byte", p.hex) : change(p.text)));
 
-// quoted puts a value in quotes; one with several lines stands as it is.
+const escapes = (t) => t.replace(/["\\]/g, "\\$&").replace(/\n/g, "\\n").replace(/\r/g, "\\r").replace(/\t/g, "\\t");
+
+// quoted puts a value in quotes; a text of several lines stands as it is.
 function quoted(bytes) {
-  if (bytes.includes(10)) return readable(bytes);
-  return ['"', ...readable(bytes, (t) => t.replace(/["\\]/g, "\\$&").replace(/\t/g, "\\t").replace(/\r/g, "\\r")), '"'];
+  if (bytes.includes(10) && !bytes.includes(13) && !binary(bytes)) return readable(bytes);
+  return ['"', ...readable(bytes, escapes), '"'];
 }

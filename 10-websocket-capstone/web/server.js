@@ -103,7 +103,7 @@ export function startServer(link) {
     for (const [name, value] of replicas(f)) row(name, value);
     for (const db of Object.keys(f).filter((k) => /^db\d+$/.test(k))) {
       title("Keys");
-      row(db, f[db].replace(/,avg_ttl.*/, "").replace(/=/g, " ").replace(",", ", "));
+      row(db, f[db].replace(/,avg_ttl.*/, "").replace(/(\w+)=(\d+)/g, (_, what, n) => `${what} ${count(n)}`).replace(",", ", "));
     }
     $("facts").replaceChildren(...rows);
   }
