@@ -98,6 +98,7 @@ func (g *gateway) routes() {
 		panic(err) // the folder is compiled in
 	}
 	g.mux.Handle("GET /", http.FileServerFS(web))
+	g.mux.HandleFunc("GET /client.script.js", serveClientScript)
 	g.mux.HandleFunc("GET /ws", g.serveSocket)
 	g.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	g.mux.HandleFunc("GET /readyz", g.serveReady)
