@@ -2,8 +2,8 @@ package main
 
 import (
 	"flag"
-	"fmt"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -40,14 +40,14 @@ func TestPictures(t *testing.T) {
 	b.shows("explain", "ZADD")
 	b.eval(`[...document.querySelectorAll("#list button")].find(b => /scores/.test(b.textContent)).click()`)
 	b.shows("value", "member")
-	for i := range 400 { // so that the charts have something to show
-		g.engineDo("SET", "counter", fmt.Sprint(i))
-		if i%40 == 0 {
-			b.waits(`new Promise(r => setTimeout(r, 300))`)
+	for i := range 60 { // so that the charts have something to show
+		for range (i*7)%31 + i {
+			g.engineDo("SET", "counter", strconv.Itoa(i))
 		}
+		b.eval(`new Promise((done) => setTimeout(done, 250))`)
 	}
 	b.waits(`document.querySelector("#ops strong").textContent !== "–"`)
-	b.point("#ops canvas", 0.98, 0.5)
+	b.point("#ops canvas", 0.9, 0.5)
 	b.picture(file("page"))
 	b.scheme("dark")
 	b.picture(file("dark"))
@@ -68,10 +68,10 @@ func TestPictures(t *testing.T) {
 	b.fill("match", "needle*")
 	b.waits(`Number(document.getElementById("scan-bar").value) > 1000`)
 	b.picture(file("million-searching"))
-	g.engineDo("CONFIG", "SET", "requirepass", "secret")
 	b.shows("scan-says", "1 key found, all")
 	b.picture(file("million"))
-	b.visit(g.http.URL + "/?locked")
+	b.size(1280, 800, false)
+	b.visit(startPage(t, withPassword, "--requirepass", "secret").http.URL)
 	b.waits(`!document.getElementById("locked").hidden`)
 	b.picture(file("locked"))
 	b.size(390, 844, true)

@@ -48,7 +48,7 @@ export function startClients(link) {
     if (denied || document.hidden || performance.now() - asked < pause && asked) return;
     asked = performance.now();
     try {
-      draw(await link.cmd("CLIENT", "LIST"));
+      draw(await link.call("CLIENT", "LIST"));
     } catch (err) {
       say(err, fields.tcp_port);
     }

@@ -5,11 +5,10 @@ import { binary, bytesOf, pieces, plain } from "./bytes.js";
 import { startCompletion } from "./complete.js";
 import { Docs } from "./docs.js";
 import { $, el } from "./dom.js";
-import { socketURL } from "./link.js";
 import { Recall } from "./recall.js";
 import { splitArgs, encodeCommand, parse, concat } from "./resp.js";
 
-export function startConsole(link) {
+export function startConsole(link, who) {
   const screen = $("screen");
   let ws = null;
   let opening = null; // resolves when ws is open
@@ -20,11 +19,11 @@ export function startConsole(link) {
   const trim = () => { while (screen.childElementCount > 300) screen.firstElementChild.remove(); };
 
   function open() {
-    ws = new WebSocket(socketURL(), "byor.resp.v1");
+    ws = new WebSocket(link.url, "byor.resp.v1");
     ws.binaryType = "arraybuffer";
     rest = new Uint8Array();
     const hello = ["HELLO", "3"];
-    if (link.auth) hello.push("AUTH", link.auth.user || "default", link.auth.pass);
+    if (who.auth) hello.push("AUTH", who.auth.user || "default", who.auth.pass);
     hello.push("SETNAME", "console");
     waiting = [null]; // nobody wants to see that reply
     const first = encodeCommand(hello.map(bytesOf));

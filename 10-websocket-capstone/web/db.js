@@ -12,10 +12,10 @@ export class Database {
 
   constructor(link) {
     this.#link = link;
-    link.addEventListener("state", ({ detail: { state, detail } }) => {
+    link.addEventListener("state", ({ detail: { state, limits } }) => {
       this.#selected = 0;
       this.#life++;
-      if (state === "up") this.#pace.limits(detail.limits);
+      if (state === "up") this.#pace.limits(limits);
     });
   }
 
@@ -23,13 +23,14 @@ export class Database {
     return this.#pace.turn(n);
   }
 
-  // send runs a command at once.
-  send(...args) {
+  // send runs a command now or not at all. What waited for another connection would find another database there.
+  async send(...args) {
+    if (this.#link.state !== "up") throw new Error("There is no connection.");
     if (this.#selected !== this.index) {
       this.#selected = this.index;
-      this.#link.cmd("SELECT", this.index).catch(() => (this.#selected = -1));
+      this.#link.call("SELECT", this.index).catch(() => (this.#selected = -1));
     }
-    return this.#link.cmd(...args);
+    return this.#link.call(...args);
   }
 
   // cmd waits for its turn and runs a command.

@@ -14,7 +14,7 @@ export class Docs {
 
   // load asks for the docs, the first time.
   load() {
-    this.#asked ??= this.#link.cmd("COMMAND", "DOCS").then(
+    this.#asked ??= this.#link.call("COMMAND", "DOCS").then(
       (docs) => this.#take(docs, ""),
       () => (this.#asked = null), // it is asked again another time
     );
@@ -56,7 +56,7 @@ export class Docs {
   facts(command) {
     const name = command.name.replace(" ", "|");
     if (!this.#facts.has(name)) {
-      const asked = this.#link.cmd("COMMAND", "INFO", name).then(([info]) => (info ? inWords(list(info[2]), list(info[6])) : []));
+      const asked = this.#link.call("COMMAND", "INFO", name).then(([info]) => (info ? inWords(list(info[2]), list(info[6])) : []));
       asked.catch(() => this.#facts.delete(name));
       this.#facts.set(name, asked);
     }

@@ -146,9 +146,9 @@ export function startKeys(link) {
   $("stop").onclick = () => scan.stop();
   $("more").onclick = () => more();
   link.addEventListener("info", (e) => refresh(e).catch(fail));
-  link.addEventListener("state", ({ detail: { state, detail } }) => {
+  link.addEventListener("state", ({ detail: { state, limits } }) => {
     if (state !== "up") return;
-    value.messageLimit = detail.limits?.message || value.messageLimit;
+    value.messageLimit = limits.message;
     if (!$("list").querySelector("button")) restart();
   });
 }

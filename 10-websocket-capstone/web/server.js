@@ -66,10 +66,8 @@ export function startServer(link) {
 
   async function poll() {
     if (link.state !== "up") return;
-    const sent = performance.now();
-    await link.call("ping");
-    const rtt = performance.now() - sent;
-    const fields = parseInfo(text(await link.cmd("INFO")));
+    const rtt = await link.ping();
+    const fields = parseInfo(text(await link.call("INFO")));
     measure(fields, rtt);
     panel(fields);
     link.dispatchEvent(new CustomEvent("info", { detail: { fields, rtt } }));
