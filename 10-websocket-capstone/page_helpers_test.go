@@ -2,11 +2,19 @@ package main
 
 import (
 	"bufio"
-	"encoding/base64"
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,12 +66,21 @@ func fillKeys(t *testing.T, g *testGateway, n int) {
 	}
 }
 
-// go_ opens another address in the tab and waits until the page has said that it is connected, or locked.
+// visit opens an address in the tab and waits until the page is connected, or locked.
 func (b *tab) visit(url string) {
 	b.t.Helper()
 	b.eval(`(window.left = "yes")`)
-	b.call("Page.navigate", map[string]any{"url": url}, &struct{}{})
-	b.waits(`window.left === undefined && document.getElementById("state") !== null && !/connecting/.test(document.getElementById("state").textContent)`)
+	b.navigate(url)
+	b.waits(`window.left === undefined && /connected|password/.test(document.getElementById("state")?.textContent)`)
+}
+
+// openPage opens the page in a new tab, as somebody sees it who has seen the first steps.
+func openPage(t *testing.T, g *testGateway) *tab {
+	t.Helper()
+	b := openTab(t, "about:blank")
+	b.call("Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": `localStorage.setItem("welcomed", "yes")`}, &struct{}{})
+	b.visit(g.http.URL)
+	return b
 }
 
 // waits waits until an expression is true in the page.
@@ -104,20 +121,69 @@ func (b *tab) write(text string) {
 func (b *tab) point(selector string, x, y float64) {
 	b.t.Helper()
 	var r struct{ X, Y float64 }
-	quoted, err := json.Marshal(selector)
-	require.NoError(b.t, err)
 	where := b.eval(`(r => JSON.stringify({X: r.left + r.width * ` + strconv.FormatFloat(x, 'f', -1, 64) + `, Y: r.top + r.height * ` +
-		strconv.FormatFloat(y, 'f', -1, 64) + `}))(document.querySelector(` + string(quoted) + `).getBoundingClientRect())`)
+		strconv.FormatFloat(y, 'f', -1, 64) + `}))(document.querySelector(` + quote(selector) + `).getBoundingClientRect())`)
 	require.NoError(b.t, json.Unmarshal([]byte(where), &r))
 	b.call("Input.dispatchMouseEvent", map[string]any{"type": "mouseMoved", "x": r.X, "y": r.Y}, &struct{}{})
 }
 
-// picture writes what the window shows to a PNG file.
+// click clicks the first element that a selector finds, or the first of them with that text.
+func (b *tab) click(selector, text string) {
+	b.t.Helper()
+	b.becomes("done", `((e) => e ? (e.click(), "done") : "there is none")([...document.querySelectorAll(`+quote(selector)+`)].find((e) => e.textContent.includes(`+quote(text)+`)))`)
+}
+
+// set puts a text into the field that a selector finds.
+func (b *tab) set(selector, text string) {
+	b.t.Helper()
+	b.becomes("done", `((f) => f ? (f.value = `+quote(text)+`, f.dispatchEvent(new Event("input")), "done") : "there is none")(document.querySelector(`+quote(selector)+`))`)
+}
+
+// choose opens a key in the key browser.
+func (b *tab) choose(key string) {
+	b.t.Helper()
+	b.fill("match", key)
+	b.click("#list button", key)
+	b.becomes(key, `document.querySelector("#value .name")?.textContent`)
+}
+
+// quote writes a text as JavaScript.
+func quote(text string) string {
+	js, err := json.Marshal(text)
+	if err != nil {
+		panic(err) // a string is always JSON
+	}
+	return string(js)
+}
+
+// picture writes what the window shows to a PNG file, with as many colours as a palette has: a page has few.
 func (b *tab) picture(file string) {
 	b.t.Helper()
-	var r struct{ Data string }
+	var r struct{ Data []byte }
 	b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &r)
-	data, err := base64.StdEncoding.DecodeString(r.Data)
+	img, err := png.Decode(bytes.NewReader(r.Data))
 	require.NoError(b.t, err)
-	require.NoError(b.t, os.WriteFile(file, data, 0o644))
+	var out bytes.Buffer
+	require.NoError(b.t, (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, paletted(img)))
+	require.NoError(b.t, os.WriteFile(file, out.Bytes(), 0o644))
+}
+
+// paletted gives an image the 256 colours that it has most of.
+func paletted(img image.Image) *image.Paletted {
+	bounds := img.Bounds()
+	pixels := map[color.Color]int{}
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			pixels[img.At(x, y)]++
+		}
+	}
+	colours := slices.SortedFunc(maps.Keys(pixels), func(a, b color.Color) int {
+		if n := pixels[b] - pixels[a]; n != 0 {
+			return n
+		}
+		return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) // the same picture gives the same file
+	})
+	out := image.NewPaletted(bounds, colours[:min(len(colours), 256)])
+	draw.Draw(out, bounds, img, bounds.Min, draw.Src)
+	return out
 }

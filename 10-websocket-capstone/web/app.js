@@ -32,7 +32,7 @@ function tell({ detail }) {
   if (state !== "up") $("role").hidden = $("rtt").hidden = true;
   if (state === "connecting") return; // what is shown stays until it is clear what comes
   $("locked").hidden = !locked;
-  $("panels").hidden = locked;
+  $("panels").hidden = $("nav").hidden = locked;
   $("login-says").textContent = locked && who.auth ? error.message : "";
   if (locked) $("pass").focus();
 }

@@ -33,7 +33,7 @@ const facts = [
 ];
 
 const charts = {
-  ops: { name: "Operations a second", colour: "--accent", format: (v) => count(v < 10 ? Math.round(v * 10) / 10 : Math.round(v)) },
+  ops: { name: "Operations / s", colour: "--accent", format: (v) => count(v < 10 ? Math.round(v * 10) / 10 : Math.round(v)) },
   mem: { name: "Memory", colour: "--violet", format: bytes, step: 1024 },
   clients: { name: "Clients", colour: "--blue", format: count },
   lat: { name: "Round trip", colour: "--good", format: (v) => v.toFixed(v < 10 ? 1 : 0) + " ms" },
