@@ -49,12 +49,17 @@ func refusedRaw(name, why string) string {
 // startOwn starts our own server inside the process, as main does.
 func startOwn(t *testing.T, args ...string) dialFunc {
 	t.Helper()
+	return dialInMemory(ownServer(t, args...).ServeConn)
+}
+
+func ownServer(t *testing.T, args ...string) *server.Server {
+	t.Helper()
 	cfg := config.Default()
 	require.NoError(t, cfg.ParseArgs(append([]string{"--port", "0", "--dir", t.TempDir(), "--save", ""}, args...)))
 	srv := server.New(cfg, server.Options{Log: server.LogTo(io.Discard), ReservedChannels: presencePrefix})
 	require.NoError(t, srv.Start())
 	t.Cleanup(func() { _ = srv.Shutdown(context.Background(), server.ShutdownMode{NoSave: true, Now: true}) })
-	return dialInMemory(srv.ServeConn)
+	return srv
 }
 
 // startRedis starts a real redis-server on a unix socket and returns how to

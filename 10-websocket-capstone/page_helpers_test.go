@@ -121,9 +121,12 @@ func (b *tab) write(text string) {
 func (b *tab) point(selector string, x, y float64) {
 	b.t.Helper()
 	var r struct{ X, Y float64 }
-	where := b.eval(`(r => JSON.stringify({X: r.left + r.width * ` + strconv.FormatFloat(x, 'f', -1, 64) + `, Y: r.top + r.height * ` +
-		strconv.FormatFloat(y, 'f', -1, 64) + `}))(document.querySelector(` + quote(selector) + `).getBoundingClientRect())`)
-	require.NoError(b.t, json.Unmarshal([]byte(where), &r))
+	part := func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+	b.json(`((e) => {
+		e.scrollIntoView({ block: "center", behavior: "instant" });
+		const r = e.getBoundingClientRect();
+		return JSON.stringify({ X: r.left + r.width * `+part(x)+`, Y: r.top + r.height * `+part(y)+` });
+	})(document.querySelector(`+quote(selector)+`))`, &r)
 	b.call("Input.dispatchMouseEvent", map[string]any{"type": "mouseMoved", "x": r.X, "y": r.Y}, &struct{}{})
 }
 
@@ -145,6 +148,26 @@ func (b *tab) choose(key string) {
 	b.fill("match", key)
 	b.click("#list button", key)
 	b.becomes(key, `document.querySelector("#value .name")?.textContent`)
+}
+
+// inValue runs JavaScript in the panel of a value until it returns "done"; at finds an element there. What belongs
+// together stands in one call: between two of them the panel may be drawn anew.
+func (b *tab) inValue(js string) {
+	b.t.Helper()
+	b.becomes("done", `((at) => { `+js+` })((s) => document.querySelector(("#value " + s).trim()))`)
+}
+
+// deleteKey deletes the key that is shown.
+func (b *tab) deleteKey() {
+	b.t.Helper()
+	b.inValue(`at("[title^=Delete]")?.click(); return /The key is gone/.test(at("").textContent) ? "done" : "not yet"`)
+}
+
+// json reads what an expression says as JSON.
+func (b *tab) json(js string, result any) {
+	b.t.Helper()
+	text := b.eval(js)
+	require.NoError(b.t, json.Unmarshal([]byte(text), result), text)
 }
 
 // quote writes a text as JavaScript.

@@ -8,7 +8,7 @@ import { ValueView } from "./value.js";
 
 const page = 40; // keys
 const most = 4000; // keys in the list
-const pauseMs = 3000; // between refreshes
+const pauseMs = 1500; // between refreshes
 
 export function startKeys(link) {
   const db = new Database(link);

@@ -14,6 +14,7 @@ export class ValueView {
   #kind = "";
   #ways = [null]; // where the pages begin, from the first to the one shown
   #gone; // is told when the key is no more
+  #said = ""; // why the last change was not made
   #asked = 0; // counts the looks; an answer to an old one is dropped
   messageLimit = 65536; // bytes
   dying = false; // the key has a TTL
@@ -43,6 +44,7 @@ export class ValueView {
     this.#key = key;
     this.#kind = kind;
     this.#ways = [null];
+    this.#said = "";
     await this.refresh();
   }
 
@@ -78,23 +80,32 @@ export class ValueView {
       page.rows ? this.#table(kind, page.rows) : this.#string(kind, page, size),
       this.#pager(kind, page, size),
       kind.add ? this.#adder(kind) : "",
-      el("p", "says", ""),
     );
+    const says = el("p", "says t-err", this.#said);
+    says.setAttribute("role", "alert");
+    $("value").append(says);
     $("value").scrollTop = scrolled;
   }
 
   // act does something and shows the value again, or says why not.
   async #act(what) {
-    const says = $("value").querySelector(".says");
+    const key = this.#key;
+    this.#says("");
     try {
       await what();
-      await this.refresh();
+      if (!this.busy) await this.refresh(); // somebody may have begun with the next one
     } catch (err) {
-      says.textContent = err.message;
-      says.className = "says t-err";
-      says.setAttribute("role", "alert");
-      says.scrollIntoView({ block: "nearest" });
+      if (key === this.#key) this.#says(err.message);
     }
+  }
+
+  // says shows an error until the next attempt, whatever is drawn anew meanwhile.
+  #says(text) {
+    this.#said = text;
+    const p = $("value").querySelector(".says");
+    if (!p) return;
+    p.textContent = text;
+    if (text) p.scrollIntoView({ block: "nearest" });
   }
 
   #actions(ttl) {
