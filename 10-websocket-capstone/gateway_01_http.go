@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,10 +20,10 @@ import (
 )
 
 // The gateway lets browsers in: a page, a WebSocket with two subprotocols, and three addresses for
-// monitoring. Each WebSocket has a session of the engine of its own. The gateway reaches it over a pipe in
-// memory and speaks RESP to it, so a browser is a client like any other: it has the same commands, the same
-// limits, a line of its own in CLIENT LIST. The price is a copy and a switch of goroutines for each message.
-// A published message is encoded once for all sockets, and that buys most of it back.
+// monitoring. Each WebSocket has a session of the engine of its own, to which the gateway speaks RESP. So a browser is
+// a client like any other: it has the same commands, the same limits, a line of its own in CLIENT LIST. Only what
+// carries the session is different: no connection, but function calls. A published message comes as it is, is encoded
+// once for all sockets, and takes no goroutine until it is written.
 //
 // The files bear the numbers of the stations that a message passes, in and out again. Two files with one
 // number are the same station of the two protocols. Files beside the way have no number.
@@ -38,6 +39,7 @@ type gateway struct {
 	presence *presence
 	metrics  metrics
 	pushes   pushCache
+	writers  writers
 	upgrader websocket.Upgrader
 	mux      *http.ServeMux
 
@@ -45,6 +47,7 @@ type gateway struct {
 	mu        sync.Mutex // protects what follows
 	sockets   map[*socket]struct{}
 	upgrading int // sockets being opened, so that the limit holds
+	sweeping  bool
 	server    *http.Server
 }
 
@@ -73,6 +76,7 @@ func newGateway(opts gatewayOptions) *gateway {
 		opts.Logf = func(string, ...any) {}
 	}
 	g := &gateway{opts: opts, guard: newGuard(opts.Allow), sockets: map[*socket]struct{}{}, mux: http.NewServeMux()}
+	g.writers.most = runtime.GOMAXPROCS(0)
 	g.engine = &engineClient{opts: &g.opts}
 	g.presence = newPresence(opts.PresenceDelay, func(channel string, payload []byte) {
 		if _, err := g.engine.do("PUBLISH", presencePrefix+channel, string(payload)); err != nil {

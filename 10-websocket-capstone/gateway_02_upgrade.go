@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -48,7 +49,7 @@ func (g *gateway) serveSocket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		remote = &net.TCPAddr{}
 	}
-	session, err := g.opts.Dial(remote)
+	session, err := g.attach(remote, chosen(offered))
 	if err != nil {
 		g.unreserve()
 		refuse(http.StatusServiceUnavailable, "The engine takes no connections now.")
@@ -58,11 +59,21 @@ func (g *gateway) serveSocket(w http.ResponseWriter, r *http.Request) {
 	if err != nil { // Upgrade has answered
 		g.unreserve()
 		g.metrics.refused.Add(1)
-		_ = session.Close()
+		session.belong(nil)
 		return
 	}
 	g.start(newSocket(g, ws, session))
 	// endregion
+}
+
+// chosen returns the subprotocol for a browser that offers some: its first that we know.
+func chosen(offered []string) string {
+	for _, p := range offered {
+		if p == protoJSON || p == protoRESP {
+			return p
+		}
+	}
+	return protoJSON
 }
 
 // originAllowed checks the Origin header. WebSockets know no same-origin policy: every page may open one to
@@ -105,11 +116,37 @@ func (g *gateway) start(s *socket) {
 	g.mu.Lock()
 	g.upgrading--
 	g.sockets[s] = struct{}{}
+	s.nextPing = time.Now().Add(g.opts.Ping)
+	if !g.sweeping {
+		g.sweeping = true
+		time.AfterFunc(g.sweepEvery(), g.sweep)
+	}
 	late := g.draining.Load() // let in before Drain began, and perhaps not seen by it
 	g.mu.Unlock()
 	g.metrics.opened.Add(1)
 	s.run()
 	if late {
 		s.goodbye()
+	}
+}
+
+// sweepEvery is how often sweep looks at the sockets.
+func (g *gateway) sweepEvery() time.Duration { return max(g.opts.Ping/16, time.Millisecond) }
+
+// sweep has pings sent to those sockets for which it is time: one timer for all of them. It goes on as long as there
+// are any.
+func (g *gateway) sweep() {
+	now := time.Now()
+	for _, s := range g.open() {
+		if now.Before(s.nextPing) {
+			continue
+		}
+		s.nextPing = now.Add(g.opts.Ping)
+		s.out.pingSoon()
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.sweeping = len(g.sockets) > 0; g.sweeping {
+		time.AfterFunc(g.sweepEvery(), g.sweep)
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,21 +8,22 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Station 3: a socket has three goroutines, one for each direction that can block:
+// Station 3: a socket has one goroutine of its own, and that one reads:
 //
-//	read    peer → session    frames in, commands out                   stations 4 to 7
-//	listen  session → outbox  replies and pushes in, messages out       stations 7 to 9
-//	write   outbox → peer     the only one that writes data frames      stations 10 and 11
+//	read      peer → session    frames in, commands out; the engine answers within     stations 4 to 7
+//	Write     session → outbox  replies and pushes in, messages out                    stations 7 to 9
+//	Deliver   engine → outbox   what others publish, on the publisher's goroutine      stations 7 to 9
+//	writers   outbox → peer     a few for all sockets; one at a time has this one      stations 10 and 11
 //
-// listen waits for no peer to take a push, so the engine never waits for a browser. If the peer takes
-// nothing, messages heap up in the outbox until it overflows, and the socket is closed. read may wait for the
-// session, and then the peer waits, too.
+// Deliver waits for nobody, so the engine never waits for a browser. If the peer takes nothing, messages heap up in
+// the outbox until it overflows, and the socket is closed. Write may wait, and then the peer waits, too: read does not
+// go on before its commands are answered.
 
 // socket is one WebSocket.
 type socket struct {
 	g       *gateway
 	ws      *websocket.Conn
-	session net.Conn // our end of the engine's session
+	session *session
 	proto   string
 	out     outbox
 	done    chan struct{} // closed by teardown
@@ -36,7 +36,9 @@ type socket struct {
 	bucket     bucket // used by read only
 	strikes    float64
 	inMessage  atomic.Bool // in the middle of a message of the peer's
-	progress   int         // used by write only: bytes since the deadlines were renewed
+	progress   int         // of who writes: bytes since the deadlines were renewed
+	begun      [][]byte    // of who writes: the messages of a frame that was written in part
+	nextPing   time.Time   // used by sweep only
 
 	unsent *unsentConn // the connection under ws; nil if that is none of ours
 
@@ -44,15 +46,16 @@ type socket struct {
 	resp *respTalk // of byor.resp.v1
 }
 
-func newSocket(g *gateway, ws *websocket.Conn, session net.Conn) *socket {
+func newSocket(g *gateway, ws *websocket.Conn, session *session) *socket {
 	s := &socket{
 		g: g, ws: ws, session: session, proto: ws.Subprotocol(), done: make(chan struct{}),
 		bucket: newBucket(g.opts.OpsRate, g.opts.OpsBurst, time.Now()),
 	}
-	s.out.init(g.opts.MaxQueue)
+	s.out.init(g.opts.MaxQueue, func() { g.writers.add(s) })
 	if c, ok := ws.NetConn().(*unsentConn); ok {
 		s.unsent = c
-		c.watch(s.out.rouse)
+		c.watch(s.out.look)
+		c.direct = c.direct && !g.opts.Compression // which is gorilla's work
 	}
 	if s.proto == "" {
 		s.proto = protoJSON
@@ -65,9 +68,9 @@ func newSocket(g *gateway, ws *websocket.Conn, session net.Conn) *socket {
 	return s
 }
 
-// run starts the goroutines and returns.
+// run starts the goroutine that reads, and returns.
 func (s *socket) run() {
-	// region: three goroutines, one of which reads
+	// region: the goroutine that reads
 	s.ws.SetReadLimit(int64(s.g.opts.MaxMessage)) // gorilla has none by default
 	s.ws.SetPongHandler(s.pong)
 	// endregion
@@ -81,9 +84,10 @@ func (s *socket) run() {
 			}
 		})
 	}
-	// region: three goroutines, one of which reads
-	go s.write()
-	go s.listen()
+	// region: the goroutine that reads
+	if !s.session.belong(s) { // it has ended before the upgrade
+		s.sessionEnded(nil)
+	}
 	go s.read()
 	// endregion
 }

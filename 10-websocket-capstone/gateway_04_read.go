@@ -15,7 +15,7 @@ import (
 // read passes on what the peer says until it hangs up.
 func (s *socket) read() {
 	defer s.teardown()
-	// region: three goroutines, one of which reads
+	// region: the goroutine that reads
 	for {
 		_ = s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
 		kind, data, err := s.readMessage()
@@ -101,7 +101,7 @@ func (s *socket) linger() {
 // a peer could hold a connection for ever by sending them. In the middle of a message none does, or a peer
 // could hold the memory of half a message for ever.
 func (s *socket) pong(data string) error {
-	// region: three goroutines, one of which reads
+	// region: the goroutine that reads
 	if n := s.lastPing.Load(); n > 0 && data == strconv.FormatInt(n, 10) && !s.inMessage.Load() {
 		return s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
 	}

@@ -36,6 +36,9 @@ type jsonTalk struct {
 	client   int64  // its id in the engine
 	failures int    // of logging in, since the last success
 
+	values  wholeValues // used by hear only
+	replays int64       // kept messages that come next; the same
+
 	// used by the reading goroutine only
 	out       []byte // commands of the message being read
 	saidHello bool
@@ -63,6 +66,8 @@ type request struct {
 	Presence bool              `json:"presence"`
 	Channel  string            `json:"channel"`
 	Data     json.RawMessage   `json:"data"`
+	Last     json.RawMessage   `json:"last"`
+	Since    map[string]string `json:"since"`
 }
 
 // operation is a request whose answer is awaited.
@@ -76,6 +81,7 @@ type operation struct {
 	steps              []int // confirmations due for each command sent, the current one first
 	channels, patterns []string
 	presence           bool
+	past               *past    // nil: it wants nothing of it
 	begun              bool     // the first confirmation has come
 	failed             string   // the error of a command
 	held               [][]byte // pushes that came before the answer was complete
@@ -268,6 +274,11 @@ func (t *jsonTalk) sub(req *request) error {
 		return nil
 	}
 	channels, patterns := unique(req.Channels), unique(req.Patterns)
+	past, why := t.pastOf(req, channels)
+	if why != "" {
+		t.fail(req.ID, "ERR", why)
+		return nil
+	}
 	t.mu.Lock()
 	n := len(t.subs) + len(t.psubs)
 	for _, c := range channels {
@@ -292,7 +303,11 @@ func (t *jsonTalk) sub(req *request) error {
 		t.psubs[p] = false
 	}
 	t.mu.Unlock()
-	return t.subscription(&operation{id: req.ID, kind: "sub", channels: channels, patterns: patterns, presence: req.Presence}, "SUBSCRIBE", "PSUBSCRIBE")
+	o := &operation{id: req.ID, kind: "sub", channels: channels, patterns: patterns, presence: req.Presence, past: past}
+	if past != nil {
+		return t.subscribeSince(o)
+	}
+	return t.subscription(o, "SUBSCRIBE", "PSUBSCRIBE")
 }
 
 // unsub ends subscriptions; without any named, all.

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"fmt"
+	"slices"
 	"sync/atomic"
 
+	"byor/pkg/pubsub"
 	"byor/pkg/resp"
 )
 
@@ -19,66 +19,66 @@ type pushCache struct {
 }
 
 type encodedPush struct {
-	parts [][]byte // kind, pattern, channel, payload as the engine sent them
-	raw   []byte   // as it stands in the stream
-	json  []byte
+	message pubsub.Message
+	json    []byte
 }
 
-// next takes the next message from the stream if it is, byte for byte, the last
-// one that anybody got, and returns its JSON. Then nothing needs to be parsed.
-func (c *pushCache) next(in *bufio.Reader) []byte {
-	if _, err := in.Peek(1); err != nil {
-		return nil // the next read gets the error
-	}
-	e := c.last.Load()
-	if e == nil || in.Buffered() < len(e.raw) {
-		return nil
-	}
-	if b, err := in.Peek(len(e.raw)); err != nil || !bytes.Equal(b, e.raw) {
-		return nil
-	}
-	_, _ = in.Discard(len(e.raw))
-	return e.json
-}
+// pushNames are the kinds of messages.
+var pushNames = map[pubsub.Kind]string{pubsub.Channel: "message", pubsub.Pattern: "pmessage", pubsub.Sharded: "smessage"}
 
-// encode returns a message, pmessage or smessage as JSON; it is shared and must
-// not be changed.
-func (c *pushCache) encode(elems []resp.Value) []byte {
+// encode returns a message as JSON; it is shared and must not be changed.
+func (c *pushCache) encode(m pubsub.Message) []byte {
 	// region: once for all
-	if e := c.last.Load(); e != nil && e.same(elems) {
+	if e := c.last.Load(); e != nil && e.same(m) {
 		return e.json
 	}
-	names := []string{"push", "channel", "data"}
-	if len(elems) == 4 {
-		names = []string{"push", "pattern", "channel", "data"}
+	json := append([]byte(`{"push":"`), pushNames[m.Kind]...)
+	if m.Kind == pubsub.Pattern {
+		json = appendText(append(json, `","pattern":`...), m.Pattern)
+		json = append(json, `,"channel":`...)
+	} else {
+		json = append(json, `","channel":`...)
 	}
-	e := &encodedPush{raw: fmt.Appendf(nil, ">%d\r\n", len(elems))}
-	for i, v := range elems {
-		e.raw = append(fmt.Appendf(e.raw, "$%d\r\n", len(v.Str)), v.Str...)
-		e.raw = append(e.raw, '\r', '\n')
-		e.parts = append(e.parts, v.Str)
-		if i == 0 {
-			e.json = append(e.json, '{')
-		} else {
-			e.json = append(e.json, ',')
-		}
-		e.json = append(appendString(e.json, names[i]), ':')
-		e.json = appendText(e.json, v.Str)
-	}
-	e.json = append(e.json, '}')
-	c.last.Store(e)
-	return e.json
+	json = appendText(json, m.Channel)
+	json = appendText(append(json, `,"data":`...), m.Payload)
+	json = append(appendEntry(json, m.Entry), '}')
+	c.last.Store(&encodedPush{keep(m), json})
+	return json
 	// endregion
 }
 
-func (e *encodedPush) same(elems []resp.Value) bool {
-	if len(e.parts) != len(elems) {
-		return false
-	}
-	for i := range elems {
-		if !bytes.Equal(e.parts[i], elems[i].Str) {
-			return false
-		}
-	}
-	return true
+// same reports whether the message is the one that was encoded.
+func (e *encodedPush) same(m pubsub.Message) bool {
+	return e.message.Kind == m.Kind && bytes.Equal(e.message.Payload, m.Payload) &&
+		bytes.Equal(e.message.Channel, m.Channel) && bytes.Equal(e.message.Pattern, m.Pattern) &&
+		bytes.Equal(e.message.Entry, m.Entry)
 }
+
+// keep copies a message: it is the publisher's.
+func keep(m pubsub.Message) pubsub.Message {
+	m.Pattern, m.Channel, m.Payload = slices.Clone(m.Pattern), slices.Clone(m.Channel), slices.Clone(m.Payload)
+	m.Entry = slices.Clone(m.Entry)
+	return m
+}
+
+// messageOf returns the message that a push is, if it is one. One that is kept has the ID of its entry at the end.
+func messageOf(push resp.Value) (m pubsub.Message, ok bool) {
+	v := push.Elems
+	if kind := string(v[0].Str); kind == "message" && len(v) == 4 || kind == "pmessage" && len(v) == 5 {
+		m, ok = messageOf(resp.Value{Elems: v[:len(v)-1]})
+		m.Entry = v[len(v)-1].Str
+		return m, ok
+	}
+	switch kind := string(v[0].Str); {
+	case kind == "message" && len(v) == 3:
+		return pubsub.Message{Kind: pubsub.Channel, Channel: v[1].Str, Payload: v[2].Str}, true
+	case kind == "smessage" && len(v) == 3:
+		return pubsub.Message{Kind: pubsub.Sharded, Channel: v[1].Str, Payload: v[2].Str}, true
+	case kind == "pmessage" && len(v) == 4:
+		return pubsub.Message{Kind: pubsub.Pattern, Pattern: v[1].Str, Channel: v[2].Str, Payload: v[3].Str}, true
+	}
+	return m, false
+}
+
+// published takes a message that comes as such, and not among the replies.
+func (t *jsonTalk) published(m pubsub.Message) { t.deliver(t.s.g.pushes.encode(m)) }

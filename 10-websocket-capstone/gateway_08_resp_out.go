@@ -2,9 +2,7 @@ package main
 
 import (
 	"bytes"
-	"io"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -17,46 +15,36 @@ import (
 // The beginning of each value tells the two apart. So the gateway follows the stream from value to value,
 // without keeping any.
 
-// listen passes on what the session says. Until the login it looks at the
+// hear passes on what the session says. Until the login it looks at the
 // replies: only a successful one stops the clock.
-func (t *respTalk) listen() error {
-	if !t.s.authed.Load() {
-		if err := t.listenForLogin(); err != nil {
-			return t.end(err)
+func (t *respTalk) hear(b []byte) error {
+	for !t.s.authed.Load() && len(b) > 0 {
+		value, rest, ok := t.before.next(b)
+		if !ok {
+			return nil // the rest of it comes later
 		}
-	}
-	buf := make([]byte, 4<<10)
-	for {
-		n, err := t.s.session.Read(buf)
-		if n > 0 {
-			t.pass(buf[:n])
-		}
-		if err != nil {
-			return t.end(err)
-		}
-	}
-}
-
-func (t *respTalk) listenForLogin() error {
-	var seen bytes.Buffer
-	r := resp.NewReader(io.TeeReader(t.s.session, &seen))
-	for {
-		v, err := r.ReadValue()
-		t.pass(seen.Bytes())
-		seen.Reset()
+		v, err := parseValue(value)
 		if err != nil {
 			return err
 		}
-		t.mu.Lock()
-		login := len(t.login) > 0 && t.login[0]
-		if len(t.login) > 0 {
-			t.login = t.login[1:]
-		}
-		t.mu.Unlock()
-		if login && !v.IsError() && string(v.Str) != "QUEUED" {
-			t.s.loggedIn()
-			return nil // what the reader has read ahead was passed on too
-		}
+		t.pass(value)
+		t.answered(v)
+		b = rest
+	}
+	t.pass(b)
+	return nil
+}
+
+// answered notes the answer to a command before the login.
+func (t *respTalk) answered(v resp.Value) {
+	t.mu.Lock()
+	login := len(t.login) > 0 && t.login[0]
+	if len(t.login) > 0 {
+		t.login = t.login[1:]
+	}
+	t.mu.Unlock()
+	if login && !v.IsError() && string(v.Str) != "QUEUED" {
+		t.s.loggedIn()
 	}
 }
 
@@ -85,27 +73,25 @@ func (t *respTalk) pass(b []byte) {
 
 // respCutter cuts a stream of replies and messages into pieces that are of one kind.
 type respCutter struct {
-	inside bool   // a value goes on
-	push   bool   // and is a message
-	left   int    // values to come until its end
-	need   int    // bytes to come until the end of a string
-	line   []byte // the beginning of a line that is not whole
-	lost   bool   // this is no stream of values
+	valueScan
+	push    bool  // the value that goes on is a message
+	replays int64 // kept messages that come next: the peer has asked for them
 }
 
 // respPushes are the beginnings of messages. In RESP2 they look like replies; those of the same
 // form count as messages of a peer that subscribes.
-var respPushes = [][]byte{[]byte(">"), []byte("*3\r\n$7\r\nmessage\r\n"), []byte("*4\r\n$8\r\npmessage\r\n"), []byte("*3\r\n$8\r\nsmessage\r\n")}
+var respPushes = [][]byte{[]byte(">"), []byte("*3\r\n$7\r\nmessage\r\n"), []byte("*4\r\n$8\r\npmessage\r\n"), []byte("*3\r\n$8\r\nsmessage\r\n"),
+	[]byte("*4\r\n$7\r\nmessage\r\n"), []byte("*5\r\n$8\r\npmessage\r\n")} // with the ID of the entry
 
 // next returns how much of b is of one kind, and of which. If n is 0, only more bytes can tell.
 func (c *respCutter) next(b []byte) (n int, push bool) {
 	for n < len(b) && !c.lost {
 		if !c.inside {
-			push, known := beginsPush(b[n:])
+			push, replays, known := c.begins(b[n:])
 			if !known || n > 0 && push != c.push {
 				return n, c.push
 			}
-			c.inside, c.push, c.left = true, push, 1
+			c.push, c.replays = push, replays
 		}
 		n += c.skip(b[n:])
 	}
@@ -113,6 +99,19 @@ func (c *respCutter) next(b []byte) (n int, push bool) {
 		return len(b), false
 	}
 	return n, c.push
+}
+
+// begins reports whether the value that b begins with is a message that nobody has asked for, if that is known, and how
+// many kept messages come after it: a peer may be slow to take those.
+func (c *respCutter) begins(b []byte) (push bool, replays int64, known bool) {
+	if is, whole, n := replayCount(b); is {
+		return false, c.replays + n, whole
+	}
+	push, known = beginsPush(b)
+	if push && c.replays > 0 {
+		return false, c.replays - 1, known
+	}
+	return push, c.replays, known
 }
 
 // beginsPush reports whether a value is a message, if that is known from its beginning.
@@ -128,66 +127,14 @@ func beginsPush(b []byte) (push, known bool) {
 	return false, true
 }
 
-// lineMost is as much of a line as is looked at.
-const lineMost = 32
-
-// skip returns how much of b belongs to the value.
-func (c *respCutter) skip(b []byte) int {
-	n := 0
-	for n < len(b) {
-		if c.need > 0 {
-			k := min(c.need, len(b)-n)
-			c.need -= k
-			n += k
-		} else {
-			part, whole := b[n:], false
-			if end := bytes.IndexByte(part, '\n'); end >= 0 {
-				part, whole = part[:end+1], true
-			}
-			c.line = append(c.line, part[:min(len(part), lineMost-len(c.line))]...)
-			if n += len(part); !whole {
-				return n
-			}
-			c.header(c.line)
-			c.line = c.line[:0]
-		}
-		if c.left == 0 && c.need == 0 {
-			c.inside = false
-			return n
-		}
-	}
-	return n
-}
-
-// header notes what follows the first line of a value.
-func (c *respCutter) header(line []byte) {
-	c.left--
-	size, _ := strconv.Atoi(string(bytes.TrimRight(line[1:], "\r\n"))) // 0 for what is no length
-	switch line[0] {
-	case '$', '=', '!':
-		if size >= 0 {
-			c.need = size + len("\r\n")
-		}
-	case '*', '~', '>':
-		c.left += max(0, size)
-	case '%':
-		c.left += 2 * max(0, size)
-	case '|':
-		c.left += 2*max(0, size) + 1
-	case '+', '-', ':', ',', '#', '_', '(':
-	default:
-		c.lost = true
-	}
-}
-
-func (t *respTalk) end(err error) error {
+// end chooses the close code for a session that ended because the peer has said QUIT.
+func (t *respTalk) end() {
 	t.mu.Lock()
 	quit := t.quit
 	t.mu.Unlock()
 	if quit {
 		t.s.close(websocket.CloseNormalClosure, "", true)
 	}
-	return err
 }
 
 // respIdle is how long a session must be silent to count as having answered.

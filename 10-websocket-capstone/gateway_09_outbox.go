@@ -14,7 +14,7 @@ func (s *socket) send(msg []byte) {
 	// region: the queue, then the close
 	if !s.out.put(msg) {
 		s.close(closeSlow, "too slow: "+strconv.Itoa(s.g.opts.MaxQueue)+" bytes are waiting", false)
-		_ = s.session.Close() // it is no subscriber any more, whatever becomes of the connection
+		_ = s.session.engine.Close() // it is no subscriber any more, whatever becomes of the connection
 	}
 	// endregion
 }
@@ -23,29 +23,33 @@ func (s *socket) send(msg []byte) {
 // does not read the peer's next request before. The deadline of the write finds a peer that takes nothing at all.
 func (s *socket) reply(msg []byte) { s.out.reply(msg) }
 
-const framesBatch = 16 // messages that share a frame, if they are there
+const (
+	frameMessages = 64       // that share a frame, if they are there
+	frameBytes    = 16 << 10 // of them; only a message that is alone is larger
+)
 
 // outbox is the bounded queue of messages to one peer. put never waits; reply
 // does, while the peer is slow to take the replies before. Safe for concurrent
-// use; take and wrote are the writer's.
+// use; take, wrote and rest are for who writes.
 type outbox struct {
-	wake    chan struct{} // has an element when there is something to do
-	room    sync.Cond     // signalled when a reply may fit
+	call    func()    // calls a writer
+	room    sync.Cond // signalled when a reply may fit
 	replies pendingReplies
 
 	mu     sync.Mutex
 	limit  int
-	bytes  int // queued and being written
-	queue  [][]byte
-	batch  [][]byte // being written
-	code   int      // the close code, 0 while open
+	bytes  int      // queued and being written
+	queue  [][]byte // from first on
+	first  int
+	busy   bool // a writer has been called, and has not left
+	ping   bool // one is due
+	code   int  // the close code, 0 while open
 	reason string
 	dead   bool
 }
 
-func (o *outbox) init(limit int) {
-	o.limit = limit
-	o.wake = make(chan struct{}, 1)
+func (o *outbox) init(limit int, call func()) {
+	o.limit, o.call = limit, call
 	o.room.L = &o.mu
 }
 
@@ -73,7 +77,9 @@ func (o *outbox) reply(msg []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for o.replies.bytes > 0 && o.replies.bytes+len(msg) > o.limit && !o.dead && o.code == 0 {
+		o.replies.waiting++
 		o.room.Wait()
+		o.replies.waiting--
 	}
 	if o.dead || o.code != 0 {
 		return
@@ -87,8 +93,9 @@ func (o *outbox) reply(msg []byte) {
 // They have bytes of their own: a peer that asks for two megabytes is not slow. If it is slow to take them,
 // the gateway does not read what it wants next.
 type pendingReplies struct {
-	bytes int
-	ours  map[*byte]bool // by their first byte
+	bytes   int
+	ours    map[*byte]bool // by their first byte
+	waiting int            // who waits for room
 }
 
 func (p *pendingReplies) add(msg []byte) {
@@ -105,45 +112,88 @@ func (p *pendingReplies) remove(msg []byte) bool {
 		return false
 	}
 	delete(p.ours, &msg[0])
+	if len(p.ours) == 0 {
+		p.ours = nil
+	}
 	p.bytes -= len(msg)
 	return true
 }
 
+// rouse calls a writer, unless one is there. mu must be held.
 func (o *outbox) rouse() {
-	select {
-	case o.wake <- struct{}{}:
-	default:
+	if !o.busy {
+		o.busy = true
+		o.call()
 	}
 }
 
-// take returns the messages for the next frame. They count until wrote.
-func (o *outbox) take() [][]byte {
+// look makes a writer look after the connection, whatever is in the queue.
+func (o *outbox) look() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.rouse()
+}
+
+// pingSoon has a ping written. It also lets go of memory that an idle peer does not need.
+func (o *outbox) pingSoon() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.busy {
+		o.queue, o.first = nil, 0
+	}
+	o.ping = true
+	o.rouse()
+}
+
+// take moves the messages of the next frame to the end of batch: not more than frameMessages, and not more bytes than
+// most, unless that is 0. They count until wrote. ping says that a ping is due.
+func (o *outbox) take(batch [][]byte, most int) (messages [][]byte, ping bool) {
 	// region: the queue
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n := min(len(o.queue), framesBatch)
-	o.batch = append(o.batch[:0], o.queue[:n]...)
-	clear(o.queue[:n])
-	o.queue = o.queue[n:]
-	if len(o.queue) == 0 && cap(o.queue) > 64 {
-		o.queue = nil // one burst is not held for ever
+	ping, o.ping = o.ping, false
+	bytes := 0
+	for _, msg := range o.queue[o.first:] {
+		if bytes += len(msg) + 1; len(batch) == frameMessages || most > 0 && bytes > most {
+			break
+		}
+		batch = append(batch, msg)
 	}
-	return o.batch
+	clear(o.queue[o.first : o.first+len(batch)])
+	o.first += len(batch)
+	if o.first == len(o.queue) {
+		o.queue, o.first = o.queue[:0], 0
+	}
+	return batch, ping
 	// endregion
 }
 
-// wrote says that what take returned has been written.
-func (o *outbox) wrote() {
+// wrote says that a batch has been written.
+func (o *outbox) wrote(batch [][]byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, msg := range o.batch {
+	for _, msg := range batch {
 		if !o.replies.remove(msg) {
 			o.bytes -= len(msg)
 		}
 	}
-	o.room.Broadcast()
-	clear(o.batch)
-	o.batch = o.batch[:0]
+	if o.replies.waiting > 0 {
+		o.room.Broadcast()
+	}
+}
+
+// rest lets the writer go, if there is nothing to write. Then the next message calls another one.
+func (o *outbox) rest() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.dead && (o.first < len(o.queue) || o.ping || o.code != 0) {
+		return false
+	}
+	o.busy = false
+	if cap(o.queue) > 4*frameMessages {
+		o.queue = nil // one burst is not held for ever
+	}
+	return true
 }
 
 // closeWith sets the close code, once. Without flush it throws the queue away.
@@ -155,7 +205,7 @@ func (o *outbox) closeWith(code int, reason string, flush bool) bool {
 	}
 	o.code, o.reason = code, reason[:min(len(reason), 123)] // what a close frame holds
 	if !flush {
-		o.queue = nil
+		o.queue, o.first = nil, 0
 	}
 	o.room.Broadcast()
 	o.rouse()
@@ -172,7 +222,7 @@ func (o *outbox) closing() (code int, reason string, ok bool) {
 func (o *outbox) shut() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.dead, o.queue = true, nil
+	o.dead, o.queue, o.first = true, nil, 0
 	o.room.Broadcast()
 }
 

@@ -1,68 +1,218 @@
 package main
 
 import (
+	"encoding/binary"
 	"io"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
 )
 
-// Station 10: the only writer takes messages from the outbox and puts them into frames; it also pings.
+// Station 10: whoever puts a message into an empty outbox calls a writer. A few writers serve all sockets in turn: each
+// writes a frame, at most, and goes on to the next socket. What is queued meanwhile goes out in the next frame. So an
+// idle browser costs no goroutine, and the busier the server is, the more messages share a system call.
+//
+// A writer never waits for a peer. It hands a socket that takes no more, or has something large to take, to a
+// goroutine of its own, which waits. Still only one at a time writes to a socket: outbox.busy sees to that.
 
-// write is the only goroutine that writes data frames: gorilla's connections
-// take one writer at a time. (Control frames may come from elsewhere.)
-func (s *socket) write() {
-	// region: the only writer
-	ping := time.NewTicker(s.g.opts.Ping)
-	defer ping.Stop()
-	for {
-		var over bool
-		var err error
-		select {
-		case <-s.done:
-			return
-		case <-ping.C:
-			n := s.lastPing.Add(1)
-			err = s.ws.WriteControl(websocket.PingMessage, strconv.AppendInt(nil, n, 10), s.deadline())
-		case <-s.out.wake:
-			over, err = s.flush()
-		}
-		if err != nil || s.unsent.err() != nil { // a connection is of no use once a write has failed or timed out
-			s.lastWord(over)
-			s.teardown()
-			return
-		}
-		if over {
-			return
-		}
-	}
-	// endregion
+// writers are the goroutines that write to sockets. They end when there is nothing to write. Safe for concurrent use.
+type writers struct {
+	most int // of them at a time
+
+	mu      sync.Mutex
+	list    []*socket // that have something to write, from first on
+	first   int
+	running int
 }
 
-// flush writes the queue, up to 16 messages a frame. Then, if it is time for it, it writes the close frame.
+// add puts a socket on the list.
+func (w *writers) add(s *socket) {
+	w.mu.Lock()
+	w.list = append(w.list, s)
+	more := w.running < w.most
+	if more {
+		w.running++
+	}
+	w.mu.Unlock()
+	if more {
+		go w.work()
+	}
+}
+
+// next takes the first socket off the list. If there is none, the writer has to end.
+func (w *writers) next() *socket {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.first == len(w.list) {
+		w.running--
+		if w.list, w.first = w.list[:0], 0; cap(w.list) > 4096 {
+			w.list = nil
+		}
+		return nil
+	}
+	s := w.list[w.first]
+	w.list[w.first] = nil
+	w.first++
+	if w.first > 1024 && w.first > len(w.list)/2 {
+		w.list = w.list[:copy(w.list, w.list[w.first:])]
+		w.first = 0
+	}
+	return s
+}
+
+// work writes until nothing is left.
+func (w *writers) work() {
+	p := pens.Get().(*pen)
+	defer pens.Put(p)
+	for s := w.next(); s != nil; s = w.next() {
+		if s.writeNow(p) {
+			w.add(s)
+		}
+	}
+}
+
+// pen is what a writer writes with.
+type pen struct {
+	batch [][]byte
+	frame []byte
+	nowWriter
+}
+
+var pens = sync.Pool{New: func() any { return &pen{frame: make([]byte, 0, frameBytes+64)} }}
+
+// writeNow writes a frame, as far as the peer takes it at once. more says that there is more to write.
+func (s *socket) writeNow(p *pen) (more bool) {
+	if s.late() || s.unsent == nil || !s.unsent.direct || s.closing() {
+		go s.writeAll()
+		return false
+	}
+	batch, ping := s.out.take(p.batch[:0], frameBytes)
+	p.frame = s.appendFrames(p.frame[:0], batch, ping)
+	p.batch = batch
+	if len(p.frame) == 0 && !s.out.rest() { // the first message is a large one
+		go s.writeAll()
+		return false
+	}
+	if len(p.frame) == 0 {
+		return false
+	}
+	whole, err := s.unsent.writeNow(&p.nowWriter, p.frame)
+	switch {
+	case err != nil:
+		go s.teardown()
+		return false
+	case !whole:
+		s.begun = slices.Clone(batch)
+		go s.writeAll()
+		return false
+	}
+	s.out.wrote(batch)
+	clear(batch)
+	return !s.out.rest()
+}
+
+// appendFrames appends messages as one frame, and a ping as another one. It makes them itself: gorilla would have to
+// ask for a buffer, and set a deadline for what takes no time.
+func (s *socket) appendFrames(dst []byte, batch [][]byte, ping bool) []byte {
+	if len(batch) > 0 {
+		s.g.metrics.sent.Add(int64(len(batch)))
+		size := 0
+		for _, msg := range batch {
+			size += len(msg)
+		}
+		s.g.metrics.sentBytes.Add(int64(size))
+		if s.proto == protoRESP {
+			dst = appendHeader(dst, websocket.BinaryMessage, size)
+		} else {
+			dst = appendHeader(dst, websocket.TextMessage, size+len(batch)-1)
+		}
+		for i, msg := range batch {
+			if i > 0 && s.proto != protoRESP {
+				dst = append(dst, '\n')
+			}
+			dst = append(dst, msg...)
+		}
+	}
+	if ping {
+		text := strconv.AppendInt(nil, s.lastPing.Add(1), 10)
+		dst = append(appendHeader(dst, websocket.PingMessage, len(text)), text...)
+	}
+	return dst
+}
+
+// appendHeader appends the header of a frame that is a whole message. A server's frames are not masked.
+func appendHeader(dst []byte, kind, size int) []byte {
+	dst = append(dst, 0x80|byte(kind))
+	if size < 126 {
+		return append(dst, byte(size))
+	}
+	return binary.BigEndian.AppendUint16(append(dst, 126), uint16(size)) // frameBytes is less than 64 KB
+}
+
+// writeAll writes until nothing is left, and waits for the peer. Only one writes to a socket at a time.
+func (s *socket) writeAll() {
+	over, err := s.flush()
+	if err != nil || s.late() { // a connection is of no use once a write has failed or timed out
+		s.lastWord(over)
+		s.teardown()
+	}
+}
+
+// flush writes the queue, up to 64 messages a frame. Then, if it is time for it, it writes the close frame.
 func (s *socket) flush() (over bool, err error) {
 	// region: the queue, then the close
-	for s.unsent.err() == nil {
+	if err := s.finishFrame(); err != nil {
+		return false, err
+	}
+	for !s.late() {
 		code, reason, closing := s.out.closing() // before take, or a close could overtake a goodbye
-		batch := s.out.take()
-		if len(batch) > 0 {
+		batch, ping := s.out.take(nil, 0)
+		switch {
+		case len(batch) > 0:
 			if err := s.writeFrame(batch); err != nil {
 				return false, err
 			}
-			s.out.wrote()
-			continue
-		}
-		if !closing {
+			s.out.wrote(batch)
+		case closing:
+			err = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), s.deadline())
+			// The peer answers with a close of its own, which ends read; if not, time does.
+			time.AfterFunc(s.g.opts.CloseTimeout, s.teardown)
+			return true, err
+		case ping:
+		case s.out.rest():
 			return false, nil
 		}
-		err = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), s.deadline())
-		// The peer answers with a close of its own, which ends read; if not, time does.
-		time.AfterFunc(s.g.opts.CloseTimeout, s.teardown)
-		return true, err
+		if ping {
+			text := strconv.AppendInt(nil, s.lastPing.Add(1), 10)
+			if err := s.ws.WriteControl(websocket.PingMessage, text, s.deadline()); err != nil {
+				return false, err
+			}
+		}
 	}
 	return false, errLate
 	// endregion
+}
+
+// finishFrame writes the rest of a frame that the peer did not take at once.
+func (s *socket) finishFrame() error {
+	if err := s.unsent.finish(s.deadline()); err != nil {
+		return err
+	}
+	if s.begun != nil {
+		s.out.wrote(s.begun)
+		s.begun = nil
+	}
+	return nil
+}
+
+func (s *socket) late() bool { return s.unsent.err() != nil }
+
+func (s *socket) closing() bool {
+	_, _, closing := s.out.closing()
+	return closing
 }
 
 func (s *socket) writeFrame(batch [][]byte) error {

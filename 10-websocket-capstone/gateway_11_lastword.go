@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -35,8 +36,11 @@ type unsentConn struct {
 	net.Conn
 	late atomic.Bool // a Write has timed out
 
+	direct bool            // a writer may use writeNow; set by watch
+	raw    syscall.RawConn // what it writes with
+
 	mu    sync.Mutex // held while writing
-	rouse func()     // tells the writer; nil until the connection is a WebSocket
+	rouse func()     // tells a writer; nil until the connection is a WebSocket
 	rest  []byte
 	taken bool // rest is in other hands, or was too much
 }
@@ -46,13 +50,66 @@ func (c *unsentConn) watch(rouse func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rouse = rouse
+	c.raw = rawSocket(c.Conn)
+	c.direct = c.raw != nil
+}
+
+// writeNow writes frames as far as the peer takes them at once. If whole is false, finish writes the rest.
+func (c *unsentConn) writeNow(w *nowWriter, frames []byte) (whole bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	if !c.late.Load() {
+		if n, err = w.write(c.Conn, c.raw, frames); err != nil {
+			return false, err
+		}
+	}
+	if n < len(frames) {
+		c.keep(frames[n:])
+	}
+	return n == len(frames), nil
+}
+
+// finish writes what writeNow has left, and the control frames that came behind it.
+func (c *unsentConn) finish(deadline time.Time) error {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.late.Load() {
+		return errLate
+	}
+	if len(c.rest) == 0 {
+		return nil
+	}
+	_ = c.Conn.SetWriteDeadline(deadline)
+	n, err := c.Conn.Write(c.rest)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.rest = c.rest[n:]
+		c.late.Store(true)
+		return errLate
+	}
+	c.rest = nil
+	return err
+}
+
+// keep appends to the rest, or gives all of it up if it is too much.
+func (c *unsentConn) keep(b []byte) (ok bool) {
+	if c.taken || len(c.rest)+len(b) > unsentMost {
+		c.rest, c.taken = nil, true
+		c.late.Store(true) // it stands in the middle of a frame
+		return false
+	}
+	c.rest = append(c.rest, b...)
+	return true
 }
 
 func (c *unsentConn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := 0
-	if !c.late.Load() {
+	if !c.late.Load() && len(c.rest) == 0 {
 		var err error
 		if n, err = c.Conn.Write(b); c.rouse == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
@@ -60,11 +117,9 @@ func (c *unsentConn) Write(b []byte) (int, error) {
 		c.late.Store(true)
 		c.rouse()
 	}
-	if c.taken || len(c.rest)+len(b)-n > unsentMost {
-		c.rest, c.taken = nil, true
+	if !c.keep(b[n:]) {
 		return n, os.ErrDeadlineExceeded
 	}
-	c.rest = append(c.rest, b[n:]...)
 	return len(b), nil
 }
 
@@ -95,7 +150,7 @@ func (s *socket) lastWord(closed bool) {
 	}
 	s.close(closeSlow, "too slow: nothing was taken for "+s.g.opts.WriteTimeout.String(), false)
 	s.draining.Store(true)
-	_ = s.session.Close() // it is no subscriber any more
+	_ = s.session.engine.Close() // it is no subscriber any more
 	rest, ok := s.unsent.take()
 	if !ok {
 		return

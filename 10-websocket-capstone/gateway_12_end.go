@@ -30,22 +30,31 @@ func (s *socket) close(code int, reason string, flush bool) {
 
 // sessionEnded tells the peer that its session is over: with the server, or by itself.
 func (s *socket) sessionEnded(err error) {
+	select {
+	case <-s.done:
+		return
+	default:
+	}
+	if s.resp != nil {
+		s.resp.end()
+	}
+	if _, _, ours := s.out.closing(); ours {
+		return
+	}
 	if s.g.opts.Stopping != nil && s.g.opts.Stopping() { // somebody said SHUTDOWN
 		s.goodbye()
 		return
 	}
 	s.g.opts.Logf("gateway: the session of %s has ended: %v", s.ws.RemoteAddr(), err)
-	code, reason := s.whyEnded()
+	code, reason := s.session.whyEnded()
 	s.close(code, reason, true)
 }
 
 // whyEnded returns what the close frame says when the engine has ended the session.
-func (s *socket) whyEnded() (code int, reason string) {
-	session, ok := s.session.(*sessionConn)
-	if !ok {
-		return websocket.CloseInternalServerErr, "the session has ended"
-	}
-	switch why, _ := session.ended.Load().(server.EndReason); why {
+func (p *session) whyEnded() (code int, reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch p.why {
 	case server.EndKilled:
 		return websocket.ClosePolicyViolation, "the session was killed"
 	case server.EndSlow:
@@ -64,7 +73,7 @@ func (s *socket) teardown() {
 			s.helloTimer.Stop()
 		}
 		_ = s.ws.Close()
-		_ = s.session.Close()
+		_ = s.session.engine.Close()
 		s.out.shut()
 		if s.json != nil {
 			s.json.end()

@@ -104,6 +104,7 @@ func TestMetricsAndHealth(t *testing.T) {
 	require.Equal(t, 404, r.StatusCode)
 	g.engine.close()
 	g.engine.opts.Dial = func(net.Addr) (net.Conn, error) { return nil, net.ErrClosed }
+	g.opts.Attach = nil
 	_, body = g.get("/metrics")
 	require.Contains(t, body, "\nbyor_up 0\n")
 	r, _ = g.get("/readyz")

@@ -48,6 +48,12 @@ func TestEngineFull(t *testing.T) {
 	g.engineDo("PING")
 	p := g.dial(protoJSON)
 	p.expect(`{"id":1,"op":"ping"}`, `{"id":1,"result":"PONG"}`)
+	if own { // it says so before the upgrade
+		status, h := g.upgrade()
+		require.Equal(t, 503, status)
+		require.NotEmpty(t, h.Get("Retry-After"))
+		return
+	}
 	q := g.dial(protoJSON)
 	_ = q.WriteMessage(websocket.TextMessage, []byte(`{"id":1,"op":"ping"}`))
 	code, reason := q.closed()

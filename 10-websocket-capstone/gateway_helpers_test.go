@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"byor/pkg/config"
+	"byor/pkg/history"
 	"byor/pkg/redistest"
 	"byor/pkg/resp"
 	"byor/pkg/server"
@@ -34,8 +35,11 @@ var own bool
 // withOwnEngine lets a test run with our own engine behind the gateway.
 func withOwnEngine(t *testing.T) {
 	startEngine, own = startOwn, true
-	t.Cleanup(func() { startEngine, own = startRedis, false })
+	t.Cleanup(func() { startEngine, own, ownAttach = startRedis, false, nil })
 }
+
+// ownAttach attaches browsers to the server that startOwn has started last.
+var ownAttach attachFunc
 
 // refusedRaw is the answer to a forbidden command in byor.resp.v1. A foreign engine takes what the gateway
 // sends in its place for a command that it does not know.
@@ -49,14 +53,17 @@ func refusedRaw(name, why string) string {
 // startOwn starts our own server inside the process, as main does.
 func startOwn(t *testing.T, args ...string) dialFunc {
 	t.Helper()
-	return dialInMemory(ownServer(t, args...).ServeConn)
+	srv := ownServer(t, args...)
+	ownAttach = func(p server.Peer) (io.WriteCloser, error) { return srv.Attach(p) }
+	t.Cleanup(func() { ownAttach = nil })
+	return dialInMemory(srv.ServeConn)
 }
 
 func ownServer(t *testing.T, args ...string) *server.Server {
 	t.Helper()
-	cfg := config.Default()
-	require.NoError(t, cfg.ParseArgs(append([]string{"--port", "0", "--dir", t.TempDir(), "--save", ""}, args...)))
-	srv := server.New(cfg, server.Options{Log: server.LogTo(io.Discard), ReservedChannels: presencePrefix})
+	set, err := readSettings(append([]string{"--port", "0", "--dir", t.TempDir(), "--save", ""}, args...), (*config.Config).ParseArgs)
+	require.NoError(t, err)
+	srv := server.New(set.cfg, server.Options{Log: server.LogTo(io.Discard), ReservedChannels: presencePrefix, History: history.New(set.opts.History)})
 	require.NoError(t, srv.Start())
 	t.Cleanup(func() { _ = srv.Shutdown(context.Background(), server.ShutdownMode{NoSave: true, Now: true}) })
 	return srv
@@ -88,6 +95,9 @@ func startGateway(t *testing.T, change func(o *gatewayOptions), engineArgs ...st
 	o.OpsRate = 0
 	if change != nil {
 		change(&o)
+	}
+	if o.Attach == nil {
+		o.Attach = ownAttach
 	}
 	g := newGateway(o)
 	srv := httptest.NewUnstartedServer(g)

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"byor/pkg/history"
 )
 
 // dialFunc opens a session of the engine for the peer at remote, the browser's address, so that CLIENT LIST
@@ -16,7 +18,8 @@ type dialFunc func(remote net.Addr) (net.Conn, error)
 
 // gatewayOptions is what the gateway is told. Start from defaultGatewayOptions.
 type gatewayOptions struct {
-	Dial     dialFunc                 // required
+	Dial     dialFunc                 // required: the gateway's own session, and all others if Attach is nil
+	Attach   attachFunc               // sessions of browsers without a connection
 	Password func() string            // the server's password now, "" for none; nil: none ever
 	Locked   func() bool              // who connects must log in now; nil: as Password says
 	Born     func(name string) string // what a command is called without rename-command; nil: the same
@@ -32,6 +35,8 @@ type gatewayOptions struct {
 	Origins []string // hosts of pages that may connect besides our own; "*" for any
 	Hosts   []string // names under which we may be asked for, besides localhost and plain addresses
 	Allow   []string // administrative commands allowed over WebSocket, such as "config|get"
+
+	History []history.Rule // of which channels messages are kept; the engine keeps them
 
 	MaxMessage       int           // bytes of one message from a client
 	MaxQueue         int           // bytes waiting for one client
@@ -73,6 +78,7 @@ type gatewaySetting struct {
 var gatewaySettings = []gatewaySetting{
 	{"http-port", "8080", "port of the page and the WebSocket, 0 for none", setInt(0, 65535, func(o *gatewayOptions) *int { o.PortChosen = true; return &o.Port })},
 	{"http-bind", "127.0.0.1", "address of the page and the WebSocket", func(o *gatewayOptions, v string) error { o.Bind = v; return nil }},
+	{"history", "", "messages to keep of channels, for who comes back: \"room:*=1000\", or \"room:*=1000,1h\"; may be repeated", setHistory},
 	{"http-pprof", "no", "serve /debug/pprof/ to this machine", setBool(func(o *gatewayOptions) *bool { return &o.PProf })},
 	{"ws-origins", "", "hosts of other pages that may connect", setList(func(o *gatewayOptions) *[]string { return &o.Origins })},
 	{"ws-hosts", "", "names under which the server may be asked for", setList(func(o *gatewayOptions) *[]string { return &o.Hosts })},
@@ -118,6 +124,22 @@ func (o *gatewayOptions) Set(name, value string) (known bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+// setHistory adds rules to those that were given before; "" takes them back.
+func setHistory(o *gatewayOptions, v string) error {
+	if v == "" {
+		o.History = nil
+		return nil
+	}
+	rules, err := history.ParseRules(v)
+	if err == nil && len(o.History)+len(rules) > history.MaxRules {
+		err = history.ErrTooManyRules
+	}
+	if err == nil {
+		o.History = append(o.History, rules...)
+	}
+	return err
 }
 
 type setter = func(o *gatewayOptions, value string) error

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"byor/pkg/config"
+	"byor/pkg/history"
 	"byor/pkg/resp"
 	_ "byor/pkg/script" // which registers EVAL and its like
 	"byor/pkg/server"
@@ -53,10 +55,11 @@ func run(args []string) int {
 		return 0
 	}
 	page := ""
-	srv := server.New(cfg, server.Options{Wrap: eyes, WholeProcess: true, Plain: plain, ReservedChannels: presencePrefix, Supervisor: boss,
+	srv := server.New(cfg, server.Options{Wrap: eyes, WholeProcess: true, Plain: plain, ReservedChannels: presencePrefix, History: history.New(opts.History), Supervisor: boss,
 		Listening: func() { fmt.Println(greeting(cfg.Port, page)) }})
 	opts.Dial, opts.Password, opts.Stopping = dialInMemory(srv.ServeConn), srv.Password, srv.Stopping
 	opts.Born, opts.Locked = cfg.BornName, srv.NeedsLogin
+	opts.Attach = func(p server.Peer) (io.WriteCloser, error) { return srv.Attach(p) }
 	opts.Logf = speaker(cfg, srv)
 	gw, at, err := openGateway(*opts)
 	if err != nil {

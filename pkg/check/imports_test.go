@@ -22,7 +22,8 @@ var mayImport = map[string]string{
 	"persist":    "acl aof config engine introspect lzf pubsub rdb resp store",
 	"users":      "acl config engine introspect lzf pubsub rdb resp store",
 	"tracking":   "engine store resp pubsub",
-	"server":     "acl config introspect persist tracking users commands engine aof rdb lzf migrate repl store resp pubsub supervise",
+	"history":    "engine store resp pubsub",
+	"server":     "acl config introspect persist tracking history users commands engine aof rdb lzf migrate repl store resp pubsub supervise",
 	"basics":     "aof rdb lzf pubsub repl resp store version",
 }
 

@@ -134,6 +134,13 @@ func (fs *Files) Commit(at int64) {
 	fs.eng.Unlock()
 }
 
+// Safe reports whether nothing that was appended has to be waited for: under always, all of it is on the disk.
+// The engine's lock must be held.
+func (fs *Files) Safe() bool {
+	log := fs.aof.Load()
+	return log == nil || log.Safe(fs.aofEnd-log.base)
+}
+
 // checkAOF notes whether the log can write, and ends the process when it never will again under
 // always. Trouble and its end also come from the log's own background syncs, so the cron asks, too.
 func (fs *Files) checkAOF() {

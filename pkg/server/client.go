@@ -7,6 +7,7 @@ import (
 
 	"byor/pkg/engine"
 	"byor/pkg/persist"
+	"byor/pkg/pubsub"
 	"byor/pkg/repl"
 	"byor/pkg/resp"
 	"byor/pkg/tracking"
@@ -29,6 +30,7 @@ type client struct {
 	libVer      string
 	createdMs   int64
 	evictExempt bool // CLIENT NO-EVICT
+	wantsEntry  bool // messages that are kept come with the ID of their entry
 	tracks      tracking.State
 
 	totalIn             int64
@@ -47,6 +49,7 @@ type client struct {
 
 	conn      net.Conn // nil for the server's own clients (loading, links)
 	transport transport
+	direct    pubsub.Subscriber // what takes messages as they are, see transport_attached.go; nil for most
 	unix      bool
 	laddr     string
 	closing   closeMode

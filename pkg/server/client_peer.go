@@ -7,7 +7,7 @@ import (
 
 // A connection may know more of its peer than its bytes tell: a browser is forbidden commands, the process
 // around the server has a session of its own. What it knows it says by these methods, each of which a
-// connection given to ServeConn may have or not.
+// connection given to ServeConn, or a Peer, may have or not.
 
 // guardedConn is a connection whose owner puts a command that does not exist in the place of one that is
 // forbidden: so the answer comes in its turn, and a transaction notices.
@@ -38,7 +38,7 @@ const (
 )
 
 // meet notes what the connection of a new session knows. Connections may be wrapped (Options.Wrap).
-func (c *client) meet(conn net.Conn) {
+func (c *client) meet(conn any) {
 	for {
 		if g, ok := conn.(guardedConn); ok {
 			c.guard = g
@@ -49,11 +49,14 @@ func (c *client) meet(conn net.Conn) {
 		if t, ok := conn.(toldConn); ok {
 			c.told = t
 		}
-		w, ok := conn.(interface{ NetConn() net.Conn })
-		if !ok {
+		switch w := conn.(type) {
+		case interface{ NetConn() net.Conn }:
+			conn = w.NetConn()
+		case attachedConn:
+			conn = w.a.peer
+		default:
 			return
 		}
-		conn = w.NetConn()
 	}
 }
 

@@ -134,6 +134,7 @@ func (s *Server) infoStats(b *strings.Builder) {
 		"dump_payload_sanitizations", ran.PayloadsChecked, "total_reads_processed", t.reads, "total_writes_processed", t.writes,
 		"io_threaded_reads_processed", threaded.reads, "io_threaded_writes_processed", threaded.writes,
 		"client_output_buffer_limit_disconnections", st.outputLimitDisconnections)
+	s.infoHistory(b)
 }
 
 func (s *Server) infoCommandstats(b *strings.Builder) {

@@ -32,7 +32,8 @@ type following struct {
 	done chan struct{} // the follower has ended
 	link *client
 
-	applying bool // a unit of the master's is being executed
+	applying bool       // a unit of the master's is being executed
+	before   [][][]byte // its commands that were executed before the one that runs
 	// own are the keys that were given an expiry time here, on a writable replica: the master knows
 	// nothing of them and will never say that they are gone.
 	own map[engine.Key]struct{}
@@ -147,6 +148,7 @@ func (s *Server) stopFollowing() {
 	s.endFollower()
 	s.roles++
 	s.eng.Store.OnDeadline = nil
+	s.history.Forget()
 	s.eng.ChooseExpiry()
 	s.replStream.Selected = -1
 	if s.replActive {
@@ -193,6 +195,7 @@ func (s *Server) loadFromMaster(fl *following, r io.Reader, id string, offset in
 	}
 	s.files.GiveUp()
 	fl.own = nil
+	s.forgetHistory()
 	db := max(0, info.ReplDB)
 	info.ReplID = "" // the position is that of the link, not the file's
 	if err := s.files.Adopt(st, info); err != nil {
@@ -256,8 +259,9 @@ func (s *Server) applyUnit(fl *following, u repl.Unit) error {
 	s.eng.Store.Expiry = store.KeepExpired
 	fl.applying = true
 	s.eng.Freeze()
-	for _, args := range u.Commands {
+	for i, args := range u.Commands {
 		cmd := s.trustedCommand(args)
+		fl.before = u.Commands[:i]
 		if n := len(args); cmd == nil || cmd.Handler == nil || cmd.Arity > 0 && n != cmd.Arity || n < -cmd.Arity {
 			s.logf(levelWarning, "== CRITICAL == This replica is sending an error to its master: 'unknown command or wrong number of arguments' after processing the command '%s'", engine.Clip(args[0], 128))
 			continue
@@ -273,7 +277,7 @@ func (s *Server) applyUnit(fl *following, u repl.Unit) error {
 	if cmd := s.eng.Commands[u.Name]; cmd != nil {
 		c.Cmd = cmd // a ping and an EXEC, too: CLIENT LIST shows them
 	}
-	c.Args = nil // the reader's buffer, which is about to be filled again
+	c.Args, fl.before = nil, nil // the reader's buffer, which is about to be filled again
 	c.ActiveMs = s.eng.NowMs
 	s.eng.Thaw()
 	fl.applying = false

@@ -30,6 +30,7 @@ import (
 	_ "byor/pkg/commands" // which registers them
 	"byor/pkg/config"
 	"byor/pkg/engine"
+	"byor/pkg/history"
 	"byor/pkg/migrate"
 	"byor/pkg/persist"
 	"byor/pkg/supervise"
@@ -55,6 +56,10 @@ type Options struct {
 	// Commands are the program's own, beside those of Redis. They are written as Redis's are: see engine.Call.
 	// rename-command does not know them.
 	Commands []engine.Command
+
+	// History keeps what is published on some channels, and gives the server the command HISTORY.SUBSCRIBE; nil means
+	// that the server has neither. It is the server's own from then on.
+	History *history.Keeper
 
 	// WholeProcess says that the process has no other server and no other use for its memory, so the server may
 	// limit Go's heap by maxmemory. The environment's GOMEMLIMIT goes before that.
@@ -89,10 +94,11 @@ type Server struct {
 
 	traffic    trafficCounters
 	stats      stats
-	messages   messageCache // of the PUBLISH that runs
-	eventBuf   []byte       // for keyspace events
-	clientMem  tally        // what the clients have each for itself
-	sharedMem  atomic.Int64 // the output that several of them wait for
+	history    *history.Keeper // may be nil
+	messages   messageCache    // of the PUBLISH that runs
+	eventBuf   []byte          // for keyspace events
+	clientMem  tally           // what the clients have each for itself
+	sharedMem  atomic.Int64    // the output that several of them wait for
 	memory     memory
 	cronPaused bool
 
@@ -130,12 +136,13 @@ func New(cfg *config.Config, opt Options) *Server {
 	s := &Server{
 		cfg: cfg, wrap: opt.Wrap, wholeProcess: opt.WholeProcess,
 		announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, plain: opt.Plain, boss: opt.Supervisor, runID: randomHex(40),
-		clients: map[int64]*client{}, stop: make(chan struct{}), loaded: make(chan struct{}),
+		history: opt.History, clients: map[int64]*client{}, stop: make(chan struct{}), loaded: make(chan struct{}),
 	}
 	named, born := cfg.Tables()
 	for _, table := range []map[string]*engine.Command{named, born} {
 		if table != nil {
 			engine.Add(table, "module", opt.Commands)
+			engine.Add(table, "pubsub", historyCommands(opt.History))
 		}
 	}
 	if opt.Plain.Clock && opt.Clock == nil {

@@ -73,7 +73,10 @@ func (w world) Offset() int64 { return w.s.master.Offset() }
 
 func (w world) SnapshotChanged() { w.s.files.Configure() } // which may hold back syncs now
 
-func (w world) Flushed() { w.s.files.Flushed() }
+func (w world) Flushed() {
+	w.s.history.Forget()
+	w.s.files.Flushed()
+}
 
 func (w world) Log(level int, line string) { w.s.logf(logLevel(level), "%s", line) }
 

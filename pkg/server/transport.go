@@ -188,7 +188,7 @@ func (c *client) countInput() {
 func wireLen(args [][]byte) int {
 	n := len("*\r\n") + decimals(len(args))
 	for _, a := range args {
-		n += len("$\r\n\r\n") + decimals(len(a)) + len(a)
+		n += bulkLen(a)
 	}
 	return n
 }
