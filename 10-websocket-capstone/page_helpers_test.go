@@ -3,8 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
-	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
@@ -14,7 +14,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -191,22 +190,31 @@ func (b *tab) picture(file string) {
 	require.NoError(b.t, os.WriteFile(file, out.Bytes(), 0o644))
 }
 
-// paletted gives an image the 256 colours that it has most of.
+// paletted gives an image a palette: the colours that it has most of, without those that look like another one.
 func paletted(img image.Image) *image.Paletted {
 	bounds := img.Bounds()
-	pixels := map[color.Color]int{}
+	pixels := map[color.RGBA]int{}
 	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
 		for x := bounds.Min.X; x < bounds.Max.X; x++ {
-			pixels[img.At(x, y)]++
+			pixels[color.RGBAModel.Convert(img.At(x, y)).(color.RGBA)]++
 		}
 	}
-	colours := slices.SortedFunc(maps.Keys(pixels), func(a, b color.Color) int {
-		if n := pixels[b] - pixels[a]; n != 0 {
-			return n
-		}
-		return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) // the same picture gives the same file
+	sum := func(c color.RGBA) int { return int(c.R)<<16 | int(c.G)<<8 | int(c.B) }
+	colours := slices.SortedFunc(maps.Keys(pixels), func(a, b color.RGBA) int {
+		return cmp.Or(pixels[b]-pixels[a], sum(a)-sum(b)) // the same picture gives the same file
 	})
-	out := image.NewPaletted(bounds, colours[:min(len(colours), 256)])
+	square := func(a, b uint8) int { return (int(a) - int(b)) * (int(a) - int(b)) }
+	var palette color.Palette
+	for _, c := range colours {
+		alike := func(p color.Color) bool {
+			o := p.(color.RGBA)
+			return square(c.R, o.R)+square(c.G, o.G)+square(c.B, o.B) < 300
+		}
+		if len(palette) < 24 || len(palette) < 256 && !slices.ContainsFunc(palette, alike) {
+			palette = append(palette, c)
+		}
+	}
+	out := image.NewPaletted(bounds, palette)
 	draw.Draw(out, bounds, img, bounds.Min, draw.Src)
 	return out
 }

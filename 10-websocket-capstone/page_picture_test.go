@@ -11,7 +11,8 @@ import (
 
 var pictures = flag.String("pictures", "", "the `folder` into which TestPictures writes what the page looks like")
 
-// TestPictures is what `make screenshot` runs: the page as it looks with something in it.
+// TestPictures is what `make screenshot` runs: the page as it looks with something in it, as the README shows it,
+// and on a phone, in the dark, locked, and with a million keys, for those who change it to look at.
 func TestPictures(t *testing.T) {
 	if *pictures == "" {
 		t.Skip("-pictures names a folder")

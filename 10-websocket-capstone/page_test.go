@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"byor/pkg/resp"
+	"byor/pkg/server"
 )
 
 // The page in a real browser: the console, the charts, the panels. The key browser is in page_keys_test.go.
@@ -131,6 +133,7 @@ func TestPageServerPanel(t *testing.T) {
 		master := ownServer(t, "--repl-diskless-sync-delay", "0")
 		go func() { _ = master.Serve(ln) }()
 		o.Dial, o.Allow = dialInMemory(master.ServeConn), []string{"client|list"}
+		o.Attach = func(p server.Peer) (io.WriteCloser, error) { return master.Attach(p) }
 	})
 	b := openPage(t, g)
 	b.shows("facts", "none")
