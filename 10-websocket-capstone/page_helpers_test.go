@@ -208,7 +208,7 @@ func paletted(img image.Image) *image.Paletted {
 	for _, c := range colours {
 		alike := func(p color.Color) bool {
 			o := p.(color.RGBA)
-			return square(c.R, o.R)+square(c.G, o.G)+square(c.B, o.B) < 300
+			return square(c.R, o.R)+square(c.G, o.G)+square(c.B, o.B) < 60
 		}
 		if len(palette) < 24 || len(palette) < 256 && !slices.ContainsFunc(palette, alike) {
 			palette = append(palette, c)

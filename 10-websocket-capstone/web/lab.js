@@ -11,11 +11,13 @@ export function startLab(link, who) {
   let arrivals = [];
   const tryThis = $("try"); // it leaves the document with the first message
 
-  function add(...nodes) {
+  const add = (...nodes) => addAt(new Date(), ...nodes);
+
+  function addAt(when, ...nodes) {
     const feed = $("feed");
     const end = feed.scrollHeight - feed.scrollTop - feed.clientHeight < 40;
     feed.querySelector(".empty")?.remove();
-    feed.append(el("p", "", el("span", "at", new Date().toLocaleTimeString("en-GB")), ...nodes));
+    feed.append(el("p", "", el("span", "at", when.toLocaleTimeString("en-GB")), ...nodes));
     while (feed.childElementCount > 500) feed.firstElementChild.remove();
     if (end) feed.scrollTop = feed.scrollHeight;
   }
@@ -46,7 +48,7 @@ export function startLab(link, who) {
       draw();
     };
     const sub = link.subscribe(name, {
-      pattern, presence: presence && !pattern, onMessage: message, onPresence,
+      pattern, presence: presence && !pattern, last: pattern ? undefined : 20, onMessage: message, onPresence,
       onResume: ({ recovered }) => add(el("span", "from", name), event(recovered ? "subscribed again, nothing was missed" : "subscribed again; what was sent meanwhile is lost")),
       onError: (err) => { if (topics.delete(name)) { add(el("span", "from", name), event(err.message, "t-err")); draw(); } },
     });
@@ -65,7 +67,8 @@ export function startLab(link, who) {
 
   function message(m) {
     arrivals.push(performance.now());
-    add(el("span", "from", text(m.channel)), m.pattern ? el("span", "via", "via " + text(m.pattern)) : null, ...show(m.data));
+    const when = m.entry ? new Date(Number(m.entry.split("-")[0])) : new Date(); // an entry of the history begins with its time
+    addAt(when, el("span", "from", text(m.channel)), m.pattern ? el("span", "via", "via " + text(m.pattern)) : null, ...show(m.data));
   }
   link.addEventListener("goodbye", ({ detail: m }) => add(event("the server says goodbye: " + m.reason)));
 
