@@ -1,16 +1,8 @@
 package main
 
 import (
-	"encoding/json"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/gorilla/websocket"
@@ -19,8 +11,7 @@ import (
 	"byor/pkg/redistest"
 )
 
-// web/client.js in a real browser: with our own server, over networks that fail, and with a gateway of the test's
-// own that says what is rarely said.
+// web/client.js in a real browser, with our own server.
 
 // openClient opens a page that has the client and nothing else. connect and ByorError are globals there, and
 // watch makes a client whose states are listed in states.
@@ -47,8 +38,8 @@ func TestClient(t *testing.T) {
 	withOwnEngine(t)
 	for name, test := range map[string]func(t *testing.T){
 		"values": testClientValues, "script": testClientScript, "subscriptions": testClientSubscriptions, "loops": testClientLoops,
-		"pace": testClientPace, "login": testClientLogin, "killed session": testClientKilled, "tabs": testClientTabs,
-		"asleep": testClientAsleep, "offline": testClientOffline, "unknown fate": testClientUnknown, "black hole": testClientBlackHole,
+		"pace": testClientPace, "login": testClientLogin, "thrown out": testClientThrownOut, "tabs": testClientTabs,
+		"asleep": testClientAsleep, "history": testClientHistory, "queues": testClientQueues, "offline": testClientOffline, "unknown fate": testClientUnknown, "black hole": testClientBlackHole,
 		"blocked": testClientBlocked, "large": testClientLarge, "close": testClientClose,
 	} {
 		t.Run(name, test)
@@ -179,16 +170,17 @@ func testClientLogin(t *testing.T) {
 }
 
 // Whoever is thrown out (1008) does not come back by itself, but may be told to.
-func testClientKilled(t *testing.T) {
+func testClientThrownOut(t *testing.T) {
 	g := startGateway(t, nil)
 	b := openClient(t, g.http.URL)
 	require.Equal(t, "up", b.eval("watch()"))
-	id := b.eval("db.session.client")
-	require.Equal(t, int64(1), g.engineDo("CLIENT", "KILL", "ID", id).Int)
+	for _, s := range g.open() {
+		s.close(websocket.ClosePolicyViolation, "not you", true)
+	}
 	b.becomes("locked", "db.state")
-	require.Contains(t, b.eval(`failure(db.call("PING"))`), "CLOSED")
+	require.Equal(t, "CLOSED: not you", b.eval(`failure(db.call("PING"))`))
 	require.Equal(t, "PONG", b.eval(`(db.reconnect(), db.call("PING"))`))
-	require.Equal(t, "locked,connecting,up", b.eval("states.slice(-3)"))
+	require.Equal(t, "up,locked,connecting,up", b.eval("states"))
 }
 
 // One user with two tabs is one user, in the presence that each tab sees.
@@ -213,72 +205,6 @@ func testClientTabs(t *testing.T) {
 		s.close(1001, "", true)
 	}
 	ann.becomes("2:ann,bob", `[sub.presence.users, [...sub.presence.members].sort()].join(":")`)
-}
-
-// A tab that sleeps reads nothing, and the server cuts it off. Awake, it comes back and knows that it has missed something.
-func testClientAsleep(t *testing.T) {
-	g := startGateway(t, func(o *gatewayOptions) { o.MaxQueue = 64 << 10 })
-	b := openClient(t, g.http.URL)
-	b.eval(`(watch(), globalThis.got = 0, globalThis.resumed = [], globalThis.sub = db.subscribe("room", { onMessage: () => got++, onResume: (r) => resumed.push(r.recovered) }), sub.ready)`)
-	var none struct{}
-	b.call("Page.setWebLifecycleState", map[string]any{"state": "frozen"}, &none)
-	large := strings.Repeat("x", 32<<10)
-	g.eventually(func() bool { return g.engineDo("PUBLISH", "room", large).Int == 0 }, "the sleeper still has its connection")
-	b.call("Page.setWebLifecycleState", map[string]any{"state": "active"}, &none)
-	b.becomes("false", "resumed")
-	require.Equal(t, "up", b.eval("db.state"))
-	require.Equal(t, "1", b.eval(`db.publish("room", "awake")`))
-}
-
-// Calls that are made offline wait, up to a bound, and are made in their order.
-func testClientOffline(t *testing.T) {
-	g := startGateway(t, nil)
-	p := startProxy(t, g.http.Listener.Addr().String())
-	b := openClient(t, "http://"+p.addr())
-	p.cut()
-	b.eval(`(watch({ queueMax: 3, retryMaxMs: 50 }), 1)`)
-	b.becomes("true", `states.includes("down")`)
-	require.Equal(t, "OFFLINE: 3 calls wait already; this one was not sent", b.eval(
-		`(globalThis.waiting = [1, 2, 3].map((v) => db.call("RPUSH", "list", v)), failure(db.call("RPUSH", "list", 4)))`))
-	p.heal()
-	require.Equal(t, "1,2,3", b.eval("Promise.all(waiting)"))
-	require.Equal(t, "1,2,3", b.eval(`db.call("LRANGE", "list", 0, -1)`))
-	p.cut()
-	b.becomes("true", `db.state !== "up"`)
-	b.eval(`(db.reconnect({ queueTimeoutMs: 50 }), 1)`)
-	require.Contains(t, b.eval(`failure(db.call("RPUSH", "list", 5))`), "OFFLINE: the call could not be sent within 0.05 s, and was not")
-	p.heal()
-	require.Equal(t, "up", b.eval(`db.ready.then(() => db.state)`))
-	require.Equal(t, "3", b.eval(`db.call("LLEN", "list")`))
-}
-
-// A call whose answer is lost fails, and says that it may have happened. It is not made again.
-func testClientUnknown(t *testing.T) {
-	g := startGateway(t, nil)
-	p := startProxy(t, g.http.Listener.Addr().String())
-	b := openClient(t, "http://"+p.addr())
-	require.Equal(t, "up", b.eval("watch({ retryMaxMs: 50 })"))
-	p.deafen() // answers get lost
-	b.eval(`(globalThis.outcome = failure(db.call("INCR", "n")), 1)`)
-	g.eventually(func() bool { return string(g.engineDo("GET", "n").Str) == "1" }, "never executed")
-	p.cut()
-	p.heal()
-	require.Equal(t, "UNKNOWN: the connection was lost before the answer to cmd came: it may have happened or not", b.eval("outcome"))
-	require.Equal(t, "2", b.eval(`db.call("INCR", "n")`))
-}
-
-// A network that swallows everything without a word is found out by the client's own pings.
-func testClientBlackHole(t *testing.T) {
-	g := startGateway(t, nil)
-	p := startProxy(t, g.http.Listener.Addr().String())
-	b := openClient(t, "http://"+p.addr())
-	b.eval(`(watch({ pingMs: 400, connectTimeoutMs: 2000, retryMaxMs: 50 }), globalThis.got = [], globalThis.sub = db.subscribe("room", { onMessage: (m) => got.push(m.data), onResume: (r) => got.push(r.recovered) }), sub.ready)`)
-	p.swallow()
-	b.becomes("true", `states.includes("down")`)
-	p.heal()
-	b.becomes("true", `got.includes(false)`)
-	g.eventually(func() bool { return g.engineDo("PUBLISH", "room", "again").Int > 0 }, "nobody is there")
-	b.becomes("true", `got.includes("again")`)
 }
 
 // A command that blocks for long is no sign of a dead server.
@@ -318,326 +244,4 @@ func testClientClose(t *testing.T) {
 	})()`))
 	g.eventually(func() bool { return len(g.open()) == 0 }, "the socket is still open")
 	require.Equal(t, "up,closed", b.eval("states"))
-}
-
-// proxy is a network that can fail: it passes TCP connections on to a server. Safe for concurrent use.
-type proxy struct {
-	listener net.Listener
-	to       string
-	mu       sync.Mutex // protects what follows
-	mode     string     // "", "cut", "deaf": nothing comes back, "swallow": nothing goes either way
-	conns    map[net.Conn]bool
-}
-
-func startProxy(t *testing.T, to string) *proxy {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	p := &proxy{listener: l, to: to, conns: map[net.Conn]bool{}}
-	t.Cleanup(func() {
-		_ = l.Close()
-		p.cut()
-	})
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go p.pass(c)
-		}
-	}()
-	return p
-}
-
-func (p *proxy) addr() string { return p.listener.Addr().String() }
-
-// pass connects c with the server until one of the two ends.
-func (p *proxy) pass(c net.Conn) {
-	s, err := net.Dial("tcp", p.to)
-	if err != nil {
-		_ = c.Close()
-		return
-	}
-	p.mu.Lock()
-	cut := p.mode == "cut"
-	p.conns[c], p.conns[s] = true, true
-	p.mu.Unlock()
-	if cut {
-		_, _ = c.Close(), s.Close()
-		return
-	}
-	var once sync.Once
-	end := func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		delete(p.conns, c)
-		delete(p.conns, s)
-		_, _ = c.Close(), s.Close()
-	}
-	copyUntil := func(to, from net.Conn, lost ...string) {
-		defer once.Do(end)
-		buf := make([]byte, 32<<10)
-		for {
-			n, err := from.Read(buf)
-			if err != nil {
-				return
-			}
-			if p.loses(lost) {
-				continue
-			}
-			if _, err := to.Write(buf[:n]); err != nil {
-				return
-			}
-		}
-	}
-	go copyUntil(s, c, "swallow")
-	copyUntil(c, s, "swallow", "deaf")
-}
-
-func (p *proxy) loses(modes []string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, m := range modes {
-		if p.mode == m {
-			return true
-		}
-	}
-	return false
-}
-
-func (p *proxy) set(mode string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.mode = mode
-	if mode == "cut" {
-		for c := range p.conns {
-			_ = c.Close()
-		}
-	}
-}
-
-func (p *proxy) cut()     { p.set("cut") }
-func (p *proxy) deafen()  { p.set("deaf") }
-func (p *proxy) swallow() { p.set("swallow") }
-func (p *proxy) heal()    { p.set("") }
-
-// A server that is killed, and one that says goodbye: the page is there again with the next one.
-func TestClientRestart(t *testing.T) {
-	redistest.Need(t, "chromium")
-	needSignals(t)
-	bin, dir, port := redistest.Program(t, "10-websocket-capstone"), t.TempDir(), strconv.Itoa(redistest.Port(t))
-	c := launch(t, bin, dir, "--http-port", port, "--appendonly", "yes", "--appendfsync", "always")
-	b := openClient(t, strings.TrimSuffix(c.page, "/"))
-	b.eval(`(watch(), globalThis.got = [], globalThis.sub = db.subscribe("room", { onMessage: (m) => got.push(m.data), onResume: (r) => got.push(r.recovered) }), sub.ready)`)
-	require.Equal(t, "1", publish(t, c, "room", "one"))
-	require.Equal(t, "OK", b.eval(`db.call("SET", "k", "v")`))
-	require.NoError(t, c.cmd.Process.Kill())
-	c.exits()
-	b.becomes("true", `db.state !== "up"`)
-	b.eval(`(db.reconnect({ queueTimeoutMs: 1e6 }), globalThis.k = db.call("GET", "k"), 1)`)
-	c = launch(t, bin, dir, "--http-port", port, "--appendonly", "yes", "--appendfsync", "always")
-	require.Equal(t, "v", b.eval("k"))
-	require.Equal(t, "1", publish(t, c, "room", "two"))
-	b.becomes("one,false,two", "got")
-
-	b.eval(`(globalThis.bye = [], globalThis.pause = 0, db.addEventListener("goodbye", (e) => bye.push(e.detail.reason)),
-		db.addEventListener("state", (e) => { if (!pause && e.detail.retryMs) pause = e.detail.retryMs; }))`)
-	require.NoError(t, c.cmd.Process.Signal(syscall.SIGTERM))
-	require.Equal(t, 0, c.exits(), c.said())
-	b.becomes("shutdown", "bye")
-	b.becomes("true", "pause >= 500 && pause <= 5000")
-	c = launch(t, bin, dir, "--http-port", port)
-	b.becomes("one,false,two,false", "got")
-	require.Equal(t, "1", publish(t, c, "room", "three"))
-	b.becomes("one,false,two,false,three", "got")
-}
-
-// fakeGateway serves the client and a gateway of the test's own: script holds the conversations, one a connection.
-func fakeGateway(t *testing.T, scripts ...func(*fakePeer)) (origin string) {
-	t.Helper()
-	var count atomic.Int32
-	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.HandleFunc("/client.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, webFiles, "web/client.js") })
-	up := websocket.Upgrader{Subprotocols: []string{protoJSON}}
-	done := make(chan struct{})
-	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
-		n := int(count.Add(1)) - 1
-		if n >= len(scripts) {
-			http.Error(w, "no more", http.StatusServiceUnavailable)
-			return
-		}
-		ws, err := up.Upgrade(w, r, nil)
-		if err != nil {
-			return
-		}
-		defer func() { _ = ws.Close() }()
-		p := &fakePeer{t: t, ws: ws}
-		if p.hear("hello"); p.broken == nil {
-			p.answer(`{"client":1,"user":"u","ping":25,"limits":{"message":65536,"queue":1048576,"subscriptions":128,"opsPerSecond":100,"opsBurst":200}}`)
-			scripts[n](p)
-		}
-		if n == len(scripts)-1 {
-			<-done
-		}
-	})
-	srv := httptest.NewServer(mux)
-	t.Cleanup(func() {
-		close(done)
-		srv.CloseClientConnections()
-		srv.Close()
-	})
-	return srv.URL
-}
-
-// fakePeer is the fake gateway's end of one connection.
-type fakePeer struct {
-	t      *testing.T
-	ws     *websocket.Conn
-	id     json.RawMessage // of the last request
-	broken error
-}
-
-// hear reads requests until one has this op, and returns it without its id.
-func (p *fakePeer) hear(op string) string {
-	for {
-		_, data, err := p.ws.ReadMessage()
-		if err != nil {
-			p.broken = err
-			return err.Error()
-		}
-		var m map[string]json.RawMessage
-		if p.broken = json.Unmarshal(data, &m); p.broken != nil {
-			return string(data)
-		}
-		p.id = m["id"]
-		if string(m["op"]) != `"`+op+`"` {
-			continue
-		}
-		delete(m, "id")
-		text, _ := json.Marshal(m)
-		return string(text)
-	}
-}
-
-// expect hears one request and says what it must be, without its id.
-func (p *fakePeer) expect(op, want string) {
-	if got := p.hear(op); got != want {
-		p.t.Errorf("the client said %s, not %s", got, want)
-	}
-}
-
-func (p *fakePeer) answer(result string) {
-	p.say(`{"id":` + string(p.id) + `,"result":` + result + `}`)
-}
-func (p *fakePeer) say(lines ...string) {
-	_ = p.ws.WriteMessage(websocket.TextMessage, []byte(strings.Join(lines, "\n")))
-}
-
-func (p *fakePeer) close(code int) {
-	_ = p.ws.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""))
-}
-
-// entry is a push with an entry of the history.
-func entry(id string) string {
-	return `{"push":"message","channel":"room","data":"` + id + `","entry":"` + id + `"}`
-}
-
-// History: the client asks for the last ones once, then from where it was. It drops doubles, and tells the page of holes.
-func TestClientResumes(t *testing.T) {
-	origin := fakeGateway(t, func(p *fakePeer) {
-		p.expect("sub", `{"channels":["room"],"last":2,"op":"sub"}`)
-		p.close(4008) // before any of them came: the same again
-	}, func(p *fakePeer) {
-		p.expect("sub", `{"channels":["room"],"last":2,"op":"sub"}`)
-		p.say(`{"id":`+string(p.id)+`,"result":{"subscribed":["room"],"recovered":true,"last":{"room":"9-1"}}}`, entry("9-0")) // the reply and a message in one frame
-		p.close(4008)                                                                                                          // in the middle of the last ones
-	}, func(p *fakePeer) {
-		p.expect("sub", `{"channels":["room"],"op":"sub","since":{"room":"9-0"}}`)
-		p.answer(`{"subscribed":["room"],"recovered":true,"last":{"room":"10-0"}}`)
-		p.say(entry("9-0"), entry("9-1"), entry("9-1"), entry("10-0"))
-		p.close(1001)
-	}, func(p *fakePeer) {
-		p.expect("sub", `{"channels":["room"],"op":"sub","since":{"room":"10-0"}}`)
-		p.answer(`{"subscribed":["room"],"recovered":false,"holes":["room"],"last":{"room":"3-0"}}`) // another history
-		p.close(1001)
-	}, func(p *fakePeer) {
-		p.expect("sub", `{"channels":["room"],"op":"sub","since":{"room":"3-0"}}`)
-		p.answer(`{"subscribed":["room"],"recovered":true,"last":{"room":"3-0"}}`)
-		p.say(entry("4-0"))
-	})
-	b := openClient(t, origin)
-	b.eval(`(watch({ retryMaxMs: 20 }), globalThis.got = [], db.subscribe("room", { last: 2, onMessage: (m) => got.push(m.entry), onResume: (r) => got.push(r.recovered) }), 1)`)
-	b.becomes("9-0,true,9-1,10-0,false,true,4-0", "got")
-}
-
-// Without last, the first answer says where the client is, although it has seen nothing yet.
-func TestClientResumesFromTheBeginning(t *testing.T) {
-	origin := fakeGateway(t, func(p *fakePeer) {
-		p.expect("sub", `{"channels":["room"],"last":0,"op":"sub"}`)
-		p.answer(`{"subscribed":["room"],"recovered":true,"last":{"room":"0-0"}}`)
-		p.close(1001)
-	}, func(p *fakePeer) {
-		p.expect("sub", `{"channels":["room"],"op":"sub","since":{"room":"0-0"}}`)
-		p.answer(`{"subscribed":["room"],"recovered":true,"last":{"room":"1-0"}}`)
-		p.say(entry("1-0"))
-		p.hear("ping")
-		p.answer(`"PONG"`)
-		p.say(entry("1-1"))
-	})
-	b := openClient(t, origin)
-	b.eval(`(watch({ retryMaxMs: 20 }), globalThis.got = [], globalThis.other = [], db.subscribe("room", { onMessage: (m) => got.push(m.entry), onResume: (r) => got.push(r.recovered) }), 1)`)
-	b.becomes("true,1-0", "got")
-	// A second subscription joins the first. The server is not asked again.
-	b.eval(`db.subscribe("room", { last: 5, onMessage: (m) => other.push(m.entry) }).ready.then(() => db.ping())`)
-	b.becomes("1-1", "other")
-	b.becomes("true,1-0,1-1", "got")
-}
-
-// Queues: jobs come again after a cut, acknowledgements are not lost in it. RATE is answered with patience.
-func TestClientConsumes(t *testing.T) {
-	job := func(id string) string {
-		return `{"push":"job","queue":"jobs","entry":"` + id + `","data":{"b64":"/w=="},"tries":1}`
-	}
-	origin := fakeGateway(t, func(p *fakePeer) {
-		p.expect("consume", `{"op":"consume","policy":"roundrobin","prefetch":2,"queue":"jobs"}`)
-		p.say(`{"id":` + string(p.id) + `,"error":{"code":"RATE","message":"slowly","retry":true}}`)
-		p.expect("consume", `{"op":"consume","policy":"roundrobin","prefetch":2,"queue":"jobs"}`)
-		p.answer(`{"queue":"jobs","policy":"roundrobin"}`)
-		p.say(job("1-0"), job("2-0"))
-		p.expect("ack", `{"entries":["1-0"],"op":"ack","queue":"jobs"}`)
-		p.close(1001) // no answer: the client says it again
-	}, func(p *fakePeer) {
-		p.expect("consume", `{"op":"consume","policy":"roundrobin","prefetch":2,"queue":"jobs"}`)
-		p.answer(`{"queue":"jobs","policy":"roundrobin"}`)
-		p.expect("ack", `{"entries":["1-0"],"op":"ack","queue":"jobs"}`)
-		p.answer(`1`)
-		p.say(job("2-0"), job("3-0"))
-		p.expect("ack", `{"entries":["2-0"],"op":"ack","queue":"jobs"}`)
-		p.answer(`1`)
-		p.expect("unconsume", `{"op":"unconsume","queue":"jobs"}`)
-		p.answer(`"OK"`)
-	})
-	b := openClient(t, origin)
-	require.Equal(t, "1-0 255 1,2-0 255 1", b.eval(`(watch({ retryMaxMs: 20 }), (async () => {
-		const got = [];
-		for await (const job of db.consume("jobs", { prefetch: 2 })) {
-			got.push(job.entry + " " + job.data + " " + job.tries);
-			await job.ack();
-			if (got.length === 2) return got;
-		}
-	})())`))
-
-	origin = fakeGateway(t, func(p *fakePeer) {
-		p.expect("consume", `{"op":"consume","policy":"broadcast","prefetch":10,"queue":"jobs"}`)
-		p.answer(`{"queue":"jobs","policy":"broadcast"}`)
-		p.say(job("1-0"), job("2-0"))
-		p.expect("ack", `{"entries":["2-0"],"op":"ack","queue":"jobs"}`) // the first has failed
-		p.answer(`1`)
-	})
-	b = openClient(t, origin)
-	b.eval(`(watch(), globalThis.failed = [], globalThis.done = [], db.consume("jobs", { policy: "broadcast", onError: (err) => failed.push(err.message),
-		onJob(job) { if (job.entry === "1-0") throw new Error("cannot"); done.push(job.entry); } }), 1)`)
-	b.becomes("cannot|2-0", `failed + "|" + done`)
 }

@@ -63,3 +63,25 @@ func TestExampleDashboard(t *testing.T) {
 	b.navigate(c.page + "examples/dashboard.html")
 	b.shows("charts", "load") // it remembers what to follow
 }
+
+// With a history, a chat room and a chart begin with what was said before.
+func TestExamplesWithHistory(t *testing.T) {
+	redistest.Need(t, "chromium")
+	c := launch(t, redistest.Program(t, "10-websocket-capstone"), t.TempDir(), "--history", "room:*=50", "--history", "metric:*=100")
+	for i := range 3 {
+		require.Equal(t, "0", publish(t, c, "room:lobby", "before "+strconv.Itoa(i)))
+		require.Equal(t, "0", publish(t, c, "metric:load", strconv.Itoa(i)))
+	}
+	b := openTab(t, c.page+"examples/chat.html")
+	b.shows("messages", "before 2")
+	b.becomes("3", `document.querySelectorAll("#messages li").length`)
+	b.shows("count", "1 here")
+	require.NotContains(t, b.eval(`document.getElementById("messages").textContent`), "no history")
+
+	d := openTab(t, c.page+"examples/dashboard.html")
+	d.shows("state", "connected")
+	publish(t, c, "metric:load", "3.5")
+	d.becomes("load: now 3.5, between 0 and 3.5", `document.querySelector("#charts svg")?.getAttribute("aria-label")`)
+	d.becomes("5", `document.querySelector("#charts polyline").getAttribute("points").split(" ").length`) // four, and on to now
+	require.Equal(t, "true", d.eval(`document.getElementById("note").hidden`))
+}

@@ -12,26 +12,26 @@ import (
 
 // Station 4: the peer speaks, message by message, until it hangs up, falls silent or breaks a rule.
 
-// read passes on what the peer says until it hangs up.
+// read waits for a message of the peer's and passes it on. Then another goroutine waits for the next one: this one's
+// stack has grown over its work, and a browser that says nothing for an hour should not keep it.
 func (s *socket) read() {
-	defer s.teardown()
 	// region: the goroutine that reads
-	for {
-		_ = s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
-		kind, data, err := s.readMessage()
-		if err != nil {
-			if errors.Is(err, websocket.ErrReadLimit) { // the peer has been sent 1009
-				s.g.metrics.countClose(websocket.CloseMessageTooBig)
-				s.linger()
-			}
-			return
+	_ = s.ws.SetReadDeadline(time.Now().Add(s.g.opts.ReadTimeout))
+	kind, data, err := s.readMessage()
+	if err != nil {
+		if errors.Is(err, websocket.ErrReadLimit) { // the peer has been sent 1009
+			s.g.metrics.countClose(websocket.CloseMessageTooBig)
+			s.linger()
 		}
-		s.g.metrics.received.Add(1)
-		s.g.metrics.receivedBytes.Add(int64(len(data)))
-		if !s.draining.Load() { // else only the peer's close is of interest
-			s.message(kind, data)
-		}
+		s.teardown()
+		return
 	}
+	s.g.metrics.received.Add(1)
+	s.g.metrics.receivedBytes.Add(int64(len(data)))
+	if !s.draining.Load() { // else only the peer's close is of interest
+		s.message(kind, data)
+	}
+	go s.read()
 	// endregion
 }
 

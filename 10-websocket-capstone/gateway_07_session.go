@@ -140,10 +140,8 @@ func attachOver(dial dialFunc) attachFunc {
 		go func() {
 			_, _ = io.Copy(p, conn)
 			_ = conn.Close()
-			if c, ok := conn.(*sessionConn); ok {
-				if why, ok := c.ended.Load().(server.EndReason); ok {
-					p.(interface{ Ended(server.EndReason) }).Ended(why)
-				}
+			if why := endReason(conn); why != "" {
+				p.(interface{ Ended(server.EndReason) }).Ended(why)
 			}
 			_ = p.Close()
 		}()
@@ -168,6 +166,14 @@ func dialInMemory(serve func(net.Conn)) dialFunc {
 type sessionConn struct {
 	net.Conn
 	ended atomic.Value // a server.EndReason, if the engine has given one
+}
+
+// endReason returns why the engine has ended a session, or "" if it has not said.
+func endReason(conn net.Conn) (why server.EndReason) {
+	if c, ok := conn.(*sessionConn); ok {
+		why, _ = c.ended.Load().(server.EndReason)
+	}
+	return why
 }
 
 // addressedConn is the engine's end. It tells the engine about the peer, see client_peer.go in pkg/server.

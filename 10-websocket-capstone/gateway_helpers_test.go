@@ -109,6 +109,7 @@ func startGateway(t *testing.T, change func(o *gatewayOptions), engineArgs ...st
 		}
 		srv.Close()
 		g.presence.close()
+		g.queues.Close()
 		g.engine.close()
 	})
 	return &testGateway{g, t, srv}

@@ -43,7 +43,7 @@
  * @property {(r: {recovered: boolean}) => void} [onResume] subscribed again after a reconnect. Where recovered is
  *   false, messages may be missing, and a page does well to load its state anew.
  * @property {(e: Error) => void} [onError] the subscription has ended
- * @typedef {{queue: string, entry: string, data: Bytes, tries: number, ack: () => Promise<number>}} Job
+ * @typedef {{queue: string, entry: string, data: Bytes, fields?: Map<Bytes, Bytes>, tries: number, ack: () => Promise<number>}} Job
  * @typedef {object} ConsumeOptions
  * @property {"roundrobin" | "broadcast"} [policy] each job for one consumer (the default), or for all
  * @property {number} [prefetch] jobs that may be here without ack (10)
@@ -346,7 +346,7 @@ class Client extends EventTarget {
     this.#cut();
     if (code === 1008) return this.#give(new ByorError("CLOSED", reason || "the server does not want us"), "locked");
     // Full jitter: anywhere below a growing limit, so that not all come back at once. The server may know better.
-    const least = { 1013: 1000, 4029: 1000 }[code] ?? 0;
+    const least = { 1013: 1000, 4003: 1000, 4029: 1000 }[code] ?? 0; // busy, killed, too fast
     const [min, max] = this.#pause ?? [least, least + Math.min(this.#o.retryMaxMs, 500 * 2 ** this.#attempt)];
     const retryMs = Math.round(min + Math.random() * (max - min));
     this.#attempt = Math.min(this.#attempt + 1, 20);
@@ -489,7 +489,7 @@ class Client extends EventTarget {
 
   #pushed(m) {
     const topic = this.#topics.get(m.push === "pmessage" ? "p" + m.pattern : "c" + m.channel);
-    const { pattern, entry, queue, tries } = m;
+    const { pattern, entry, queue, fields, tries } = m;
     if (m.push === "message" || m.push === "pmessage") {
       if (!topic?.answer) return; // of a subscription that has ended
       const message = { channel: decode(m.channel), ...(pattern && { pattern }), data: decode(m.data), ...(entry && { entry }) };
@@ -502,7 +502,7 @@ class Client extends EventTarget {
         if (this.#lock) return fail(this.#lock);
         this.#push({ op: "ack", fields: { queue, entries: [entry] }, done, fail, harmless: true });
       });
-      this.#consumers.get(queue)?._put({ queue, entry, data: decode(m.data), tries, ack });
+      this.#consumers.get(queue)?._put({ queue, entry, data: decode(m.data), ...(fields && { fields: decode(fields) }), tries, ack });
     } else {
       if (m.push === "goodbye") this.#pause = m.reconnectMs;
       this.dispatchEvent(new CustomEvent(m.push === "goodbye" ? "goodbye" : "push", { detail: m }));

@@ -23,6 +23,7 @@ var mayImport = map[string]string{
 	"users":      "acl config engine introspect lzf pubsub rdb resp store",
 	"tracking":   "engine store resp pubsub",
 	"history":    "engine store resp pubsub",
+	"queue":      "resp",
 	"server":     "acl config introspect persist tracking history users commands engine aof rdb lzf migrate repl store resp pubsub supervise",
 	"basics":     "aof rdb lzf pubsub repl resp store version",
 }

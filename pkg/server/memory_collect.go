@@ -38,6 +38,9 @@ const (
 	calmLeast    = 8 << 20
 	calmRounds   = 5
 	calmCommands = 10
+	// freeShare is the part of what is alive that may be free and not given back to the system: one of so many. Many
+	// connections that come at once leave so much behind.
+	freeShare = 4
 	// leastPs is the least GOMAXPROCS while the server has garbage collected. Go lets a quarter of the Ps mark. A
 	// quarter of two is none and a half, so marking takes turns with everything else on each P, also on that of a
 	// loop, for up to 10 ms. A quarter of four is one. It is a thread of its own then, and the kernel shares out the
@@ -63,14 +66,16 @@ type collection struct {
 	live      int64 // bytes that the latest found alive
 	objects   int64 // bytes of what is alive or not swept yet
 	goal      int64 // bytes at which the next ought to have ended
+	free      int64 // bytes that the system has not got back
 }
 
 func readCollection() collection {
 	m := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}, {Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"},
-		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/goal:bytes"}}
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/goal:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"}}
 	metrics.Read(m)
 	n := func(i int) int64 { return int64(m[i].Value.Uint64()) }
-	return collection{n(0), n(1), n(2), n(3), n(4)}
+	return collection{n(0), n(1), n(2), n(3), n(4), n(5)}
 }
 
 // ownsCollector reports whether the server may decide for the whole process, and the user has not.
@@ -129,6 +134,7 @@ func (c *collector) due(now collection, used int64, calm bool) bool {
 	garbage := now.allocated - c.allocated - (used - c.used)
 	return garbage > max(min(now.live/garbageShare, room/2), garbageLeast) ||
 		calm && garbage > max(now.live/calmShare, calmLeast) ||
+		calm && now.free > max(now.live/freeShare, calmLeast) ||
 		now.objects > now.live+max(room/2, growthLeast)
 }
 
