@@ -11,12 +11,13 @@ const seconds = (s) => (s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} mi
 // parse reads a line of CLIENT LIST: id=3 addr=127.0.0.1:1 name=x …
 export const parse = (line) => Object.fromEntries(line.split(" ").map((w) => [w.slice(0, w.indexOf("=")), w.slice(w.indexOf("=") + 1)]));
 
-// what a client is, in a word or two.
+// about says in a few words what a client is and does. Ours, and not Redis, add ws= and origin= for a browser.
 function about(c) {
   if (c.flags?.includes("S")) return "replica";
   if (c.flags?.includes("M")) return "master";
   const topics = Number(c.sub) + Number(c.psub) + Number(c.ssub ?? 0);
-  return topics ? `subscribed to ${topics}` : c.flags?.includes("b") ? "blocked" : c.cmd ?? "";
+  const does = topics ? `subscribed to ${topics}` : c.flags?.includes("b") ? "blocked" : c.cmd ?? "";
+  return c.ws ? `${does}, from ${c.origin ? "the page " + c.origin : "a WebSocket"}` : does;
 }
 
 export function startClients(link) {
