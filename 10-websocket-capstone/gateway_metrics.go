@@ -72,6 +72,10 @@ func (g *gateway) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(out, "byor_ws_closes_total{code=\"%d\"} %d\n", code, m.closes[code])
 	}
 	m.mu.Unlock()
+	g.requests.write(out)
+	if g.opts.HTTPQueues {
+		writeQueueMetrics(out, &g.queues.Stats)
+	}
 	fields, err := g.engine.info()
 	up := int64(1)
 	if err != nil {

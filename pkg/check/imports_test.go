@@ -23,6 +23,7 @@ var mayImport = map[string]string{
 	"users":      "acl certs config engine introspect lzf pubsub rdb resp store",
 	"logs":       "acl certs config engine store resp pubsub",
 	"tracking":   "engine store resp pubsub",
+	"queue":      "resp",
 	"history":    "engine store resp pubsub",
 	"server":     "acl certs config logs introspect persist tracking history users commands engine aof rdb lzf migrate repl store resp pubsub supervise collector",
 	"basics":     "aof rdb lzf pubsub repl resp store version",
