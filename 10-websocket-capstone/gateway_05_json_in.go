@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -36,7 +37,9 @@ type jsonTalk struct {
 	client   int64  // its id in the engine
 	failures int    // of logging in, since the last success
 
-	values wholeValues // used by hear only
+	values  wholeValues // used by hear only
+	replays int64       // kept messages that come next; the same
+	desk    queueDesk
 
 	// used by the reading goroutine only
 	out       []byte // commands of the message being read
@@ -62,9 +65,15 @@ type request struct {
 	Args     []json.RawMessage `json:"args"`
 	Channels []string          `json:"channels"`
 	Patterns []string          `json:"patterns"`
+	Last     json.RawMessage   `json:"last"`
+	Since    map[string]string `json:"since"`
 	Presence bool              `json:"presence"`
 	Channel  string            `json:"channel"`
 	Data     json.RawMessage   `json:"data"`
+	Queue    string            `json:"queue"`
+	Policy   string            `json:"policy"`
+	Prefetch *int              `json:"prefetch"`
+	Entries  []string          `json:"entries"`
 }
 
 // operation is a request whose answer is awaited.
@@ -73,13 +82,17 @@ type operation struct {
 	kind    string
 	refused string // why the gateway did not pass the command on
 	user    string // hello: who logs in
+	then    func() // of queues: what to do if the user may
 
 	// sub and unsub:
-	steps              []int // confirmations due for each command sent, the current one first
+	steps              []int   // confirmations due for each command sent, the current one first
+	named              []named // what each of them is about
 	channels, patterns []string
 	presence           bool
+	past               *past    // nil: it wants nothing of it
 	begun              bool     // the first confirmation has come
-	failed             string   // the error of a command
+	failed             string   // the error of the current command
+	wrong              string   // the error of one of the commands before it
 	held               [][]byte // pushes that came before the answer was complete
 }
 
@@ -148,6 +161,9 @@ func (t *jsonTalk) one(line []byte) error {
 
 // perform does what an operation asks for, or sends a command for it.
 func (t *jsonTalk) perform(req *request) error {
+	if queueOperations[req.Op] {
+		return t.queue(req)
+	}
 	// region: which operation
 	switch req.Op {
 	case "hello":
@@ -166,7 +182,7 @@ func (t *jsonTalk) perform(req *request) error {
 		t.presence(req)
 		return nil
 	}
-	t.fail(req.ID, "ERR", "no operation \""+req.Op+"\"; there are hello cmd ping sub unsub pub presence")
+	t.fail(req.ID, "ERR", "no operation \""+req.Op+"\"; there are hello cmd ping sub unsub pub presence consume ack unconsume")
 	return nil
 	// endregion
 }
@@ -175,6 +191,7 @@ func (t *jsonTalk) perform(req *request) error {
 // would have changed its own state for a command that is perhaps never executed.
 var notQueued = map[string]string{
 	"hello": "hello is for outside of MULTI", "sub": "sub is for outside of MULTI", "unsub": "unsub is for outside of MULTI",
+	"consume": "consume is for outside of MULTI", "ack": "ack is for outside of MULTI", "unconsume": "unconsume is for outside of MULTI",
 }
 
 // idOf finds the id of an object in which something else is wrong.
@@ -270,19 +287,14 @@ func (t *jsonTalk) sub(req *request) error {
 		return nil
 	}
 	channels, patterns := unique(req.Channels), unique(req.Patterns)
+	past, why := pastOf(req, channels)
+	if why != "" {
+		t.fail(req.ID, "ERR", why)
+		return nil
+	}
 	t.mu.Lock()
-	n := len(t.subs) + len(t.psubs)
-	for _, c := range channels {
-		if _, has := t.subs[c]; !has {
-			n++
-		}
-	}
-	for _, p := range patterns {
-		if _, has := t.psubs[p]; !has {
-			n++
-		}
-	}
-	if n > t.s.g.opts.MaxSubscriptions {
+	fresh, freshPatterns := missing(t.subs, channels), missing(t.psubs, patterns)
+	if len(t.subs)+len(t.psubs)+len(fresh)+len(freshPatterns) > t.s.g.opts.MaxSubscriptions {
 		t.mu.Unlock()
 		t.fail(req.ID, "LIMIT", "too many subscriptions")
 		return nil
@@ -294,7 +306,12 @@ func (t *jsonTalk) sub(req *request) error {
 		t.psubs[p] = false
 	}
 	t.mu.Unlock()
-	return t.subscription(&operation{id: req.ID, kind: "sub", channels: channels, patterns: patterns, presence: req.Presence}, "SUBSCRIBE", "PSUBSCRIBE")
+	o := &operation{id: req.ID, kind: "sub", channels: channels, patterns: patterns, presence: req.Presence, past: past}
+	o.named = []named{{names: channels, fresh: fresh}, {names: patterns, fresh: freshPatterns, patterns: true}}
+	if past != nil {
+		return t.subscribeSince(o)
+	}
+	return t.subscription(o, "SUBSCRIBE", "PSUBSCRIBE")
 }
 
 // unsub ends subscriptions; without any named, all.
@@ -317,6 +334,7 @@ func (t *jsonTalk) unsub(req *request) error {
 	}
 	t.mu.Unlock()
 	o := &operation{id: req.ID, kind: "unsub", channels: channels, patterns: patterns}
+	o.named = []named{{names: channels}, {names: patterns, patterns: true}}
 	if len(channels)+len(patterns) == 0 {
 		return t.ask(o, [][]byte{[]byte("PING")}) // nothing to undo, but in its turn
 	}
@@ -324,11 +342,7 @@ func (t *jsonTalk) unsub(req *request) error {
 }
 
 func (t *jsonTalk) subscription(o *operation, forChannels, forPatterns string) error {
-	for _, names := range [][]string{o.channels, o.patterns} {
-		if len(names) > 0 {
-			o.steps = append(o.steps, len(names))
-		}
-	}
+	o.takeSteps()
 	if err := t.await(o); err != nil {
 		return err
 	}
@@ -339,6 +353,31 @@ func (t *jsonTalk) subscription(o *operation, forChannels, forPatterns string) e
 		t.out = resp.AppendCommandStrings(t.out, append([]string{forPatterns}, o.patterns...)...)
 	}
 	return nil
+}
+
+// named are the names that one command of a sub or an unsub is about.
+type named struct {
+	names    []string
+	fresh    []string // those that it brings, as far as is known when it is sent
+	patterns bool
+}
+
+// takeSteps counts the confirmations of the commands that there are to be.
+func (o *operation) takeSteps() {
+	o.named = slices.DeleteFunc(o.named, func(n named) bool { return len(n.names) == 0 })
+	for _, n := range o.named {
+		o.steps = append(o.steps, len(n.names))
+	}
+}
+
+// missing returns the names that are not in has.
+func missing(has map[string]bool, names []string) (fresh []string) {
+	for _, n := range names {
+		if _, ok := has[n]; !ok {
+			fresh = append(fresh, n)
+		}
+	}
+	return fresh
 }
 
 func unique(names []string) []string {
@@ -399,7 +438,7 @@ func (t *jsonTalk) await(o *operation) error {
 func (t *jsonTalk) idle() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.awaited) == 0
+	return len(t.awaited) == 0 && t.desk.out.idle()
 }
 
 // end wakes the goroutines that wait, and takes the socket out of the presence of its channels.
@@ -408,5 +447,6 @@ func (t *jsonTalk) end() {
 	t.ended = true
 	t.room.Broadcast()
 	t.mu.Unlock()
+	t.desk.leave()
 	t.s.g.presence.leaveAll(t.s)
 }

@@ -180,6 +180,9 @@ type rawSubscriptions struct {
 // returns "". Inside MULTI nobody knows yet whether a command will be executed.
 func (r *rawSubscriptions) refuses(args [][]byte, limit int) string {
 	name := strings.ToLower(string(args[0]))
+	if name == "history.subscribe" {
+		return r.since(args, limit)
+	}
 	kind, on := strings.CutSuffix(name, "subscribe")
 	kind, off := strings.CutSuffix(kind, "un")
 	switch {
@@ -202,6 +205,18 @@ func (r *rawSubscriptions) refuses(args [][]byte, limit int) string {
 		return r.add(kind, args[1:], limit)
 	}
 	return ""
+}
+
+// since is refuses for HISTORY.SUBSCRIBE, which has two words behind each channel.
+func (r *rawSubscriptions) since(args [][]byte, limit int) string {
+	if r.multi {
+		return "subscriptions change outside of MULTI only"
+	}
+	var names [][]byte
+	for i := 1; i < len(args); i += 3 {
+		names = append(names, args[i])
+	}
+	return r.add("", names, limit)
 }
 
 func (r *rawSubscriptions) add(kind string, names [][]byte, limit int) string {

@@ -48,7 +48,8 @@ var administrative = []string{
 // the order of commands and replies, on which it relies.
 var ofTheGateway = map[string]string{
 	"subscribe": "use the operation sub", "psubscribe": "use the operation sub",
-	"unsubscribe": "use the operation unsub", "punsubscribe": "use the operation unsub",
+	"history.subscribe": "use the operation sub, with last or since",
+	"unsubscribe":       "use the operation unsub", "punsubscribe": "use the operation unsub",
 	"ssubscribe": "sharded channels are for byor.resp.v1", "sunsubscribe": "sharded channels are for byor.resp.v1",
 	"hello": "use the operation hello", "reset": "connect anew instead", "quit": "close the socket instead",
 	"client|reply": "every command is answered here", "monitor": "it is for byor.resp.v1", "psync": "it is for byor.resp.v1", "sync": "it is for byor.resp.v1",

@@ -40,7 +40,8 @@ func (c *pushCache) encode(m pubsub.Message) []byte {
 		json = append(json, `","channel":`...)
 	}
 	json = appendText(json, m.Channel)
-	json = append(appendText(append(json, `,"data":`...), m.Payload), '}')
+	json = appendText(append(json, `,"data":`...), m.Payload)
+	json = append(appendEntry(json, m.Entry), '}')
 	c.last.Store(&encodedPush{keep(m), json})
 	return json
 	// endregion
@@ -49,18 +50,25 @@ func (c *pushCache) encode(m pubsub.Message) []byte {
 // same reports whether the message is the one that was encoded.
 func (e *encodedPush) same(m pubsub.Message) bool {
 	return e.message.Kind == m.Kind && bytes.Equal(e.message.Payload, m.Payload) &&
-		bytes.Equal(e.message.Channel, m.Channel) && bytes.Equal(e.message.Pattern, m.Pattern)
+		bytes.Equal(e.message.Channel, m.Channel) && bytes.Equal(e.message.Pattern, m.Pattern) &&
+		bytes.Equal(e.message.Entry, m.Entry)
 }
 
 // keep copies a message: it is the publisher's.
 func keep(m pubsub.Message) pubsub.Message {
 	m.Pattern, m.Channel, m.Payload = slices.Clone(m.Pattern), slices.Clone(m.Channel), slices.Clone(m.Payload)
+	m.Entry = slices.Clone(m.Entry)
 	return m
 }
 
-// messageOf returns the message that a push is, if it is one.
+// messageOf returns the message that a push is, if it is one. One that is kept has the ID of its entry at the end.
 func messageOf(push resp.Value) (m pubsub.Message, ok bool) {
 	v := push.Elems
+	if kind := string(v[0].Str); kind == "message" && len(v) == 4 || kind == "pmessage" && len(v) == 5 {
+		m, ok = messageOf(resp.Value{Elems: v[:len(v)-1]})
+		m.Entry = v[len(v)-1].Str
+		return m, ok
+	}
 	switch kind := string(v[0].Str); {
 	case kind == "message" && len(v) == 3:
 		return pubsub.Message{Kind: pubsub.Channel, Channel: v[1].Str, Payload: v[2].Str}, true
@@ -73,4 +81,7 @@ func messageOf(push resp.Value) (m pubsub.Message, ok bool) {
 }
 
 // published takes a message that comes as such, and not among the replies.
-func (t *jsonTalk) published(m pubsub.Message) { t.deliver(t.s.g.pushes.encode(m)) }
+func (t *jsonTalk) published(m pubsub.Message) {
+	t.s.g.metrics.delivered.Add(1)
+	t.deliver(t.s.g.pushes.encode(m))
+}

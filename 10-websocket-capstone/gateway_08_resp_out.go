@@ -69,27 +69,37 @@ func (t *respTalk) pass(b []byte) {
 		b = b[n:]
 	}
 	t.held = b
+	if n := t.cut.pushes; n > 0 {
+		t.s.g.metrics.delivered.Add(n)
+		t.cut.pushes = 0
+	}
 }
 
 // respCutter cuts a stream of replies and messages into pieces that are of one kind.
 type respCutter struct {
 	valueScan
-	push bool // the value that goes on is a message
+	push    bool  // the value that goes on is a message
+	pushes  int64 // messages that have begun since somebody has asked
+	replays int64 // kept messages that come next: the peer has asked for them
 }
 
 // respPushes are the beginnings of messages. In RESP2 they look like replies; those of the same
 // form count as messages of a peer that subscribes.
-var respPushes = [][]byte{[]byte(">"), []byte("*3\r\n$7\r\nmessage\r\n"), []byte("*4\r\n$8\r\npmessage\r\n"), []byte("*3\r\n$8\r\nsmessage\r\n")}
+var respPushes = [][]byte{[]byte(">"), []byte("*3\r\n$7\r\nmessage\r\n"), []byte("*4\r\n$8\r\npmessage\r\n"), []byte("*3\r\n$8\r\nsmessage\r\n"),
+	[]byte("*4\r\n$7\r\nmessage\r\n"), []byte("*5\r\n$8\r\npmessage\r\n")} // with the ID of the entry
 
 // next returns how much of b is of one kind, and of which. If n is 0, only more bytes can tell.
 func (c *respCutter) next(b []byte) (n int, push bool) {
 	for n < len(b) && !c.lost {
 		if !c.inside {
-			push, known := beginsPush(b[n:])
+			push, replays, known := c.begins(b[n:])
 			if !known || n > 0 && push != c.push {
 				return n, c.push
 			}
-			c.push = push
+			c.push, c.replays = push, replays
+			if push {
+				c.pushes++
+			}
 		}
 		n += c.skip(b[n:])
 	}
@@ -97,6 +107,19 @@ func (c *respCutter) next(b []byte) (n int, push bool) {
 		return len(b), false
 	}
 	return n, c.push
+}
+
+// begins reports whether the value that b begins with is a message that nobody has asked for, if that is known, and how
+// many kept messages come after it: a peer may be slow to take those.
+func (c *respCutter) begins(b []byte) (push bool, replays int64, known bool) {
+	if is, whole, n := replayCount(b); is {
+		return false, c.replays + n, whole
+	}
+	push, known = beginsPush(b)
+	if push && c.replays > 0 {
+		return false, c.replays - 1, known
+	}
+	return push, c.replays, known
 }
 
 // beginsPush reports whether a value is a message, if that is known from its beginning.

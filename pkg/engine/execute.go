@@ -159,6 +159,7 @@ func (e *Engine) refusal(c *Session, cmd *Command, args [][]byte) string {
 var whileSubscribed = map[string]bool{
 	"ping": true, "subscribe": true, "unsubscribe": true, "ssubscribe": true, "sunsubscribe": true,
 	"psubscribe": true, "punsubscribe": true, "quit": true, "reset": true,
+	"history.subscribe": true, // which is no command of Redis
 }
 
 // transactionFlags returns EXEC's flags with those of what is queued: a state that does not allow one of

@@ -42,6 +42,7 @@ type Message struct {
 	Pattern []byte // the pattern that matched; nil unless Kind is Pattern
 	Channel []byte
 	Payload []byte
+	Entry   []byte // the ID under which the message is kept; nil: it is not kept
 }
 
 // Subscriber receives messages. The value must be comparable (a pointer, as a
@@ -226,13 +227,16 @@ func (h *Hub) UnsubscribeAll(s Subscriber) int {
 // order in which they were first subscribed to. A subscriber with several
 // matching subscriptions gets the message once for each. It returns the number
 // of deliveries, as PUBLISH replies, and does not allocate.
-func (h *Hub) Publish(channel, payload []byte) int {
+func (h *Hub) Publish(channel, payload []byte) int { return h.PublishEntry(channel, payload, nil) }
+
+// PublishEntry is Publish for a message that is kept under an ID; nil: it is not.
+func (h *Hub) PublishEntry(channel, payload, entry []byte) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	n := h.topics[Channel][string(channel)].deliver(Message{Kind: Channel, Channel: channel, Payload: payload})
+	n := h.topics[Channel][string(channel)].deliver(Message{Kind: Channel, Channel: channel, Payload: payload, Entry: entry})
 	for _, t := range h.patterns.items {
 		if t != nil && Match(t.name, channel) {
-			n += t.deliver(Message{Kind: Pattern, Pattern: t.name, Channel: channel, Payload: payload})
+			n += t.deliver(Message{Kind: Pattern, Pattern: t.name, Channel: channel, Payload: payload, Entry: entry})
 		}
 	}
 	return n

@@ -51,8 +51,8 @@ type batch struct {
 }
 
 type sizes struct {
-	kind                      Kind
-	pattern, channel, payload int
+	kind                             Kind
+	pattern, channel, payload, entry int
 }
 
 func (b *batch) bytes() int { return len(b.text) + messageOverhead*len(b.sizes) }
@@ -70,7 +70,7 @@ func (b *batch) reset() {
 }
 
 // NewQueue returns a queue that holds at most maxMessages messages of together
-// at most maxBytes bytes (channel, pattern and payload, and 64 a message).
+// at most maxBytes bytes (channel, pattern, payload and ID, and 64 a message).
 // The messages that Receive handed out last are counted until its next call.
 func NewQueue(maxBytes, maxMessages int) *Queue {
 	q := &Queue{maxBytes: maxBytes, maxMessages: maxMessages}
@@ -93,13 +93,14 @@ func (q *Queue) put(m Message) bool {
 	if q.err != nil {
 		return true
 	}
-	n := len(m.Pattern) + len(m.Channel) + len(m.Payload) + messageOverhead
+	n := len(m.Pattern) + len(m.Channel) + len(m.Payload) + len(m.Entry) + messageOverhead
 	if q.in.bytes()+q.out.bytes()+n > q.maxBytes || len(q.in.sizes)+len(q.out.sizes)+1 > q.maxMessages {
 		q.close(ErrOverflow)
 		return false
 	}
 	q.in.text = append(append(append(q.in.text, m.Pattern...), m.Channel...), m.Payload...)
-	q.in.sizes = append(q.in.sizes, sizes{m.Kind, len(m.Pattern), len(m.Channel), len(m.Payload)})
+	q.in.text = append(q.in.text, m.Entry...)
+	q.in.sizes = append(q.in.sizes, sizes{m.Kind, len(m.Pattern), len(m.Channel), len(m.Payload), len(m.Entry)})
 	q.filled.Signal()
 	return true
 }
@@ -136,6 +137,9 @@ func (b *batch) appendMessages(to []Message) []Message {
 		}
 		m.Channel = cut(s.channel)
 		m.Payload = cut(s.payload)
+		if s.entry > 0 {
+			m.Entry = cut(s.entry)
+		}
 		to = append(to, m)
 	}
 	return to

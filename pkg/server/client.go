@@ -30,6 +30,7 @@ type client struct {
 	libVer      string
 	createdMs   int64
 	evictExempt bool // CLIENT NO-EVICT
+	wantsEntry  bool // messages that are kept come with the ID of their entry
 	tracks      tracking.State
 
 	totalIn             int64
@@ -44,6 +45,7 @@ type client struct {
 
 	guard guardedConn // see client_peer.go; nil for most
 	told  toldConn
+	known knownConn
 	owner bool
 
 	conn      net.Conn // nil for the server's own clients (loading, links)

@@ -178,7 +178,7 @@ func cmdReset(c *client) {
 	c.MuteOnce = 0
 	c.DB = s.eng.Store.DB(0)
 	c.Reply.Proto = 2
-	c.Name, c.evictExempt, c.Exempt = "", false, false
+	c.Name, c.evictExempt, c.Exempt, c.wantsEntry = "", false, false, false
 	if !c.owner {
 		c.who.Begin(s.users, &c.Session)
 	}

@@ -359,20 +359,20 @@ func (c *client) holdReply(mark int) {
 // messageCache has the last message that was encoded for several subscribers, for both protocols.
 type messageCache struct {
 	msg     pubsub.Message
-	encoded [2]*sharedBytes
+	encoded [4]*sharedBytes // RESP2 and RESP3, then both with the ID of the entry
 }
 
 // encoded returns the message as a block to share. It is valid for one PUBLISH: forgetEncoded ends it.
-func (s *Server) encoded(m pubsub.Message, proto int) *sharedBytes {
+func (s *Server) encoded(m pubsub.Message, proto int, withEntry bool) *sharedBytes {
 	mc := &s.messages
 	if mc.msg.Kind != m.Kind || len(mc.msg.Pattern) != len(m.Pattern) || len(m.Pattern) > 0 && &mc.msg.Pattern[0] != &m.Pattern[0] {
-		mc.encoded = [2]*sharedBytes{}
+		mc.encoded = [4]*sharedBytes{}
 	}
 	mc.msg = m
-	i := btoi(proto == 3)
+	i := btoi(proto == 3) + 2*btoi(withEntry)
 	if mc.encoded[i] == nil {
-		w := resp.Writer{Proto: proto, Buf: make([]byte, 0, len(m.Pattern)+len(m.Channel)+len(m.Payload)+64)}
-		writeMessage(&w, m)
+		w := resp.Writer{Proto: proto, Buf: make([]byte, 0, len(m.Pattern)+len(m.Channel)+len(m.Payload)+len(m.Entry)+64)}
+		writeMessage(&w, m, withEntry)
 		mc.encoded[i] = &sharedBytes{b: w.Buf, mem: &s.sharedMem}
 	}
 	return mc.encoded[i]

@@ -40,17 +40,20 @@ func (c *client) Deliver(m pubsub.Message) {
 		return
 	}
 	if len(m.Payload) >= shareFrom && !c.runs() {
-		c.share(c.s.encoded(m, c.Session.Output().Proto))
+		c.share(c.s.encoded(m, c.Session.Output().Proto, c.wantsEntry))
 		return
 	}
 	w, mark := c.beginPush()
-	writeMessage(w, m)
+	writeMessage(w, m, c.wantsEntry)
 	c.Message(mark)
 }
 
 // messageLen returns how long a message is as RESP.
 func messageLen(m pubsub.Message) int {
 	n := len(">3\r\n$7\r\nmessage\r\n") + bulkLen(m.Channel) + bulkLen(m.Payload)
+	if m.Entry != nil {
+		n += bulkLen(m.Entry)
+	}
 	switch m.Kind {
 	case pubsub.Pattern:
 		n += len("p") + bulkLen(m.Pattern)
@@ -62,13 +65,16 @@ func messageLen(m pubsub.Message) int {
 
 func bulkLen(b []byte) int { return len("$\r\n\r\n") + decimals(len(b)) + len(b) }
 
-func writeMessage(w *resp.Writer, m pubsub.Message) {
+// writeMessage writes a message, with the ID of its entry, if it has one, for who wants to know that.
+func writeMessage(w *resp.Writer, m pubsub.Message, withEntry bool) {
+	withEntry = withEntry && m.Entry != nil
+	more := btoi(withEntry)
 	switch m.Kind {
 	case pubsub.Channel:
-		w.Push(3)
+		w.Push(3 + more)
 		w.BulkString("message")
 	case pubsub.Pattern:
-		w.Push(4)
+		w.Push(4 + more)
 		w.BulkString("pmessage")
 		w.Bulk(m.Pattern)
 	case pubsub.Sharded:
@@ -77,6 +83,9 @@ func writeMessage(w *resp.Writer, m pubsub.Message) {
 	}
 	w.Bulk(m.Channel)
 	w.Bulk(m.Payload)
+	if withEntry {
+		w.Bulk(m.Entry)
+	}
 }
 
 // subscribed replies to one change of a subscription; a nil name is written as null.
@@ -162,7 +171,11 @@ func cmdPublish(c *client) {
 	if c.reservedChannel(c.Args[1]) {
 		return
 	}
-	n := c.s.eng.Hub.Publish(c.Args[1], c.Args[2])
+	entry, ok := c.entry()
+	if !ok {
+		return
+	}
+	n := c.s.eng.Hub.PublishEntry(c.Args[1], c.Args[2], entry)
 	c.s.forgetEncoded()
 	c.s.eng.Effect(c.DB.ID(), engine.ToReplicas, c.Args)
 	c.Reply.Int(int64(n))

@@ -32,7 +32,8 @@ type following struct {
 	done chan struct{} // the follower has ended
 	link *client
 
-	applying bool // a unit of the master's is being executed
+	applying bool       // a unit of the master's is being executed
+	before   [][][]byte // its commands that were executed before the one that runs
 	// own are the keys that were given an expiry time here, on a writable replica: the master knows
 	// nothing of them and will never say that they are gone.
 	own map[engine.Key]struct{}
@@ -114,8 +115,7 @@ func (s *Server) follow(host string, port int64, h *repl.HandOver) {
 	}
 	s.linkOptions(&o)
 	o.Dial = func(ctx context.Context) (net.Conn, error) {
-		d := net.Dialer{Timeout: o.Timeout}
-		conn, err := d.DialContext(ctx, "tcp", o.Addr)
+		conn, err := s.dialMaster(ctx, o.Addr, o.Timeout)
 		if err != nil {
 			return nil, err
 		}
@@ -125,7 +125,7 @@ func (s *Server) follow(host string, port int64, h *repl.HandOver) {
 	s.following = fl
 	s.eng.Store.OnDeadline = fl.noteDeadline
 	s.eng.ChooseExpiry()
-	s.log.setRole('S')
+	s.log.SetRole('S')
 	s.recalm()
 	fl.ctx, fl.stop = context.WithCancel(context.Background())
 	go func() {
@@ -147,13 +147,14 @@ func (s *Server) stopFollowing() {
 	s.endFollower()
 	s.roles++
 	s.eng.Store.OnDeadline = nil
+	s.history.Forget()
 	s.eng.ChooseExpiry()
 	s.replStream.Selected = -1
 	if s.replActive {
 		s.master.History((*repl.History).Promote)
 	}
 	s.master.EndAll()
-	s.log.setRole('M')
+	s.log.SetRole('M')
 	s.recalm()
 }
 
@@ -193,6 +194,7 @@ func (s *Server) loadFromMaster(fl *following, r io.Reader, id string, offset in
 	}
 	s.files.GiveUp()
 	fl.own = nil
+	s.forgetHistory()
 	db := max(0, info.ReplDB)
 	info.ReplID = "" // the position is that of the link, not the file's
 	if err := s.files.Adopt(st, info); err != nil {
@@ -256,8 +258,9 @@ func (s *Server) applyUnit(fl *following, u repl.Unit) error {
 	s.eng.Store.Expiry = store.KeepExpired
 	fl.applying = true
 	s.eng.Freeze()
-	for _, args := range u.Commands {
+	for i, args := range u.Commands {
 		cmd := s.trustedCommand(args)
+		fl.before = u.Commands[:i]
 		if n := len(args); cmd == nil || cmd.Handler == nil || cmd.Arity > 0 && n != cmd.Arity || n < -cmd.Arity {
 			s.logf(levelWarning, "== CRITICAL == This replica is sending an error to its master: 'unknown command or wrong number of arguments' after processing the command '%s'", engine.Clip(args[0], 128))
 			continue
@@ -273,7 +276,7 @@ func (s *Server) applyUnit(fl *following, u repl.Unit) error {
 	if cmd := s.eng.Commands[u.Name]; cmd != nil {
 		c.Cmd = cmd // a ping and an EXEC, too: CLIENT LIST shows them
 	}
-	c.Args = nil // the reader's buffer, which is about to be filled again
+	c.Args, fl.before = nil, nil // the reader's buffer, which is about to be filled again
 	c.ActiveMs = s.eng.NowMs
 	s.eng.Thaw()
 	fl.applying = false

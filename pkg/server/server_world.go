@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"byor/pkg/engine"
+	"byor/pkg/logs"
 	"byor/pkg/persist"
 	"byor/pkg/store"
 	"byor/pkg/users"
@@ -73,9 +74,12 @@ func (w world) Offset() int64 { return w.s.master.Offset() }
 
 func (w world) SnapshotChanged() { w.s.files.Configure() } // which may hold back syncs now
 
-func (w world) Flushed() { w.s.files.Flushed() }
+func (w world) Flushed() {
+	w.s.history.Forget()
+	w.s.files.Flushed()
+}
 
-func (w world) Log(level int, line string) { w.s.logf(logLevel(level), "%s", line) }
+func (w world) Log(level int, line string) { w.s.logf(logs.Level(level), "%s", line) }
 
 func (w world) Warn(format string, args ...any) { w.s.logf(levelWarning, format, args...) }
 
@@ -119,7 +123,7 @@ func (w world) End(es *engine.Session, afterReply bool) {
 		c.closing = max(c.closing, closeAfterReply)
 		return
 	}
-	w.s.end(c, EndKilled)
+	w.s.end(c, EndUser)
 }
 
 // What client-side caching has to know (tracking.Host).

@@ -75,8 +75,11 @@ func (s *Server) Attach(p Peer) (*Attached, error) {
 	}
 	s.serving.Add(1)
 	a.c, c.transport, c.frugal = c, a, true
-	if m, ok := p.(MessagePeer); ok && conn == net.Conn(attachedConn{a}) { // else somebody wants to see all of it
-		c.direct = m
+	if m, ok := p.(MessagePeer); ok {
+		c.wantsEntry = true
+		if conn == net.Conn(attachedConn{a}) { // else somebody wants to see all of it
+			c.direct = m
+		}
 	}
 	return a, nil
 }

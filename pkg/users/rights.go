@@ -128,15 +128,17 @@ func appendChannels(list []acl.Channel, cmd *engine.Command, args [][]byte) []ac
 	if cmd.Group != "pubsub" {
 		return list
 	}
-	end := len(args)
+	end, step := len(args), 1
 	switch cmd.FullName() {
 	case "publish", "spublish":
 		end = 2
 	case "subscribe", "ssubscribe", "psubscribe":
+	case "history.subscribe": // each channel is followed by what is wanted of it
+		step = 3
 	default:
 		return list
 	}
-	for i := 1; i < end; i++ {
+	for i := 1; i < end; i += step {
 		list = append(list, acl.Channel{Name: args[i], At: i, Pattern: cmd.Name == "psubscribe"})
 	}
 	return list

@@ -83,7 +83,7 @@ func (a *Accounts) commands() []acl.Command {
 	for _, cmd := range a.eng.CountedCommands() {
 		noAuth[cmd.FullName()] = cmd.Flags&engine.NoAuth != 0
 		if known[cmd.FullName()] == nil { // the program's own
-			list = append(list, acl.Command{Name: cmd.FullName(), NoAuth: cmd.Flags&engine.NoAuth != 0})
+			list = append(list, acl.Command{Name: cmd.FullName(), Categories: implied(cmd.Flags), NoAuth: cmd.Flags&engine.NoAuth != 0})
 		}
 	}
 	for name, f := range known {
@@ -94,6 +94,26 @@ func (a *Accounts) commands() []acl.Command {
 		list = append(list, c)
 	}
 	return list
+}
+
+// implied returns the categories that follow from a command's flags. They are all that the program's own commands have,
+// as the commands of modules in Redis.
+func implied(f engine.Flag) (categories []string) {
+	for _, c := range []struct {
+		flag engine.Flag
+		name string
+	}{
+		{engine.Write, "write"}, {engine.ReadOnly, "read"}, {engine.Admin, "admin"}, {engine.Admin, "dangerous"},
+		{engine.PubSub, "pubsub"}, {engine.Fast, "fast"}, {engine.Blocking, "blocking"},
+	} {
+		if f&c.flag != 0 {
+			categories = append(categories, c.name)
+		}
+	}
+	if f&engine.Fast == 0 {
+		categories = append(categories, "slow")
+	}
+	return categories
 }
 
 // mustApply obeys rules that cannot be wrong.
