@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -13,10 +14,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"byor/pkg/queue"
 )
 
 // The gateway lets browsers in: a page, a WebSocket with two subprotocols, and three addresses for
@@ -43,10 +45,17 @@ type gateway struct {
 	upgrader websocket.Upgrader
 	mux      *http.ServeMux
 
-	draining  atomic.Bool
+	queues *queue.Queues
+	jobs   jobCache
+
+	requests httpRequests
+	commands http.Handler // of plain HTTP
+	table    commandTable
+
+	draining  latch
 	mu        sync.Mutex // protects what follows
 	sockets   map[*socket]struct{}
-	upgrading int // sockets being opened, so that the limit holds
+	upgrading int // places of sockets being opened and of HTTP requests, so that the limit holds
 	sweeping  bool
 	server    *http.Server
 }
@@ -67,7 +76,7 @@ func openGateway(opts gatewayOptions) (g *gateway, page string, err error) {
 		return nil, "", err
 	}
 	go g.serveAndLog(l)
-	return g, "http://" + l.Addr().String() + "/", nil
+	return g, g.opts.scheme() + "://" + l.Addr().String() + "/", nil
 }
 
 // newGateway returns a gateway. It does nothing until somebody asks for a page.
@@ -78,6 +87,8 @@ func newGateway(opts gatewayOptions) *gateway {
 	g := &gateway{opts: opts, guard: newGuard(opts.Allow), sockets: map[*socket]struct{}{}, mux: http.NewServeMux()}
 	g.writers.most = runtime.GOMAXPROCS(0)
 	g.engine = &engineClient{opts: &g.opts}
+	g.openQueues()
+	g.requests.addresses.rate, g.requests.addresses.burst = opts.OpsRate, opts.OpsBurst
 	g.presence = newPresence(opts.PresenceDelay, func(channel string, payload []byte) {
 		if _, err := g.engine.do("PUBLISH", presencePrefix+channel, string(payload)); err != nil {
 			g.opts.Logf("gateway: publishing presence: %v", err)
@@ -102,10 +113,17 @@ func (g *gateway) routes() {
 		panic(err) // the folder is compiled in
 	}
 	g.mux.Handle("GET /", http.FileServerFS(web))
+	g.mux.HandleFunc("GET /client.script.js", serveClientScript)
 	g.mux.HandleFunc("GET /ws", g.serveSocket)
 	g.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	g.mux.HandleFunc("GET /readyz", g.serveReady)
 	g.mux.HandleFunc("GET /metrics", g.serveMetrics)
+	g.commands = g.httpRoute(g.opts.HTTPCommands, "http-commands", g.serveCommands)
+	queues := g.httpRoute(g.opts.HTTPQueues, "http-queues", g.serveQueues)
+	for _, method := range []string{"GET", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"} { // "GET /" leaves no room for "/q"
+		g.mux.HandleFunc(method+" /q", queues)
+		g.mux.HandleFunc(method+" /q/", queues)
+	}
 	if g.opts.PProf {
 		g.mux.HandleFunc("GET /debug/pprof/", localOnly(pprof.Index))
 		g.mux.HandleFunc("GET /debug/pprof/profile", localOnly(pprof.Profile))
@@ -123,7 +141,7 @@ func (g *gateway) Listen() (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("http-port: %w", err)
 	}
-	return unsentListener{l}, nil
+	return g.secured(unsentListener{l}), nil
 }
 
 // Serve answers HTTP on l until Drain. It always returns a non-nil error,
@@ -134,6 +152,7 @@ func (g *gateway) Serve(l net.Listener) error {
 		ReadHeaderTimeout: 5 * time.Second, // no peer may hold a connection by never finishing a request
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          log.New(logWriter(g.opts.Logf), "", 0),
 	}
 	g.mu.Lock()
 	g.server = srv
@@ -162,6 +181,10 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-cache")
+	if isCommandPath(r.URL.EscapedPath()) {
+		g.commands.ServeHTTP(w, r)
+		return
+	}
 	g.mux.ServeHTTP(w, r)
 }
 

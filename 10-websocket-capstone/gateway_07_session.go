@@ -25,10 +25,11 @@ type session struct {
 	upgrade sync.WaitGroup // is being done, and may fail
 	socket  *socket        // from then on; nil if it has failed
 
-	mu   sync.Mutex // protects what follows
-	over bool       // the engine has ended it
-	why  server.EndReason
-	err  error // of what the engine has said
+	mu    sync.Mutex // protects what follows
+	about string     // see About
+	over  bool       // the engine has ended it
+	why   server.EndReason
+	err   error // of what the engine has said
 }
 
 // jsonSession is a session whose messages come as such. A session of byor.resp.v1 gets them as RESP.
@@ -141,10 +142,8 @@ func attachOver(dial dialFunc) attachFunc {
 		go func() {
 			_, _ = io.Copy(p, conn)
 			_ = conn.Close()
-			if c, ok := conn.(*sessionConn); ok {
-				if why, ok := c.ended.Load().(server.EndReason); ok {
-					p.(interface{ Ended(server.EndReason) }).Ended(why)
-				}
+			if why := endReason(conn); why != "" {
+				p.(interface{ Ended(server.EndReason) }).Ended(why)
 			}
 			_ = p.Close()
 		}()
@@ -169,6 +168,14 @@ func dialInMemory(serve func(net.Conn)) dialFunc {
 type sessionConn struct {
 	net.Conn
 	ended atomic.Value // a server.EndReason, if the engine has given one
+}
+
+// endReason returns why the engine has ended a session, or "" if it has not said.
+func endReason(conn net.Conn) (why server.EndReason) {
+	if c, ok := conn.(*sessionConn); ok {
+		why, _ = c.ended.Load().(server.EndReason)
+	}
+	return why
 }
 
 // addressedConn is the engine's end. It tells the engine about the peer, see client_peer.go in pkg/server.

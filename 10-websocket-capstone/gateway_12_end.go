@@ -8,6 +8,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"byor/pkg/certs"
 	"byor/pkg/server"
 )
 
@@ -16,6 +17,7 @@ import (
 // Close codes of our own (4000 to 4999 are free to use); the others are RFC 6455's.
 const (
 	closeHelloTimeout = 4001
+	closeKilled       = 4003
 	closeSlow         = 4008
 	closeRate         = 4029
 )
@@ -46,17 +48,20 @@ func (s *socket) sessionEnded(err error) {
 		return
 	}
 	s.g.opts.Logf("gateway: the session of %s has ended: %v", s.ws.RemoteAddr(), err)
-	code, reason := s.session.whyEnded()
+	s.session.mu.Lock()
+	why := s.session.why
+	s.session.mu.Unlock()
+	code, reason := closeFor(why)
 	s.close(code, reason, true)
 }
 
-// whyEnded returns what the close frame says when the engine has ended the session.
-func (p *session) whyEnded() (code int, reason string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch p.why {
+// closeFor returns what the close frame says when the engine has ended a session.
+func closeFor(why server.EndReason) (code int, reason string) {
+	switch why {
 	case server.EndKilled:
-		return websocket.ClosePolicyViolation, "the session was killed"
+		return closeKilled, "killed by an administrator"
+	case server.EndUser:
+		return websocket.ClosePolicyViolation, "the user was deleted"
 	case server.EndSlow:
 		return closeSlow, "too slow: the engine's output buffer is full"
 	case server.EndIdle:
@@ -72,7 +77,7 @@ func (s *socket) teardown() {
 		if s.helloTimer != nil {
 			s.helloTimer.Stop()
 		}
-		_ = s.ws.Close()
+		certs.HangUp(s.ws.NetConn())
 		_ = s.session.engine.Close()
 		s.out.shut()
 		if s.json != nil {
@@ -127,6 +132,7 @@ func (g *gateway) shut(ctx context.Context) error {
 	server := g.server
 	g.mu.Unlock()
 	g.presence.close()
+	g.closeQueues(ctx)
 	g.engine.close()
 	if server == nil {
 		return nil
@@ -165,6 +171,7 @@ func (s *socket) drain(ctx context.Context, delay time.Duration) {
 func (s *socket) goodbye() {
 	s.draining.Store(true)
 	if s.json != nil {
+		s.json.desk.leave()
 		s.send([]byte(`{"push":"goodbye","code":1001,"reason":"shutdown","reconnectMs":[500,5000]}`))
 	}
 	s.close(websocket.CloseGoingAway, "shutdown", true)
@@ -192,6 +199,7 @@ func (g *gateway) reopen() error {
 	g.mu.Unlock()
 	g.draining.Store(false)
 	g.presence.reopen()
+	g.queues.Reopen()
 	if !served {
 		return nil
 	}

@@ -87,14 +87,19 @@ func (t *jsonTalk) confirmedSince(v resp.Value) {
 	if o == nil || o.past == nil {
 		return
 	}
-	channel, recovered, last, more := string(v.Elems[1].Str), v.Elems[3].Int, v.Elems[4], v.Elems[5].Int
+	t.replays += o.past.confirm(v)
+}
+
+// confirm takes note of the confirmation for one channel. It returns how many kept messages will follow.
+func (p *past) confirm(v resp.Value) (more int64) {
+	channel, recovered, last := string(v.Elems[1].Str), v.Elems[3].Int, v.Elems[4]
 	if recovered == 0 {
-		o.past.holes = append(o.past.holes, channel)
+		p.holes = append(p.holes, channel)
 	}
 	if !last.Null {
-		o.past.last = append(o.past.last, channel, string(last.Str))
+		p.last = append(p.last, channel, string(last.Str))
 	}
-	t.replays += more
+	return v.Elems[5].Int
 }
 
 // append appends what came of it to the answer.

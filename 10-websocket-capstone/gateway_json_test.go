@@ -249,5 +249,5 @@ func TestBrowsersAreClientsLikeAnyOther(t *testing.T) {
 	p.hear()
 	require.Contains(t, string(g.engineDo("CLIENT", "LIST").Str), "addr="+p.NetConn().LocalAddr().String()+" ")
 	require.Equal(t, int64(1), g.engineDo("CLIENT", "KILL", "ADDR", p.NetConn().LocalAddr().String()).Int)
-	p.expectClose(websocket.ClosePolicyViolation)
+	p.expectClose(closeKilled)
 }

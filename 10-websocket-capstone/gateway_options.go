@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/certs"
 	"byor/pkg/history"
+	"byor/pkg/queue"
 )
 
 // dialFunc opens a session of the engine for the peer at remote, the browser's address, so that CLIENT LIST
@@ -25,6 +27,10 @@ type gatewayOptions struct {
 	Born     func(name string) string // what a command is called without rename-command; nil: the same
 	Stopping func() bool              // whether sessions end because the server does; nil: never
 	Logf     func(format string, args ...any)
+
+	TLS      bool          // https and wss
+	AskCerts string        // whether browsers have to show a certificate: no, yes or optional
+	Certs    *certs.Keeper // required for TLS
 
 	Bind string // address to listen on
 	Port int    // 0 turns HTTP off
@@ -50,13 +56,18 @@ type gatewayOptions struct {
 	WriteTimeout     time.Duration // of one write
 	CloseTimeout     time.Duration // to wait for the peer's half of a closing handshake
 	PresenceDelay    time.Duration // for which changes of presence are gathered
+	HTTPWait         time.Duration // that a command over HTTP may block
+	QueueTimeout     time.Duration // after which a message of a queue is given again
+	QueueTries       int           // times that it is given, 0 for any number
 	Compression      bool
+	HTTPCommands     bool // serve /c
+	HTTPQueues       bool // serve /q, and queues over WebSocket
 	PProf            bool // serve /debug/pprof/ to peers on this machine
 }
 
 // defaultGatewayOptions returns the defaults of gatewaySettings, and of what is no setting.
 func defaultGatewayOptions() gatewayOptions {
-	o := gatewayOptions{CloseTimeout: 5 * time.Second, PresenceDelay: 250 * time.Millisecond}
+	o := gatewayOptions{CloseTimeout: 5 * time.Second, PresenceDelay: 250 * time.Millisecond, HTTPWait: 30 * time.Second}
 	for _, s := range gatewaySettings {
 		if err := s.set(&o, s.Default); err != nil {
 			panic(s.Name + ": " + err.Error())
@@ -78,8 +89,14 @@ type gatewaySetting struct {
 var gatewaySettings = []gatewaySetting{
 	{"http-port", "8080", "port of the page and the WebSocket, 0 for none", setInt(0, 65535, func(o *gatewayOptions) *int { o.PortChosen = true; return &o.Port })},
 	{"http-bind", "127.0.0.1", "address of the page and the WebSocket", func(o *gatewayOptions, v string) error { o.Bind = v; return nil }},
+	{"http-tls", "no", "serve https and wss, with tls-cert-file and tls-key-file", setBool(func(o *gatewayOptions) *bool { return &o.TLS })},
+	{"http-tls-auth-clients", "no", "whether browsers have to show a certificate: no, yes or optional", setAskCerts},
 	{"history", "", "messages to keep of channels, for who comes back: \"room:*=1000\", or \"room:*=1000,1h\"; may be repeated", setHistory},
 	{"http-pprof", "no", "serve /debug/pprof/ to this machine", setBool(func(o *gatewayOptions) *bool { return &o.PProf })},
+	{"http-commands", "no", "serve commands over plain HTTP at /c", setBool(func(o *gatewayOptions) *bool { return &o.HTTPCommands })},
+	{"http-queues", "no", "serve work queues at /q and over the WebSocket", setBool(func(o *gatewayOptions) *bool { return &o.HTTPQueues })},
+	{"http-queue-timeout", "30", "seconds a worker has for a message before another one gets it", setQueueTimeout},
+	{"http-queue-tries", "5", "workers that may fail with a message before it goes to NAME.dead, 0 for any number", setInt(0, 1<<30, func(o *gatewayOptions) *int { return &o.QueueTries })},
 	{"ws-origins", "", "hosts of other pages that may connect", setList(func(o *gatewayOptions) *[]string { return &o.Origins })},
 	{"ws-hosts", "", "names under which the server may be asked for", setList(func(o *gatewayOptions) *[]string { return &o.Hosts })},
 	{"ws-allow-commands", "", "administrative commands to allow, such as \"config|get flushall\"", setList(func(o *gatewayOptions) *[]string { return &o.Allow })},
@@ -197,6 +214,18 @@ func setSeconds(field func(*gatewayOptions) *time.Duration) setter {
 		*field(o) = time.Duration(f * float64(time.Second))
 		return nil
 	}
+}
+
+func setQueueTimeout(o *gatewayOptions, v string) error {
+	var d time.Duration
+	if err := setSeconds(func(*gatewayOptions) *time.Duration { return &d })(o, v); err != nil {
+		return err
+	}
+	if d < time.Millisecond || d > queue.MaxTimeout {
+		return fmt.Errorf("%q is not from 0.001 to %g seconds", v, queue.MaxTimeout.Seconds())
+	}
+	o.QueueTimeout = d
+	return nil
 }
 
 func setBool(field func(*gatewayOptions) *bool) setter {

@@ -232,10 +232,10 @@ func TestStalledPeerIsToldTheFirstReason(t *testing.T) {
 	for range 3 { // more than fits into the system's buffers
 		s.send([]byte(`"` + strings.Repeat("x", 16<<20) + `"`))
 	}
-	s.close(websocket.ClosePolicyViolation, "the session was killed", true)
+	s.close(closeKilled, "killed by an administrator", true)
 	g.eventually(func() bool { return s.unsent.err() != nil }, "the deadline passes")
 	code, _ := p.readToTheEnd()
-	require.Equal(t, websocket.ClosePolicyViolation, code)
+	require.Equal(t, closeKilled, code)
 	require.Zero(t, g.metrics.closesOf(closeSlow))
 }
 

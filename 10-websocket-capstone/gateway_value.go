@@ -120,11 +120,17 @@ func appendString[T string | []byte](dst []byte, s T) []byte {
 
 // appendError appends a Redis error, "CODE text", as code and message.
 func appendError(dst []byte, text string) []byte {
+	code, message := errorParts(text)
+	return appendErrorParts(dst, code, message)
+}
+
+// errorParts takes a Redis error, "CODE text", apart.
+func errorParts(text string) (code, message string) {
 	code, message, ok := strings.Cut(text, " ")
 	if !ok || code == "" || strings.ToUpper(code) != code {
-		code, message = "ERR", text
+		return "ERR", text
 	}
-	return appendErrorParts(dst, code, message)
+	return code, message
 }
 
 // transient are the errors after which the same command may succeed later.

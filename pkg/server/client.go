@@ -45,6 +45,7 @@ type client struct {
 
 	guard guardedConn // see client_peer.go; nil for most
 	told  toldConn
+	known knownConn
 	owner bool
 
 	conn      net.Conn // nil for the server's own clients (loading, links)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"byor/pkg/certs"
 	"byor/pkg/engine"
 	"byor/pkg/resp"
 )
@@ -319,7 +320,7 @@ func (g *goroutines) flushSoon(c *client) {
 // its goroutine may be waiting for a peer that reads nothing.
 func (g *goroutines) resume(c *client) {
 	if c.closing == closeNow {
-		c.conn.Close()
+		certs.HangUp(c.conn)
 		return
 	}
 	c.s.woke = true
