@@ -1,8 +1,10 @@
 package queue_test
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,7 +148,15 @@ func TestTimeOut(t *testing.T) {
 // What the consumers of a process hold that has ended is given to the next ones at once.
 func TestNextProcess(t *testing.T) {
 	onBoth(t, func(t *testing.T, e *engine) {
-		before := e.queues(t, nil)
+		var killed atomic.Bool
+		before := e.queues(t, func(o *queue.Options) {
+			o.Dial = func() (*queue.Link, error) {
+				if killed.Load() {
+					return nil, errors.New("killed")
+				}
+				return e.dial()
+			}
+		})
 		w := work(t, before, "jobs", queue.ConsumerOptions{Prefetch: 600})
 		ids := map[string]bool{}
 		for i := range 600 { // more than one page of XPENDING
@@ -157,7 +167,9 @@ func TestNextProcess(t *testing.T) {
 		}
 		e.add("all", "x")
 		work(t, before, "all", queue.ConsumerOptions{Policy: queue.Broadcast}).next()
-		after := e.queues(t, nil) // before has not left: it cannot, it was killed
+		killed.Store(true)
+		require.NotZero(t, e.Do("CLIENT KILL TYPE normal SKIPME yes").Int)
+		after := e.queues(t, nil)
 		heir := work(t, after, "jobs", queue.ConsumerOptions{Prefetch: 600})
 		for range 600 {
 			j := heir.next()
