@@ -115,8 +115,7 @@ func (s *Server) follow(host string, port int64, h *repl.HandOver) {
 	}
 	s.linkOptions(&o)
 	o.Dial = func(ctx context.Context) (net.Conn, error) {
-		d := net.Dialer{Timeout: o.Timeout}
-		conn, err := d.DialContext(ctx, "tcp", o.Addr)
+		conn, err := s.dialMaster(ctx, o.Addr, o.Timeout)
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +125,7 @@ func (s *Server) follow(host string, port int64, h *repl.HandOver) {
 	s.following = fl
 	s.eng.Store.OnDeadline = fl.noteDeadline
 	s.eng.ChooseExpiry()
-	s.log.setRole('S')
+	s.log.SetRole('S')
 	s.recalm()
 	fl.ctx, fl.stop = context.WithCancel(context.Background())
 	go func() {
@@ -155,7 +154,7 @@ func (s *Server) stopFollowing() {
 		s.master.History((*repl.History).Promote)
 	}
 	s.master.EndAll()
-	s.log.setRole('M')
+	s.log.SetRole('M')
 	s.recalm()
 }
 
