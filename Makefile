@@ -100,6 +100,11 @@ calibrate: ## test-course, and each mutant is asked the slow checks, too, that s
 test-all: ## both, as CI does
 	@$(TEST) $(PKGS)
 
+.PHONY: screenshot
+screenshot: ## take step 10's page.png anew, and more pictures of the page in bin/pictures (needs chromium)
+	@mkdir -p bin/pictures && $(GO) test -count=1 -run '^TestPictures$$' ./10-websocket-capstone -pictures '$(CURDIR)/bin/pictures' && \
+		cp bin/pictures/page.png 10-websocket-capstone/page.png && ls -l 10-websocket-capstone/page.png
+
 .PHONY: compat
 compat: ## write step 10's COMPATIBILITY.md anew, from the tables
 	@$(GO) run ./10-websocket-capstone/compat >10-websocket-capstone/COMPATIBILITY.tmp && mv 10-websocket-capstone/COMPATIBILITY.tmp 10-websocket-capstone/COMPATIBILITY.md

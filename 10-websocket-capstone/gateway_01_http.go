@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"byor/pkg/queue"
 )
 
 // The gateway lets browsers in: a page, a WebSocket with two subprotocols, and three addresses for
@@ -42,6 +44,9 @@ type gateway struct {
 	writers  writers
 	upgrader websocket.Upgrader
 	mux      *http.ServeMux
+
+	queues *queue.Queues
+	jobs   jobCache
 
 	requests httpRequests
 	commands http.Handler // of plain HTTP
@@ -82,6 +87,7 @@ func newGateway(opts gatewayOptions) *gateway {
 	g := &gateway{opts: opts, guard: newGuard(opts.Allow), sockets: map[*socket]struct{}{}, mux: http.NewServeMux()}
 	g.writers.most = runtime.GOMAXPROCS(0)
 	g.engine = &engineClient{opts: &g.opts}
+	g.openQueues()
 	g.requests.addresses.rate, g.requests.addresses.burst = opts.OpsRate, opts.OpsBurst
 	g.presence = newPresence(opts.PresenceDelay, func(channel string, payload []byte) {
 		if _, err := g.engine.do("PUBLISH", presencePrefix+channel, string(payload)); err != nil {
@@ -91,7 +97,7 @@ func newGateway(opts gatewayOptions) *gateway {
 	g.upgrader = websocket.Upgrader{
 		// Most connections are idle most of the time, so buffers are small, and a connection has one
 		// for writing only while it writes.
-		ReadBufferSize: 512, WriteBufferSize: 4096, WriteBufferPool: &sync.Pool{},
+		ReadBufferSize: 256, WriteBufferSize: 4096, WriteBufferPool: &sync.Pool{},
 		HandshakeTimeout:  5 * time.Second,
 		Subprotocols:      []string{protoJSON, protoRESP},
 		CheckOrigin:       g.opts.originAllowed,
@@ -107,11 +113,17 @@ func (g *gateway) routes() {
 		panic(err) // the folder is compiled in
 	}
 	g.mux.Handle("GET /", http.FileServerFS(web))
+	g.mux.HandleFunc("GET /client.script.js", serveClientScript)
 	g.mux.HandleFunc("GET /ws", g.serveSocket)
 	g.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	g.mux.HandleFunc("GET /readyz", g.serveReady)
 	g.mux.HandleFunc("GET /metrics", g.serveMetrics)
 	g.commands = g.httpRoute(g.opts.HTTPCommands, "http-commands", g.serveCommands)
+	queues := g.httpRoute(g.opts.HTTPQueues, "http-queues", g.serveQueues)
+	for _, method := range []string{"GET", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"} { // "GET /" leaves no room for "/q"
+		g.mux.HandleFunc(method+" /q", queues)
+		g.mux.HandleFunc(method+" /q/", queues)
+	}
 	if g.opts.PProf {
 		g.mux.HandleFunc("GET /debug/pprof/", localOnly(pprof.Index))
 		g.mux.HandleFunc("GET /debug/pprof/profile", localOnly(pprof.Profile))

@@ -85,10 +85,10 @@ func (s *socket) run() {
 			}
 		})
 	}
-	// region: the goroutine that reads
 	if !s.session.belong(s) { // it has ended before the upgrade
 		s.sessionEnded(nil)
 	}
+	// region: the goroutine that reads
 	go s.read()
 	// endregion
 }

@@ -39,6 +39,7 @@ type jsonTalk struct {
 
 	values  wholeValues // used by hear only
 	replays int64       // kept messages that come next; the same
+	desk    queueDesk
 
 	// used by the reading goroutine only
 	out       []byte // commands of the message being read
@@ -69,6 +70,10 @@ type request struct {
 	Presence bool              `json:"presence"`
 	Channel  string            `json:"channel"`
 	Data     json.RawMessage   `json:"data"`
+	Queue    string            `json:"queue"`
+	Policy   string            `json:"policy"`
+	Prefetch *int              `json:"prefetch"`
+	Entries  []string          `json:"entries"`
 }
 
 // operation is a request whose answer is awaited.
@@ -77,6 +82,7 @@ type operation struct {
 	kind    string
 	refused string // why the gateway did not pass the command on
 	user    string // hello: who logs in
+	then    func() // of queues: what to do if the user may
 
 	// sub and unsub:
 	steps              []int   // confirmations due for each command sent, the current one first
@@ -155,6 +161,9 @@ func (t *jsonTalk) one(line []byte) error {
 
 // perform does what an operation asks for, or sends a command for it.
 func (t *jsonTalk) perform(req *request) error {
+	if queueOperations[req.Op] {
+		return t.queue(req)
+	}
 	// region: which operation
 	switch req.Op {
 	case "hello":
@@ -173,7 +182,7 @@ func (t *jsonTalk) perform(req *request) error {
 		t.presence(req)
 		return nil
 	}
-	t.fail(req.ID, "ERR", "no operation \""+req.Op+"\"; there are hello cmd ping sub unsub pub presence")
+	t.fail(req.ID, "ERR", "no operation \""+req.Op+"\"; there are hello cmd ping sub unsub pub presence consume ack unconsume")
 	return nil
 	// endregion
 }
@@ -182,6 +191,7 @@ func (t *jsonTalk) perform(req *request) error {
 // would have changed its own state for a command that is perhaps never executed.
 var notQueued = map[string]string{
 	"hello": "hello is for outside of MULTI", "sub": "sub is for outside of MULTI", "unsub": "unsub is for outside of MULTI",
+	"consume": "consume is for outside of MULTI", "ack": "ack is for outside of MULTI", "unconsume": "unconsume is for outside of MULTI",
 }
 
 // idOf finds the id of an object in which something else is wrong.
@@ -428,7 +438,7 @@ func (t *jsonTalk) await(o *operation) error {
 func (t *jsonTalk) idle() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.awaited) == 0
+	return len(t.awaited) == 0 && t.desk.out.idle()
 }
 
 // end wakes the goroutines that wait, and takes the socket out of the presence of its channels.
@@ -437,5 +447,6 @@ func (t *jsonTalk) end() {
 	t.ended = true
 	t.room.Broadcast()
 	t.mu.Unlock()
+	t.desk.leave()
 	t.s.g.presence.leaveAll(t.s)
 }

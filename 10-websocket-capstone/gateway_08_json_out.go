@@ -44,6 +44,11 @@ func (t *jsonTalk) hear(b []byte) error {
 }
 
 func (t *jsonTalk) reply(v resp.Value) error {
+	if o := t.head(); o != nil && o.then != nil {
+		t.permitted(o, notInMulti(o, v))
+		t.done()
+		return nil
+	}
 	// region: whose reply it is
 	o := t.head()
 	if o == nil {

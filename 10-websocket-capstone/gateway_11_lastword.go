@@ -69,7 +69,7 @@ func (c *unsentConn) writeNow(w *nowWriter, frames []byte) (whole bool, err erro
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := 0
-	if !c.late.Load() {
+	if !c.late.Load() && len(frames) > 0 {
 		if n, err = w.write(c.Conn, c.raw, frames); err != nil {
 			return false, err
 		}

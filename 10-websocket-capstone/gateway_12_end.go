@@ -132,6 +132,7 @@ func (g *gateway) shut(ctx context.Context) error {
 	server := g.server
 	g.mu.Unlock()
 	g.presence.close()
+	g.closeQueues(ctx)
 	g.engine.close()
 	if server == nil {
 		return nil
@@ -170,6 +171,7 @@ func (s *socket) drain(ctx context.Context, delay time.Duration) {
 func (s *socket) goodbye() {
 	s.draining.Store(true)
 	if s.json != nil {
+		s.json.desk.leave()
 		s.send([]byte(`{"push":"goodbye","code":1001,"reason":"shutdown","reconnectMs":[500,5000]}`))
 	}
 	s.close(websocket.CloseGoingAway, "shutdown", true)
@@ -197,6 +199,7 @@ func (g *gateway) reopen() error {
 	g.mu.Unlock()
 	g.draining.Store(false)
 	g.presence.reopen()
+	g.queues.Reopen()
 	if !served {
 		return nil
 	}

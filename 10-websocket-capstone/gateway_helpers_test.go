@@ -57,15 +57,21 @@ func refusedRaw(name, why string) string {
 // startOwn starts our own server inside the process, as main does.
 func startOwn(t *testing.T, args ...string) dialFunc {
 	t.Helper()
+	srv := ownServer(t, args...)
+	ownAttach = func(p server.Peer) (io.WriteCloser, error) { return srv.Attach(p) }
+	t.Cleanup(func() { ownAttach = nil })
+	return dialInMemory(srv.ServeConn)
+}
+
+func ownServer(t *testing.T, args ...string) *server.Server {
+	t.Helper()
 	set, err := readSettings(append([]string{"--port", "0", "--dir", t.TempDir(), "--save", ""}, args...), (*config.Config).ParseArgs)
 	require.NoError(t, err)
 	ownGateway = &atomic.Pointer[gateway]{}
 	srv := server.New(set.cfg, server.Options{Log: server.LogTo(io.Discard), Beside: infoSection(ownGateway), ReservedChannels: presencePrefix, History: history.New(set.opts.History)})
 	require.NoError(t, srv.Start())
 	t.Cleanup(func() { _ = srv.Shutdown(context.Background(), server.ShutdownMode{NoSave: true, Now: true}) })
-	ownAttach = func(p server.Peer) (io.WriteCloser, error) { return srv.Attach(p) }
-	t.Cleanup(func() { ownAttach = nil })
-	return dialInMemory(srv.ServeConn)
+	return srv
 }
 
 // startRedis starts a real redis-server on a unix socket and returns how to
@@ -112,6 +118,7 @@ func startGateway(t *testing.T, change func(o *gatewayOptions), engineArgs ...st
 		}
 		srv.Close()
 		g.presence.close()
+		g.queues.Close()
 		g.engine.close()
 	})
 	return &testGateway{g, t, srv}

@@ -73,6 +73,9 @@ func (g *gateway) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	}
 	m.mu.Unlock()
 	g.requests.write(out)
+	if g.opts.HTTPQueues {
+		writeQueueMetrics(out, &g.queues.Stats)
+	}
 	fields, err := g.engine.info()
 	up := int64(1)
 	if err != nil {

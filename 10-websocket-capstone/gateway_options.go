@@ -11,6 +11,7 @@ import (
 
 	"byor/pkg/certs"
 	"byor/pkg/history"
+	"byor/pkg/queue"
 )
 
 // dialFunc opens a session of the engine for the peer at remote, the browser's address, so that CLIENT LIST
@@ -56,8 +57,11 @@ type gatewayOptions struct {
 	CloseTimeout     time.Duration // to wait for the peer's half of a closing handshake
 	PresenceDelay    time.Duration // for which changes of presence are gathered
 	HTTPWait         time.Duration // that a command over HTTP may block
+	QueueTimeout     time.Duration // after which a message of a queue is given again
+	QueueTries       int           // times that it is given, 0 for any number
 	Compression      bool
 	HTTPCommands     bool // serve /c
+	HTTPQueues       bool // serve /q, and queues over WebSocket
 	PProf            bool // serve /debug/pprof/ to peers on this machine
 }
 
@@ -90,6 +94,9 @@ var gatewaySettings = []gatewaySetting{
 	{"history", "", "messages to keep of channels, for who comes back: \"room:*=1000\", or \"room:*=1000,1h\"; may be repeated", setHistory},
 	{"http-pprof", "no", "serve /debug/pprof/ to this machine", setBool(func(o *gatewayOptions) *bool { return &o.PProf })},
 	{"http-commands", "no", "serve commands over plain HTTP at /c", setBool(func(o *gatewayOptions) *bool { return &o.HTTPCommands })},
+	{"http-queues", "no", "serve work queues at /q and over the WebSocket", setBool(func(o *gatewayOptions) *bool { return &o.HTTPQueues })},
+	{"http-queue-timeout", "30", "seconds a worker has for a message before another one gets it", setQueueTimeout},
+	{"http-queue-tries", "5", "workers that may fail with a message before it goes to NAME.dead, 0 for any number", setInt(0, 1<<30, func(o *gatewayOptions) *int { return &o.QueueTries })},
 	{"ws-origins", "", "hosts of other pages that may connect", setList(func(o *gatewayOptions) *[]string { return &o.Origins })},
 	{"ws-hosts", "", "names under which the server may be asked for", setList(func(o *gatewayOptions) *[]string { return &o.Hosts })},
 	{"ws-allow-commands", "", "administrative commands to allow, such as \"config|get flushall\"", setList(func(o *gatewayOptions) *[]string { return &o.Allow })},
@@ -207,6 +214,18 @@ func setSeconds(field func(*gatewayOptions) *time.Duration) setter {
 		*field(o) = time.Duration(f * float64(time.Second))
 		return nil
 	}
+}
+
+func setQueueTimeout(o *gatewayOptions, v string) error {
+	var d time.Duration
+	if err := setSeconds(func(*gatewayOptions) *time.Duration { return &d })(o, v); err != nil {
+		return err
+	}
+	if d < time.Millisecond || d > queue.MaxTimeout {
+		return fmt.Errorf("%q is not from 0.001 to %g seconds", v, queue.MaxTimeout.Seconds())
+	}
+	o.QueueTimeout = d
+	return nil
 }
 
 func setBool(field func(*gatewayOptions) *bool) setter {

@@ -146,3 +146,16 @@ func TestLastWordsOverTLS(t *testing.T) {
 	p.say(`"` + strings.Repeat("x", 8*g.opts.MaxMessage) + `"`)
 	p.expectClose(websocket.CloseMessageTooBig)
 }
+
+// The page in a real browser: over https it takes wss, and works.
+func TestPageOverTLS(t *testing.T) {
+	a := redistest.NewAuthority(t)
+	g := secureGateway(t, a, nil)
+	b := openTab(t, "about:blank")
+	var nothing any
+	b.call("Security.setIgnoreCertificateErrors", map[string]any{"ignore": true}, &nothing) // it does not know the authority
+	b.call("Page.navigate", map[string]any{"url": g.http.URL + "/"}, &nothing)
+	g.eventually(func() bool { return len(g.open()) > 0 }, "the page is connected")
+	require.Equal(t, "true", b.eval(`location.protocol === "https:" && window.isSecureContext`))
+	g.eventually(func() bool { return g.metrics.operations.Load() > 0 }, "it asks the engine")
+}

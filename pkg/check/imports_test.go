@@ -22,6 +22,7 @@ var mayImport = map[string]string{
 	"persist":    "acl certs aof config engine introspect lzf pubsub rdb resp store",
 	"users":      "acl certs config engine introspect lzf pubsub rdb resp store",
 	"tracking":   "engine store resp pubsub",
+	"queue":      "resp",
 	"history":    "engine store resp pubsub",
 	"server":     "acl certs config introspect persist tracking history users commands engine aof rdb lzf migrate repl store resp pubsub supervise collector",
 	"basics":     "aof rdb lzf pubsub repl resp store version",

@@ -187,8 +187,11 @@ func TestResume(t *testing.T) {
 	resume("1004-0", 0, "5")
 	resume("1005-0", 0, "5")
 	resume("1006-0", 1)
-	require.Equal(t, "4", c.Info("history_hits"))
-	require.Equal(t, "8", c.Info("history_misses"))
+	c.Want("XTRIM history:room:1 MAXLEN 0", ":3")
+	resume("1006-0", 1) // nothing came after it
+	resume("1004-0", 0)
+	require.Equal(t, "5", c.Info("history_hits"))
+	require.Equal(t, "9", c.Info("history_misses"))
 
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -207,7 +208,9 @@ func TestTLSHostilePeers(t *testing.T) {
 	s.waitHandshakes(3)
 	refused := admin.info("rejected_connections")
 	require.False(t, pings(s.addr, a.Trusting(s.them)))
-	admin.becomes("rejected_connections", itoa(atoi(t, refused)+1))
+	before, err := strconv.Atoi(refused)
+	require.NoError(t, err)
+	admin.becomes("rejected_connections", strconv.Itoa(before+1))
 	admin.want("PING", "+PONG")
 	for _, conn := range silent {
 		conn.Close()
