@@ -35,10 +35,13 @@ func TestExampleChat(t *testing.T) {
 	require.Equal(t, "2", publish(t, c, "room:coffee", `<img src=x onerror="alert(1)">`))
 	bob.shows("messages", `redis-cli<img src=x onerror="alert(1)">`)
 	require.Equal(t, "0", bob.eval(`document.images.length`))
+	second := ann.beside(c.page + "examples/chat.html#coffee")
+	second.shows("people", "ann") // it is the same ann, with one more tab
+	second.shows("count", "2 here")
 	bob.fill("room", "tea room")
 	bob.shows("rooms", "tea-room")
 	ann.shows("count", "1 here")
-	require.Equal(t, "1", publish(t, c, "room:coffee", "still here?"))
+	require.Equal(t, "2", publish(t, c, "room:coffee", "still here?"))
 	ann.shows("messages", "still here?")
 	require.NotContains(t, bob.eval(`document.getElementById("messages").textContent`), "still here?")
 }
