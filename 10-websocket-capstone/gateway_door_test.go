@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -23,8 +24,12 @@ func TestPage(t *testing.T) {
 	require.Equal(t, 200, r.StatusCode)
 	require.Contains(t, r.Header.Get("Content-Security-Policy"), "default-src 'self'")
 	require.Contains(t, page, `src="app.js"`)
-	for _, file := range []string{"app.js", "dom.js", "link.js", "resp.js", "console.js", "lab.js", "keys.js", "server.js", "slow.js", "style.css"} {
-		r, text := g.get("/" + file)
+	files, err := fs.Glob(webFiles, "web/*.*s")
+	require.NoError(t, err)
+	require.Contains(t, files, "web/app.js")
+	require.Contains(t, files, "web/style.css")
+	for _, file := range files {
+		r, text := g.get(strings.TrimPrefix(file, "web"))
 		require.Equal(t, 200, r.StatusCode, file)
 		page += text
 	}

@@ -1,13 +1,17 @@
 // The console speaks RESP itself, over a socket of its own. Under each command it shows the very bytes that
 // went over the wire.
 
+import { binary, bytesOf, pieces, plain } from "./bytes.js";
+import { startCompletion } from "./complete.js";
+import { Docs } from "./docs.js";
 import { $, el } from "./dom.js";
-import { socketURL } from "./link.js";
-import { splitArgs, encodeCommand, bytesOf, parse, concat, show } from "./resp.js";
+import { Recall } from "./recall.js";
+import { splitArgs, encodeCommand, parse, concat } from "./resp.js";
 
-export function startConsole(link) {
+export function startConsole(link, who) {
   const screen = $("screen");
   let ws = null;
+  let opening = null; // resolves when ws is open
   let rest = new Uint8Array();
   let waiting = []; // entries whose reply is to come
 
@@ -15,11 +19,11 @@ export function startConsole(link) {
   const trim = () => { while (screen.childElementCount > 300) screen.firstElementChild.remove(); };
 
   function open() {
-    ws = new WebSocket(socketURL(), "byor.resp.v1");
+    ws = new WebSocket(link.url, "byor.resp.v1");
     ws.binaryType = "arraybuffer";
     rest = new Uint8Array();
     const hello = ["HELLO", "3"];
-    if (link.auth) hello.push("AUTH", link.auth.user || "default", link.auth.pass);
+    if (who.auth) hello.push("AUTH", who.auth.user || "default", who.auth.pass);
     hello.push("SETNAME", "console");
     waiting = [null]; // nobody wants to see that reply
     const first = encodeCommand(hello.map(bytesOf));
@@ -27,7 +31,7 @@ export function startConsole(link) {
     ws.onmessage = (e) => hear(new Uint8Array(e.data));
     ws.onclose = (e) => {
       if (mine !== ws) return;
-      ws = null;
+      ws = opening = null;
       for (const entry of waiting) if (entry) entry.append(el("pre", "t-err", `closed ${e.code} ${e.reason}`));
       waiting = [];
     };
@@ -42,13 +46,14 @@ export function startConsole(link) {
     let at = 0;
     for (let r; at < rest.length && (r = parse(rest, at)); at = r.end) {
       const raw = rest.slice(at, r.end);
-      const kind = r.v.type === ">" ? show(r.v.value[0].value) : "";
+      const kind = r.v.type === ">" ? plain(r.v.value[0].value) : "";
       if (r.v.type === ">" && !/^[ps]?(un)?subscribe$/.test(kind)) {
         screen.append(answer(el("div", "entry"), raw, r.v));
       } else {
         const entry = r.v.type === ">" ? waiting[0] : waiting.shift();
         if (r.v.type === ">" && waiting[0] && --waiting[0].confirmations <= 0) waiting.shift();
         if (entry) answer(entry, raw, r.v);
+        if (entry === undefined) screen.append(answer(el("div", "entry"), raw, r.v)); // MONITOR goes on and on
       }
     }
     rest = rest.slice(at);
@@ -65,6 +70,8 @@ export function startConsole(link) {
     const pre = el("pre");
     pre.append(...typed(v, ""));
     entry.append(pre);
+    const why = v.type === "-" ? advice(v.value, entry.words ?? []) : null;
+    if (why) entry.append(why);
     return entry;
   }
 
@@ -72,14 +79,15 @@ export function startConsole(link) {
     const entry = el("div", "entry", el("div", "typed", line));
     screen.append(entry);
     const args = splitArgs(line);
+    entry.words = args?.map(plain);
     if (!args) return entry.append(el("pre", "t-err", "Invalid argument(s): a quote is not closed"));
     try {
-      if (!ws) await open();
+      await (opening ??= open());
       const bytes = encodeCommand(args);
       entry.append(wire("→ ", bytes));
       entry.sentAt = performance.now();
       // A subscription is confirmed once for each channel.
-      entry.confirmations = /^[ps]?(un)?subscribe$/i.test(show(args[0])) ? Math.max(1, args.length - 1) : 1;
+      entry.confirmations = /^[ps]?(un)?subscribe$/i.test(plain(args[0])) ? Math.max(1, args.length - 1) : 1;
       waiting.push(entry);
       ws.send(bytes);
     } catch (err) {
@@ -89,39 +97,53 @@ export function startConsole(link) {
     scroll();
   }
 
-  // wire shows bytes with their line ends.
-  function wire(arrow, bytes) {
-    const pre = el("pre", "wire", arrow);
-    const shown = show(bytes.subarray(0, 600)).split("\r\n");
-    shown.forEach((part, i) => {
-      pre.append(part);
-      if (i < shown.length - 1) pre.append(el("span", "crlf", "\\r\\n"));
-    });
-    if (bytes.length > 600) pre.append(` … ${bytes.length} bytes`);
-    return pre;
+  const recall = new Recall();
+  const completion = startCompletion(new Docs(link));
+
+  // say runs a line as if it had been typed.
+  function say(line) {
+    recall.add(line, splitArgs(line)?.map(plain) ?? null);
+    scroll();
+    return run(line).then(scroll);
   }
 
-  const history = [];
-  let at = 0;
   $("prompt").onsubmit = (e) => {
     e.preventDefault();
     const line = $("line").value.trim();
     if (!line) return;
-    history.push(line);
-    at = history.length;
     $("line").value = "";
-    run(line).then(scroll);
-    scroll();
+    completion.look();
+    say(line);
   };
-  $("line").onkeydown = (e) => {
+  $("line").addEventListener("keydown", (e) => {
     if (e.key !== "ArrowUp" && e.key !== "ArrowDown") return;
     e.preventDefault();
-    at = Math.min(history.length, Math.max(0, at + (e.key === "ArrowUp" ? -1 : 1)));
-    $("line").value = history[at] ?? "";
-  };
+    $("line").value = recall.move(e.key === "ArrowUp" ? -1 : 1, $("line").value);
+    completion.look();
+  });
   $("clear").onclick = () => screen.replaceChildren();
   $("bytes").onchange = () => screen.classList.toggle("no-bytes", !$("bytes").checked);
-  screen.append(el("p", "empty", "Type a command. Under it stand the bytes that were sent and received."));
+  screen.append(el("p", "empty", "Type a command. Under it stand the bytes that were sent and received. Tab completes, the arrow keys bring back what you typed before."));
+  return { say };
+}
+
+// wire shows bytes with their line ends.
+function wire(arrow, bytes) {
+  const pre = el("pre", "wire", arrow);
+  for (const p of pieces(bytes.subarray(0, 600))) {
+    if (p.hex) pre.append(el("span", "byte", p.hex));
+    else p.text.split(/(\r\n|\n|\r)/).forEach((part) => pre.append(/[\r\n]/.test(part) ? el("span", "crlf", escapes(part)) : part));
+  }
+  if (bytes.length > 600) pre.append(` … ${bytes.length} bytes`);
+  return pre;
+}
+
+// advice says what to do about an error that the gateway made and Redis does not know.
+function advice(error, words) {
+  if (!/denied over WebSocket/.test(error)) return null;
+  const name = words.slice(0, /^(config|client|acl|debug|script|function|slowlog|latency|cluster|module)$/i.test(words[0]) ? 2 : 1).join("|").toLowerCase();
+  return el("p", "hint", "This command rules the server, and a web page may only use it. Say it in redis-cli, or start the server with ",
+    el("code", "", `--ws-allow-commands '${name}'`), ".");
 }
 
 // typed renders a value as redis-cli does, in colours.
@@ -130,17 +152,14 @@ function typed(v, indent) {
   switch (v.type) {
     case "+": return line("t-status", v.value);
     case "-": return line("t-err", "(error) " + v.value);
-    case "!": return line("t-err", "(error) " + show(v.value));
+    case "!": return line("t-err", "(error) " + plain(v.value));
     case ":": return line("t-int", "(integer) " + v.value);
     case "(": return line("t-int", "(big number) " + v.value);
     case ",": return line("t-int", "(double) " + v.value);
     case "#": return line("t-int", v.value === "t" ? "(true)" : "(false)");
     case "_": return line("t-nil", "(nil)");
-    case "=": return line("t-str", show(v.value.subarray(4)));
-    case "$": {
-      const s = show(v.value);
-      return line("t-str", /[\r\n]/.test(s) ? s : JSON.stringify(s).replace(/\\\\x/g, "\\x"));
-    }
+    case "=": return [el("span", "t-str", ...readable(v.value.subarray(4))), "\n"];
+    case "$": return [el("span", "t-str", ...quoted(v.value)), "\n"];
   }
   if (v.value.length === 0) return line("t-nil", { "%": "(empty map)", "~": "(empty set)" }[v.type] ?? "(empty array)");
   const pairs = v.type === "%";
@@ -160,4 +179,15 @@ function typed(v, indent) {
     }
   }
   return out;
+}
+
+// readable returns nodes: text as it is, and bytes that are no text as \xHH.
+const readable = (bytes, change = (t) => t) => pieces(bytes).map((p) => (p.hex ? el("span", "byte", p.hex) : change(p.text)));
+
+const escapes = (t) => t.replace(/["\\]/g, "\\$&").replace(/\n/g, "\\n").replace(/\r/g, "\\r").replace(/\t/g, "\\t");
+
+// quoted puts a value in quotes; a text of several lines stands as it is.
+function quoted(bytes) {
+  if (bytes.includes(10) && !bytes.includes(13) && !binary(bytes)) return readable(bytes);
+  return ['"', ...readable(bytes, escapes), '"'];
 }

@@ -1,6 +1,8 @@
 // All panels share this. Everything from the server goes into the document as text (textContent), never as
 // markup: anyone may have written those keys and messages.
 
+import { pieces, plain } from "./bytes.js";
+
 export const $ = (id) => document.getElementById(id);
 
 // el makes an element: a tag, its classes, and children that are nodes or text.
@@ -11,16 +13,59 @@ export function el(tag, classes, ...children) {
   return e;
 }
 
-// text renders a JSON value of the gateway as one line of text.
+// button makes a button that does something. label is its name for those who do not see it.
+export function button(text, classes, label, onclick) {
+  const b = el("button", classes, text);
+  b.type = "button";
+  if (label) {
+    b.title = label;
+    b.setAttribute("aria-label", label);
+  }
+  b.onclick = onclick;
+  return b;
+}
+
+// sure makes a button that asks before it acts: the first press changes its text, the second one acts.
+export function sure(text, classes, label, act) {
+  const b = button(text, classes, label, () => {
+    if (b.textContent === "Sure?") return act();
+    b.textContent = "Sure?";
+    b.classList.add("danger");
+    setTimeout(() => {
+      b.textContent = text;
+      b.classList.remove("danger");
+    }, 4000);
+  });
+  return b;
+}
+
+// field makes a text field.
+export function field(label, value = "", classes = "") {
+  const f = el("input", classes);
+  f.value = value;
+  f.placeholder = label;
+  f.autocomplete = "off";
+  f.spellcheck = false;
+  f.setAttribute("aria-label", label);
+  return f;
+}
+
+// text renders a value as one line of text.
 export function text(v) {
   if (v === null || v === undefined) return "(nil)";
-  if (typeof v !== "object") return String(v);
+  if (v instanceof Uint8Array) return plain(v);
   if (Array.isArray(v)) return "[" + v.map(text).join(", ") + "]";
-  if ("b64" in v) return Array.from(atob(v.b64), (c) => (c >= " " && c <= "~" ? c : "\\x" + c.charCodeAt(0).toString(16).padStart(2, "0"))).join("");
-  if ("int" in v) return v.int;
-  if ("double" in v) return v.double;
-  if ("map" in v) return "{" + v.map.map(([k, w]) => text(k) + ": " + text(w)).join(", ") + "}";
-  if ("set" in v) return "{" + v.set.map(text).join(", ") + "}";
-  if ("err" in v) return v.err.code + " " + v.err.message;
-  return JSON.stringify(v);
+  if (v instanceof Map) return "{" + [...v].map(([k, w]) => text(k) + ": " + text(w)).join(", ") + "}";
+  if (v instanceof Set) return "{" + [...v].map(text).join(", ") + "}";
+  if (v instanceof Error) return [v.code, v.message].filter(Boolean).join(" ");
+  return typeof v === "string" ? plain(v) : String(v);
 }
+
+// show renders a value as nodes. Bytes that are no text stand out.
+export function show(v) {
+  if (typeof v !== "string" && !(v instanceof Uint8Array)) return [text(v)];
+  return pieces(v).map((p) => p.text ?? el("span", "byte", p.hex));
+}
+
+export const count = (n) => Number(n).toLocaleString("en");
+export const plural = (n, word) => `${count(n)} ${word}${Number(n) === 1 ? "" : word.endsWith("s") ? "es" : "s"}`;

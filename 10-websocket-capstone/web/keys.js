@@ -1,92 +1,154 @@
-// The key browser: SCAN, page by page, and a look at a value by its type.
+// The key browser: it finds keys, page by page, and shows the one that is chosen.
 
-import { $, el, text } from "./dom.js";
+import { plain, same } from "./bytes.js";
+import { $, button, count, el, plural, show } from "./dom.js";
+import { Database } from "./db.js";
+import { KeyScan } from "./scan.js";
+import { ValueView } from "./value.js";
+
+const page = 40; // keys
+const most = 4000; // keys in the list
+const pauseMs = 1500; // between refreshes
 
 export function startKeys(link) {
-  let cursor = "0";
-
-  async function page(from) {
-    const args = ["SCAN", from, "COUNT", "50"];
-    if ($("match").value.trim()) args.push("MATCH", $("match").value.trim());
-    if ($("type").value) args.push("TYPE", $("type").value);
-    const found = [];
-    // SCAN may return nothing and still not be at its end: go on for a while.
-    for (let i = 0; i < 20 && found.length < 30; i++) {
-      const [next, keys] = await link.cmd(...args);
-      found.push(...keys);
-      cursor = args[1] = text(next);
-      if (cursor === "0") break;
-    }
-    const kinds = $("type").value ? found.map(() => $("type").value) : await Promise.all(found.map((k) => link.cmd("TYPE", k)));
-    found.forEach((key, i) => {
-      if (kinds[i] === "none") return; // expired meanwhile
-      const open = el("button", "", el("span", "", text(key)), el("span", "kind", kinds[i]));
-      const item = el("li", "", open);
-      open.onclick = () => {
-        $("list").querySelector(".on")?.classList.remove("on");
-        item.classList.add("on");
-        look(key, kinds[i]).catch(fail);
-      };
-      $("list").append(item);
-    });
-    $("more").disabled = cursor === "0";
-    if (!$("list").childElementCount) $("list").append(el("li", "empty", "No keys."));
-    $("dbsize").textContent = `${(await link.cmd("DBSIZE")).toLocaleString("en")} in this database`;
-  }
+  const db = new Database(link);
+  let scan = null;
+  let chosen = null; // the key whose value is shown
+  let scanning = false;
+  const value = new ValueView(db, (key) => {
+    for (const item of $("list").children) if (item.key !== undefined && same(item.key, key)) item.remove();
+    chosen = null;
+  });
 
   function fail(err) {
-    $("value").replaceChildren(el("p", "empty t-err", err.message));
+    $("scan-says").textContent = err.message;
+    $("scan-says").classList.add("t-err");
   }
 
-  async function look(key, kind) {
-    const reads = {
-      string: () => link.cmd("GETRANGE", key, 0, 8191),
-      list: () => link.cmd("LRANGE", key, 0, 99),
-      hash: () => link.cmd("HSCAN", key, 0, "COUNT", 100),
-      set: () => link.cmd("SSCAN", key, 0, "COUNT", 100),
-      zset: () => link.cmd("ZRANGE", key, 0, 99, "WITHSCORES"),
-      stream: () => link.cmd("XRANGE", key, "-", "+", "COUNT", 50),
-    };
-    const sizes = { string: "STRLEN", list: "LLEN", hash: "HLEN", set: "SCARD", zset: "ZCARD", stream: "XLEN" };
-    if (!reads[kind]) return fail(new Error("no view of the type " + kind));
-    const [value, size, ttl, encoding] = await Promise.all([
-      reads[kind](), link.cmd(sizes[kind], key), link.cmd("PTTL", key), link.cmd("OBJECT", "ENCODING", key).catch(() => null),
-    ]);
-    const life = ttl >= 0 ? `expires in ${(ttl / 1000).toFixed(1)} s` : "does not expire";
-    const meta = el("p", "meta", [kind, encoding && text(encoding) !== kind && text(encoding), `${size} ${kind === "string" ? "byte" : "element"}${size === 1 ? "" : "s"}`, life].filter(Boolean).join(" · "));
-    $("value").replaceChildren(meta, view(kind, value));
+  // find begins a search. list is where its keys appear.
+  async function find(list = $("list")) {
+    scan?.stop();
+    scan = new KeyScan(db, $("match").value.trim(), $("type").value);
+    list.replaceChildren();
+    return more(list);
   }
 
-  function view(kind, value) {
-    if (kind === "string") return el("pre", "", text(value));
-    const table = el("table", "");
-    const row = (a, b) => table.append(el("tr", "", el("td", "", a), el("td", "", b)));
-    const pairs = (flat) => { for (let i = 0; i + 1 < flat.length; i += 2) row(text(flat[i]), text(flat[i + 1])); };
-    if (kind === "list") value.forEach((v, i) => row(String(i), text(v)));
-    if (kind === "hash") pairs(value[1]);
-    if (kind === "set") value[1].forEach((v) => row("·", text(v)));
-    if (kind === "zset") value.forEach((v) => (Array.isArray(v) ? row(text(v[1]), text(v[0])) : row("", text(v))));
-    if (kind === "stream") {
-      value.forEach(([id, fields]) => {
-        const words = [];
-        for (let i = 0; i + 1 < fields.length; i += 2) words.push(`${text(fields[i])}: ${text(fields[i + 1])}`);
-        row(text(id), words.join(", "));
+  // more adds a page to the list. It returns false when another search has begun meanwhile.
+  async function more(list = $("list")) {
+    const mine = scan;
+    scanning = true;
+    $("stop").hidden = false;
+    $("more").disabled = true;
+    $("scan-says").classList.remove("t-err");
+    try {
+      const size = await db.cmd("DBSIZE");
+      await mine.next(page, async (keys) => {
+        const kinds = mine.type ? keys.map(() => mine.type) : await Promise.all(keys.map((k) => db.cmd("TYPE", k)));
+        if (mine !== scan) return;
+        keys.forEach((key, i) => { if (kinds[i] !== "none") list.append(item(key, kinds[i])); }); // none: expired meanwhile
+        tell(mine, list, size);
       });
+    } catch (err) {
+      if (mine === scan) fail(err);
     }
-    return table;
+    if (mine !== scan) return false;
+    scanning = false;
+    $("stop").hidden = true;
+    $("more").disabled = !mine.more || list.childElementCount >= most;
+    if (!list.childElementCount) list.append(el("li", "empty", mine.stopped ? "Nothing found so far." : "No keys."));
+    return true;
+  }
+
+  function tell(mine, list, size) {
+    const n = list.childElementCount;
+    const looked = Math.min(mine.scanned, size);
+    const bar = $("scan-bar");
+    bar.max = size || 1;
+    bar.value = mine.done ? bar.max : looked;
+    bar.hidden = false;
+    let where = mine.done ? `all ${count(size)} looked at` : `about ${count(looked)} of ${count(size)} looked at`;
+    if (n >= most) where += "; a narrower pattern shows the rest";
+    $("scan-says").textContent = `${plural(n, "key")} found, ${where}`;
+  }
+
+  function item(key, kind) {
+    const open = button("", "", "", () => choose(key, kind, entry));
+    open.append(el("span", "", ...show(key)), el("span", "kind", kind));
+    open.title = plain(key);
+    const entry = el("li", "", open);
+    entry.key = key;
+    mark(entry);
+    return entry;
+  }
+
+  function mark(entry) {
+    const on = chosen !== null && entry.key !== undefined && same(entry.key, chosen);
+    entry.classList.toggle("on", on);
+    if (on) entry.firstChild.setAttribute("aria-current", "true");
+    else entry.firstChild.removeAttribute?.("aria-current");
+  }
+
+  function choose(key, kind) {
+    chosen = key;
+    for (const other of $("list").children) mark(other);
+    value.look(key, kind);
+  }
+
+  function restart() {
+    chosen = null;
+    value.close();
+    return find();
+  }
+
+  // What is shown keeps up with the server: once something has changed there, but not while somebody writes,
+  // not more often than every few seconds, and a list only if it was quickly made.
+  let last = { at: 0, changes: "" };
+  async function refresh({ detail: { fields } }) {
+    databases(fields);
+    const changes = [fields.rdb_changes_since_last_save, fields.rdb_last_save_time, fields.expired_keys, fields.evicted_keys, fields.run_id].join();
+    const now = performance.now();
+    if ((changes === last.changes && !value.dying) || now - last.at < pauseMs || !$("auto").checked || scanning || document.hidden) return;
+    last = { at: now, changes };
+    if (!value.busy) await value.refresh();
+    const focused = $("list").contains(document.activeElement);
+    if (scan && scan.scanned <= 2000 && $("list").childElementCount <= page && !focused) {
+      const fresh = el("ul", "");
+      const at = $("list").scrollTop;
+      if (await find(fresh)) {
+        $("list").replaceChildren(...fresh.childNodes);
+        $("list").scrollTop = at;
+      }
+    }
+  }
+
+  // databases fills the choice of databases, with their numbers of keys.
+  function databases(fields) {
+    const keys = (i) => /keys=(\d+)/.exec(fields["db" + i] ?? "")?.[1];
+    const used = Object.keys(fields).filter((f) => /^db\d+$/.test(f)).map((f) => Number(f.slice(2)));
+    const n = Math.max(16, db.index + 1, ...used.map((i) => i + 1));
+    while ($("db").length < n) $("db").add(new Option("", String($("db").length)));
+    Array.from($("db").options, (o, i) => {
+      const label = `db ${i}` + (keys(i) ? ` · ${count(keys(i))}` : "");
+      if (o.text !== label) o.text = label;
+    });
+    $("dbsize").textContent = `${plural(keys(db.index) ?? 0, "key")} in database ${db.index}`;
   }
 
   $("scan").onsubmit = (e) => {
     e.preventDefault();
-    $("list").replaceChildren();
-    $("value").replaceChildren(el("p", "empty", "Choose a key to see its value."));
-    page("0").catch(fail);
+    restart();
   };
-  $("more").onclick = () => page(cursor).catch(fail);
-  link.addEventListener("state", ({ detail: { state } }) => {
-    if (state === "up" && !$("list").querySelector("button")) {
-      $("list").replaceChildren();
-      page("0").catch(fail);
-    }
+  $("type").onchange = restart;
+  $("db").onchange = () => {
+    db.index = Number($("db").value);
+    restart();
+  };
+  $("stop").onclick = () => scan.stop();
+  $("more").onclick = () => more();
+  link.addEventListener("info", (e) => refresh(e).catch(fail));
+  link.addEventListener("state", ({ detail: { state, limits } }) => {
+    if (state !== "up") return;
+    value.messageLimit = limits.message;
+    if (!$("list").querySelector("button")) restart();
   });
 }

@@ -1,29 +1,30 @@
 // The pub/sub lab: subscriptions with presence, a feed, publishing, and the
 // slow consumer.
 
-import { $, el, text } from "./dom.js";
-import { socketURL } from "./link.js";
+import { $, button, el, show, text } from "./dom.js";
 
+const event = (words, also = "") => el("span", "event " + also, words);
 const isPattern = (topic) => /[*?[]/.test(topic);
 
-export function startLab(link) {
-  const topics = new Map(); // name → {pattern, presence, members, users}
+export function startLab(link, who) {
+  const topics = new Map(); // name → {pattern, sub, members, users}
   let arrivals = [];
+  const tryThis = $("try"); // it leaves the document with the first message
 
-  function add(...nodes) {
+  const add = (...nodes) => addAt(new Date(), ...nodes);
+
+  function addAt(when, ...nodes) {
     const feed = $("feed");
     const end = feed.scrollHeight - feed.scrollTop - feed.clientHeight < 40;
     feed.querySelector(".empty")?.remove();
-    feed.append(el("p", "", el("span", "at", new Date().toLocaleTimeString("en-GB")), ...nodes));
+    feed.append(el("p", "", el("span", "at", when.toLocaleTimeString("en-GB")), ...nodes));
     while (feed.childElementCount > 500) feed.firstElementChild.remove();
     if (end) feed.scrollTop = feed.scrollHeight;
   }
 
   function draw() {
     $("topics").replaceChildren(...Array.from(topics, ([name, t]) => {
-      const off = el("button", "", "×");
-      off.title = "Unsubscribe";
-      off.onclick = () => unsubscribe(name);
+      const off = button("×", "", "Unsubscribe from " + name, () => unsubscribe(name));
       const chip = el("span", "chip" + (t.pattern ? " pattern" : ""), name);
       if (t.users !== undefined) {
         const people = el("span", "people", `${t.users} here`);
@@ -35,81 +36,68 @@ export function startLab(link) {
     }));
   }
 
+  // The client subscribes again by itself after a reconnect.
   async function subscribe(name, presence) {
+    if (topics.has(name)) return;
     const pattern = isPattern(name);
-    const answer = await link.call("sub", pattern ? { patterns: [name] } : { channels: [name], presence });
-    const t = { pattern, presence };
-    topics.set(name, t);
-    snapshot(name, answer.presence?.[name]);
+    const onPresence = ({ users, members, join, leave }) => {
+      Object.assign(topic, { users, members });
+      const words = [join.length ? join.join(", ") + " joined" : "", leave.length ? leave.join(", ") + " left" : ""].filter(Boolean).join("; ");
+      if (topic.told && words) add(el("span", "from", name), event(words));
+      topic.told = true; // the first time it says who is there already
+      draw();
+    };
+    const sub = link.subscribe(name, {
+      pattern, presence: presence && !pattern, last: pattern ? undefined : 20, onMessage: message, onPresence,
+      onResume: ({ recovered }) => add(el("span", "from", name), event(recovered ? "subscribed again, nothing was missed" : "subscribed again; what was sent meanwhile is lost")),
+      onError: (err) => { if (topics.delete(name)) { add(el("span", "from", name), event(err.message, "t-err")); draw(); } },
+    });
+    const topic = { pattern, sub };
+    topics.set(name, topic);
+    await sub.ready.catch(() => {}); // onError tells
     draw();
   }
 
-  function snapshot(name, p) {
-    const t = topics.get(name);
-    if (!t || !p) return;
-    t.users = p.users;
-    t.members = p.members && new Set(p.members);
-  }
-
-  async function unsubscribe(name) {
-    const t = topics.get(name);
+  function unsubscribe(name) {
+    const { sub } = topics.get(name);
     topics.delete(name);
+    sub.unsubscribe();
     draw();
-    await link.call("unsub", t.pattern ? { patterns: [name] } : { channels: [name] });
   }
 
-  const message = ({ detail: m }) => {
+  function message(m) {
     arrivals.push(performance.now());
-    if (m.channel.startsWith("slow:")) return; // the experiment's flood
-    add(el("span", "from", text(m.channel)), m.pattern ? el("span", "via", "via " + text(m.pattern)) : null, text(m.data));
-  };
-  link.addEventListener("message", message);
-  link.addEventListener("pmessage", message);
-  link.addEventListener("presence", ({ detail: m }) => {
-    const t = topics.get(m.channel);
-    if (!t) return;
-    t.users = m.users;
-    if (m.join) {
-      t.members ??= new Set();
-      for (const u of m.join) t.members.add(u);
-      for (const u of m.leave) t.members.delete(u);
-      const words = [m.join.length ? m.join.join(", ") + " joined" : "", m.leave.length ? m.leave.join(", ") + " left" : ""].filter(Boolean).join("; ");
-      add(el("span", "from", m.channel), el("span", "event", words));
-    } else {
-      t.members = null;
-    }
-    draw();
-  });
-  link.addEventListener("goodbye", ({ detail: m }) => add(el("span", "event", "the server says goodbye: " + m.reason)));
-  link.addEventListener("state", ({ detail: { state } }) => {
-    if (state !== "up") return;
-    for (const [name, t] of topics) subscribe(name, t.presence).catch((err) => add(el("span", "event t-err", err.message)));
-  });
+    const when = m.entry ? new Date(Number(m.entry.split("-")[0])) : new Date(); // an entry of the history begins with its time
+    addAt(when, el("span", "from", text(m.channel)), m.pattern ? el("span", "via", "via " + text(m.pattern)) : null, ...show(m.data));
+  }
+  link.addEventListener("goodbye", ({ detail: m }) => add(event("the server says goodbye: " + m.reason)));
 
   $("subscribe").onsubmit = (e) => {
     e.preventDefault();
     const name = $("topic").value.trim();
-    if (name) subscribe(name, $("presence").checked).catch((err) => add(el("span", "event t-err", err.message)));
+    if (name) subscribe(name, $("presence").checked);
   };
   $("publish").onsubmit = (e) => {
     e.preventDefault();
-    link.call("pub", { channel: $("to").value, data: $("what").value }).then(
-      (n) => { if (n === 0) add(el("span", "event", "nobody was listening to " + $("to").value)); },
-      (err) => add(el("span", "event t-err", err.message)),
+    const channel = $("to").value;
+    link.publish(channel, $("what").value).then(
+      (n) => { if (n === 0) add(event("nobody was listening to " + channel)); },
+      (err) => add(event(err.message, "t-err")),
     );
     $("what").value = "";
   };
+  link.addEventListener("info", ({ detail: { fields } }) => (tryThis.textContent = `redis-cli -p ${fields.tcp_port} PUBLISH room:1 hello`));
   setInterval(() => {
     const now = performance.now();
     arrivals = arrivals.filter((at) => now - at < 1000);
     $("rate").textContent = arrivals.length;
   }, 500);
-  startSlowConsumer(link);
+  startSlowConsumer(link, who);
 }
 
 // The slow consumer subscribes to one channel and to many patterns that match
 // it, so that one publish is many deliveries and the flood needs few.
-function startSlowConsumer(link) {
+function startSlowConsumer(link, who) {
   const say = (t) => {
     $("slow-says").hidden = false;
     $("slow-says").textContent = t;
@@ -128,7 +116,7 @@ function startSlowConsumer(link) {
         say("A second socket has subscribed and stopped reading. Flooding it…");
         await new Promise((r) => setTimeout(r, 150));
         const payload = "x".repeat(60000);
-        for (let i = 0; i < 12; i++) link.call("pub", { channel, data: payload }).catch(() => {});
+        for (let i = 0; i < 12; i++) link.publish(channel, payload).catch(() => {});
         return;
       }
       say(data.code === 4008
@@ -141,7 +129,7 @@ function startSlowConsumer(link) {
       done();
     };
     const hello = { name: "slow" };
-    if (link.auth) hello.auth = link.auth;
-    worker.postMessage({ url: socketURL(), hello, channel, patterns, ms: 3000 });
+    if (who.auth) hello.auth = who.auth;
+    worker.postMessage({ url: link.url, hello, channel, patterns, ms: 3000 });
   };
 }

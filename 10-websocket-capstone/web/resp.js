@@ -1,10 +1,9 @@
 // RESP in the browser, as much as the console needs. A value is {type, value}; type is its first byte on the
 // wire.
 
-const utf8 = new TextEncoder();
-const strict = new TextDecoder("utf-8", { fatal: true });
+import { plain } from "./bytes.js";
 
-export const bytesOf = (text) => utf8.encode(text);
+const utf8 = new TextEncoder();
 
 // splitArgs splits a line by the quoting rules of redis-cli into byte arrays;
 // null means that a quote is not closed.
@@ -64,7 +63,7 @@ export function parse(buf, pos = 0) {
   const nl = buf.indexOf(10, pos);
   if (nl < 0) return null;
   const type = String.fromCharCode(buf[pos]);
-  const head = show(buf.subarray(pos + 1, nl - 1));
+  const head = plain(buf.subarray(pos + 1, nl - 1));
   let end = nl + 1;
   switch (type) {
     case "+": case "-": case ":": case ",": case "(": case "#":
@@ -87,14 +86,4 @@ export function parse(buf, pos = 0) {
     end = r.end;
   }
   return type === "|" ? parse(buf, end) : { v: { type, value }, end };
-}
-
-// show renders bytes as text. Bytes that are not UTF-8 or not printable become \xHH.
-export function show(bytes) {
-  try {
-    const text = strict.decode(bytes);
-    return text.replace(/[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]/g, (c) => "\\x" + c.charCodeAt(0).toString(16).padStart(2, "0"));
-  } catch {
-    return Array.from(bytes, (b) => (b >= 32 && b < 127 ? String.fromCharCode(b) : "\\x" + b.toString(16).padStart(2, "0"))).join("");
-  }
 }

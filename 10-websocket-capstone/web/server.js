@@ -1,6 +1,9 @@
-// The server's panel and the charts: INFO and a PING, once a second.
+// The server's panel and the charts: INFO and a PING, once a second. The other panels hear of it as the event
+// "info".
 
-import { $, el, text } from "./dom.js";
+import { Chart } from "./chart.js";
+import { startClients } from "./clients.js";
+import { $, count, el, text } from "./dom.js";
 
 const bytes = (text) => {
   let n = Number(text);
@@ -8,7 +11,6 @@ const bytes = (text) => {
   for (; n >= 1024 && i < 4; i++) n /= 1024;
   return n.toFixed(i && n < 100 ? 1 : 0) + " " + ["B", "KB", "MB", "GB", "TB"][i];
 };
-const count = (n) => Number(n).toLocaleString("en");
 const span = (s) => (s < 120 ? `${s} s` : s < 7200 ? `${Math.floor(s / 60)} min` : s < 172800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`);
 const ago = (unix) => (Number(unix) ? span(Math.max(0, Math.floor(Date.now() / 1000 - unix))) + " ago" : "never");
 
@@ -24,54 +26,64 @@ const facts = [
   ["Persistence", "changes since", (f) => count(f.rdb_changes_since_last_save)],
   ["Persistence", "append-only file", (f) => (f.aof_enabled === "1" ? (f.aof_current_size ? bytes(f.aof_current_size) : "on") : "off")],
   ["Persistence", "last write", (f) => (f.aof_enabled === "1" ? f.aof_last_write_status : f.rdb_last_bgsave_status)],
-  ["Replication", "replicas", (f) => f.connected_slaves],
+  ["Replication", "replicas", (f) => (Number(f.connected_slaves) ? f.connected_slaves : "none")],
   ["Replication", "offset", (f) => count(f.master_repl_offset)],
   ["Replication", "master", (f) => (f.master_host ? `${f.master_host}:${f.master_port} ${f.master_link_status}` : undefined)],
-  ["Replication", "id", (f) => f.master_replid?.slice(0, 12) + "…"],
+  ["Replication", "ID", (f) => f.master_replid?.slice(0, 12) + "…"],
 ];
 
+const charts = {
+  ops: { name: "Operations / s", colour: "--accent", format: (v) => count(v < 10 ? Math.round(v * 10) / 10 : Math.round(v)) },
+  mem: { name: "Memory", colour: "--violet", format: bytes, step: 1024 },
+  clients: { name: "Clients", colour: "--blue", format: count },
+  lat: { name: "Round trip", colour: "--good", format: (v) => v.toFixed(v < 10 ? 1 : 0) + " ms" },
+};
+
+// replicas returns a line for each one that follows: slave0:ip=…,port=…,state=online,offset=…,lag=0
+function replicas(f) {
+  const out = [];
+  for (let i = 0; f["slave" + i]; i++) {
+    const r = Object.fromEntries(f["slave" + i].split(",").map((part) => part.split("=")));
+    const behind = Number(f.master_repl_offset) - Number(r.offset);
+    out.push([`${r.ip}:${r.port}`, r.state === "online" ? `${behind > 0 ? bytes(behind) + " behind" : "up to date"}, lag ${r.lag} s` : r.state]);
+  }
+  return out;
+}
+
+function parseInfo(info) {
+  const fields = {};
+  for (const line of info.split(/\r?\n/)) {
+    const i = line.indexOf(":");
+    if (i > 0) fields[line.slice(0, i)] = line.slice(i + 1);
+  }
+  return fields;
+}
+
 export function startServer(link) {
-  const charts = {
-    ops: new Chart($("ops"), "--accent"), mem: new Chart($("mem"), "--violet"),
-    clients: new Chart($("clients"), "--blue"), lat: new Chart($("lat"), "--good"),
-  };
+  for (const [id, what] of Object.entries(charts)) what.chart = new Chart($(id), what);
   let before = null;
-  const tryThis = $("try"); // it leaves the document with the first message
+  remember();
 
   async function poll() {
-    if (link.state !== "up" || document.hidden) return;
-    const sent = performance.now();
-    await link.call("ping");
-    const rtt = performance.now() - sent;
-    const fields = {};
-    for (const line of text(await link.cmd("INFO")).split(/\r?\n/)) {
-      const i = line.indexOf(":");
-      if (i > 0) fields[line.slice(0, i)] = line.slice(i + 1);
-    }
-    draw(fields, rtt);
+    if (link.state !== "up") return;
+    const rtt = await link.ping();
+    const fields = parseInfo(text(await link.call("INFO")));
+    measure(fields, rtt);
+    panel(fields);
+    link.dispatchEvent(new CustomEvent("info", { detail: { fields, rtt } }));
   }
 
-  function draw(f, rtt) {
+  function measure(f, rtt) {
     const now = performance.now();
     const commands = Number(f.total_commands_processed);
-    if (before && commands >= before.commands) {
-      const perSecond = ((commands - before.commands) / (now - before.at)) * 1000;
-      charts.ops.add(perSecond);
-      $("ops-now").textContent = count(Math.round(perSecond));
-    }
+    if (before && commands >= before.commands) charts.ops.chart.add(((commands - before.commands) / (now - before.at)) * 1000);
     before = { commands, at: now };
-    charts.mem.add(Number(f.used_memory));
-    $("mem-now").textContent = bytes(f.used_memory);
-    charts.clients.add(Number(f.connected_clients));
-    $("clients-now").textContent = count(f.connected_clients);
-    charts.lat.add(rtt);
-    $("lat-now").textContent = rtt.toFixed(1) + " ms";
+    charts.mem.chart.add(Number(f.used_memory));
+    charts.clients.chart.add(Number(f.connected_clients));
+    charts.lat.chart.add(rtt);
+  }
 
-    $("role").hidden = $("rtt").hidden = false;
-    $("role").textContent = f.role;
-    $("rtt").textContent = rtt.toFixed(1) + " ms";
-    $("version").textContent = `speaks as Redis ${f.redis_version}`;
-    tryThis.textContent = `redis-cli -p ${f.tcp_port} PUBLISH room:1 hello`;
+  function panel(f) {
     let group = "";
     const rows = [];
     const row = (name, value) => rows.push(el("div", "", el("dt", "", name), el("dd", "", value)));
@@ -85,55 +97,31 @@ export function startServer(link) {
       title(where);
       row(name, value);
     }
+    if (f.slave0) title("Replicas");
+    for (const [name, value] of replicas(f)) row(name, value);
     for (const db of Object.keys(f).filter((k) => /^db\d+$/.test(k))) {
       title("Keys");
-      row(db, f[db].replace(/,avg_ttl.*/, "").replace(/=/g, " ").replace(",", ", "));
+      row(db, f[db].replace(/,avg_ttl.*/, "").replace(/(\w+)=(\d+)/g, (_, what, n) => `${what} ${count(n)}`).replace(",", ", "));
     }
     $("facts").replaceChildren(...rows);
   }
 
-  const tick = () => poll().catch((err) => console.warn(err)).finally(() => setTimeout(tick, 1000));
+  // The points outlive a reload of the page, in this tab.
+  function remember() {
+    try {
+      const kept = JSON.parse(sessionStorage.getItem("charts") ?? "{}");
+      for (const [id, points] of Object.entries(kept)) charts[id]?.chart.restore(points);
+    } catch {
+      sessionStorage.removeItem("charts");
+    }
+    addEventListener("pagehide", () => {
+      sessionStorage.setItem("charts", JSON.stringify(Object.fromEntries(Object.entries(charts).map(([id, { chart }]) => [id, chart.points]))));
+    });
+  }
+
+  // Nobody looks at a hidden page. It measures less often, so that its charts have no hole.
+  const tick = () => poll().catch((err) => console.warn(err)).finally(() => setTimeout(tick, document.hidden ? 5000 : 1000));
   link.addEventListener("state", () => (before = null));
+  startClients(link);
   tick();
-}
-
-// Chart is a line over the last minute.
-class Chart {
-  #values = [];
-  constructor(canvas, colour) {
-    this.canvas = canvas;
-    this.colour = colour;
-  }
-
-  add(v) {
-    this.#values.push(v);
-    if (this.#values.length > 60) this.#values.shift();
-    this.#draw();
-  }
-
-  #draw() {
-    const { canvas } = this;
-    const ratio = devicePixelRatio || 1;
-    const w = (canvas.width = canvas.clientWidth * ratio);
-    const h = (canvas.height = canvas.clientHeight * ratio);
-    const c = canvas.getContext("2d");
-    const colour = getComputedStyle(canvas).getPropertyValue(this.colour).trim();
-    const top = Math.max(...this.#values, 1e-9) * 1.15;
-    const x = (i) => w - (this.#values.length - 1 - i) * (w / 59);
-    const y = (v) => h - 1.5 * ratio - (v / top) * (h - 4 * ratio);
-    const path = new Path2D();
-    this.#values.forEach((v, i) => (i ? path.lineTo(x(i), y(v)) : path.moveTo(x(i), y(v))));
-    const area = new Path2D(path);
-    area.lineTo(w, h);
-    area.lineTo(x(0), h);
-    const fade = c.createLinearGradient(0, 0, 0, h);
-    fade.addColorStop(0, colour + "55");
-    fade.addColorStop(1, colour + "05");
-    c.fillStyle = fade;
-    c.fill(area);
-    c.strokeStyle = colour;
-    c.lineWidth = 1.6 * ratio;
-    c.lineJoin = "round";
-    c.stroke(path);
-  }
 }
