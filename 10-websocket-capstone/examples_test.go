@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -87,4 +88,20 @@ func TestExamplesWithHistory(t *testing.T) {
 	d.becomes("load: now 3.5, between 0 and 3.5", `document.querySelector("#charts svg")?.getAttribute("aria-label")`)
 	d.becomes("5", `document.querySelector("#charts polyline").getAttribute("points").split(" ").length`) // four, and on to now
 	require.Equal(t, "true", d.eval(`document.getElementById("note").hidden`))
+}
+
+// The chat on our replica of a real Redis: what redis-cli publishes on the master arrives, and is kept for who comes later.
+func TestExampleChatOnReplica(t *testing.T) {
+	redistest.Need(t, "chromium", "redis-server")
+	master := redistest.Start(t, t.TempDir())
+	host, port, err := net.SplitHostPort(master)
+	require.NoError(t, err)
+	c := launch(t, redistest.Program(t, "10-websocket-capstone"), t.TempDir(), "--replicaof", host, port, "--history", "room:*=50")
+	b := openTab(t, c.page+"examples/chat.html")
+	b.shows("count", "1 here")
+	require.Equal(t, "0", dialRedis(t, "tcp", master).do("PUBLISH room:lobby from-the-master"))
+	b.shows("messages", "from-the-master")
+	late := openTab(t, c.page+"examples/chat.html")
+	late.shows("messages", "from-the-master")
+	require.NotContains(t, late.eval(`document.getElementById("messages").textContent`), "no history")
 }
