@@ -107,8 +107,9 @@ function tell(callback, ...args) {
  * @template T */
 class Feed {
   #items = [];
-  #readers = []; // those who wait for the next item
   #error = null;
+  /** @type {Function} */
+  #wake = () => {}; // the loop, if it waits
   #settle;
   ended = false;
 
@@ -126,13 +127,12 @@ class Feed {
   stop() { this._leave(); }
   _begun(result) { this.#settle.resolve(result); }
   _forget() { this.#items = []; }
-
   _put(item) {
     if (this.ended) return;
     if (this._callback) return tell(this._callback, item);
     if (this.#items.length >= this._max) return this._leave(new ByorError("SLOW", `the loop is too slow: ${this._max} items wait`));
     this.#items.push(item);
-    this.#serve();
+    this.#wake();
   }
 
   _end(error = null) {
@@ -140,26 +140,22 @@ class Feed {
     this.ended = true;
     this.#error = error;
     this.#settle.reject(error ?? new ByorError("CLOSED", "it has ended"));
-    this.#serve();
+    this.#wake();
     if (error) tell(this._options.onError, error);
   }
 
-  #serve() {
-    while (this.#readers.length && (this.#items.length || this.ended)) {
-      const { resolve, reject } = this.#readers.shift();
-      if (this.#items.length) resolve({ value: this.#items.shift(), done: false });
-      else if (this.#error) reject(this.#error);
-      else resolve({ value: undefined, done: true });
+  /** @returns {AsyncGenerator<T, void>} */
+  async *[Symbol.asyncIterator]() {
+    try {
+      for (;;) {
+        while (this.#items.length) yield this.#items.shift();
+        if (this.#error) throw this.#error;
+        if (this.ended) return;
+        await new Promise((wake) => (this.#wake = wake));
+      }
+    } finally {
+      this.stop();
     }
-  }
-
-  /** @returns {AsyncIterator<T>} */
-  [Symbol.asyncIterator]() {
-    const next = () => new Promise((resolve, reject) => {
-      this.#readers.push({ resolve, reject });
-      this.#serve();
-    });
-    return { next, return: async () => (this.stop(), { value: undefined, done: true }) };
   }
 }
 
@@ -382,10 +378,7 @@ class Client extends EventTarget {
   /** give up: there is no connection, and there will be none until somebody says so. */
   #give(error, state) {
     this.#lock = error;
-    for (const r of this.#queue.splice(0)) {
-      clearTimeout(r.timer);
-      r.fail?.(error);
-    }
+    for (const r of this.#queue.splice(0)) clearTimeout(r.timer), r.fail?.(error);
     this.#set(state, { error });
   }
 
@@ -447,10 +440,7 @@ class Client extends EventTarget {
     });
   }
 
-  #push(r) {
-    this.#queue.push(r);
-    this.#pump();
-  }
+  #push(r) { this.#queue.push(r), this.#pump(); }
 
   /** pump sends what waits, no faster than the server allows, and no more than it answers. */
   #pump() {
