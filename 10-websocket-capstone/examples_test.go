@@ -90,6 +90,23 @@ func TestExamplesWithHistory(t *testing.T) {
 	require.Equal(t, "true", d.eval(`document.getElementById("note").hidden`))
 }
 
+// Where there is a password, the examples ask for it, and then do what they would have done.
+func TestExamplesLocked(t *testing.T) {
+	redistest.Need(t, "chromium")
+	c := launch(t, redistest.Program(t, "10-websocket-capstone"), t.TempDir(), "--requirepass", "secret")
+	for page, shows := range map[string]string{"chat": "count", "dashboard": "try"} {
+		b := openTab(t, c.page+"examples/"+page+".html")
+		b.shows("state", "password needed")
+		require.Equal(t, "false", b.eval(`document.getElementById("login").hidden`))
+		b.fill("pass", "wrong")
+		b.shows("state", "password needed")
+		b.fill("pass", "secret")
+		b.shows("state", "connected")
+		b.becomes("true", `document.getElementById("login").hidden`)
+		b.shows(shows, map[string]string{"chat": "1 here", "dashboard": strconv.Itoa(c.port)}[page])
+	}
+}
+
 // The chat on our replica of a real Redis: what redis-cli publishes on the master arrives, and is kept for who comes later.
 func TestExampleChatOnReplica(t *testing.T) {
 	redistest.Need(t, "chromium", "redis-server")
