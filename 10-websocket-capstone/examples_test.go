@@ -13,6 +13,23 @@ import (
 
 // The two examples in a real browser, with redis-cli at the other end.
 
+// looksWell checks that a page can be read in both schemes, and that nothing of it is too wide for a phone.
+func looksWell(b *tab, texts int) {
+	b.t.Helper()
+	for _, scheme := range []string{"light", "dark"} {
+		b.scheme(scheme)
+		var says struct {
+			Looked int
+			Poor   []string
+		}
+		b.json(poorContrast, &says)
+		require.Empty(b.t, says.Poor, scheme)
+		require.GreaterOrEqual(b.t, says.Looked, texts)
+	}
+	b.size(320, 640, true)
+	b.becomes("320", `document.documentElement.scrollWidth`)
+}
+
 // Rooms, names, presence; what others write stays text.
 func TestExampleChat(t *testing.T) {
 	redistest.Need(t, "chromium")
@@ -45,6 +62,7 @@ func TestExampleChat(t *testing.T) {
 	require.Equal(t, "2", publish(t, c, "room:coffee", "still here?"))
 	ann.shows("messages", "still here?")
 	require.NotContains(t, bob.eval(`document.getElementById("messages").textContent`), "still here?")
+	looksWell(ann, 20)
 }
 
 // A number on a channel metric:NAME makes a chart.
@@ -64,6 +82,7 @@ func TestExampleDashboard(t *testing.T) {
 	b.eval(`(document.getElementById("feed").click(), 1)`)
 	b.shows("charts", "walk")
 	b.becomes("2", `document.querySelectorAll("#charts figure").length`)
+	looksWell(b, 10)
 	b.navigate(c.page + "examples/dashboard.html")
 	b.shows("charts", "load") // it remembers what to follow
 }
@@ -98,6 +117,7 @@ func TestExamplesLocked(t *testing.T) {
 		b := openTab(t, c.page+"examples/"+page+".html")
 		b.shows("state", "password needed")
 		require.Equal(t, "false", b.eval(`document.getElementById("login").hidden`))
+		looksWell(b, 5)
 		b.fill("pass", "wrong")
 		b.shows("state", "password needed")
 		b.fill("pass", "secret")
