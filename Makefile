@@ -7,8 +7,10 @@ NUMS  := 01 02 03 04 05 06 07 08 09 10
 
 GO        ?= go
 # What a learner has in work/ may be half written: it is not tested, linted or fuzzed.
-# The package whose tests take longest comes first, so that nothing waits for it alone at the end.
-PKGS       = ./pkg/server $(shell $(GO) list ./... | grep -v '/work/\|/pkg/server$$')
+# The packages whose tests take longest come first, so that nothing waits for them alone at the end.
+PKGS       = ./pkg/server ./pkg/server/diff $(shell $(GO) list ./... | grep -v '/work/\|/pkg/server\(/diff\)\?$$')
+# The tests of so many packages run side by side: they wait more than they work.
+SIDES     := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)))
 TESTFLAGS ?=
 FUZZTIME  ?= 10s
 
@@ -80,7 +82,7 @@ progress: ## what is done, and what comes next
 
 # The programs that tests start are built once and not in each test; TEST runs go test and sums up.
 TEST = mkdir -p bin/test && $(GO) build -ldflags='-s -w' -o bin/test/ $(STEPS:%=./%) ./10-websocket-capstone/bench ./pkg/check/cmd/check ./pkg/redistest/cmd/test && \
-	BYOR_BIN='$(CURDIR)/bin/test' bin/test/test -timeout 30m $(TESTFLAGS)
+	BYOR_BIN='$(CURDIR)/bin/test' bin/test/test -timeout 30m -p $(SIDES) $(TESTFLAGS)
 
 .PHONY: test
 test: ## what shows that the code is right (2 minutes on 2 cores)

@@ -47,7 +47,7 @@ func testBash(t *testing.T, bin string) {
 		program + " --logfile t":               "two words",
 		program + " --port ":                   "",
 		program + " --port 1 --maxmemory-po":   "--maxmemory-policy",
-		program + " --tls-po":                  "", // what only its default is accepted for is no help
+		program + " --tls-ciphers":             "", // what only its default is accepted for is no help
 		program + " --maxmemory-policy volati": "volatile-lru,volatile-lfu,volatile-random,volatile-ttl",
 	} {
 		cmd := exec.Command("bash", "-c", script+`

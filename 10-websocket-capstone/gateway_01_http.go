@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -75,7 +76,7 @@ func openGateway(opts gatewayOptions) (g *gateway, page string, err error) {
 		return nil, "", err
 	}
 	go g.serveAndLog(l)
-	return g, "http://" + l.Addr().String() + "/", nil
+	return g, g.opts.scheme() + "://" + l.Addr().String() + "/", nil
 }
 
 // newGateway returns a gateway. It does nothing until somebody asks for a page.
@@ -96,7 +97,7 @@ func newGateway(opts gatewayOptions) *gateway {
 	g.upgrader = websocket.Upgrader{
 		// Most connections are idle most of the time, so buffers are small, and a connection has one
 		// for writing only while it writes.
-		ReadBufferSize: 512, WriteBufferSize: 4096, WriteBufferPool: &sync.Pool{},
+		ReadBufferSize: 256, WriteBufferSize: 4096, WriteBufferPool: &sync.Pool{},
 		HandshakeTimeout:  5 * time.Second,
 		Subprotocols:      []string{protoJSON, protoRESP},
 		CheckOrigin:       g.opts.originAllowed,
@@ -140,7 +141,7 @@ func (g *gateway) Listen() (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("http-port: %w", err)
 	}
-	return unsentListener{l}, nil
+	return g.secured(unsentListener{l}), nil
 }
 
 // Serve answers HTTP on l until Drain. It always returns a non-nil error,
@@ -151,6 +152,7 @@ func (g *gateway) Serve(l net.Listener) error {
 		ReadHeaderTimeout: 5 * time.Second, // no peer may hold a connection by never finishing a request
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          log.New(logWriter(g.opts.Logf), "", 0),
 	}
 	g.mu.Lock()
 	g.server = srv

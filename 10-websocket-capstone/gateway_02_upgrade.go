@@ -64,6 +64,7 @@ func (g *gateway) serveSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	g.start(newSocket(g, ws, session))
 	// endregion
+	session.isOf(ws.Subprotocol(), r.Header.Get("Origin"))
 }
 
 // chosen returns the subprotocol for a browser that offers some: its first that we know.

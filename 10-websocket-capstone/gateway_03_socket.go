@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,10 +53,10 @@ func newSocket(g *gateway, ws *websocket.Conn, session *session) *socket {
 		bucket: newBucket(g.opts.OpsRate, g.opts.OpsBurst, time.Now()),
 	}
 	s.out.init(g.opts.MaxQueue, func() { g.writers.add(s) })
-	if c, ok := ws.NetConn().(*unsentConn); ok {
+	if c := unsentOf(ws.NetConn()); c != nil {
 		s.unsent = c
 		c.watch(s.out.look)
-		c.direct = c.direct && !g.opts.Compression // which is gorilla's work
+		c.direct = c.direct && !g.opts.Compression && ws.NetConn() == net.Conn(c) // or frames are others' work
 	}
 	if s.proto == "" {
 		s.proto = protoJSON
@@ -84,10 +85,10 @@ func (s *socket) run() {
 			}
 		})
 	}
-	// region: the goroutine that reads
 	if !s.session.belong(s) { // it has ended before the upgrade
 		s.sessionEnded(nil)
 	}
+	// region: the goroutine that reads
 	go s.read()
 	// endregion
 }

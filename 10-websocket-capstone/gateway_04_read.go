@@ -87,14 +87,20 @@ func (e *closeError) Error() string { return e.reason }
 // reset it, and the peer might never see the close frame.
 func (s *socket) linger() {
 	conn := s.ws.NetConn()
-	if u, ok := conn.(*unsentConn); ok {
+	closeWrite(conn)
+	if u := unsentOf(conn); u != nil {
 		conn = u.Conn
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.CloseWrite()
+		closeWrite(conn)
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(min(time.Second, s.g.opts.CloseTimeout)))
 	_, _ = io.Copy(io.Discard, io.LimitReader(conn, 16<<20))
+}
+
+// closeWrite tells the peer that nothing more comes, if the connection can: a socket, and TLS on it.
+func closeWrite(conn net.Conn) {
+	if c, ok := conn.(interface{ CloseWrite() error }); ok {
+		_ = c.CloseWrite()
+	}
 }
 
 // pong prolongs the life of an idle connection if it answers our own last ping. Any other pong does not:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -64,11 +65,11 @@ type request struct {
 	Args     []json.RawMessage `json:"args"`
 	Channels []string          `json:"channels"`
 	Patterns []string          `json:"patterns"`
+	Last     json.RawMessage   `json:"last"`
+	Since    map[string]string `json:"since"`
 	Presence bool              `json:"presence"`
 	Channel  string            `json:"channel"`
 	Data     json.RawMessage   `json:"data"`
-	Last     json.RawMessage   `json:"last"`
-	Since    map[string]string `json:"since"`
 	Queue    string            `json:"queue"`
 	Policy   string            `json:"policy"`
 	Prefetch *int              `json:"prefetch"`
@@ -84,12 +85,14 @@ type operation struct {
 	then    func() // of queues: what to do if the user may
 
 	// sub and unsub:
-	steps              []int // confirmations due for each command sent, the current one first
+	steps              []int   // confirmations due for each command sent, the current one first
+	named              []named // what each of them is about
 	channels, patterns []string
 	presence           bool
 	past               *past    // nil: it wants nothing of it
 	begun              bool     // the first confirmation has come
-	failed             string   // the error of a command
+	failed             string   // the error of the current command
+	wrong              string   // the error of one of the commands before it
 	held               [][]byte // pushes that came before the answer was complete
 }
 
@@ -284,24 +287,14 @@ func (t *jsonTalk) sub(req *request) error {
 		return nil
 	}
 	channels, patterns := unique(req.Channels), unique(req.Patterns)
-	past, why := t.pastOf(req, channels)
+	past, why := pastOf(req, channels)
 	if why != "" {
 		t.fail(req.ID, "ERR", why)
 		return nil
 	}
 	t.mu.Lock()
-	n := len(t.subs) + len(t.psubs)
-	for _, c := range channels {
-		if _, has := t.subs[c]; !has {
-			n++
-		}
-	}
-	for _, p := range patterns {
-		if _, has := t.psubs[p]; !has {
-			n++
-		}
-	}
-	if n > t.s.g.opts.MaxSubscriptions {
+	fresh, freshPatterns := missing(t.subs, channels), missing(t.psubs, patterns)
+	if len(t.subs)+len(t.psubs)+len(fresh)+len(freshPatterns) > t.s.g.opts.MaxSubscriptions {
 		t.mu.Unlock()
 		t.fail(req.ID, "LIMIT", "too many subscriptions")
 		return nil
@@ -314,6 +307,7 @@ func (t *jsonTalk) sub(req *request) error {
 	}
 	t.mu.Unlock()
 	o := &operation{id: req.ID, kind: "sub", channels: channels, patterns: patterns, presence: req.Presence, past: past}
+	o.named = []named{{names: channels, fresh: fresh}, {names: patterns, fresh: freshPatterns, patterns: true}}
 	if past != nil {
 		return t.subscribeSince(o)
 	}
@@ -340,6 +334,7 @@ func (t *jsonTalk) unsub(req *request) error {
 	}
 	t.mu.Unlock()
 	o := &operation{id: req.ID, kind: "unsub", channels: channels, patterns: patterns}
+	o.named = []named{{names: channels}, {names: patterns, patterns: true}}
 	if len(channels)+len(patterns) == 0 {
 		return t.ask(o, [][]byte{[]byte("PING")}) // nothing to undo, but in its turn
 	}
@@ -347,11 +342,7 @@ func (t *jsonTalk) unsub(req *request) error {
 }
 
 func (t *jsonTalk) subscription(o *operation, forChannels, forPatterns string) error {
-	for _, names := range [][]string{o.channels, o.patterns} {
-		if len(names) > 0 {
-			o.steps = append(o.steps, len(names))
-		}
-	}
+	o.takeSteps()
 	if err := t.await(o); err != nil {
 		return err
 	}
@@ -362,6 +353,31 @@ func (t *jsonTalk) subscription(o *operation, forChannels, forPatterns string) e
 		t.out = resp.AppendCommandStrings(t.out, append([]string{forPatterns}, o.patterns...)...)
 	}
 	return nil
+}
+
+// named are the names that one command of a sub or an unsub is about.
+type named struct {
+	names    []string
+	fresh    []string // those that it brings, as far as is known when it is sent
+	patterns bool
+}
+
+// takeSteps counts the confirmations of the commands that there are to be.
+func (o *operation) takeSteps() {
+	o.named = slices.DeleteFunc(o.named, func(n named) bool { return len(n.names) == 0 })
+	for _, n := range o.named {
+		o.steps = append(o.steps, len(n.names))
+	}
+}
+
+// missing returns the names that are not in has.
+func missing(has map[string]bool, names []string) (fresh []string) {
+	for _, n := range names {
+		if _, ok := has[n]; !ok {
+			fresh = append(fresh, n)
+		}
+	}
+	return fresh
 }
 
 func unique(names []string) []string {

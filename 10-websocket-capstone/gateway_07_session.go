@@ -22,13 +22,14 @@ type session struct {
 	remote net.Addr
 	engine io.WriteCloser // where commands go
 
-	upgraded chan struct{} // closed when the upgrade is done, or has failed
-	socket   *socket       // from then on; nil if it has failed
+	upgrade sync.WaitGroup // is being done, and may fail
+	socket  *socket        // from then on; nil if it has failed
 
-	mu   sync.Mutex // protects what follows
-	over bool       // the engine has ended it
-	why  server.EndReason
-	err  error // of what the engine has said
+	mu    sync.Mutex // protects what follows
+	about string     // see About
+	over  bool       // the engine has ended it
+	why   server.EndReason
+	err   error // of what the engine has said
 }
 
 // jsonSession is a session whose messages come as such. A session of byor.resp.v1 gets them as RESP.
@@ -36,7 +37,8 @@ type jsonSession struct{ *session }
 
 // attach begins a session for a peer that speaks proto. It has no socket yet: nobody has said a word.
 func (g *gateway) attach(remote net.Addr, proto string) (*session, error) {
-	p := &session{remote: remote, upgraded: make(chan struct{})}
+	p := &session{remote: remote}
+	p.upgrade.Add(1)
 	peer := server.Peer(p)
 	if proto == protoJSON {
 		peer = jsonSession{p}
@@ -55,7 +57,7 @@ func (p *session) belong(s *socket) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.socket = s
-	close(p.upgraded)
+	p.upgrade.Done()
 	if s == nil {
 		_ = p.engine.Close()
 	}
@@ -67,7 +69,7 @@ func (p *session) RemoteAddr() net.Addr { return p.remote }
 
 // Write takes what the engine says: whole values of RESP or parts of some.
 func (p *session) Write(b []byte) (int, error) {
-	<-p.upgraded // an engine in another process may refuse us before
+	p.upgrade.Wait() // an engine in another process may refuse us before
 	if p.socket == nil {
 		return 0, net.ErrClosed
 	}

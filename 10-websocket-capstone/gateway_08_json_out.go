@@ -204,13 +204,16 @@ func (t *jsonTalk) deliver(msg []byte) {
 
 // step ends one command of a subscription; after the last comes the answer.
 func (t *jsonTalk) step(o *operation) {
-	o.steps = o.steps[1:]
+	t.settle(o, o.named[0])
+	o.steps, o.named = o.steps[1:], o.named[1:]
+	if o.failed != "" {
+		o.wrong, o.failed = o.failed, ""
+	}
 	if len(o.steps) > 0 {
 		return
 	}
-	if o.failed != "" {
-		t.undo(o)
-		t.s.reply(append(appendError(append(appendID(nil, o.id), `,"error":`...), o.failed), '}'))
+	if o.wrong != "" {
+		t.s.reply(append(appendError(append(appendID(nil, o.id), `,"error":`...), o.wrong), '}'))
 	} else {
 		t.confirm(o)
 	}
@@ -220,18 +223,27 @@ func (t *jsonTalk) step(o *operation) {
 	t.done()
 }
 
-// undo forgets what a failed sub was to add. Whatever part of it succeeded
-// stays subscribed in the engine, and unsub by name ends it.
-func (t *jsonTalk) undo(o *operation) {
+// settle takes note of what the engine has made of a command: operations that are on their way count as if they
+// succeeded, and not all do. What one command of a sub has done stays, also if the other one fails; unsub ends it.
+func (t *jsonTalk) settle(o *operation, n named) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	subs, gone := t.subs, n.names
+	if n.patterns {
+		subs = t.psubs
+	}
 	if o.kind == "sub" {
-		for _, c := range o.channels {
-			delete(t.subs, c)
+		if gone = n.fresh; o.failed == "" {
+			gone = nil
+			for _, name := range n.names {
+				subs[name] = subs[name] || o.presence && !n.patterns
+			}
 		}
-		for _, p := range o.patterns {
-			delete(t.psubs, p)
-		}
+	} else if o.failed != "" {
+		gone = nil
+	}
+	for _, name := range gone {
+		delete(subs, name)
 	}
 }
 

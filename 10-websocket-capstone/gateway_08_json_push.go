@@ -81,4 +81,7 @@ func messageOf(push resp.Value) (m pubsub.Message, ok bool) {
 }
 
 // published takes a message that comes as such, and not among the replies.
-func (t *jsonTalk) published(m pubsub.Message) { t.deliver(t.s.g.pushes.encode(m)) }
+func (t *jsonTalk) published(m pubsub.Message) {
+	t.s.g.metrics.delivered.Add(1)
+	t.deliver(t.s.g.pushes.encode(m))
+}

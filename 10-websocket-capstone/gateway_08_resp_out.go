@@ -69,12 +69,17 @@ func (t *respTalk) pass(b []byte) {
 		b = b[n:]
 	}
 	t.held = b
+	if n := t.cut.pushes; n > 0 {
+		t.s.g.metrics.delivered.Add(n)
+		t.cut.pushes = 0
+	}
 }
 
 // respCutter cuts a stream of replies and messages into pieces that are of one kind.
 type respCutter struct {
 	valueScan
 	push    bool  // the value that goes on is a message
+	pushes  int64 // messages that have begun since somebody has asked
 	replays int64 // kept messages that come next: the peer has asked for them
 }
 
@@ -92,6 +97,9 @@ func (c *respCutter) next(b []byte) (n int, push bool) {
 				return n, c.push
 			}
 			c.push, c.replays = push, replays
+			if push {
+				c.pushes++
+			}
 		}
 		n += c.skip(b[n:])
 	}

@@ -38,9 +38,8 @@ type outbox struct {
 
 	mu     sync.Mutex
 	limit  int
-	bytes  int      // queued and being written
-	queue  [][]byte // from first on
-	first  int
+	bytes  int // queued and being written
+	queue  [][]byte
 	busy   bool // a writer has been called, and has not left
 	ping   bool // one is due
 	code   int  // the close code, 0 while open
@@ -139,7 +138,7 @@ func (o *outbox) pingSoon() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.busy {
-		o.queue, o.first = nil, 0
+		o.queue = nil
 	}
 	o.ping = true
 	o.rouse()
@@ -151,24 +150,31 @@ func (o *outbox) take(batch [][]byte, most int) (messages [][]byte, ping bool) {
 	// region: the queue
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	ping, o.ping = o.ping, false
-	bytes := 0
-	for _, msg := range o.queue[o.first:] {
-		if bytes += len(msg) + 1; len(batch) == frameMessages || most > 0 && bytes > most {
+	n, bytes := 0, 0
+	for n < min(len(o.queue), frameMessages) {
+		if bytes += len(o.queue[n]) + 1; most > 0 && bytes > most {
 			break
 		}
-		batch = append(batch, msg)
+		n++
 	}
-	clear(o.queue[o.first : o.first+len(batch)])
-	o.first += len(batch)
-	if o.first == len(o.queue) {
-		o.queue, o.first = o.queue[:0], 0
+	batch = append(batch, o.queue[:n]...)
+	clear(o.queue[:n])
+	if o.queue = o.queue[n:]; len(o.queue) == 0 && cap(o.queue) > frameMessages {
+		o.queue = nil // one burst is not held for ever
 	}
+	ping, o.ping = o.ping, false
 	return batch, ping
 	// endregion
 }
 
-// wrote says that a batch has been written.
+// ends reports whether the queue ends soon or begins with a message of more than most bytes.
+func (o *outbox) ends(most int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.code != 0 || len(o.queue) > 0 && len(o.queue[0]) >= most
+}
+
+// wrote says that a batch has been written. It forgets the messages.
 func (o *outbox) wrote(batch [][]byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -177,6 +183,7 @@ func (o *outbox) wrote(batch [][]byte) {
 			o.bytes -= len(msg)
 		}
 	}
+	clear(batch)
 	if o.replies.waiting > 0 {
 		o.room.Broadcast()
 	}
@@ -186,13 +193,10 @@ func (o *outbox) wrote(batch [][]byte) {
 func (o *outbox) rest() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.dead && (o.first < len(o.queue) || o.ping || o.code != 0) {
+	if !o.dead && (len(o.queue) > 0 || o.ping || o.code != 0) {
 		return false
 	}
 	o.busy = false
-	if cap(o.queue) > 4*frameMessages {
-		o.queue = nil // one burst is not held for ever
-	}
 	return true
 }
 
@@ -205,7 +209,7 @@ func (o *outbox) closeWith(code int, reason string, flush bool) bool {
 	}
 	o.code, o.reason = code, reason[:min(len(reason), 123)] // what a close frame holds
 	if !flush {
-		o.queue, o.first = nil, 0
+		o.queue = nil
 	}
 	o.room.Broadcast()
 	o.rouse()
@@ -222,7 +226,7 @@ func (o *outbox) closing() (code int, reason string, ok bool) {
 func (o *outbox) shut() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.dead, o.queue, o.first = true, nil, 0
+	o.dead, o.queue = true, nil
 	o.room.Broadcast()
 }
 

@@ -85,33 +85,31 @@ var pens = sync.Pool{New: func() any { return &pen{frame: make([]byte, 0, frameB
 
 // writeNow writes a frame, as far as the peer takes it at once. more says that there is more to write.
 func (s *socket) writeNow(p *pen) (more bool) {
-	if s.late() || s.unsent == nil || !s.unsent.direct || s.closing() {
+	// region: a frame at a time
+	if s.mayHaveToWait() {
 		go s.writeAll()
 		return false
 	}
 	batch, ping := s.out.take(p.batch[:0], frameBytes)
-	p.frame = s.appendFrames(p.frame[:0], batch, ping)
-	p.batch = batch
-	if len(p.frame) == 0 && !s.out.rest() { // the first message is a large one
-		go s.writeAll()
-		return false
-	}
-	if len(p.frame) == 0 {
-		return false
-	}
+	p.batch, p.frame = batch, s.appendFrames(p.frame[:0], batch, ping)
 	whole, err := s.unsent.writeNow(&p.nowWriter, p.frame)
 	switch {
 	case err != nil:
 		go s.teardown()
 		return false
-	case !whole:
+	case !whole: // the peer takes no more now
 		s.begun = slices.Clone(batch)
 		go s.writeAll()
 		return false
 	}
 	s.out.wrote(batch)
-	clear(batch)
 	return !s.out.rest()
+	// endregion
+}
+
+// mayHaveToWait reports whether a pen is not enough: for compression, a large message, the end.
+func (s *socket) mayHaveToWait() bool {
+	return s.unsent == nil || !s.unsent.direct || s.late() || s.out.ends(frameBytes)
 }
 
 // appendFrames appends messages as one frame, and a ping as another one. It makes them itself: gorilla would have to
@@ -154,46 +152,14 @@ func appendHeader(dst []byte, kind, size int) []byte {
 
 // writeAll writes until nothing is left, and waits for the peer. Only one writes to a socket at a time.
 func (s *socket) writeAll() {
-	over, err := s.flush()
+	over, err := false, s.finishFrame()
+	if err == nil {
+		over, err = s.flush()
+	}
 	if err != nil || s.late() { // a connection is of no use once a write has failed or timed out
 		s.lastWord(over)
 		s.teardown()
 	}
-}
-
-// flush writes the queue, up to 64 messages a frame. Then, if it is time for it, it writes the close frame.
-func (s *socket) flush() (over bool, err error) {
-	// region: the queue, then the close
-	if err := s.finishFrame(); err != nil {
-		return false, err
-	}
-	for !s.late() {
-		code, reason, closing := s.out.closing() // before take, or a close could overtake a goodbye
-		batch, ping := s.out.take(nil, 0)
-		switch {
-		case len(batch) > 0:
-			if err := s.writeFrame(batch); err != nil {
-				return false, err
-			}
-			s.out.wrote(batch)
-		case closing:
-			err = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), s.deadline())
-			// The peer answers with a close of its own, which ends read; if not, time does.
-			time.AfterFunc(s.g.opts.CloseTimeout, s.teardown)
-			return true, err
-		case ping:
-		case s.out.rest():
-			return false, nil
-		}
-		if ping {
-			text := strconv.AppendInt(nil, s.lastPing.Add(1), 10)
-			if err := s.ws.WriteControl(websocket.PingMessage, text, s.deadline()); err != nil {
-				return false, err
-			}
-		}
-	}
-	return false, errLate
-	// endregion
 }
 
 // finishFrame writes the rest of a frame that the peer did not take at once.
@@ -208,12 +174,42 @@ func (s *socket) finishFrame() error {
 	return nil
 }
 
-func (s *socket) late() bool { return s.unsent.err() != nil }
-
-func (s *socket) closing() bool {
-	_, _, closing := s.out.closing()
-	return closing
+// flush writes the queue, up to 64 messages a frame. Then, if it is time for it, it writes the close frame.
+func (s *socket) flush() (over bool, err error) {
+	// region: the queue, then the close
+	for !s.late() {
+		code, reason, closing := s.out.closing() // before take, or a close could overtake a goodbye
+		batch, ping := s.out.take(nil, 0)
+		if ping {
+			s.ping()
+		}
+		if len(batch) > 0 {
+			if err := s.writeFrame(batch); err != nil {
+				return false, err
+			}
+			s.out.wrote(batch)
+			continue
+		}
+		if closing {
+			err = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), s.deadline())
+			// The peer answers with a close of its own, which ends read; if not, time does.
+			time.AfterFunc(s.g.opts.CloseTimeout, s.teardown)
+			return true, err
+		}
+		if s.out.rest() {
+			return false, nil
+		}
+	}
+	return false, errLate
+	// endregion
 }
+
+// ping asks the peer for a sign of life. If that fails, the next write does, too.
+func (s *socket) ping() {
+	_ = s.ws.WriteControl(websocket.PingMessage, strconv.AppendInt(nil, s.lastPing.Add(1), 10), s.deadline())
+}
+
+func (s *socket) late() bool { return s.unsent.err() != nil }
 
 func (s *socket) writeFrame(batch [][]byte) error {
 	_ = s.ws.SetWriteDeadline(s.deadline())

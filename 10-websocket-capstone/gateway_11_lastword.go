@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -26,6 +27,15 @@ func (l unsentListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	return &unsentConn{Conn: c}, nil
+}
+
+// unsentOf returns what is under a WebSocket's connection, or under the TLS of it; nil if that is none of ours.
+func unsentOf(conn net.Conn) *unsentConn {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	c, _ := conn.(*unsentConn)
+	return c
 }
 
 // unsentMost bounds what is kept: a part of a message (see writePart), compressed or not, and some pongs.
@@ -59,7 +69,7 @@ func (c *unsentConn) writeNow(w *nowWriter, frames []byte) (whole bool, err erro
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := 0
-	if !c.late.Load() {
+	if !c.late.Load() && len(frames) > 0 {
 		if n, err = w.write(c.Conn, c.raw, frames); err != nil {
 			return false, err
 		}
@@ -150,14 +160,14 @@ func (s *socket) lastWord(closed bool) {
 	}
 	s.close(closeSlow, "too slow: nothing was taken for "+s.g.opts.WriteTimeout.String(), false)
 	s.draining.Store(true)
-	_ = s.session.engine.Close() // it is no subscriber any more
+	_ = s.session.engine.Close()                     // it is no subscriber any more
+	if code, reason, _ := s.out.closing(); !closed { // it goes behind the rest; over TLS, in a record of its own
+		body := websocket.FormatCloseMessage(code, reason)
+		_, _ = s.ws.NetConn().Write(append([]byte{0x80 | websocket.CloseMessage, byte(len(body))}, body...))
+	}
 	rest, ok := s.unsent.take()
 	if !ok {
 		return
-	}
-	if code, reason, _ := s.out.closing(); !closed {
-		body := websocket.FormatCloseMessage(code, reason)
-		rest = append(append(rest, 0x80|websocket.CloseMessage, byte(len(body))), body...)
 	}
 	conn := s.unsent.Conn
 	_ = conn.SetWriteDeadline(time.Now().Add(s.g.opts.CloseTimeout))

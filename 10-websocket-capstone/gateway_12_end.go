@@ -8,6 +8,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"byor/pkg/certs"
 	"byor/pkg/server"
 )
 
@@ -16,6 +17,7 @@ import (
 // Close codes of our own (4000 to 4999 are free to use); the others are RFC 6455's.
 const (
 	closeHelloTimeout = 4001
+	closeKilled       = 4003
 	closeSlow         = 4008
 	closeRate         = 4029
 )
@@ -57,7 +59,9 @@ func (s *socket) sessionEnded(err error) {
 func closeFor(why server.EndReason) (code int, reason string) {
 	switch why {
 	case server.EndKilled:
-		return websocket.ClosePolicyViolation, "the session was killed"
+		return closeKilled, "killed by an administrator"
+	case server.EndUser:
+		return websocket.ClosePolicyViolation, "the user was deleted"
 	case server.EndSlow:
 		return closeSlow, "too slow: the engine's output buffer is full"
 	case server.EndIdle:
@@ -73,7 +77,7 @@ func (s *socket) teardown() {
 		if s.helloTimer != nil {
 			s.helloTimer.Stop()
 		}
-		_ = s.ws.Close()
+		certs.HangUp(s.ws.NetConn())
 		_ = s.session.engine.Close()
 		s.out.shut()
 		if s.json != nil {

@@ -36,7 +36,7 @@ func TestSessionKilled(t *testing.T) {
 	p.hear()
 	require.Equal(t, int64(1), g.engineDo("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Int)
 	if own { // any other engine just hangs up
-		p.expectClose(websocket.ClosePolicyViolation)
+		p.expectClose(closeKilled)
 	} else {
 		p.expectClose(websocket.CloseInternalServerErr)
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,11 +36,14 @@ var own bool
 // withOwnEngine lets a test run with our own engine behind the gateway.
 func withOwnEngine(t *testing.T) {
 	startEngine, own = startOwn, true
-	t.Cleanup(func() { startEngine, own, ownAttach = startRedis, false, nil })
+	t.Cleanup(func() { startEngine, own, ownAttach, ownGateway = startRedis, false, nil, nil })
 }
 
 // ownAttach attaches browsers to the server that startOwn has started last.
 var ownAttach attachFunc
+
+// ownGateway is where that server's INFO looks for the gateway.
+var ownGateway *atomic.Pointer[gateway]
 
 // refusedRaw is the answer to a forbidden command in byor.resp.v1. A foreign engine takes what the gateway
 // sends in its place for a command that it does not know.
@@ -63,7 +67,8 @@ func ownServer(t *testing.T, args ...string) *server.Server {
 	t.Helper()
 	set, err := readSettings(append([]string{"--port", "0", "--dir", t.TempDir(), "--save", ""}, args...), (*config.Config).ParseArgs)
 	require.NoError(t, err)
-	srv := server.New(set.cfg, server.Options{Log: server.LogTo(io.Discard), ReservedChannels: presencePrefix, History: history.New(set.opts.History)})
+	ownGateway = &atomic.Pointer[gateway]{}
+	srv := server.New(set.cfg, server.Options{Log: server.LogTo(io.Discard), Beside: infoSection(ownGateway), ReservedChannels: presencePrefix, History: history.New(set.opts.History)})
 	require.NoError(t, srv.Start())
 	t.Cleanup(func() { _ = srv.Shutdown(context.Background(), server.ShutdownMode{NoSave: true, Now: true}) })
 	return srv
@@ -100,9 +105,13 @@ func startGateway(t *testing.T, change func(o *gatewayOptions), engineArgs ...st
 		o.Attach = ownAttach
 	}
 	g := newGateway(o)
+	if ownGateway != nil {
+		ownGateway.Store(g)
+	}
 	srv := httptest.NewUnstartedServer(g)
-	srv.Listener = unsentListener{srv.Listener} // as Listen does
+	srv.Listener = g.secured(unsentListener{srv.Listener}) // as Listen does
 	srv.Start()
+	srv.URL = o.scheme() + strings.TrimPrefix(srv.URL, "http")
 	t.Cleanup(func() {
 		for _, s := range g.open() {
 			s.teardown()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +19,7 @@ type past struct {
 }
 
 // pastOf returns what a sub asks of the past of its channels, nil if nothing. why says what is wrong with it.
-func (t *jsonTalk) pastOf(req *request, channels []string) (p *past, why string) {
+func pastOf(req *request, channels []string) (p *past, why string) {
 	if len(req.Last) == 0 && req.Since == nil {
 		return nil, ""
 	}
@@ -35,12 +36,7 @@ func (t *jsonTalk) pastOf(req *request, channels []string) (p *past, why string)
 	}
 	p = &past{}
 	since := 0
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	for _, c := range channels {
-		if _, has := t.subs[c]; has {
-			return nil, "already subscribed to " + strconv.Quote(c) + ": unsub first, or messages would come twice"
-		}
 		if id, resumes := req.Since[c]; resumes {
 			since++
 			p.wants = append(p.wants, c, "SINCE", id)
@@ -57,10 +53,8 @@ func (t *jsonTalk) pastOf(req *request, channels []string) (p *past, why string)
 // subscribeSince sends the commands of a sub that asks for the past. That command is the last one: what was
 // kept follows on its confirmations, and those end the operation.
 func (t *jsonTalk) subscribeSince(o *operation) error {
-	if len(o.patterns) > 0 {
-		o.steps = append(o.steps, len(o.patterns))
-	}
-	o.steps = append(o.steps, len(o.channels))
+	slices.Reverse(o.named)
+	o.takeSteps()
 	if err := t.await(o); err != nil {
 		return err
 	}
@@ -93,14 +87,19 @@ func (t *jsonTalk) confirmedSince(v resp.Value) {
 	if o == nil || o.past == nil {
 		return
 	}
-	channel, recovered, last, more := string(v.Elems[1].Str), v.Elems[3].Int, v.Elems[4], v.Elems[5].Int
+	t.replays += o.past.confirm(v)
+}
+
+// confirm takes note of the confirmation for one channel. It returns how many kept messages will follow.
+func (p *past) confirm(v resp.Value) (more int64) {
+	channel, recovered, last := string(v.Elems[1].Str), v.Elems[3].Int, v.Elems[4]
 	if recovered == 0 {
-		o.past.holes = append(o.past.holes, channel)
+		p.holes = append(p.holes, channel)
 	}
 	if !last.Null {
-		o.past.last = append(o.past.last, channel, string(last.Str))
+		p.last = append(p.last, channel, string(last.Str))
 	}
-	t.replays += more
+	return v.Elems[5].Int
 }
 
 // append appends what came of it to the answer.

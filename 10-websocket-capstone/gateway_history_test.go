@@ -3,11 +3,15 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 )
 
@@ -142,13 +146,46 @@ func TestJSONHistoryMistakes(t *testing.T) {
 	wrong(`{"id":1,"op":"sub","channels":["room:1","b","c","d"],"last":1}`, "LIMIT", "too many subscriptions")
 	require.Empty(t, g.engineDo("PUBSUB", "CHANNELS").Elems, "nothing was subscribed to by halves")
 	p.sub(`{"id":1,"op":"sub","channels":["room:1"],"last":1}`)
-	wrong(`{"id":1,"op":"sub","channels":["room:2","room:1"],"last":1}`, "ERR", `already subscribed to "room:1": unsub first, or messages would come twice`)
 	p.expect(`{"id":2,"op":"unsub","channels":["room:1"]}`, `{"id":2,"result":{"unsubscribed":["room:1"]}}`)
 	p.sub(`{"id":1,"op":"sub","channels":["room:1","room:2","room:3"],"last":1}`)
 
 	raw := g.dial(protoRESP)
 	raw.raw(command("HISTORY.SUBSCRIBE", "room:1", "LAST", "1", "b", "LAST", "1", "c", "LAST", "1", "d", "LAST", "1"))
 	raw.hearRaw(refusedRaw("HISTORY.SUBSCRIBE", "too many subscriptions"))
+}
+
+// What an operation that fails leaves subscribed counts, and what it does not, does not: also in a hurry.
+func TestFailedSubscriptionsCount(t *testing.T) {
+	withOwnEngine(t)
+	g := startGateway(t, func(o *gatewayOptions) { o.MaxSubscriptions = 3 }, "--history", "room:*=3")
+	g.engineDo("ACL", "SETUSER", "ann", "on", ">x", "+@all", "resetchannels", "&room:*", "~*")
+	p := g.dial(protoJSON)
+	p.say(`{"id":1,"op":"hello","auth":{"user":"ann","pass":"x"}}`)
+	require.Contains(t, p.hear(), `"result"`)
+	for i := range 9 { // each pair leaves a subscription; the second half of the latter pairs is one too many
+		p.say(fmt.Sprintf(`{"id":2,"op":"sub","channels":["room:%d"],"since":{"room:%[1]d":"x"}}`+"\n"+`{"id":3,"op":"sub","channels":["room:%[1]d"],"last":1}`, i))
+		first, second := p.hear(), p.hear()
+		if i < 3 {
+			require.Contains(t, first, `"code":"ERR"`)
+			require.Contains(t, second, `"recovered":true`)
+		} else {
+			require.Contains(t, first+second, `"code":"LIMIT"`)
+		}
+	}
+	require.Len(t, g.engineDo("PUBSUB", "CHANNELS").Elems, 3)
+	var gone struct {
+		Result struct{ Unsubscribed []string }
+	}
+	p.say(`{"id":4,"op":"unsub"}`)
+	require.NoError(t, json.Unmarshal([]byte(p.hear()), &gone))
+	slices.Sort(gone.Result.Unsubscribed)
+	require.Equal(t, []string{"room:0", "room:1", "room:2"}, gone.Result.Unsubscribed)
+	p.say(`{"id":5,"op":"sub","channels":["room:1","room:2"],"patterns":["denied*"]}`)
+	require.Contains(t, p.hear(), `"code":"NOPERM"`)
+	require.Len(t, g.engineDo("PUBSUB", "CHANNELS").Elems, 2) // the half that succeeded stays, and counts
+	p.say(`{"id":6,"op":"sub","channels":["room:3","room:4"]}`)
+	require.Contains(t, p.hear(), `"code":"LIMIT"`)
+	p.expect(`{"id":7,"op":"sub","channels":["room:3"]}`, `{"id":7,"result":{"subscribed":["room:3"]}}`)
 }
 
 // A user without the right to a channel gets nothing of its past.
@@ -211,4 +248,68 @@ func TestHistoryLargerThanTheQueue(t *testing.T) {
 		})
 	}
 	require.Zero(t, g.metrics.closesOf(closeSlow))
+}
+
+// redis-cli PUBLISH on a real master reaches a browser of our replica, with a history that the master knows nothing of.
+func TestBrowserBehindARealMaster(t *testing.T) {
+	master := redistest.Start(t, t.TempDir(), "--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0")
+	withOwnEngine(t)
+	g := startGateway(t, nil, "--history", "room:*=10", "--enable-debug-command", "yes", "--replicaof", strings.Replace(master, ":", " ", 1))
+	theirs := redistest.Connect(t, master)
+	linked := func() bool { return strings.Contains(string(g.engineDo("INFO", "replication").Str), "link_status:up") }
+	g.eventually(linked, "the replica is there")
+	p := g.dial(protoJSON)
+	s := p.sub(`{"id":1,"op":"sub","channels":["room:1"],"last":10}`)
+	require.True(t, *s.Result.Recovered)
+	require.NotEmpty(t, s.Result.Last["room:1"])
+	for _, data := range []string{"a", "b"} {
+		theirs.Want("PUBLISH room:1 "+data, ":0")
+	}
+	a, b := p.hearPush(), p.hearPush()
+	require.Equal(t, "a b", a.Data+" "+b.Data)
+	require.NoError(t, p.Close())
+
+	watch := g.dial(protoJSON) // tells when the replica has got the next ones
+	watch.sub(`{"id":1,"op":"sub","channels":["room:1"],"since":{"room:1":"` + b.Entry + `"}}`)
+	for _, data := range []string{"c", "d"} {
+		theirs.Want("PUBLISH room:1 "+data, ":0")
+		require.Equal(t, data, watch.hearPush().Data)
+	}
+	for since, missed := range map[string]string{a.Entry: "b c d", b.Entry: "c d", s.Result.Last["room:1"]: "a b c d"} {
+		p := g.dial(protoJSON)
+		require.True(t, *p.sub(`{"id":1,"op":"sub","channels":["room:1"],"since":{"room:1":"` + since + `"}}`).Result.Recovered)
+		var got []string
+		for range strings.Fields(missed) {
+			got = append(got, p.hearPush().Data)
+		}
+		require.Equal(t, missed, strings.Join(got, " "))
+	}
+	require.Equal(t, redistest.Show(theirs.Do("DEBUG DIGEST")), redistest.Show(g.engineDo("DEBUG", "DIGEST")))
+	require.Zero(t, g.engineDo("DBSIZE").Int)
+
+	// The data are replaced by another master's: the browser has to come back, and hears of the hole.
+	other := redistest.Start(t, t.TempDir(), "--repl-diskless-sync-delay", "0")
+	host, port, _ := strings.Cut(other, ":")
+	g.engineDo("REPLICAOF", host, port)
+	code, reason := watch.closed()
+	require.NotEqual(t, closeSlow, code, reason)
+	g.eventually(linked, "the replica is there again")
+	require.False(t, *g.dial(protoJSON).sub(`{"id":1,"op":"sub","channels":["room:1"],"since":{"room:1":"` + b.Entry + `"}}`).Result.Recovered)
+}
+
+// A browser's pub on our master reaches the history that a real replica has.
+func TestBrowserPublishesForARealReplica(t *testing.T) {
+	bin := redistest.Program(t, "10-websocket-capstone")
+	server := launch(t, bin, t.TempDir(), "--history", "room:*=10", "--repl-diskless-sync-delay", "0")
+	replica := redistest.Connect(t, redistest.Start(t, t.TempDir(), "--replicaof", strings.Replace(server.addr(), ":", " ", 1)))
+	replica.Becomes("master_link_status", "up")
+	page, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.page, "http")+"ws", nil)
+	require.NoError(t, err)
+	defer page.Close()
+	require.NoError(t, page.WriteMessage(websocket.TextMessage, []byte(`{"id":1,"op":"pub","channel":"room:1","data":"from the page"}`)))
+	_, answer, err := page.ReadMessage()
+	require.NoError(t, err)
+	require.JSONEq(t, `{"id":1,"result":0}`, string(answer))
+	require.Eventually(t, func() bool { return replica.Do("XLEN history:room:1").Int == 1 }, patience, time.Millisecond)
+	require.Contains(t, redistest.Show(replica.Do("XRANGE history:room:1 - +")), `*["data" "from the page"]`)
 }

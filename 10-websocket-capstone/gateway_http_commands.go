@@ -160,7 +160,8 @@ func notAllowed(w http.ResponseWriter, inPath bool) *httpRefusal {
 // ofASession are the commands that change or end a session. A request has one of its own, and no other request sees it.
 var ofASession = map[string]string{
 	"subscribe": "name a channel", "psubscribe": "name a pattern", "ssubscribe": "name a channel",
-	"unsubscribe": "end the request instead", "punsubscribe": "end the request instead", "sunsubscribe": "end the request instead",
+	"history.subscribe": "use SUBSCRIBE with the parameter last of the URL",
+	"unsubscribe":       "end the request instead", "punsubscribe": "end the request instead", "sunsubscribe": "end the request instead",
 	"multi": oneCommand, "exec": oneCommand, "discard": oneCommand, "watch": oneCommand, "unwatch": oneCommand,
 	"hello": "use the header Authorization", "auth": "use the header Authorization", "select": "use the parameter db of the URL, as in ?db=1",
 	"quit": endsWith, "reset": endsWith, "client|setname": endsWith, "client|setinfo": endsWith, "client|reply": "every request is answered",

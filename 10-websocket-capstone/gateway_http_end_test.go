@@ -127,7 +127,7 @@ func TestHTTPEventsOfUsers(t *testing.T) {
 	e.line() // retry
 	e.expect("event: goodbye")
 	if own {
-		e.expect(`data: {"push":"goodbye","code":1008,"reason":"the session was killed"}`, "")
+		e.expect(`data: {"push":"goodbye","code":1008,"reason":"the user was deleted"}`, "")
 	} else {
 		require.Contains(t, e.line(), `"code":1011`)
 		e.line()

@@ -7,9 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-
-	"byor/pkg/pubsub"
-	"byor/pkg/resp"
 )
 
 // Beside the way: Server-Sent Events, the stream that a browser reads with EventSource and curl with -N. A stream has
@@ -21,8 +18,9 @@ type eventStream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	out     outbox
-	wake    chan struct{} // has an element when there is something to write
-	cut     func()        // called when the reader is too slow; ends what fills the stream
+	wake    chan struct{}     // has an element when there is something to write
+	cut     func()            // called when the reader is too slow; ends what fills the stream
+	sub     *httpSubscription // nil for a stream of something else than messages of channels
 }
 
 // newEventStream answers a request with a stream. cut is called once the reader is too slow, and must not block.
@@ -47,12 +45,18 @@ func (e *eventStream) message(json []byte) {
 
 // event queues an event with a name, and an id unless it is empty. data is JSON, in one line.
 func (e *eventStream) event(name, id string, data []byte) {
-	msg := append([]byte("event: "), name...)
-	if id != "" {
-		msg = append(append(msg, "\nid: "...), id...)
+	e.message(appendEvent(nil, name, id, data))
+}
+
+// appendEvent appends an event as it stands in the stream.
+func appendEvent(dst []byte, name, id string, data []byte) []byte {
+	if name != "" {
+		dst = append(append(append(dst, "event: "...), name...), '\n')
 	}
-	msg = append(append(append(msg, "\ndata: "...), data...), "\n\n"...)
-	e.message(msg)
+	if id != "" {
+		dst = append(append(append(dst, "id: "...), id...), '\n')
+	}
+	return append(append(append(dst, "data: "...), data...), "\n\n"...)
 }
 
 // end ends the stream with the event goodbye, which says why in the words of a WebSocket's close frame. Without flush
@@ -143,117 +147,4 @@ func (e *eventStream) write(parts ...[]byte) error {
 		}
 	}
 	return nil
-}
-
-// serveEvents subscribes, and sends what is published as events until the client hangs up.
-func (g *gateway) serveEvents(w http.ResponseWriter, r *http.Request, s *httpSession, q httpCommand) {
-	names := unique(texts(q.args[1:]))
-	if len(names) > g.opts.MaxSubscriptions {
-		badRequest("too many subscriptions").answer(w)
-		return
-	}
-	if r.Method == http.MethodHead {
-		w.Header().Set("Content-Type", "text/event-stream")
-		w.WriteHeader(http.StatusOK)
-		return
-	}
-	early, err := s.subscribe(r.Context(), q.args[0], names)
-	if err != nil {
-		g.answerCommand(w, r, "json", resp.Value{}, err)
-		return
-	}
-	e := g.newEventStream(w, func() { _ = s.conn.Close() })
-	greeting := append([]byte(`{"subscribed":`), '[')
-	for i, name := range names {
-		greeting = appendText(appendComma(greeting, i), []byte(name))
-	}
-	e.event("subscribed", "", append(greeting, "]}"...))
-	for _, v := range early {
-		e.push(v)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		s.listen(e)
-	}()
-	e.run(r.Context())
-	_ = s.conn.Close() // which ends listen
-	<-ended
-}
-
-func texts(args [][]byte) []string {
-	out := make([]string, len(args))
-	for i, a := range args {
-		out[i] = string(a)
-	}
-	return out
-}
-
-// subscribe subscribes and waits for the confirmations. early is what was published meanwhile.
-func (s *httpSession) subscribe(ctx context.Context, command []byte, names []string) (early []resp.Value, err error) {
-	s.g.metrics.operations.Add(1)
-	args := [][]byte{command}
-	for _, name := range names {
-		args = append(args, []byte(name))
-	}
-	v, err := s.exchange(ctx, args...)
-	for confirmed := 0; err == nil; v, err = s.next() {
-		switch {
-		case v.IsError():
-			return nil, v.Err()
-		default:
-			if _, is := messageIn(v); is {
-				early = append(early, v)
-			} else {
-				confirmed++
-			}
-		}
-		if confirmed == len(names) {
-			return early, nil
-		}
-	}
-	return nil, err
-}
-
-// next returns what the engine says next.
-func (s *httpSession) next() (resp.Value, error) {
-	s.most.N = maxHTTPReply
-	v, err := s.r.ReadValue()
-	if err != nil {
-		return resp.Value{}, errSessionOver
-	}
-	return v, nil
-}
-
-// listen fills the stream with what the engine publishes until the session ends.
-func (s *httpSession) listen(e *eventStream) {
-	_ = s.conn.SetDeadline(time.Time{})
-	for {
-		v, err := s.next()
-		if err != nil {
-			break
-		}
-		e.push(v)
-	}
-	if s.g.opts.Stopping != nil && s.g.opts.Stopping() {
-		e.end(1001, "shutdown", true)
-		return
-	}
-	code, reason := closeFor(endReason(s.conn))
-	e.end(code, reason, true)
-}
-
-// push passes on a message. Anything else that the engine says unasked is not for a stream.
-func (e *eventStream) push(v resp.Value) {
-	if m, ok := messageIn(v); ok {
-		e.message(e.g.pushes.encode(m))
-	}
-}
-
-// messageIn returns the message of a channel that the engine has sent, if it is one.
-func messageIn(v resp.Value) (pubsub.Message, bool) {
-	if v.Kind != resp.Push || len(v.Elems) == 0 {
-		return pubsub.Message{}, false
-	}
-	return messageOf(v)
 }

@@ -233,7 +233,8 @@ func TestWithOurOwnEngine(t *testing.T) {
 		"forged presence": TestPresenceCannotBeForged, "resp": TestRESPIsWhatTCPIs, "frames": TestRESPFramesAreNotCommands,
 		"login": TestRESPLogin, "quit": TestRESPProtocolErrorAndQuit, "administration": TestAdministrationIsDenied, "renamed": TestRenamedCommandsAreJudgedByTheirOldNames,
 		"one writer": TestOneWriter, "slow": TestSlowConsumer, "many": TestManyOperationsAtOnce, "killed": TestSessionKilled,
-		"full": TestEngineFull, "metrics": TestMetricsAndHealth, "sizes": TestMessageSizes,
+		"large": TestLargeReplies, "never reads": TestAsksAndNeverReads, "raw subscriber": TestRawSubscriberWithLargeReplies,
+		"stalled": TestStalledPeerDelaysNobody, "told": TestStalledPeersAreTold, "drain": TestDrain, "full": TestEngineFull, "metrics": TestMetricsAndHealth, "sizes": TestMessageSizes,
 	} {
 		t.Run(name, test)
 	}
@@ -248,5 +249,5 @@ func TestBrowsersAreClientsLikeAnyOther(t *testing.T) {
 	p.hear()
 	require.Contains(t, string(g.engineDo("CLIENT", "LIST").Str), "addr="+p.NetConn().LocalAddr().String()+" ")
 	require.Equal(t, int64(1), g.engineDo("CLIENT", "KILL", "ADDR", p.NetConn().LocalAddr().String()).Int)
-	p.expectClose(websocket.ClosePolicyViolation)
+	p.expectClose(closeKilled)
 }

@@ -14,6 +14,7 @@ import (
 
 // metrics counts what the gateway does. Safe for concurrent use.
 type metrics struct {
+	delivered               atomic.Int64 // messages of channels
 	opened, closed, refused atomic.Int64
 	received, receivedBytes atomic.Int64
 	sent, sentBytes         atomic.Int64
@@ -45,16 +46,17 @@ func (g *gateway) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	out := bufio.NewWriter(w)
 	defer func() { _ = out.Flush() }()
 	m := &g.metrics
-	sockets := g.open()
-	waiting := 0
-	for _, s := range sockets {
-		waiting += s.out.waiting()
-	}
+	n := g.census()
 	metric := func(name, kind, help string, value int64) {
 		fmt.Fprintf(out, "# HELP %s %s\n# TYPE %s %s\n%s %d\n", name, help, name, kind, name, value)
 	}
-	metric("byor_ws_connections", "gauge", "WebSockets that are open.", int64(len(sockets)))
-	metric("byor_ws_queue_bytes", "gauge", "Bytes that wait for WebSocket clients.", int64(waiting))
+	metric("byor_ws_connections", "gauge", "WebSockets that are open.", int64(n.json+n.resp))
+	metric("byor_ws_queue_bytes", "gauge", "Bytes that wait for WebSocket clients.", int64(n.queued))
+	fmt.Fprintf(out, "# HELP byor_ws_sockets WebSockets that are open, by subprotocol.\n# TYPE byor_ws_sockets gauge\n"+
+		"byor_ws_sockets{protocol=\"json\"} %d\nbyor_ws_sockets{protocol=\"resp\"} %d\n", n.json, n.resp)
+	metric("byor_ws_deliveries_total", "counter", "Messages of channels for WebSocket clients; of byor.resp.v1 every push.", m.delivered.Load())
+	metric("byor_ws_slow_disconnects_total", "counter", "WebSockets closed because they were too slow.", m.closesOf(closeSlow))
+	metric("byor_ws_killed_total", "counter", "WebSockets closed by an administrator.", m.closesOf(closeKilled))
 	metric("byor_ws_opened_total", "counter", "WebSockets opened.", m.opened.Load())
 	metric("byor_ws_closed_total", "counter", "WebSockets closed.", m.closed.Load())
 	metric("byor_ws_refused_total", "counter", "Requests refused: host, origin, subprotocol, limits.", m.refused.Load())
@@ -81,7 +83,7 @@ func (g *gateway) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	}
 	metric("byor_up", "gauge", "Whether the engine answers.", up)
 	for _, f := range fields {
-		if v, ok := infoNumber(f[1]); ok {
+		if v, ok := infoNumber(f[1]); ok && !strings.HasPrefix(f[0], infoPrefix) { // those are told above
 			name := "byor_info_" + metricName(f[0])
 			fmt.Fprintf(out, "# HELP %s The field %s of INFO.\n# TYPE %s untyped\n%s %s\n", name, f[0], name, name, v)
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	metricLine = regexp.MustCompile(`^([a-z_][a-z0-9_]*)(?:\{code="\d+"\})? (\S+)$`)
+	metricLine = regexp.MustCompile(`^([a-z_][a-z0-9_]*)(?:\{code="\d+"\}|\{protocol="\w+"\})? (\S+)$`)
 	metricHead = regexp.MustCompile(`^# (HELP|TYPE) ([a-z_][a-z0-9_]*) (.+)$`)
 )
 

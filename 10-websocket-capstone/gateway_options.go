@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/certs"
 	"byor/pkg/history"
 	"byor/pkg/queue"
 )
@@ -26,6 +27,10 @@ type gatewayOptions struct {
 	Born     func(name string) string // what a command is called without rename-command; nil: the same
 	Stopping func() bool              // whether sessions end because the server does; nil: never
 	Logf     func(format string, args ...any)
+
+	TLS      bool          // https and wss
+	AskCerts string        // whether browsers have to show a certificate: no, yes or optional
+	Certs    *certs.Keeper // required for TLS
 
 	Bind string // address to listen on
 	Port int    // 0 turns HTTP off
@@ -84,6 +89,8 @@ type gatewaySetting struct {
 var gatewaySettings = []gatewaySetting{
 	{"http-port", "8080", "port of the page and the WebSocket, 0 for none", setInt(0, 65535, func(o *gatewayOptions) *int { o.PortChosen = true; return &o.Port })},
 	{"http-bind", "127.0.0.1", "address of the page and the WebSocket", func(o *gatewayOptions, v string) error { o.Bind = v; return nil }},
+	{"http-tls", "no", "serve https and wss, with tls-cert-file and tls-key-file", setBool(func(o *gatewayOptions) *bool { return &o.TLS })},
+	{"http-tls-auth-clients", "no", "whether browsers have to show a certificate: no, yes or optional", setAskCerts},
 	{"history", "", "messages to keep of channels, for who comes back: \"room:*=1000\", or \"room:*=1000,1h\"; may be repeated", setHistory},
 	{"http-pprof", "no", "serve /debug/pprof/ to this machine", setBool(func(o *gatewayOptions) *bool { return &o.PProf })},
 	{"http-commands", "no", "serve commands over plain HTTP at /c", setBool(func(o *gatewayOptions) *bool { return &o.HTTPCommands })},

@@ -263,7 +263,7 @@ func TestQueueOnAReplica(t *testing.T) {
 	replica.Becomes("master_link_status", "up")
 	s := &shift{base: strings.TrimSuffix(c.page, "/"), name: "jobs"}
 	var ids []string
-	for i := range 4 {
+	for i := range 5 {
 		master.Send(queue.AddCommand("jobs", []byte(strconv.Itoa(i)))...)
 		ids = append(ids, string(master.Read().Str))
 	}
@@ -281,9 +281,11 @@ func TestQueueOnAReplica(t *testing.T) {
 		require.Equal(t, redistest.Show(master.Do(command)), redistest.Show(replica.Do(command)), command)
 	}
 	require.Len(t, master.Do("XRANGE queue:jobs.dead - +").Elems, 1)
-	// On a replica nobody can take anything.
+	// On a replica everybody can look, and nobody can take anything.
 	master.Want("REPLICAOF 127.0.0.1 "+strconv.Itoa(redistest.Port(t)), "+OK")
 	r := s.request(t.Context(), "GET", "")
 	require.Contains(t, readAll(t, r), "READONLY")
 	require.Equal(t, 409, r.StatusCode)
+	require.Equal(t, "4", readAll(t, s.request(t.Context(), "GET", "?soft=1")))
+	require.Contains(t, readAll(t, s.request(t.Context(), "GET", "/../")), `{"queue":"jobs","length":2,"pending":1,"consumers":1,"policy":"roundrobin"}`)
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +36,9 @@ func TestOneWriter(t *testing.T) {
 				return
 			default:
 				_, _ = g.engine.do("PUBLISH", "c", strings.Repeat("x", 500))
+				for slices.ContainsFunc(g.open(), func(s *socket) bool { return s.out.waiting() > 1<<20 }) {
+					runtime.Gosched() // peers that check each line are slower than a server that writes them
+				}
 			}
 		}
 	})
@@ -227,10 +232,10 @@ func TestStalledPeerIsToldTheFirstReason(t *testing.T) {
 	for range 3 { // more than fits into the system's buffers
 		s.send([]byte(`"` + strings.Repeat("x", 16<<20) + `"`))
 	}
-	s.close(websocket.ClosePolicyViolation, "the session was killed", true)
+	s.close(closeKilled, "killed by an administrator", true)
 	g.eventually(func() bool { return s.unsent.err() != nil }, "the deadline passes")
 	code, _ := p.readToTheEnd()
-	require.Equal(t, websocket.ClosePolicyViolation, code)
+	require.Equal(t, closeKilled, code)
 	require.Zero(t, g.metrics.closesOf(closeSlow))
 }
 
@@ -310,4 +315,92 @@ func TestDeadlinesGoOnWithAMessage(t *testing.T) {
 	require.NoError(t, writeFragment(p.NetConn(), 1, `{"id":2`))
 	g.eventually(s.inMessage.Load, "the message has begun")
 	require.Zero(t, renewed(many...))
+}
+
+// A peer that takes nothing delays nobody: while its messages heap up, the others get each one.
+func TestStalledPeerDelaysNobody(t *testing.T) {
+	g := startGateway(t, func(o *gatewayOptions) { o.WriteTimeout, o.MaxQueue = patience, 64<<20 })
+	sub := func(channels string) *peer {
+		p := g.dial(protoJSON)
+		p.expect(`{"id":1,"op":"sub","channels":[`+channels+`]}`, `{"id":1,"result":{"subscribed":[`+channels+`]}}`)
+		return p
+	}
+	sub(`"c","flood"`) // reads no more
+	stalled := g.open()[0]
+	require.NoError(t, stalled.unsent.Conn.(*net.TCPConn).SetWriteBuffer(16<<10))
+	others := []*peer{sub(`"c"`), sub(`"c"`), sub(`"c"`)}
+	waits := func() bool { return stalled.out.waiting() > 1<<20 }
+	g.eventually(func() bool {
+		g.engineDo("PUBLISH", "flood", strings.Repeat("x", 100<<10))
+		return waits()
+	}, "it takes nothing")
+	for n := range 200 {
+		payload := fmt.Sprintf("%d:%s", n, strings.Repeat("x", n*n))
+		require.Equal(t, int64(4), g.engineDo("PUBLISH", "c", payload).Int)
+		for _, p := range others {
+			require.Contains(t, p.hear(), payload)
+		}
+	}
+	require.True(t, waits(), "it still takes nothing")
+	require.True(t, slices.Contains(g.open(), stalled))
+	require.Zero(t, g.metrics.closesOf(closeSlow))
+}
+
+// Sockets that have nothing to do keep no goroutine but the one that reads, and those that have gone none at all.
+func TestIdleSocketsHaveOneGoroutine(t *testing.T) {
+	withOwnEngine(t)
+	g := startGateway(t, nil)
+	g.engineDo("PING")
+	before := runtime.NumGoroutine()
+	const n, asking = 50, 2 // those that ask are goroutines, too
+	var peers []*peer
+	for range n {
+		p := g.dial(protoJSON)
+		p.expect(`{"id":1,"op":"sub","channels":["c"]}`, `{"id":1,"result":{"subscribed":["c"]}}`)
+		peers = append(peers, p)
+	}
+	g.engineDo("PUBLISH", "c", "x")
+	for _, p := range peers {
+		p.expect("", `{"push":"message","channel":"c","data":"x"}`)
+	}
+	g.eventually(func() bool { return runtime.NumGoroutine() <= before+n+asking }, "one each")
+	for _, p := range peers {
+		require.NoError(t, p.Close())
+	}
+	g.eventually(func() bool { return len(g.open()) == 0 && runtime.NumGoroutine() <= before+asking }, "and none")
+}
+
+// However messages and replies come together, frames are whole, messages in order, and none is missing or doubled.
+func TestOrderUnderLoad(t *testing.T) {
+	withOwnEngine(t)
+	g := startGateway(t, func(o *gatewayOptions) { o.MaxQueue, o.Ping = 64<<20, time.Millisecond })
+	const readers, messages = 8, 3000
+	var wg sync.WaitGroup
+	for range readers {
+		p := g.dial(protoJSON)
+		p.expect(`{"id":1,"op":"sub","channels":["c"]}`, `{"id":1,"result":{"subscribed":["c"]}}`)
+		wg.Go(func() {
+			next, replies := 0, 0
+			for next < messages || replies < 20 {
+				line := p.hear()
+				if strings.Contains(line, `"PONG"`) {
+					replies++
+				} else {
+					require.Contains(t, line, fmt.Sprintf(`"data":"%d:`, next))
+					next++
+				}
+				if replies < 20 && next >= replies*messages/20 {
+					p.say(`{"id":2,"op":"ping"}`)
+				}
+			}
+		})
+	}
+	for n := range messages {
+		size := 100
+		if n%500 == 0 {
+			size = 100 << 10 // too large for a frame with others
+		}
+		g.engineDo("PUBLISH", "c", fmt.Sprintf("%d:%s", n, strings.Repeat("x", size)))
+	}
+	wg.Wait()
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"byor/pkg/certs"
 	"byor/pkg/config"
 	"byor/pkg/resp"
 )
@@ -31,6 +33,7 @@ type target struct {
 	network, addr  string // as for net.Dial
 	user, password string
 	http           string // address of /readyz, in place of the others
+	tls            *tls.Config
 }
 
 // health asks the server that args name, says what it is like, and returns the exit code: 0 for one that serves, 1
@@ -68,14 +71,29 @@ func healthTarget(args []string) (target, error) {
 	switch {
 	case cfg.Port != 0 && len(cfg.Bind) > 0:
 		at.network, at.addr = "tcp", net.JoinHostPort(reachable(cfg.Bind[0]), strconv.FormatInt(cfg.Port, 10))
+	case cfg.TLSPort != 0 && len(cfg.Bind) > 0:
+		at.network, at.addr, at.tls = "tcp", net.JoinHostPort(reachable(cfg.Bind[0]), strconv.FormatInt(cfg.TLSPort, 10)), healthTLS(cfg)
 	case cfg.UnixSocket != "":
 		at.network, at.addr = "unix", cfg.InDir(cfg.UnixSocket)
 	case set.opts.Port != 0:
-		at.http = "http://" + net.JoinHostPort(reachable(set.opts.Bind), strconv.Itoa(set.opts.Port)) + "/readyz"
+		at.http, at.tls = set.opts.scheme()+"://"+net.JoinHostPort(reachable(set.opts.Bind), strconv.Itoa(set.opts.Port))+"/readyz", healthTLS(cfg)
 	default:
 		return target{}, errors.New("a server with these settings listens nowhere")
 	}
 	return at, nil
+}
+
+// healthTLS returns how the server asks itself: with its own certificate, and with trust in its own authority. Without one
+// it believes whoever answers at its address, which is on this machine.
+func healthTLS(cfg *config.Config) *tls.Config {
+	settings, _ := cfg.Certs("")
+	settings.Outgoing = settings.CACertFile != "" || settings.CACertDir != ""
+	settings.AuthClients = certs.AuthNo
+	b, err := certs.Load(settings)
+	if err != nil || !settings.Outgoing {
+		return &tls.Config{InsecureSkipVerify: true} // if it asks for a certificate, it will say so
+	}
+	return b.Client()
 }
 
 // reachable returns an address under which a server answers that listens on host.
@@ -126,16 +144,19 @@ func fromURL(word string, at target) (target, error) {
 			u.Path = "/readyz"
 		}
 		at.http = u.String()
-	case "redis":
+	case "redis", "rediss":
 		port := u.Port()
 		if port == "" {
 			port = "6379"
 		}
 		at.network, at.addr = "tcp", net.JoinHostPort(u.Hostname(), port)
+		if u.Scheme == "rediss" {
+			at.tls = &tls.Config{ServerName: u.Hostname()}
+		}
 	case "unix":
 		at.network, at.addr = "unix", u.Path
 	default:
-		return at, fmt.Errorf("%s is no address of a server: it begins with none of redis, unix and http", word)
+		return at, fmt.Errorf("%s is no address of a server: it begins with none of redis, rediss, unix, http and https", word)
 	}
 	return at, nil
 }
@@ -152,6 +173,9 @@ func (at target) ask(deadline time.Time) error {
 	defer func() { _ = conn.Close() }()
 	if err := conn.SetDeadline(deadline); err != nil {
 		return err
+	}
+	if at.tls != nil {
+		conn = tls.Client(conn, at.tls)
 	}
 	r := resp.NewReader(conn)
 	if at.password != "" {
@@ -187,7 +211,7 @@ func talk(conn net.Conn, r *resp.Reader, words ...string) (string, error) {
 }
 
 func (at target) askHTTP(deadline time.Time) error {
-	client := http.Client{Timeout: time.Until(deadline)}
+	client := http.Client{Timeout: time.Until(deadline), Transport: &http.Transport{TLSClientConfig: at.tls}}
 	r, err := client.Get(at.http)
 	if err != nil {
 		return err

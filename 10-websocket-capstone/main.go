@@ -55,12 +55,18 @@ func run(args []string) int {
 		return 0
 	}
 	page := ""
-	srv := server.New(cfg, server.Options{Wrap: eyes, WholeProcess: true, Plain: plain, ReservedChannels: presencePrefix, History: history.New(opts.History), Supervisor: boss,
-		Listening: func() { fmt.Println(greeting(cfg.Port, page)) }})
+	var live atomic.Pointer[gateway]
+	srv := server.New(cfg, server.Options{Wrap: eyes, WholeProcess: true, Plain: plain, ReservedChannels: presencePrefix, Supervisor: boss,
+		History: history.New(opts.History), WebTLS: opts.webTLS(), Beside: infoSection(&live),
+		Listening: func() { fmt.Println(greeting(cfg, page)) }})
 	opts.Dial, opts.Password, opts.Stopping = dialInMemory(srv.ServeConn), srv.Password, srv.Stopping
 	opts.Born, opts.Locked = cfg.BornName, srv.NeedsLogin
 	opts.Attach = func(p server.Peer) (io.WriteCloser, error) { return srv.Attach(p) }
 	opts.Logf = speaker(cfg, srv)
+	if opts.Certs, err = srv.Certs(); err != nil {
+		opts.Logf("%v", err)
+		return 1
+	}
 	gw, at, err := openGateway(*opts)
 	if err != nil {
 		opts.Logf("%v", err)
@@ -70,6 +76,7 @@ func run(args []string) int {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	hangups(srv)
 	page = at
+	live.Store(gw)
 	return serve(srv, gw, signals)
 }
 
@@ -145,8 +152,12 @@ func leave(srv *server.Server, gw *gateway) int {
 }
 
 // greeting says what to type next, and where to look.
-func greeting(port int64, page string) string {
-	line := fmt.Sprintf("Redis is listening on port %d. Try: redis-cli -p %d", port, port)
+func greeting(cfg *config.Config, page string) string {
+	port, how := cfg.Port, "-p"
+	if port == 0 && cfg.TLSPort != 0 {
+		port, how = cfg.TLSPort, "--tls -p"
+	}
+	line := fmt.Sprintf("Redis is listening on port %d. Try: redis-cli %s %d", port, how, port)
 	if page != "" {
 		line += " and the page at " + page
 	}

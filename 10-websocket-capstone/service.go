@@ -40,14 +40,14 @@ func goneToBackground(args []string, s *settings, boss *supervise.Supervisor) (g
 	return true, supervise.Detach(args, s.stdin.Bytes())
 }
 
-// hangups opens the log anew at each SIGHUP. Without a log file a SIGHUP does nothing, as in Redis: a terminal that
-// closes does not end the server.
+// hangups opens the log anew and loads the certificates anew at each SIGHUP. Without them a SIGHUP does nothing, as in
+// Redis: a terminal that closes does not end the server.
 func hangups(srv *server.Server) {
 	heard := make(chan os.Signal, 1)
 	signal.Notify(heard, syscall.SIGHUP)
 	go func() {
 		for range heard {
-			srv.ReopenLog()
+			srv.Reload()
 		}
 	}()
 }

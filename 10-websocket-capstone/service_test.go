@@ -73,7 +73,7 @@ func (n *notified) signal(sig syscall.Signal) {
 func TestService(t *testing.T) {
 	bin := redistest.Program(t, "10-websocket-capstone")
 	for name, test := range map[string]func(t *testing.T, bin string){
-		"systemd hears what it hears of Redis": testSystemd, "reload": testReload, "health": testHealth,
+		"systemd hears what it hears of Redis": testSystemd, "reload": testReload, "health": testHealth, "TLS": testTLS,
 		"health of one that loads": testHealthLoading, "background": testBackground, "bash": testBash, "shells": testShells,
 		"unit": testUnit, "image": testImage,
 	} {
@@ -179,7 +179,7 @@ func testHealth(t *testing.T, bin string) {
 		{nil, []string{"--port", port}, "", "REDISCLI_AUTH"},
 		{nil, []string{nobody}, "", "refused"},
 		{nil, []string{"http://127.0.0.1:" + nobody}, "", "refused"},
-		{nil, []string{"ftp://127.0.0.1"}, "", "none of redis, unix and http"},
+		{nil, []string{"ftp://127.0.0.1"}, "", "none of redis, rediss, unix, http and https"},
 		{nil, []string{"nosuchfile"}, "", "can't open config file"},
 		{nil, []string{redistest.Answering(t, "+NOTPONG\r\n")}, "", "NOTPONG"},
 	} {

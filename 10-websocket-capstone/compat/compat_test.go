@@ -84,7 +84,7 @@ func TestDifferencesAreChecked(t *testing.T) {
 		"without nosuch|* Something":                   "no command nosuch|*",
 		"differs client|no-touch It is of 7.2":         "no command client|no-touch",
 		"setting maxmemry Something":                   "no parameter maxmemry works here",
-		"setting tls-port Something":                   "no parameter tls-port works here",
+		"setting tls-ciphers Something":                "no parameter tls-ciphers works here",
 		"differs get":                                  "get has no text",
 		"other get Something":                          "other is no kind of difference",
 		"differs get One thing\ndiffers get Another":   "line 2: get stands there twice",

@@ -332,10 +332,6 @@ func (l *Log) settled(end int64) bool {
 	return l.written.Load() >= end
 }
 
-// Safe reports whether the disk has all bytes up to a position as far as the policy asks for that: unlike Commit, it
-// does not care for bytes that are not written to the file when the policy is not always. It does not wait.
-func (l *Log) Safe(end int64) bool { return Policy(l.policy.Load()) != Always || l.settled(end) }
-
 // SetPolicy changes appendfsync. It holds for every Commit that has not returned.
 func (l *Log) SetPolicy(p Policy) {
 	l.mu.Lock()

@@ -12,19 +12,19 @@ import (
 // mayImport says which packages of ours each package may import, directly or not. The arrows run one way: whoever
 // reads a package need not know those that import it.
 var mayImport = map[string]string{
-	"acl": "pubsub resp", "resp": "", "store": "", "pubsub": "", "version": "", "lzf": "", "supervise": "",
+	"acl": "pubsub resp", "resp": "", "store": "", "pubsub": "", "version": "", "lzf": "", "supervise": "", "collector": "", "certs": "",
 	"aof": "resp", "rdb": "lzf store", "repl": "resp", "migrate": "resp",
 	"engine":     "store resp pubsub",
 	"commands":   "engine store resp pubsub rdb lzf",
 	"introspect": "engine store resp pubsub rdb lzf",
-	"config":     "acl engine store resp pubsub",
-	"script":     "acl config engine store resp pubsub rdb lzf",
-	"persist":    "acl aof config engine introspect lzf pubsub rdb resp store",
-	"users":      "acl config engine introspect lzf pubsub rdb resp store",
+	"config":     "acl certs engine store resp pubsub",
+	"script":     "acl certs config engine store resp pubsub rdb lzf",
+	"persist":    "acl certs aof config engine introspect lzf pubsub rdb resp store",
+	"users":      "acl certs config engine introspect lzf pubsub rdb resp store",
 	"tracking":   "engine store resp pubsub",
-	"history":    "engine store resp pubsub",
 	"queue":      "resp",
-	"server":     "acl config introspect persist tracking history users commands engine aof rdb lzf migrate repl store resp pubsub supervise",
+	"history":    "engine store resp pubsub",
+	"server":     "acl certs config introspect persist tracking history users commands engine aof rdb lzf migrate repl store resp pubsub supervise collector",
 	"basics":     "aof rdb lzf pubsub repl resp store version",
 }
 

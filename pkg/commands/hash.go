@@ -42,11 +42,7 @@ func cmdHset(c *engine.Call) {
 	if !ok {
 		return
 	}
-	longest := 0
-	for _, a := range c.Args[2:] {
-		longest = max(longest, len(a))
-	}
-	h.Expect(longest)
+	h.Expect(c.Args[2:])
 	added := 0
 	for i := 2; i < len(c.Args); i += 2 {
 		added += btoi(h.Set(c.Args[i], c.Args[i+1]))

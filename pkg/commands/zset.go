@@ -90,6 +90,9 @@ func cmdZadd(c *engine.Call) {
 	if !ok {
 		return
 	}
+	if e == nil {
+		z.ExpectPairs(c.Args[first:], scores)
+	}
 	added, updated, done, last := 0, 0, false, 0.0
 	for i, score := range scores {
 		score, result := o.apply(z, c.Args[first+2*i+1], score)

@@ -14,6 +14,7 @@ import (
 	"os"
 	"time"
 
+	"byor/pkg/certs"
 	"byor/pkg/engine"
 )
 
@@ -39,6 +40,11 @@ type Config struct {
 	ProtectedMode  bool
 	MaxClients     int64
 	RequirePass    string
+
+	TLSPort        int64          // 0: no TLS for clients
+	TLS            certs.Settings // without Outgoing and Web, see Certs
+	TLSReplication bool           // links to masters are TLS
+	TLSCluster     bool           // what MIGRATE opens is TLS
 
 	Users            []UserLine // of the file; users that there are by now are the server's to know
 	ACLFile          string
@@ -205,6 +211,9 @@ func (c *Config) ExpireBudget() time.Duration {
 func (c *Config) AnnouncedPort() int {
 	if c.ReplicaAnnouncePort != 0 {
 		return int(c.ReplicaAnnouncePort)
+	}
+	if c.TLSReplication && c.TLSPort != 0 {
+		return int(c.TLSPort)
 	}
 	return int(c.Port)
 }

@@ -19,6 +19,11 @@ var helpGroups = []struct {
 		{"maxclients", "connections at a time"}, {"timeout", "seconds a client may be idle, 0 for ever"},
 		{"io-threads", "event loops on Linux; 0 is a goroutine a connection"},
 	}},
+	{"TLS", [][2]string{
+		{"tls-port", "port for TLS, 0 for none"}, {"tls-cert-file", "certificate to show"}, {"tls-key-file", "its key"},
+		{"tls-ca-cert-file", "who signs the certificates of others"}, {"tls-auth-clients", "whether clients have to show one: yes, no or optional"},
+		{"tls-replication", "connect to the master by TLS"},
+	}},
 	{"Data", [][2]string{
 		{"databases", "how many there are"}, {"maxmemory", "bytes of data, such as 512mb; 0 is no limit"},
 		{"maxmemory-policy", "what goes when there is no room: noeviction, allkeys-lru, volatile-ttl and others"},

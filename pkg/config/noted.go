@@ -78,6 +78,22 @@ func onlyWord(name, def string, words ...string) Param {
 	return only(enumParam(name, def, someText, words...))
 }
 
+// sameAs is same for a parameter that takes more than a few words.
+func sameAs(p Param) Param {
+	parse, show := p.Set, p.Get
+	p.Inert = true
+	p.Get = func(c *Config) string { return c.other[p.Name] }
+	p.Set = func(c *Config, v string) error {
+		var tried Config
+		if err := parse(&tried, v); err != nil {
+			return err
+		}
+		c.other[p.Name] = show(&tried)
+		return nil
+	}
+	return p
+}
+
 // remembered is a parameter whose value is kept only to be shown.
 func remembered(name, def string) Param {
 	return Param{Name: name, def: def, Inert: true, Get: func(c *Config) string { return c.other[name] },
@@ -92,7 +108,10 @@ func sameParams() []Param {
 		same("lazyfree-lazy-server-del", "no", yesOrNo...),
 		same("lazyfree-lazy-user-flush", "no", yesOrNo...), alias("slave-lazy-flush", same("replica-lazy-flush", "no", yesOrNo...)),
 		fixed(same("io-threads-do-reads", "no", yesOrNo...)), same("sanitize-dump-payload", "no", "no", "yes", "clients"),
-		same("dynamic-hz", "yes", yesOrNo...), // the work of a period does not grow with the clients
+		sameAs(intParam("tls-session-cache-size", 20480, 0, maxInt, someInt)), // sessions are kept by the clients
+		same("tls-prefer-server-ciphers", "no", yesOrNo...),                   // Go chooses by what both can do fast and safely
+		sameAs(stringParam("tls-dh-params-file", "", someText)),               // the ciphers that need it are none of Go's
+		same("dynamic-hz", "yes", yesOrNo...),                                 // the work of a period does not grow with the clients
 	}
 }
 
@@ -149,19 +168,6 @@ func onlyCluster() []Param {
 		alias("cluster-slave-no-failover", onlyBool("cluster-replica-no-failover", false)),
 		alias("cluster-slave-validity-factor", onlyInt("cluster-replica-validity-factor", 10, 0, maxInt)),
 	}
-}
-
-func onlyTLS() []Param {
-	list := []Param{
-		onlyInt("tls-port", 0, 0, 65535), onlyWord("tls-auth-clients", "yes", "no", "yes", "optional"), onlyBool("tls-cluster", false),
-		onlyBool("tls-prefer-server-ciphers", false), onlyBool("tls-replication", false), onlyBool("tls-session-caching", true),
-		onlyInt("tls-session-cache-size", 20480, 0, maxInt), onlyInt("tls-session-cache-timeout", 300, 0, maxInt),
-	}
-	for _, text := range []string{"ca-cert-dir", "ca-cert-file", "cert-file", "ciphers", "ciphersuites", "client-cert-file", "client-key-file",
-		"client-key-file-pass", "dh-params-file", "key-file", "key-file-pass", "protocols"} {
-		list = append(list, onlyText("tls-"+text, ""))
-	}
-	return list
 }
 
 // oomScores are three numbers.

@@ -151,7 +151,7 @@ var params []Param
 func Params() []Param { return params }
 
 func init() {
-	params = slices.Concat(networkParams(), generalParams(), persistParams(), replicationParams(), encodingParams(), sameParams(), onlyParams())
+	params = slices.Concat(networkParams(), tlsParams(), generalParams(), persistParams(), replicationParams(), encodingParams(), sameParams(), onlyParams())
 }
 
 func networkParams() []Param {
@@ -388,7 +388,8 @@ func outputLimitParam() Param {
 
 // IsPath reports whether the value is the path of a file or a directory.
 func (p *Param) IsPath() bool {
-	return slices.Contains([]string{"unixsocket", "aclfile", "logfile", "pidfile", "dir"}, p.Name)
+	return slices.Contains([]string{"unixsocket", "aclfile", "logfile", "pidfile", "dir"}, p.Name) || strings.HasPrefix(p.Name, "tls-") &&
+		(strings.HasSuffix(p.Name, "-file") || strings.HasSuffix(p.Name, "-dir"))
 }
 
 // OnlyDefault reports whether nothing but the default is accepted, because this server cannot do otherwise.
@@ -396,7 +397,8 @@ func (p *Param) OnlyDefault() bool { return p.kind == onlyDefault }
 
 // Secret reports whether the value is nobody's to see.
 func (p *Param) Secret() bool {
-	return p.Name == "requirepass" || p.Name == "masterauth" || p.Name == "masteruser"
+	return p.Name == "requirepass" || p.Name == "masterauth" || p.Name == "masteruser" ||
+		p.Name == "tls-key-file-pass" || p.Name == "tls-client-key-file-pass"
 }
 
 func Find(name string) *Param {

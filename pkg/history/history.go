@@ -164,7 +164,7 @@ func (k *Keeper) add(c *engine.Call, r *Rule, s *store.Stream, e *store.Entry, i
 	if r.Age == 0 {
 		return
 	}
-	if keep := oldestKept(s, r, c.NowMs()); s.Trim(store.StreamTrim{ByID: true, MinID: keep}) > 0 {
+	if keep, some := oldestKept(s, r, c.NowMs()); some && s.Trim(store.StreamTrim{ByID: true, MinID: keep}) > 0 {
 		c.Tell(engine.ClassStream, "xtrim", key)
 		c.Replicate([]byte("XTRIM"), key, []byte("MINID"), []byte("="), keep.Append(nil))
 	}
@@ -179,15 +179,16 @@ func (r *Rule) cutoff(nowMs int64) store.StreamID {
 	return store.StreamID{Ms: uint64(max(0, nowMs-r.Age.Milliseconds()))}
 }
 
-// oldestKept returns the ID from which on entries stay: of those that are too old the newest one stays, too, as the
-// spare one.
-func oldestKept(s *store.Stream, r *Rule, nowMs int64) store.StreamID {
+// oldestKept returns the ID from which on entries stay, if there are some that are too old: the newest one of those
+// stays, too, as the spare one.
+func oldestKept(s *store.Stream, r *Rule, nowMs int64) (keep store.StreamID, some bool) {
 	cutoff := r.cutoff(nowMs)
-	keep := cutoff
-	if before, ok := cutoff.Prev(); ok {
-		s.RevRange(store.StreamID{}, before, func(e *store.StreamEntry) bool { keep = e.ID; return false })
+	if !s.Meta().First.Less(cutoff) {
+		return store.StreamID{}, false
 	}
-	return keep
+	before, _ := cutoff.Prev()
+	s.RevRange(store.StreamID{}, before, func(e *store.StreamEntry) bool { keep = e.ID; return false })
+	return keep, true
 }
 
 // postpone lets the key of a rule with an age expire when nobody has published for twice the age: channels that

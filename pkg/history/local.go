@@ -35,6 +35,17 @@ type localStream struct {
 	bytes   int64
 }
 
+// start is called before the first use: what was published before that moment, by this process or the one before
+// it, nobody knows.
+func (l *local) start(nowMs int64) {
+	if l.since.IsZero() {
+		l.since = store.StreamID{Ms: uint64(max(1, nowMs)) - 1, Seq: math.MaxUint64}
+		if l.top.Less(l.since) {
+			l.top = l.since
+		}
+	}
+}
+
 func (l *local) has(channel []byte) bool { return l.channels[string(channel)] != nil }
 
 // find returns the history of a channel, nil when there is none.
@@ -47,13 +58,14 @@ func (l *local) find(channel []byte) *localStream {
 
 // append adds a message and returns its ID.
 func (l *local) append(nowMs int64, r *Rule, channel, payload []byte) store.StreamID {
+	l.start(nowMs)
 	ls := l.begin(channel)
 	id := l.nextID(nowMs)
 	l.bytes -= ls.bytes
 	ls.stream.Add(id, [][]byte{field, payload})
 	ls.stream.Trim(store.StreamTrim{MaxLen: uint64(r.Max) + 1})
-	if r.Age > 0 {
-		ls.stream.Trim(store.StreamTrim{ByID: true, MinID: oldestKept(ls.stream, r, nowMs)})
+	if keep, some := oldestKept(ls.stream, r, nowMs); some {
+		ls.stream.Trim(store.StreamTrim{ByID: true, MinID: keep})
 	}
 	ls.bytes = ls.stream.MemBytes() + int64(len(ls.channel)) + localOverhead
 	l.bytes += ls.bytes

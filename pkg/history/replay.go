@@ -73,6 +73,9 @@ func (k *Keeper) Find(c *engine.Call, q Request, replica bool) Found {
 	if wrong != nil {
 		return Found{Kept: true}
 	}
+	if replica {
+		k.local.start(c.NowMs())
+	}
 	ls := k.local.find(q.Channel)
 	if ls != nil {
 		s = ls.stream

@@ -36,6 +36,9 @@ type Request struct {
 	DB         int64
 	Replace    bool // what the other server has under the same name
 	Keys       []Key
+
+	// Dial connects, within timeout; nil means a TCP socket. It must not wait for who calls Send.
+	Dial func(network, addr string, timeout time.Duration) (net.Conn, error)
 }
 
 // The errors of a broken or slow connection; the texts are Redis's. A server that is not there is found out when

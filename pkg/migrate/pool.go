@@ -30,7 +30,10 @@ func (p *Pool) take(r Request) (*conn, error) {
 	if c != nil {
 		return c, nil
 	}
-	nc, err := net.DialTimeout("tcp", addr, r.Timeout)
+	if r.Dial == nil {
+		r.Dial = net.DialTimeout
+	}
+	nc, err := r.Dial("tcp", addr, r.Timeout)
 	if err != nil {
 		return nil, err
 	}

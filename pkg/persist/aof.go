@@ -134,12 +134,9 @@ func (fs *Files) Commit(at int64) {
 	fs.eng.Unlock()
 }
 
-// Safe reports whether nothing that was appended has to be waited for: under always, all of it is on the disk.
-// The engine's lock must be held.
-func (fs *Files) Safe() bool {
-	log := fs.aof.Load()
-	return log == nil || log.Safe(fs.aofEnd-log.base)
-}
+// Holds reports whether nothing may be told before it is on the disk: the policy is always. The engine's lock must
+// be held.
+func (fs *Files) Holds() bool { return fs.cfg.AppendFsync == "always" && fs.aof.Load() != nil }
 
 // checkAOF notes whether the log can write, and ends the process when it never will again under
 // always. Trouble and its end also come from the log's own background syncs, so the cron asks, too.

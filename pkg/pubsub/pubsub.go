@@ -304,14 +304,6 @@ func (h *Hub) NumPat() int {
 	return len(h.topics[Pattern])
 }
 
-// Subscribed reports whether s is subscribed to a channel by its name.
-func (h *Hub) Subscribed(s Subscriber, channel []byte) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	c := h.clients[s]
-	return c != nil && c.subs[Channel][string(channel)] != nil
-}
-
 // Count returns how many channels and patterns s is subscribed to, and how
 // many sharded channels.
 func (h *Hub) Count(s Subscriber) (channelsAndPatterns, sharded int) {

@@ -34,9 +34,12 @@ func TestTakeAndAcknowledge(t *testing.T) {
 		q := e.queues(t, nil)
 		_, ok := take(t, q, "jobs")
 		require.False(t, ok)
+		_, ok, err := q.Look("jobs")
+		require.NoError(t, err)
+		require.False(t, ok)
 		e.Want("EXISTS queue:jobs", ":0") // asking makes no key
 		a, b := e.add("jobs", "a"), e.add("jobs", "b")
-		look, ok, err := q.Look("jobs")
+		look, ok, err := q.Look("jobs") // before there is a group
 		require.NoError(t, err)
 		require.True(t, ok)
 		require.Equal(t, queue.Job{Queue: "jobs", Entry: a, Data: []byte("a")}, look)

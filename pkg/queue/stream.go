@@ -117,7 +117,7 @@ func (q *Queues) dismiss(l *Link, name, consumer string) error {
 
 // notThere makes nothing of the error that there is no such group, or key, any more.
 func notThere(err error) error {
-	if err == nil || isNoGroup(err) || isReply(err) && strings.Contains(err.Error(), "requires the key to exist") {
+	if isNoGroup(err) || isReply(err) && (strings.Contains(err.Error(), "requires the key to exist") || err.Error() == "ERR no such key") {
 		return nil
 	}
 	return err
@@ -141,7 +141,7 @@ func (q *Queues) due(l *Link, name string, n int) ([]pending, error) {
 		}
 		found := pendings(v)
 		for _, p := range found {
-			if q.o.Tries == 0 || p.tries < q.o.Tries || strings.HasSuffix(name, deadSuffix) {
+			if !q.isDead(name, p) {
 				due = append(due, p)
 			} else if err := q.bury(l, name, p); isReply(err) {
 				q.complain(name, err)
@@ -207,28 +207,35 @@ func (q *Queues) take(l *Link, name, consumer string) (job Job, ok bool, err err
 	return job, ok, err
 }
 
-// look returns the message that take would give, and leaves it where it is.
+// look returns the message that take would give, and leaves it where it is. It changes nothing, so it works on a
+// replica, too.
 func (q *Queues) look(l *Link, name string) (job Job, ok bool, err error) {
-	from := "-"
-	err = q.withGroup(l, name, func() error {
-		due, err := q.due(l, name, 8)
-		if err != nil {
-			return err
-		}
-		for _, p := range due {
-			if job, ok, err = q.first(l, name, p.id, p.id); ok || err != nil {
-				job.Tries = p.tries
-				return err
-			}
-		}
-		last, err := q.lastGiven(l, name)
-		from = "(" + last
-		return err
-	})
-	if ok || err != nil || from == "-" {
-		return job, ok, err
+	v, err := l.do("XPENDING", Key(name), group, "IDLE", q.timeoutMs(), "-", "+", "100")
+	if err = notThere(err); err != nil {
+		return Job{}, false, err
 	}
-	return q.first(l, name, from, "+")
+	for _, p := range pendings(v) {
+		if q.isDead(name, p) {
+			continue
+		}
+		if job, ok, err = q.first(l, name, p.id, p.id); ok || err != nil {
+			job.Tries = p.tries
+			return job, ok, err
+		}
+	}
+	last, err := q.lastGiven(l, name)
+	switch {
+	case isNoGroup(err):
+		return q.first(l, name, "-", "+")
+	case err != nil: // no such key
+		return Job{}, false, notThere(err)
+	}
+	return q.first(l, name, "("+last, "+")
+}
+
+// isDead reports whether a message that is due has been tried too often. In a queue of the dead nothing dies.
+func (q *Queues) isDead(name string, p pending) bool {
+	return q.o.Tries > 0 && p.tries >= q.o.Tries && !strings.HasSuffix(name, deadSuffix)
 }
 
 func (q *Queues) first(l *Link, name, from, to string) (Job, bool, error) {

@@ -202,7 +202,7 @@ func (in *input) hash() store.Value {
 	h := store.NewHash()
 	n := in.length("a hash's size")
 	if n > uint64(store.Encodings.HashMaxListpackEntries.Load()) {
-		h.Expect(math.MaxInt) // no listpack on the way
+		h.Unpack(int(min(n, expectMost))) // no listpack on the way
 	}
 	for ; n > 0; n-- {
 		f := in.hold(in.str("a hash field"))

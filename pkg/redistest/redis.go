@@ -53,8 +53,8 @@ func Start(t testing.TB, dir string, args ...string) (addr string) {
 }
 
 // StartSentinel runs a Sentinel until the test ends that watches the master at addr, whom it calls "m", and alone
-// may fail over. It returns the address of the Sentinel and the file that it logs to.
-func StartSentinel(t testing.TB, dir, master string) (addr, log string) {
+// may fail over, with args behind its command line. It returns the address of the Sentinel and the file that it logs to.
+func StartSentinel(t testing.TB, dir, master string, args ...string) (addr, log string) {
 	t.Helper()
 	Need(t, "redis-server")
 	host, port, err := net.SplitHostPort(master)
@@ -64,7 +64,7 @@ func StartSentinel(t testing.TB, dir, master string) (addr, log string) {
 	require.NoError(t, os.WriteFile(conf, []byte("port "+n+"\nbind 127.0.0.1\ndir "+dir+"\nlogfile "+log+
 		"\nsentinel monitor m "+host+" "+port+" 1\nsentinel down-after-milliseconds m 60000\n"), 0o600))
 	addr = net.JoinHostPort("127.0.0.1", n)
-	run(t, addr, []string{conf, "--sentinel"})
+	run(t, addr, append([]string{conf, "--sentinel"}, args...))
 	return addr, log
 }
 

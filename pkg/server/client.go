@@ -45,10 +45,12 @@ type client struct {
 
 	guard guardedConn // see client_peer.go; nil for most
 	told  toldConn
+	known knownConn
 	owner bool
 
 	conn      net.Conn // nil for the server's own clients (loading, links)
 	transport transport
+	frugal    bool              // it keeps no buffers while it is idle
 	direct    pubsub.Subscriber // what takes messages as they are, see transport_attached.go; nil for most
 	unix      bool
 	laddr     string

@@ -63,13 +63,19 @@ func (c *client) describe() string {
 	if w.bytes() > 0 {
 		events = "rw"
 	}
+	about := ""
+	if c.known != nil {
+		if about = c.known.About(); about != "" {
+			about = " " + about
+		}
+	}
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d "+
 		"multi=%d qbuf=%d qbuf-free=%d argv-mem=%d multi-mem=%d rbs=%d rbp=%d obl=%d oll=%d omem=%d tot-mem=%d "+
-		"events=%s cmd=%s user=%s redir=%d resp=%d lib-name=%s lib-ver=%s",
+		"events=%s cmd=%s user=%s redir=%d resp=%d lib-name=%s lib-ver=%s%s",
 		c.ID, c.Addr, c.laddr, c.fd(), c.Name, (s.eng.NowMs-c.createdMs)/1000, (s.eng.NowMs-c.ActiveMs)/1000, c.flagLetters(),
 		c.DB.ID(), len(s.eng.Hub.Subscriptions(c, pubsub.Channel)), len(s.eng.Hub.Subscriptions(c, pubsub.Pattern)), c.Subs.Sharded,
 		multi, c.queryLen, max(0, c.querySize-c.queryLen), argv, c.queueBytes(), room, c.outPeak, w.obl, w.oll, w.omem,
-		total, events, last, c.who.Name(), c.tracks.Redirection(), max(2, c.Reply.Proto), c.libName, c.libVer)
+		total, events, last, c.who.Name(), c.tracks.Redirection(), max(2, c.Reply.Proto), c.libName, c.libVer, about)
 }
 
 // fd stands in for the file descriptor, which Go keeps to itself.

@@ -32,19 +32,13 @@ func (c *client) entry() (id []byte, ok bool) {
 }
 
 // cmdHistorySubscribe subscribes to channels and sends what was published before. As it is one command, nothing can
-// come in between: each message is sent once, the kept ones first.
+// come in between: each message is sent once, the kept ones first. Whoever asks again is sent them again.
 func cmdHistorySubscribe(c *client) {
 	hub := c.s.eng.Hub
 	wanted, err := history.ParseRequests(c.Args)
 	if err != nil {
 		c.Fail(err.Error())
 		return
-	}
-	for _, q := range wanted {
-		if hub.Subscribed(c, q.Channel) {
-			c.Fail("ERR already subscribed to '" + engine.Clip(q.Channel, 128) + "': unsubscribe first, or messages would come twice")
-			return
-		}
 	}
 	c.wantsEntry = true
 	found := make([]history.Found, len(wanted))

@@ -27,12 +27,20 @@ type toldConn interface {
 	Ended(why EndReason)
 }
 
+// knownConn has more to say of its peer than an address.
+type knownConn interface {
+	// About returns words such as "ws=json", with a space between two, for the end of the peer's line in CLIENT LIST.
+	// It is called with the engine's lock held, and must not block.
+	About() string
+}
+
 // EndReason says why the server ended a session.
 type EndReason string
 
 // The reasons.
 const (
 	EndKilled EndReason = "killed"   // CLIENT KILL
+	EndUser   EndReason = "no user"  // who it was logged in as is deleted
 	EndSlow   EndReason = "too slow" // over client-output-buffer-limit
 	EndIdle   EndReason = "idle"     // over timeout
 )
@@ -48,6 +56,9 @@ func (c *client) meet(conn any) {
 		}
 		if t, ok := conn.(toldConn); ok {
 			c.told = t
+		}
+		if k, ok := conn.(knownConn); ok {
+			c.known = k
 		}
 		switch w := conn.(type) {
 		case interface{ NetConn() net.Conn }:

@@ -35,7 +35,7 @@ func (s *Server) applyConfig() {
 	e.ListMaxListpackSize.Store(max(s.cfg.ListMaxListpackSize, -5))
 	e.StreamNodeMaxBytes.Store(s.cfg.StreamNodeMaxBytes)
 	e.StreamNodeMaxEntries.Store(s.cfg.StreamNodeMaxEntries)
-	s.limitHeap(s.eng.Store.MemBytes())
+	s.memory.collector.Limit(s.cfg.MaxMemory, s.eng.Store.MemBytes())
 	s.listenToKeys()
 	s.users.Configure()
 	s.recalm()

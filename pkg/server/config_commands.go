@@ -74,7 +74,7 @@ func cmdConfigSet(c *client) {
 			return
 		}
 	}
-	if err := s.configChanged(&before); err != nil {
+	if err := s.configChanged(&before, set); err != nil {
 		*s.cfg = before
 		s.applyConfig()
 		about := "appendonly"
@@ -125,18 +125,23 @@ func (c *client) refusesToSet(p *config.Param, name string, again bool) string {
 	return ""
 }
 
-// configChanged carries changes that CONFIG SET made to where they take effect.
-func (s *Server) configChanged(before *config.Config) error {
+// configChanged carries changes that CONFIG SET made, of the parameters that it names, to where they take effect.
+func (s *Server) configChanged(before *config.Config, set []*config.Param) error {
 	if err := s.fewDescriptors(before); err != nil {
 		return err
 	}
-	if err := s.moveListeners(before); err != nil {
+	inUse := s.certs.Bundle()
+	if err := s.certsChanged(set); err != nil {
 		return err
 	}
-	if err := s.files.ConfigChanged(before); err != nil {
-		now := *s.cfg
-		s.cfg.Port, s.cfg.Bind = before.Port, before.Bind
-		s.moveListeners(&now)
+	err := s.moveListeners(before)
+	if err == nil {
+		if err = s.files.ConfigChanged(before); err != nil {
+			s.moveBack(before, s.doors[:])
+		}
+	}
+	if err != nil {
+		s.certs.Use(inUse)
 		return err
 	}
 	s.applyConfig()

@@ -47,7 +47,7 @@ func TestEveryParameter(t *testing.T) {
 // sameWhatever are the parameters about how Redis does something inside that is done another way here, with the
 // same effect for every value. See sameParams.
 var sameWhatever = []string{"lazyfree-lazy-server-del", "lazyfree-lazy-user-flush", "replica-lazy-flush", "io-threads-do-reads",
-	"sanitize-dump-payload", "dynamic-hz"}
+	"sanitize-dump-payload", "dynamic-hz", "tls-session-cache-size", "tls-prefer-server-ciphers", "tls-dh-params-file"}
 
 // refusesAllButTheDefault tries a parameter that asks for something this server cannot do with values of all
 // kinds. One of them is a good one for Redis, and refused for what it asks.
@@ -144,6 +144,11 @@ var shownBy = map[string]string{
 	"zset-max-listpack-value": "TestEncodingSettings", "list-max-listpack-size": "TestEncodingSettings",
 	"stream-node-max-bytes": "TestStreamNodeSettings", "stream-node-max-entries": "TestStreamNodeSettings",
 	"hll-sparse-max-bytes": "TestEncodingSettings", "notify-keyspace-events": "TestKeyEventClasses", "tracking-table-max-keys": "TestTrackingTableLimit", "maxmemory-clients": "TestEvictionOfClients",
+	"tls-port": "TestTLSPortMoves", "tls-cert-file": "TestTLSReload", "tls-key-file": "TestTLSReload", "tls-ca-cert-file": "TestTLSReloadEndsSessions",
+	"tls-ca-cert-dir": "TestTLSFiles", "tls-key-file-pass": "TestTLSFiles", "tls-client-cert-file": "TestTLSFiles", "tls-client-key-file": "TestTLSFiles",
+	"tls-client-key-file-pass": "TestTLSFiles", "tls-protocols": "TestTLSFiles", "tls-auth-clients": "TestTLSClientCertificates",
+	"tls-replication": "TestTLSReplication", "tls-cluster": "TestTLSMigrate", "tls-session-caching": "TestTLSReloadEndsSessions",
+	"tls-session-cache-timeout": "TestTLSReloadEndsSessions",
 }
 
 // What each value is answered with, and what the parameter is afterwards, on both servers.

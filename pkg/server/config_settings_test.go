@@ -37,7 +37,7 @@ func TestBacklogOfTheListener(t *testing.T) {
 	cfg := config.Default()
 	cfg.Port = int64(redistest.Port(t))
 	require.NoError(t, config.Find("tcp-backlog").Set(cfg, "7"))
-	lns, err := listenTCP(cfg)
+	lns, err := listenTCP(cfg, cfg.Port)
 	require.NoError(t, err)
 	defer closeAll(lns)
 	raw, err := lns[0].(syscall.Conn).SyscallConn()

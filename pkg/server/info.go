@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -13,13 +14,15 @@ import (
 	"byor/pkg/introspect"
 )
 
-// infoSections are INFO's sections in order. The last field says whether INFO without arguments
-// shows it.
-var infoSections = []struct {
+type infoSection struct {
 	name  string
 	write func(s *Server, b *strings.Builder)
 	byDef bool
-}{
+}
+
+// infoSections are INFO's sections in order. The last field says whether INFO without arguments
+// shows it.
+var infoSections = []infoSection{
 	{"server", (*Server).infoServer, true},
 	{"clients", (*Server).infoClients, true},
 	{"memory", (*Server).infoMemory, true},
@@ -35,6 +38,14 @@ var infoSections = []struct {
 	{"keyspace", (*Server).infoKeyspace, true},
 }
 
+// InfoBeside is a section of INFO about something that the server does not know.
+type InfoBeside struct {
+	Section string // its name, in small letters
+	// Fields returns names and values in turn. It is called with the engine's lock held: it must be quick, and must not
+	// call the server.
+	Fields func() []any
+}
+
 func cmdInfo(c *client) {
 	want := map[string]bool{}
 	for _, a := range c.Args[1:] {
@@ -43,7 +54,11 @@ func cmdInfo(c *client) {
 	all := want["all"] || want["everything"]
 	def := len(want) == 0 || want["default"]
 	var b strings.Builder
-	for _, sec := range infoSections {
+	sections := infoSections
+	if beside := c.s.beside; beside != nil {
+		sections = append(slices.Clip(sections), infoSection{beside.Section, func(_ *Server, b *strings.Builder) { fields(b, beside.Fields()...) }, true})
+	}
+	for _, sec := range sections {
 		if !(all && (sec.name != "modules" || want["everything"]) || def && sec.byDef || want[sec.name]) {
 			continue
 		}
@@ -70,7 +85,7 @@ func (s *Server) infoServer(b *strings.Builder) {
 		"redis_version", config.RedisVersion, "redis_git_sha1", "00000000", "redis_git_dirty", 0, "redis_build_id", "byor",
 		"redis_mode", "standalone", "os", runtime.GOOS+" "+runtime.GOARCH, "arch_bits", 64,
 		"monotonic_clock", "go", "multiplexing_api", s.transportName(), "atomicvar_api", "sync/atomic", "gcc_version", "0.0.0", "go_version", runtime.Version(),
-		"process_id", os.Getpid(), "process_supervised", s.boss.Mode(), "run_id", s.runID, "tcp_port", s.cfg.Port,
+		"process_id", os.Getpid(), "process_supervised", s.boss.Mode(), "run_id", s.runID, "tcp_port", cmp.Or(s.cfg.Port, s.cfg.TLSPort),
 		"server_time_usec", s.eng.Clock().UnixMicro(), "uptime_in_seconds", up, "uptime_in_days", up/86400,
 		"hz", s.cfg.Hz, "configured_hz", s.cfg.Hz, "lru_clock", (s.eng.NowMs/1000)&(1<<24-1),
 		"executable", exe, "config_file", s.cfg.File, "io_threads_active", btoi(len(s.loops) > 1))

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"byor/pkg/collector"
 	"byor/pkg/engine"
 )
 
@@ -14,7 +15,7 @@ import (
 // deleted, and is cheap enough to be compared with maxmemory before each command.
 //
 // The other half is to have the memory of what is gone. When much less is in use than was, the collector is
-// told to run at once, beside the commands. When it runs otherwise, memory_collect.go says.
+// told to run at once, beside the commands. When it runs otherwise, pkg/collector says.
 
 // tally is a number of bytes that knows how high it was.
 type tally struct{ n, peak int64 }
@@ -41,8 +42,7 @@ type memory struct {
 	freeNot time.Time // until then nothing is given back again
 	round   int64
 
-	limit, limitFor int64 // the collector's, and the maxmemory it was worked out from; see limitHeap
-	collector
+	collector collector.Collector
 }
 
 // What things cost that are counted by their number.
@@ -166,8 +166,8 @@ func (s *Server) sampleMemory() {
 	high = max(high, u.total+s.clientMem.takePeak()-s.clientMem.n)
 	s.stats.peakMem = max(s.stats.peakMem, high)
 	s.memory.high = max(s.memory.high, high)
-	s.limitHeap(u.total)
-	s.collect(u.total)
+	s.memory.collector.Limit(s.cfg.MaxMemory, u.total)
+	s.memory.collector.Begin(u.total, s.eng.Stats.Commands, s.memory.freeing)
 	if s.memory.high-u.total > freeFrom+u.total/4 {
 		s.giveBack(u.total)
 	}
@@ -201,9 +201,9 @@ func (s *Server) giveBack(used int64) {
 // there are two if the first leaves much more than used. Go's scavenger gives the memory back to the system then,
 // bit by bit. Having it done at once made clients wait in three of six trials, up to 75 ms for 200 MB.
 func (s *Server) collectAll(used int64) {
-	s.collectNow()
+	s.memory.collector.Now()
 	if heap().active()-used > freeFrom {
-		s.collectNow()
+		s.memory.collector.Now()
 	}
 }
 

@@ -106,6 +106,7 @@ func (m *migration) parseNumbers(c *client) bool {
 	if ms <= 0 {
 		ms = 1000
 	}
+	m.request.Dial = c.s.dialOther()
 	m.request.Timeout = time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
 	m.request.Host, m.request.Port = string(c.Args[1]), "0" // which nobody listens on
 	if _, ok := resp.ParseInt(c.Args[2]); ok {

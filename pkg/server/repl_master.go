@@ -3,6 +3,7 @@ package server
 import (
 	"net"
 
+	"byor/pkg/certs"
 	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/repl"
@@ -88,7 +89,7 @@ func cmdPsync(c *client) {
 
 // tuneReplica lets the kernel gather small writes to a replica, or not, as repl-disable-tcp-nodelay asks.
 func tuneReplica(c *config.Config, conn net.Conn) {
-	if tc, ok := conn.(*net.TCPConn); ok {
+	if tc, ok := certs.Socket(conn).(*net.TCPConn); ok {
 		tc.SetNoDelay(!c.ReplNoTCPNoDelay)
 	}
 }

@@ -115,8 +115,7 @@ func (s *Server) follow(host string, port int64, h *repl.HandOver) {
 	}
 	s.linkOptions(&o)
 	o.Dial = func(ctx context.Context) (net.Conn, error) {
-		d := net.Dialer{Timeout: o.Timeout}
-		conn, err := d.DialContext(ctx, "tcp", o.Addr)
+		conn, err := s.dialMaster(ctx, o.Addr, o.Timeout)
 		if err != nil {
 			return nil, err
 		}

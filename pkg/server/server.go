@@ -68,6 +68,13 @@ type Options struct {
 	// Listening is called by Run once its sockets are open; nil means nobody is told.
 	Listening func()
 
+	// Beside are INFO's fields about what stands beside the server in this process, a section of their own (see
+	// InfoBeside); nil means that there is none.
+	Beside *InfoBeside
+
+	// WebTLS is what browsers that come by TLS, beside the server, are asked for (see certs.Settings); "" if none do.
+	WebTLS string
+
 	// Supervisor hears how far the server is; nil means that nobody supervises the process.
 	Supervisor *supervise.Supervisor
 }
@@ -77,15 +84,15 @@ type Server struct {
 	eng *engine.Engine // its lock guards everything below but what says otherwise
 	cfg *config.Config
 
-	born         map[string]*engine.Command // the commands before rename-command; nil: there was none
-	wrap         func(net.Conn) net.Conn    // never nil; see Options
-	wholeProcess bool                       // see Options
-	announce     func()                     // called when the sockets are open; may be nil
-	reserved     string                     // how the channels begin that are the process's own
-	log          *Logger
-	boss         *supervise.Supervisor // who started the process; may be nil, which is nobody
-	runID        string
-	pidFile      string // the path, "" for none
+	born     map[string]*engine.Command // the commands before rename-command; nil: there was none
+	wrap     func(net.Conn) net.Conn    // never nil; see Options
+	announce func()                     // called when the sockets are open; may be nil
+	beside   *InfoBeside                // see Options
+	reserved string                     // how the channels begin that are the process's own
+	log      *Logger
+	boss     *supervise.Supervisor // who started the process; may be nil, which is nobody
+	runID    string
+	pidFile  string // the path, "" for none
 
 	clients  map[int64]*client
 	nextID   int64
@@ -116,7 +123,8 @@ type Server struct {
 	woke      bool // goroutines that serve connections have got something to do; guarded by the engine's lock
 	plain     Plain
 	listeners []net.Listener
-	tcp       []net.Listener // those of them that CONFIG SET port and bind move
+	doors     [2]door // those of them that CONFIG SET can move
+	secure
 	listening sync.WaitGroup
 	serving   sync.WaitGroup
 	stop      chan struct{}
@@ -134,8 +142,8 @@ func New(cfg *config.Config, opt Options) *Server {
 		opt.Wrap = func(conn net.Conn) net.Conn { return conn }
 	}
 	s := &Server{
-		cfg: cfg, wrap: opt.Wrap, wholeProcess: opt.WholeProcess,
-		announce: opt.Listening, reserved: opt.ReservedChannels, log: opt.Log, plain: opt.Plain, boss: opt.Supervisor, runID: randomHex(40),
+		cfg: cfg, wrap: opt.Wrap,
+		announce: opt.Listening, reserved: opt.ReservedChannels, beside: opt.Beside, log: opt.Log, plain: opt.Plain, boss: opt.Supervisor, runID: randomHex(40),
 		history: opt.History, clients: map[int64]*client{}, stop: make(chan struct{}), loaded: make(chan struct{}),
 	}
 	named, born := cfg.Tables()
@@ -154,13 +162,16 @@ func New(cfg *config.Config, opt Options) *Server {
 	s.tracking.Init(world{s})
 	s.resetStats()
 	s.users = users.New(s.eng, cfg, world{s})
+	s.memory.collector.Whole = opt.WholeProcess
 	s.applyConfig()
 	s.eng.Loading = true // until Start has loaded the data
 	s.initReplication()
 	s.recalm()
 	s.memory.startup = startupMemory()
 	s.memory.rest = s.memory.startup
-	s.startCollector()
+	s.memory.collector.Start()
+	s.doors = newDoors()
+	s.startCerts(opt.WebTLS)
 	return s
 }
 
@@ -178,7 +189,7 @@ func (s *Server) accept(conn net.Conn) (c *client, refusal string) {
 		return nil, ""
 	}
 	s.stats.connections++
-	if len(s.clients) >= int(s.cfg.MaxClients) {
+	if len(s.clients)+s.handshakes >= int(s.cfg.MaxClients) {
 		refusal = "-ERR max number of clients reached\r\n"
 	} else {
 		refusal = s.protectedRefusal(conn)
@@ -212,7 +223,10 @@ const loadPatience = 200 * time.Millisecond
 
 // Serve accepts connections from ln until the server shuts down or ln is closed. Errors that pass,
 // such as too many open files, are waited out.
-func (s *Server) Serve(ln net.Listener) error {
+func (s *Server) Serve(ln net.Listener) error { return s.serve(ln, false) }
+
+// serve is Serve, by TLS or without.
+func (s *Server) serve(ln net.Listener, byTLS bool) error {
 	s.eng.Lock()
 	if s.down.begun {
 		s.eng.Unlock()
@@ -249,6 +263,10 @@ func (s *Server) Serve(ln net.Listener) error {
 		}
 		delay = 0
 		s.tune(conn)
+		if byTLS {
+			s.welcome(conn)
+			continue
+		}
 		conn = s.wrap(conn)
 		if l := s.pickLoop(); l != nil && l.take(conn) {
 			continue
@@ -311,7 +329,11 @@ func (s *Server) Start() error {
 // Run starts the server, listens, and serves until Shutdown is over or ctx is done; then it shuts
 // down as SIGTERM would.
 func (s *Server) Run(ctx context.Context) error {
-	if err := s.users.Err(); err != nil {
+	err := s.users.Err()
+	if err == nil {
+		err = s.certsErr
+	}
+	if err != nil {
 		return err
 	}
 	if err := s.listen(); err != nil {

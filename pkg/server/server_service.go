@@ -63,7 +63,7 @@ func (s *Server) tellReady() {
 	if s.isReplica() {
 		status += " in read-only mode. Waiting for MASTER <-> REPLICA sync"
 	}
-	tcp := s.cfg.Port != 0
+	tcp := s.cfg.Port != 0 || s.cfg.TLSPort != 0
 	s.eng.Unlock()
 	if tcp || socket == "" {
 		s.logf(levelNotice, "Ready to accept connections")
@@ -96,14 +96,16 @@ func (s *Server) awaitAnswer() {
 	s.files.Commit(at)
 }
 
-// ReopenLog opens the file of logfile anew, as SIGHUP asks. If that fails, the log goes on into the old one.
-func (s *Server) ReopenLog() {
+// Reload opens the file of logfile anew, as SIGHUP asks, and loads the files of TLS. If that fails, the log goes on
+// into the old one, and the old certificates stay.
+func (s *Server) Reload() {
 	s.boss.Reloading()
 	if name, err := s.log.reopen(); err != nil {
 		s.logf(levelWarning, "Can't open the log file: %s. The log goes on into the old one.", config.ErrnoText(err))
 	} else if name != "" {
 		s.logf(levelNotice, "The log file %s was opened anew.", name)
 	}
+	s.renewCerts()
 	s.boss.Ready()
 }
 

@@ -57,14 +57,14 @@ func TestLogIsFollowedWhereItGoes(t *testing.T) {
 	s.Warn("one")
 	require.NoError(t, os.Rename(path, path+".1"))
 	s.Warn("two")
-	s.ReopenLog()
+	s.Reload()
 	require.NotContains(t, said(path), "one")
 	require.Contains(t, said(path), "# two\n")
 	require.Contains(t, said(path), "* The log file "+path+" was opened anew.\n")
 
 	moved := dir + ".moved"
 	require.NoError(t, os.Rename(dir, moved))
-	s.ReopenLog()
+	s.Reload()
 	s.Warn("three")
 	require.Contains(t, said(filepath.Join(moved, "redis.log")), "# Can't open the log file: No such file or directory. The log goes on into the old one.\n")
 	require.Contains(t, said(filepath.Join(moved, "redis.log")), "# three\n")

@@ -78,6 +78,7 @@ func (s *Server) Shutdown(ctx context.Context, mode ShutdownMode) error {
 	}
 	// The lock was held since the data were saved: a write that is acknowledged after that would be lost.
 	close(s.stop)
+	s.endHandshakes()
 	s.down.closed = true
 	if s.following != nil {
 		s.following.stop()

@@ -122,7 +122,7 @@ func (w world) End(es *engine.Session, afterReply bool) {
 		c.closing = max(c.closing, closeAfterReply)
 		return
 	}
-	w.s.end(c, EndKilled)
+	w.s.end(c, EndUser)
 }
 
 // What client-side caching has to know (tracking.Host).

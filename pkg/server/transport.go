@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"byor/pkg/certs"
 	"byor/pkg/engine"
 	"byor/pkg/resp"
 )
@@ -99,7 +100,7 @@ func (c *client) run() {
 			c.rd.ForgetLarge()
 			c.querySize = c.rd.Size()
 		}
-		if c.querySize > keepQuery {
+		if c.querySize > keepQuery || c.frugal {
 			c.rd.Shrink()
 			c.querySize = c.rd.Size()
 		}
@@ -319,7 +320,7 @@ func (g *goroutines) flushSoon(c *client) {
 // its goroutine may be waiting for a peer that reads nothing.
 func (g *goroutines) resume(c *client) {
 	if c.closing == closeNow {
-		c.conn.Close()
+		certs.HangUp(c.conn)
 		return
 	}
 	c.s.woke = true

@@ -74,7 +74,7 @@ func (s *Server) Attach(p Peer) (*Attached, error) {
 		return nil, &RefusedError{refusal[1 : len(refusal)-len("\r\n")]}
 	}
 	s.serving.Add(1)
-	a.c, c.transport = c, a
+	a.c, c.transport, c.frugal = c, a, true
 	if m, ok := p.(MessagePeer); ok {
 		c.wantsEntry = true
 		if conn == net.Conn(attachedConn{a}) { // else somebody wants to see all of it
@@ -166,10 +166,11 @@ func (a *Attached) flushSoon(c *client) {
 	}
 }
 
-// takes reports whether the client may have a message directly: all that it was told before has been written, and
-// the log is as safe as appendfsync always demands. The engine's lock must be held.
+// takes reports whether the client may have a message directly: all that it was told before has been written, and it
+// need not wait for appendfsync always. (A message may tell of a change that is not in the log yet.) The engine's lock
+// must be held.
 func (c *client) takes() bool {
-	if len(c.Reply.Buf) > 0 || len(c.staged) > 0 || c.tooMuch || !c.s.files.Safe() {
+	if len(c.Reply.Buf) > 0 || len(c.staged) > 0 || c.tooMuch || c.s.files.Holds() {
 		return false
 	}
 	c.outMu.Lock()
@@ -177,12 +178,8 @@ func (c *client) takes() bool {
 	return !c.writing && c.outErr == nil && len(c.out) == 0 && c.first == len(c.blocks) && c.written == len(c.wbuf)
 }
 
-// restBuffers lets go of the buffers of a client of whom nothing may be heard for long.
+// restBuffers lets go of the buffers for output: nothing may be heard of the client for long. See frugal, too.
 func (c *client) restBuffers() {
-	if c.mayFill() && !c.pending() {
-		c.rd.Shrink()
-		c.batch, c.next, c.ahead = nil, 0, 0
-	}
 	c.outMu.Lock()
 	defer c.outMu.Unlock()
 	if !c.writing && len(c.out) == 0 && c.written == len(c.wbuf) && c.wshared == nil {

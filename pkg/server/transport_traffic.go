@@ -4,6 +4,8 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+
+	"byor/pkg/certs"
 )
 
 // What INFO says of the traffic: bytes, and how often the system was asked to read and to write. A loop counts for
@@ -91,6 +93,12 @@ type (
 		s *Server
 	}
 )
+
+// Close may be called with a lock held.
+func (l countedLink) Close() error {
+	certs.HangUp(l.Conn)
+	return nil
+}
 
 func (r countedReplica) Write(b []byte) (int, error) {
 	n, err := r.Conn.Write(b)

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"unsafe"
+
+	"byor/pkg/collector"
 )
 
 // How a loop waits.
@@ -45,7 +47,7 @@ func (l *loop) settle() {
 
 // countPs works out how many loops may keep their P at a time.
 func (l *loop) countPs() {
-	l.keepsP = usualPs() - 1
+	l.keepsP = int32(collector.UsualPs()) - 1
 	if l.s.plain.Wait {
 		l.keepsP = 0
 	}

@@ -193,13 +193,37 @@ func (h *Hash) Clone() Value {
 	return c
 }
 
-// Expect prepares for fields and values of up to longest bytes, so that a command that adds many
-// changes the encoding before it begins.
-func (h *Hash) Expect(longest int) {
-	if h.d == nil && int64(longest) > Encodings.HashMaxListpackValue.Load() {
+// Expect prepares for pairs, fields and values in turn, so that a command that adds many changes the
+// encoding before it begins, and a new hash gets its memory at once.
+func (h *Hash) Expect(pairs [][]byte) {
+	if h.d != nil {
+		return
+	}
+	longest := 0
+	for _, b := range pairs {
+		longest = max(longest, len(b))
+	}
+	switch {
+	case int64(longest) > Encodings.HashMaxListpackValue.Load():
 		h.convert(h.Len() + 1)
+	case h.Len() == 0:
+		size := 0
+		for _, b := range pairs[:min(len(pairs), expectMost)] {
+			size += newElem(b).entrySize()
+		}
+		h.lp.expect(size)
 	}
 }
+
+// Unpack goes over to a Dict with room for n fields, whatever they are.
+func (h *Hash) Unpack(n int) {
+	if h.d == nil {
+		h.convert(n)
+	}
+}
+
+// expectMost is how many entries are measured for the memory of a new listpack. It is soon too small for more.
+const expectMost = 64
 
 // Get returns the value of field.
 func (h *Hash) Get(field []byte) ([]byte, bool) {

@@ -103,9 +103,9 @@ func TestHashEncoding(t *testing.T) {
 		require.Equal(t, 2, h.Len())
 	}
 	h = NewHash()
-	h.Expect(64)
+	h.Expect([][]byte{make([]byte, 64), {}})
 	require.Equal(t, "listpack", h.Encoding())
-	h.Expect(65)
+	h.Expect([][]byte{make([]byte, 65), {}})
 	require.Equal(t, "hashtable", h.Encoding())
 }
 

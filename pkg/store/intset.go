@@ -1,13 +1,20 @@
 package store
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 // Intset is a sorted set of integers in one block of memory, byte for byte what Redis's intset.c
 // builds: the width of an integer (2, 4 or 8 bytes) and their number as little endian 32-bit
 // numbers, then the integers in ascending order. A width that became necessary stays.
 //
-// The zero value is an empty Intset.
-type Intset struct{ b []byte }
+// The zero value is an empty Intset. Like a Listpack it is less than a slice, since the block knows
+// its own length.
+type Intset struct {
+	mem *byte // the first of cap bytes, which begin with the block; nil for an empty one
+	cap uint32
+}
 
 const intsetHeader = 8
 
@@ -16,7 +23,7 @@ func ParseIntset(b []byte) (Intset, error) {
 	if len(b) < intsetHeader {
 		return Intset{}, ErrCorrupt
 	}
-	s := Intset{b}
+	s := intsetIn(b)
 	w, n := int64(s.width()), int64(binary.LittleEndian.Uint32(b[4:]))
 	if w != 2 && w != 4 && w != 8 || int64(len(b)) != intsetHeader+w*n {
 		return Intset{}, ErrCorrupt
@@ -29,43 +36,67 @@ func ParseIntset(b []byte) (Intset, error) {
 	return s, nil
 }
 
+// intsetIn returns the intset whose block is b.
+func intsetIn(b []byte) Intset { return Intset{unsafe.SliceData(b), uint32(cap(b))} }
+
+// header returns the first bytes of the block, which must be there.
+func (s *Intset) header() *[intsetHeader]byte { return (*[intsetHeader]byte)(unsafe.Pointer(s.mem)) }
+
+// block returns the block, or nil.
+func (s *Intset) block() []byte {
+	if s.mem == nil {
+		return nil
+	}
+	return unsafe.Slice(s.mem, intsetHeader+s.width()*s.Len())
+}
+
+// memory returns all bytes that the intset has.
+func (s *Intset) memory() []byte { return unsafe.Slice(s.mem, s.cap) }
+
+// clone returns a copy that shares nothing.
+func (s *Intset) clone() Intset { return intsetIn(append([]byte(nil), s.block()...)) }
+
 // Bytes returns the block, valid until the set changes. It must not be written to.
 func (s *Intset) Bytes() []byte {
-	if s.b == nil {
+	if s.mem == nil {
 		return []byte{2, 0, 0, 0, 0, 0, 0, 0}
 	}
-	return s.b
+	return s.block()
 }
 
 // Len returns the number of integers.
 func (s *Intset) Len() int {
-	if s.b == nil {
+	if s.mem == nil {
 		return 0
 	}
-	return int(binary.LittleEndian.Uint32(s.b[4:]))
+	return int(binary.LittleEndian.Uint32(s.header()[4:]))
 }
 
-func (s *Intset) width() int { return int(binary.LittleEndian.Uint32(s.b)) }
+func (s *Intset) width() int { return int(binary.LittleEndian.Uint32(s.header()[:])) }
 
 // at returns integer i in ascending order.
 func (s *Intset) at(i int) int64 {
-	switch w := s.width(); w {
+	w := s.width()
+	p := unsafe.Add(unsafe.Pointer(s.mem), intsetHeader+w*i)
+	switch w {
 	case 2:
-		return int64(int16(binary.LittleEndian.Uint16(s.b[intsetHeader+2*i:])))
+		return int64(int16(binary.LittleEndian.Uint16((*[2]byte)(p)[:])))
 	case 4:
-		return int64(int32(binary.LittleEndian.Uint32(s.b[intsetHeader+4*i:])))
+		return int64(int32(binary.LittleEndian.Uint32((*[4]byte)(p)[:])))
 	}
-	return int64(binary.LittleEndian.Uint64(s.b[intsetHeader+8*i:]))
+	return int64(binary.LittleEndian.Uint64((*[8]byte)(p)[:]))
 }
 
 func (s *Intset) put(i int, n int64) {
-	switch w := s.width(); w {
+	w := s.width()
+	p := unsafe.Add(unsafe.Pointer(s.mem), intsetHeader+w*i)
+	switch w {
 	case 2:
-		binary.LittleEndian.PutUint16(s.b[intsetHeader+2*i:], uint16(n))
+		binary.LittleEndian.PutUint16((*[2]byte)(p)[:], uint16(n))
 	case 4:
-		binary.LittleEndian.PutUint32(s.b[intsetHeader+4*i:], uint32(n))
+		binary.LittleEndian.PutUint32((*[4]byte)(p)[:], uint32(n))
 	default:
-		binary.LittleEndian.PutUint64(s.b[intsetHeader+8*i:], uint64(n))
+		binary.LittleEndian.PutUint64((*[8]byte)(p)[:], uint64(n))
 	}
 }
 
@@ -97,12 +128,23 @@ func (s *Intset) add(n int64) bool {
 	}
 	s.widen(intWidth(n))
 	w, count := s.width(), s.Len()
-	s.b = append(s.b, make([]byte, w)...)
-	at := intsetHeader + w*i
-	copy(s.b[at+w:], s.b[at:])
+	size := intsetHeader + w*count
+	if size+w > int(s.cap) {
+		s.rebase(size + w + spare(size))
+	}
+	b, at := s.memory()[:size+w], intsetHeader+w*i
+	copy(b[at+w:], b[at:size])
 	s.put(i, n)
-	binary.LittleEndian.PutUint32(s.b[4:], uint32(count+1))
+	binary.LittleEndian.PutUint32(b[4:], uint32(count+1))
 	return true
+}
+
+// rebase moves the block to new memory of about capacity bytes, rounded up to what the allocator
+// hands out anyway.
+func (s *Intset) rebase(capacity int) {
+	mem := append([]byte(nil), make([]byte, capacity)...)
+	copy(mem, s.block())
+	*s = intsetIn(mem)
 }
 
 // remove removes n and reports whether it was there.
@@ -112,28 +154,30 @@ func (s *Intset) remove(n int64) bool {
 		return false
 	}
 	w, count := s.width(), s.Len()
-	at := intsetHeader + w*i
-	s.b = append(s.b[:at], s.b[at+w:]...)
-	binary.LittleEndian.PutUint32(s.b[4:], uint32(count-1))
-	if cap(s.b) > 4*len(s.b)+64 {
-		s.b = append([]byte(nil), s.b...)
+	b, at := s.block(), intsetHeader+w*i
+	copy(b[at:], b[at+w:])
+	binary.LittleEndian.PutUint32(b[4:], uint32(count-1))
+	if size := len(b) - w; int(s.cap) > 4*size+64 {
+		s.rebase(size)
 	}
 	return true
 }
 
 // widen makes the integers at least w bytes wide.
 func (s *Intset) widen(w int) {
-	if s.b == nil {
-		s.b = append(s.b, byte(w), 0, 0, 0, 0, 0, 0, 0)
+	if s.mem == nil {
+		s.rebase(intsetHeader + w)
+		binary.LittleEndian.PutUint32(s.header()[:], uint32(w))
 		return
 	}
 	if w <= s.width() {
 		return
 	}
 	old, n := *s, s.Len()
-	s.b = make([]byte, intsetHeader+w*n, intsetHeader+w*(n+1))
-	binary.LittleEndian.PutUint32(s.b, uint32(w))
-	binary.LittleEndian.PutUint32(s.b[4:], uint32(n))
+	*s = Intset{}
+	s.rebase(intsetHeader + w*(n+1))
+	binary.LittleEndian.PutUint32(s.header()[:], uint32(w))
+	binary.LittleEndian.PutUint32(s.header()[4:], uint32(n))
 	for i := range n {
 		s.put(i, old.at(i))
 	}

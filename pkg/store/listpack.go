@@ -41,8 +41,24 @@ const (
 // ErrCorrupt says that a blob in one of Redis's encodings breaks the rules of the encoding.
 var ErrCorrupt = errors.New("store: malformed encoding")
 
+// emptyBlock is the block of all listpacks that are new. Nothing is written to it: it has no room.
+var emptyBlock = [lpHeader + 1]byte{0: lpHeader + 1, lpHeader: lpEOF}
+
 // NewListpack returns an empty listpack.
-func NewListpack() Listpack { return newListpackCap(16, false) }
+func NewListpack() Listpack { return Listpack{&emptyBlock[0], 0, uint32(len(emptyBlock))} }
+
+// expect makes room for so many bytes of entries in a listpack that is new, so that it gets its memory at once.
+func (lp *Listpack) expect(entries int) {
+	if lp.mem == &emptyBlock[0] {
+		lp.rebase(lpHeader+1+entries, false)
+	}
+}
+
+// entrySize returns what an entry takes.
+func (e Elem) entrySize() int {
+	n := e.dataSize()
+	return n + backlenSize(n)
+}
 
 // newListpackCap has capacity bytes of memory, with the block at one end of it.
 func newListpackCap(capacity int, atEnd bool) Listpack {
@@ -243,6 +259,9 @@ func (lp *Listpack) delete(p, n int) int {
 // concat appends all entries of other.
 func (lp *Listpack) concat(other *Listpack) {
 	n, body := lp.len()+other.len(), other.block()
+	if len(body) == lpHeader+1 {
+		return
+	}
 	body = body[lpHeader : len(body)-1]
 	p := lp.size() - 1
 	b := lp.splice(p, 0, len(body))
@@ -253,8 +272,7 @@ func (lp *Listpack) concat(other *Listpack) {
 // put writes an entry over the del bytes at p, which are one entry or none.
 func (lp *Listpack) put(p, del int, e Elem) {
 	data := e.dataSize()
-	size := data + backlenSize(data)
-	b := lp.splice(p, del, size)
+	b := lp.splice(p, del, data+backlenSize(data))
 	appendBacklen(appendData(b[p:p], e), data)
 	if del == 0 {
 		lp.count(1)
@@ -264,13 +282,16 @@ func (lp *Listpack) put(p, del int, e Elem) {
 // count adds to the header's number of entries.
 func (lp *Listpack) count(delta int) {
 	b := lp.block()
-	if n := int(binary.LittleEndian.Uint16(b[4:])); n != lpCountMax {
+	if n := int(binary.LittleEndian.Uint16(b[4:])); n != lpCountMax && delta != 0 {
 		binary.LittleEndian.PutUint16(b[4:], uint16(min(n+delta, lpCountMax)))
 	}
 }
 
 // splice makes room for ins bytes in place of the del bytes at p, and returns the block.
 func (lp *Listpack) splice(p, del, ins int) []byte {
+	if del == 0 && ins == 0 {
+		return lp.block()
+	}
 	n, grow := lp.size(), ins-del
 	nearHead := p < n-p-del
 	if grow > 0 {
@@ -299,8 +320,8 @@ func (lp *Listpack) reserve(n int, nearHead bool) {
 	if nearHead && off >= n || !nearHead && back >= n {
 		return
 	}
-	if off+back < n+size/8 {
-		lp.rebase(size+n+(size+n)/4, nearHead)
+	if off+back < n+spare(size)/2 {
+		lp.rebase(size+n+spare(size+n), nearHead)
 		return
 	}
 	mem, to := lp.memory(), 0
@@ -310,6 +331,18 @@ func (lp *Listpack) reserve(n int, nearHead bool) {
 	copy(mem[to:to+size], lp.block())
 	lp.off = uint32(to)
 }
+
+// spare returns how much room a block of size bytes gets besides, when it has to move anyway. A small one gets
+// none: to move it costs little, and a million of them would cost much.
+func spare(size int) int {
+	if size <= smallBlock {
+		return 0
+	}
+	return size / 4
+}
+
+// smallBlock is the size in bytes up to which a block is small.
+const smallBlock = 128
 
 // rebase moves the block to new memory of about capacity bytes, rounded up to what the allocator
 // hands out anyway.

@@ -224,3 +224,23 @@ func TestDecimal(t *testing.T) {
 		require.Equal(t, len(fmt.Sprint(n)), decimalLen(n))
 	}
 }
+
+// All new listpacks share a block, which nothing may write to.
+func TestNewListpacksShareTheirBlock(t *testing.T) {
+	before := emptyBlock
+	a, b := NewListpack(), NewListpack()
+	require.Zero(t, a.delete(a.size()-1, 1))
+	a.concat(&b)
+	require.Equal(t, -1, a.First())
+	b.prepend([]byte("x"))
+	a.concat(&b)
+	require.Equal(t, "x", string(a.At(a.First()).Bytes()))
+	a.delete(a.First(), 1)
+	a.Append([]byte("y"))
+	c := NewListpack()
+	c.expect(20)
+	c.appendInt(5)
+	require.Equal(t, before, emptyBlock)
+	n := NewListpack()
+	require.Equal(t, -1, n.First())
+}

@@ -11,8 +11,22 @@ import (
 // Slices given in are copied; slices handed out must not be written to and are valid until the
 // set changes.
 type Set struct {
-	ints Intset
-	d    *members // nil while the intset is used
+	p     unsafe.Pointer // the intset's memory, or *members
+	cap   uint32         // bytes of the intset's memory
+	large bool           // it is members
+}
+
+// ints returns the intset, which is used while the set is not large. What changes it must be followed by keep.
+func (s *Set) ints() Intset { return Intset{(*byte)(s.p), s.cap} }
+
+func (s *Set) keep(ints Intset) { s.p, s.cap = unsafe.Pointer(ints.mem), ints.cap }
+
+// members returns those of a large set, else nil.
+func (s *Set) members() *members {
+	if !s.large {
+		return nil
+	}
+	return (*members)(s.p)
 }
 
 // members are those of a large set, or of one with a member that is no integer.
@@ -42,7 +56,8 @@ func NewSet() *Set { return new(Set) }
 
 // NewSetFromIntset returns a set of the members of ints, which it takes over.
 func NewSetFromIntset(ints Intset) *Set {
-	s := &Set{ints: ints}
+	s := new(Set)
+	s.keep(ints)
 	if int64(s.Len()) > Encodings.SetMaxIntsetEntries.Load() {
 		s.convert(s.Len())
 	}
@@ -56,43 +71,51 @@ func (*Set) Type() Type { return TypeSet }
 
 // Encoding returns intset or hashtable.
 func (s *Set) Encoding() string {
-	if s.d == nil {
+	if !s.large {
 		return "intset"
 	}
 	return "hashtable"
 }
 
 // Intset returns the members as they are stored, or false in the other encoding.
-func (s *Set) Intset() (*Intset, bool) { return &s.ints, s.d == nil }
+func (s *Set) Intset() (Intset, bool) {
+	if s.large {
+		return Intset{}, false
+	}
+	return s.ints(), true
+}
 
 // MemBytes estimates the memory of the set.
 func (s *Set) MemBytes() int64 {
-	if s.d == nil {
-		return 32 + int64(cap(s.ints.b))
+	if !s.large {
+		return 16 + int64(s.cap)
 	}
-	return 32 + dictBytes + s.d.mem
+	return 16 + dictBytes + s.members().mem
 }
 
 // Len returns the number of members.
 func (s *Set) Len() int {
-	if s.d == nil {
-		return s.ints.Len()
+	if !s.large {
+		ints := s.ints()
+		return ints.Len()
 	}
-	return s.d.len()
+	return s.members().len()
 }
 
 // Clone returns a copy that shares nothing that can change.
 func (s *Set) Clone() Value {
-	if s.d == nil {
-		return &Set{ints: Intset{append([]byte(nil), s.ints.b...)}}
+	if !s.large {
+		ints, c := s.ints(), new(Set)
+		c.keep(ints.clone())
+		return c
 	}
-	c := &Set{d: new(members)}
-	c.d.reserve(s.d.len())
-	s.d.Each(func(m *setMember) bool {
-		c.d.put(keyOf(m), hashOf(m))
+	d := new(members)
+	d.reserve(s.members().len())
+	s.members().Each(func(m *setMember) bool {
+		d.put(keyOf(m), hashOf(m))
 		return true
 	})
-	return c
+	return &Set{p: unsafe.Pointer(d), large: true}
 }
 
 // Expect prepares for n members in all, when they are too many for an intset.
@@ -100,53 +123,66 @@ func (s *Set) Expect(n int) {
 	if int64(n) <= Encodings.SetMaxIntsetEntries.Load() {
 		return
 	}
-	if s.d == nil {
+	if !s.large {
 		s.convert(n)
 	} else {
-		s.d.reserve(n)
+		s.members().reserve(n)
 	}
 }
 
 // Add adds m and reports whether it is new.
 func (s *Set) Add(m []byte) bool {
-	if s.d == nil {
+	if !s.large {
 		if n, ok := canonicalInt(m); ok {
-			isNew := s.ints.add(n)
-			if isNew && int64(s.ints.Len()) > min(Encodings.SetMaxIntsetEntries.Load(), 1<<30) {
-				s.convert(s.ints.Len())
-			}
-			return isNew
+			return s.addInt(n)
 		}
-		s.convert(s.ints.Len() + 1)
+		s.convert(s.Len() + 1)
 	}
-	h := hashBytes(m)
-	if s.d.find(asString(m), h) != nil {
+	h, d := hashBytes(m), s.members()
+	if d.find(asString(m), h) != nil {
 		return false
 	}
-	s.d.put(asString(m), h)
+	d.put(asString(m), h)
 	return true
+}
+
+func (s *Set) addInt(n int64) bool {
+	ints := s.ints()
+	isNew := ints.add(n)
+	s.keep(ints)
+	if isNew && int64(ints.Len()) > min(Encodings.SetMaxIntsetEntries.Load(), 1<<28) {
+		s.convert(ints.Len())
+	}
+	return isNew
 }
 
 // Remove removes m and reports whether it was there.
 func (s *Set) Remove(m []byte) bool {
-	if s.d != nil {
-		if s.d.delete(m) == nil {
+	if d := s.members(); d != nil {
+		if d.delete(m) == nil {
 			return false
 		}
-		s.d.mem -= memberBytes(len(m))
+		d.mem -= memberBytes(len(m))
 		return true
 	}
 	n, ok := canonicalInt(m)
-	return ok && s.ints.remove(n)
+	if !ok {
+		return false
+	}
+	ints := s.ints()
+	ok = ints.remove(n)
+	s.keep(ints)
+	return ok
 }
 
 // Contains reports whether m is a member.
 func (s *Set) Contains(m []byte) bool {
-	if s.d != nil {
-		return s.d.get(m) != nil
+	if s.large {
+		return s.members().get(m) != nil
 	}
 	n, ok := canonicalInt(m)
-	return ok && s.ints.contains(n)
+	ints := s.ints()
+	return ok && ints.contains(n)
 }
 
 // convert goes over to a Dict with room for n members.
@@ -157,17 +193,18 @@ func (s *Set) convert(n int) {
 		d.put(asString(m), hashBytes(m))
 		return true
 	})
-	s.d, s.ints = d, Intset{}
+	*s = Set{p: unsafe.Pointer(d), large: true}
 }
 
 // Each calls fn for every member until it returns false: integers of an intset in ascending order.
 func (s *Set) Each(fn func(m []byte) bool) {
-	if s.d != nil {
-		s.d.Each(func(m *setMember) bool { return fn(view(keyOf(m))) })
+	if s.large {
+		s.members().Each(func(m *setMember) bool { return fn(view(keyOf(m))) })
 		return
 	}
-	for i, n := 0, s.ints.Len(); i < n; i++ {
-		if !fn(decimal(s.ints.at(i))) {
+	ints := s.ints()
+	for i, n := 0, ints.Len(); i < n; i++ {
+		if !fn(decimal(ints.at(i))) {
 			return
 		}
 	}
@@ -176,11 +213,11 @@ func (s *Set) Each(fn func(m []byte) bool) {
 // Scan is one step of a walk with SSCAN's cursor: it calls fn for about count members and returns
 // the cursor to go on with, 0 at the end. An intset is handed out whole. See Dict.scan.
 func (s *Set) Scan(cursor uint64, count int, fn func(m []byte)) uint64 {
-	if s.d == nil {
+	if !s.large {
 		s.Each(func(m []byte) bool { fn(m); return true })
 		return 0
 	}
-	return s.d.scanSome(cursor, count, func(m *setMember) { fn(view(keyOf(m))) })
+	return s.members().scanSome(cursor, count, func(m *setMember) { fn(view(keyOf(m))) })
 }
 
 // Random returns a member drawn at random, or nil when there is none.
@@ -188,21 +225,23 @@ func (s *Set) Random() []byte {
 	switch {
 	case s.Len() == 0:
 		return nil
-	case s.d != nil:
-		return view(keyOf(s.d.random()))
+	case s.large:
+		return view(keyOf(s.members().random()))
 	}
-	return decimal(s.ints.at(rand.IntN(s.ints.Len())))
+	ints := s.ints()
+	return decimal(ints.at(rand.IntN(ints.Len())))
 }
 
 // Sample calls fn for n different members drawn at random, or for all when there are fewer, until
 // it returns false.
 func (s *Set) Sample(n int, fn func(m []byte) bool) {
-	if s.d != nil {
-		s.d.sample(n, func(m *setMember) bool { return fn(view(keyOf(m))) })
+	if s.large {
+		s.members().sample(n, func(m *setMember) bool { return fn(view(keyOf(m))) })
 		return
 	}
-	for _, i := range sampleIndexes(s.ints.Len(), n) {
-		if !fn(decimal(s.ints.at(i))) {
+	ints := s.ints()
+	for _, i := range sampleIndexes(ints.Len(), n) {
+		if !fn(decimal(ints.at(i))) {
 			return
 		}
 	}

@@ -74,8 +74,8 @@ func TestSetAgainstAMap(t *testing.T) {
 		}
 		checkSet(t, s, map[string]bool{})
 		checkSet(t, c, model)
-		if s.d != nil {
-			require.Zero(t, s.d.mem)
+		if s.large {
+			require.Zero(t, s.members().mem)
 		}
 	}
 }

@@ -63,7 +63,7 @@ func newSlowWalk(e SnapshotEntry) *slowWalk {
 			return SnapshotElement{Member: keyOf(f), Value: string(f.value())}
 		})
 	case *Set:
-		walkDict(w, &v.d.Dict, func(m *setMember) SnapshotElement { return SnapshotElement{Member: keyOf(m)} })
+		walkDict(w, &v.members().Dict, func(m *setMember) SnapshotElement { return SnapshotElement{Member: keyOf(m)} })
 	case *ZSet:
 		walkZSet(w, v)
 	}
@@ -76,7 +76,7 @@ func walksSlowly(v Value) bool {
 	case *Hash:
 		return v.d != nil && v.Len() > slowLen
 	case *Set:
-		return v.d != nil && v.Len() > slowLen
+		return v.large && v.Len() > slowLen
 	case *ZSet:
 		return v.skip != nil && v.Len() > slowLen
 	}

@@ -153,7 +153,7 @@ func thinOut(r *rand.Rand, db *DB) {
 			v.Delete(f)
 		}
 	case *Set:
-		for v.d != nil && v.Len() > 100 {
+		for v.large && v.Len() > 100 {
 			v.Remove(v.Random())
 		}
 	case *ZSet:
@@ -172,7 +172,7 @@ func requireUnwatched(t *testing.T, s *Store) {
 			case *Hash:
 				require.True(t, v.d == nil || v.d.touch == nil)
 			case *Set:
-				require.True(t, v.d == nil || v.d.touch == nil)
+				require.True(t, !v.large || v.members().touch == nil)
 			case *ZSet:
 				require.True(t, v.skip == nil || v.skip.d.touch == nil)
 			}
@@ -232,7 +232,7 @@ func TestPiecesOfAShrinkingTable(t *testing.T) {
 		for set.Len() > 500 {
 			set.Remove(set.Random())
 		}
-		set.d.step(r.IntN(5000))
+		set.members().step(r.IntN(5000))
 		for sn.Next(8) {
 		}
 		require.Equal(t, want, c.got)

@@ -36,8 +36,8 @@ func (db *DB) TouchElems(key []byte, elems [][]byte) {
 			v.d.ahead(elems)
 		}
 	case *Set:
-		if v.d != nil {
-			v.d.ahead(elems)
+		if v.large {
+			v.members().ahead(elems)
 		}
 	case *ZSet:
 		if v.skip != nil {

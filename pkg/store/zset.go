@@ -84,6 +84,20 @@ func (z *ZSet) Expect(n, longest int) {
 	}
 }
 
+// ExpectPairs prepares a new sorted set for pairs, of which pair i is the score scores[i] and the member
+// pairs[2*i+1], as ZADD has them: it gets its memory at once.
+func (z *ZSet) ExpectPairs(pairs [][]byte, scores []float64) {
+	if z.skip != nil || z.lp.len() > 0 || len(scores) > expectMost {
+		return
+	}
+	size := 0
+	for i, score := range scores {
+		var buf [32]byte
+		size += newElem(pairs[2*i+1]).entrySize() + scoreElem(buf[:0], score).entrySize()
+	}
+	z.lp.expect(size)
+}
+
 // Unpack goes over to the skip list, whatever the size.
 func (z *ZSet) Unpack() {
 	if z.skip == nil {
