@@ -184,3 +184,23 @@ func TestPageLocked(t *testing.T) {
 	b.shows("screen", "OK") // the console has logged in, too
 	require.NotContains(t, b.eval(`JSON.stringify({...sessionStorage, ...localStorage})`), "secret")
 }
+
+// Who may do little is told so, and nothing breaks.
+func TestPageOfAUserWithFewRights(t *testing.T) {
+	g := startPage(t, withPassword, "--requirepass", "secret", "--user ann on >pw +get +subscribe ~a* &news")
+	b := openPage(t, g)
+	b.shows("state", "password needed")
+	b.eval(`(document.getElementById("user").value = "ann")`)
+	b.fill("pass", "pw")
+	b.shows("state", "connected")
+	b.shows("facts", "no permissions to run")
+	b.shows("scan-says", "no permissions to run the 'dbsize' command")
+	b.fill("line", "GET b")
+	b.shows("screen", "NOPERM")
+	b.eval(`(document.getElementById("presence").checked = false)`)
+	b.fill("topic", "news")
+	b.shows("topics", "news")
+	b.fill("topic", "others")
+	b.shows("feed", "others")
+	b.shows("feed", "NOPERM")
+}

@@ -37,7 +37,7 @@ export function startLab(link, who) {
   }
 
   // The client subscribes again by itself after a reconnect.
-  async function subscribe(name, presence) {
+  async function subscribe(name, presence, last = 20) {
     if (topics.has(name)) return;
     const pattern = isPattern(name);
     const onPresence = ({ users, members, join, leave }) => {
@@ -48,9 +48,14 @@ export function startLab(link, who) {
       draw();
     };
     const sub = link.subscribe(name, {
-      pattern, presence: presence && !pattern, last: pattern ? undefined : 20, onMessage: message, onPresence,
+      pattern, presence: presence && !pattern, last: pattern || !last ? undefined : last, onMessage: message, onPresence,
       onResume: ({ recovered }) => add(el("span", "from", name), event(recovered ? "subscribed again, nothing was missed" : "subscribed again; what was sent meanwhile is lost")),
-      onError: (err) => { if (topics.delete(name)) { add(el("span", "from", name), event(err.message, "t-err")); draw(); } },
+      onError: (err) => {
+        if (!topics.delete(name)) return;
+        if (err.code === "NOPERM" && last) return subscribe(name, presence, 0); // perhaps only the history is denied
+        add(el("span", "from", name), event(err.message, "t-err"));
+        draw();
+      },
     });
     const topic = { pattern, sub };
     topics.set(name, topic);
