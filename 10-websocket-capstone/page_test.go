@@ -202,5 +202,5 @@ func TestPageOfAUserWithFewRights(t *testing.T) {
 	b.shows("topics", "news")
 	b.fill("topic", "others")
 	b.shows("feed", "others")
-	b.shows("feed", "NOPERM")
+	b.shows("feed", "one of the channels")
 }

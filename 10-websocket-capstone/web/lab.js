@@ -52,7 +52,7 @@ export function startLab(link, who) {
       onResume: ({ recovered }) => add(el("span", "from", name), event(recovered ? "subscribed again, nothing was missed" : "subscribed again; what was sent meanwhile is lost")),
       onError: (err) => {
         if (!topics.delete(name)) return;
-        if (err.code === "NOPERM" && last) return subscribe(name, presence, 0); // perhaps only the history is denied
+        if (err.code === "NOPERM" && last) return queueMicrotask(() => subscribe(name, presence, 0)); // perhaps only the history is denied
         add(el("span", "from", name), event(err.message, "t-err"));
         draw();
       },
