@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,10 +36,13 @@ func TestExampleChat(t *testing.T) {
 	require.Equal(t, "2", publish(t, c, "room:coffee", `<img src=x onerror="alert(1)">`))
 	bob.shows("messages", `redis-cli<img src=x onerror="alert(1)">`)
 	require.Equal(t, "0", bob.eval(`document.images.length`))
+	second := ann.beside(c.page + "examples/chat.html#coffee")
+	second.shows("people", "ann") // it is the same ann, with one more tab
+	second.shows("count", "2 here")
 	bob.fill("room", "tea room")
 	bob.shows("rooms", "tea-room")
 	ann.shows("count", "1 here")
-	require.Equal(t, "1", publish(t, c, "room:coffee", "still here?"))
+	require.Equal(t, "2", publish(t, c, "room:coffee", "still here?"))
 	ann.shows("messages", "still here?")
 	require.NotContains(t, bob.eval(`document.getElementById("messages").textContent`), "still here?")
 }
@@ -84,4 +88,20 @@ func TestExamplesWithHistory(t *testing.T) {
 	d.becomes("load: now 3.5, between 0 and 3.5", `document.querySelector("#charts svg")?.getAttribute("aria-label")`)
 	d.becomes("5", `document.querySelector("#charts polyline").getAttribute("points").split(" ").length`) // four, and on to now
 	require.Equal(t, "true", d.eval(`document.getElementById("note").hidden`))
+}
+
+// The chat on our replica of a real Redis: what redis-cli publishes on the master arrives, and is kept for who comes later.
+func TestExampleChatOnReplica(t *testing.T) {
+	redistest.Need(t, "chromium", "redis-server")
+	master := redistest.Start(t, t.TempDir())
+	host, port, err := net.SplitHostPort(master)
+	require.NoError(t, err)
+	c := launch(t, redistest.Program(t, "10-websocket-capstone"), t.TempDir(), "--replicaof", host, port, "--history", "room:*=50")
+	b := openTab(t, c.page+"examples/chat.html")
+	b.shows("count", "1 here")
+	require.Equal(t, "0", dialRedis(t, "tcp", master).do("PUBLISH room:lobby from-the-master"))
+	b.shows("messages", "from-the-master")
+	late := openTab(t, c.page+"examples/chat.html")
+	late.shows("messages", "from-the-master")
+	require.NotContains(t, late.eval(`document.getElementById("messages").textContent`), "no history")
 }

@@ -85,6 +85,12 @@ function encode(arg) {
   return { b64: btoa(bytes) };
 }
 
+/** named checks the name of a channel or queue. */
+function named(name) {
+  if (typeof name === "string" && name) return name;
+  throw new TypeError(`a name is a string, not ${name}`);
+}
+
 /** after reports whether one ID of the history comes after another. */
 function after(a, b) {
   const [x, y] = [a.split("-"), b.split("-")];
@@ -224,7 +230,7 @@ class Client extends EventTarget {
   /** Runs a command. Errors of the server reject with a ByorError. @param {...Arg} args @returns {Promise<any>} */
   call(...args) { return this.#ask("cmd", () => ({ args: args.map(encode) }), decode); }
   /** @param {string} channel @param {Arg} data @returns {Promise<number>} how many got it */
-  publish(channel, data) { return this.#ask("pub", () => ({ channel, data: encode(data) })); }
+  publish(channel, data) { return this.#ask("pub", () => ({ channel: named(channel), data: encode(data) })); }
   /** Any operation of the gateway, and its answer as it is. */
   request(op, fields = {}) { return this.#ask(op, () => fields); }
   /** @returns {Promise<number>} the milliseconds that a question takes, there and back */
@@ -233,7 +239,7 @@ class Client extends EventTarget {
   /** Subscribes, now and after each reconnect. Several subscriptions may share a channel; the first decides on last.
    * @param {string} name @param {SubscribeOptions} [o] @returns {Subscription} */
   subscribe(name, o = {}) {
-    const key = (o.pattern ? "p" : "c") + name;
+    const key = (o.pattern ? "p" : "c") + named(name);
     const known = this.#topics.get(key);
     if (!Number.isSafeInteger(o.last ?? 0) || o.last < 0) throw new TypeError("last is a number of messages");
     if (o.pattern && (o.last || o.presence)) throw new TypeError("a pattern has no history and no presence of its own");
@@ -255,7 +261,7 @@ class Client extends EventTarget {
   /** Takes jobs from a work queue, now and after each reconnect. One consumer for each queue.
    * @param {string} queue @param {ConsumeOptions} [o] @returns {Feed<Job>} */
   consume(queue, o = {}) {
-    if (this.#consumers.has(queue)) throw new TypeError(`this client has a consumer of ${queue} already`);
+    if (this.#consumers.has(named(queue))) throw new TypeError(`this client has a consumer of ${queue} already`);
     const work = async (job) => (await o.onJob(job), job.ack());
     const begin = (job) => work(job).catch((err) => tell(o.onError, err)); // the job comes again when its time is over
     const consumer = new Feed(o, o.onJob && begin, Infinity, (error) => { // prefetch bounds what waits
@@ -446,9 +452,9 @@ class Client extends EventTarget {
     this.#pump();
   }
 
-  /** pump sends what waits, no faster than the server allows. */
+  /** pump sends what waits, no faster than the server allows, and no more than it answers. */
   #pump() {
-    while (this.state === "up" && this.#queue.length) {
+    while (this.state === "up" && this.#queue.length && this.#awaited.size < 1000) {
       const { opsPerSecond: rate, opsBurst: burst } = this.session.limits;
       const now = performance.now(), earned = ((now - this.#tokens.at) / 1000) * 0.95 * rate;
       const left = rate ? Math.min(Math.max(1, 0.75 * burst), this.#tokens.left + earned) : Infinity;
@@ -478,6 +484,7 @@ class Client extends EventTarget {
     if (m.push) return this.#pushed(m);
     const r = this.#awaited.get(m.id);
     if (!this.#awaited.delete(m.id)) return;
+    this.#pump();
     if (!m.error) return r.done?.(m.result);
     const { code, message, retry } = m.error;
     if (code !== "RATE" || r.op === "hello") return r.fail?.(new ByorError(code, message, retry));
