@@ -37,9 +37,11 @@ export function startLab(link, who) {
   }
 
   // The client subscribes again by itself after a reconnect.
-  async function subscribe(name, presence, last = 20) {
+  async function subscribe(name, presence) {
     if (topics.has(name)) return;
     const pattern = isPattern(name);
+    const topic = { pattern };
+    topics.set(name, topic);
     const onPresence = ({ users, members, join, leave }) => {
       Object.assign(topic, { users, members });
       const words = [join.length ? join.join(", ") + " joined" : "", leave.length ? leave.join(", ") + " left" : ""].filter(Boolean).join("; ");
@@ -47,19 +49,16 @@ export function startLab(link, who) {
       topic.told = true; // the first time it says who is there already
       draw();
     };
-    const sub = link.subscribe(name, {
-      pattern, presence: presence && !pattern, last: pattern || !last ? undefined : last, onMessage: message, onPresence,
+    topic.sub = link.subscribe(name, {
+      pattern, presence: presence && !pattern, last: pattern ? undefined : 20, onMessage: message, onPresence,
       onResume: ({ recovered }) => add(el("span", "from", name), event(recovered ? "subscribed again, nothing was missed" : "subscribed again; what was sent meanwhile is lost")),
       onError: (err) => {
         if (!topics.delete(name)) return;
-        if (err.code === "NOPERM" && last) return queueMicrotask(() => subscribe(name, presence, 0)); // perhaps only the history is denied
         add(el("span", "from", name), event(err.message, "t-err"));
         draw();
       },
     });
-    const topic = { pattern, sub };
-    topics.set(name, topic);
-    await sub.ready.catch(() => {}); // onError tells
+    await topic.sub.ready.catch(() => {}); // onError tells
     draw();
   }
 
