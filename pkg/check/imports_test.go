@@ -21,10 +21,11 @@ var mayImport = map[string]string{
 	"script":     "acl certs config engine store resp pubsub rdb lzf",
 	"persist":    "acl certs aof config engine introspect lzf pubsub rdb resp store",
 	"users":      "acl certs config engine introspect lzf pubsub rdb resp store",
+	"logs":       "acl certs config engine store resp pubsub",
 	"tracking":   "engine store resp pubsub",
 	"queue":      "resp",
 	"history":    "engine store resp pubsub",
-	"server":     "acl certs config introspect persist tracking history users commands engine aof rdb lzf migrate repl store resp pubsub supervise collector",
+	"server":     "acl certs config logs introspect persist tracking history users commands engine aof rdb lzf migrate repl store resp pubsub supervise collector",
 	"basics":     "aof rdb lzf pubsub repl resp store version",
 }
 

@@ -1,28 +1,15 @@
 package server
 
 import (
-	"byor/pkg/config"
 	"byor/pkg/engine"
+	"byor/pkg/logs"
 	"byor/pkg/store"
 )
-
-// levelOf returns what loglevel asks for.
-func levelOf(c *config.Config) logLevel {
-	switch c.LogLevel {
-	case "debug":
-		return levelDebug
-	case "verbose":
-		return levelVerbose
-	case "warning":
-		return levelWarning
-	}
-	return levelNotice
-}
 
 // applyConfig carries changed parameters to where they take effect.
 func (s *Server) applyConfig() {
 	s.queryLimit.Store(s.cfg.QueryBufferLimit)
-	s.log.setLevel(levelOf(s.cfg))
+	s.log.SetLevel(logs.LevelOf(s.cfg))
 	s.eng.Settings = s.cfg.Settings()
 	s.eng.Slowlog.Trim(s.cfg.SlowlogMaxLen)
 	s.eng.Store.LFU = store.LFU{On: s.eng.Settings.LFU(), LogFactor: s.cfg.LFULogFactor, DecayMinutes: s.cfg.LFUDecayTime}

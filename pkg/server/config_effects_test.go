@@ -85,10 +85,13 @@ func refusesAllButTheDefault(t *testing.T, c *testConn, p *config.Param, name st
 func testSources(t *testing.T) map[string]string {
 	files, err := filepath.Glob("*_test.go")
 	require.NoError(t, err)
-	beside, err := filepath.Glob("diff/*_test.go")
-	require.NoError(t, err)
+	for _, beside := range []string{"diff", "../logs"} {
+		more, err := filepath.Glob(beside + "/*_test.go")
+		require.NoError(t, err)
+		files = append(files, more...)
+	}
 	functions := map[string]string{}
-	for _, f := range append(files, beside...) {
+	for _, f := range files {
 		b, err := os.ReadFile(f)
 		require.NoError(t, err)
 		for _, m := range regexp.MustCompile(`(?ms)^func (\w+).*?^}`).FindAllStringSubmatch(string(b), -1) {

@@ -20,17 +20,25 @@ import (
 // returns it with its address. It is shut down with the test.
 func startServer(t testing.TB, options ...string) (*Server, string) {
 	t.Helper()
+	return startLogging(t, testLog(t), options...)
+}
+
+// startLogging is startServer with a log to look at.
+func startLogging(t testing.TB, log io.Writer, options ...string) (*Server, string) {
+	t.Helper()
 	cfg := config.Default()
 	args := append([]string{"--port", "0", "--save", "", "--enable-debug-command", "yes", "--dir", t.TempDir(),
 		"--repl-diskless-sync-delay", "0"}, options...)
 	require.NoError(t, cfg.ParseArgs(args))
-	return startWith(t, cfg, Options{})
+	return startWith(t, cfg, Options{Log: LogTo(log)})
 }
 
 // startWith is startServer for a configuration and options of the test's own. Port 0 is a free one.
 func startWith(t testing.TB, cfg *config.Config, o Options) (*Server, string) {
 	t.Helper()
-	o.Log = LogTo(testLog(t))
+	if o.Log == nil {
+		o.Log = LogTo(testLog(t))
+	}
 	s := New(cfg, o)
 	require.NoError(t, s.startLoops(int(cfg.IOThreads)))
 	ln, err := net.Listen("tcp", "127.0.0.1:"+itoa(cfg.Port))

@@ -125,7 +125,7 @@ func (s *Server) follow(host string, port int64, h *repl.HandOver) {
 	s.following = fl
 	s.eng.Store.OnDeadline = fl.noteDeadline
 	s.eng.ChooseExpiry()
-	s.log.setRole('S')
+	s.log.SetRole('S')
 	s.recalm()
 	fl.ctx, fl.stop = context.WithCancel(context.Background())
 	go func() {
@@ -154,7 +154,7 @@ func (s *Server) stopFollowing() {
 		s.master.History((*repl.History).Promote)
 	}
 	s.master.EndAll()
-	s.log.setRole('M')
+	s.log.SetRole('M')
 	s.recalm()
 }
 

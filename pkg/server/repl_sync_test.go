@@ -27,8 +27,7 @@ func TestSharedSnapshot(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var log lockedBuffer
-			s, addr := startServer(t, "--repl-diskless-sync", c.diskless, "--repl-diskless-sync-delay", "3600", "--repl-diskless-sync-max-replicas", "5")
-			s.log.w = &log
+			s, addr := startLogging(t, &log, "--repl-diskless-sync", c.diskless, "--repl-diskless-sync-delay", "3600", "--repl-diskless-sync-max-replicas", "5")
 			client := dial(t, addr)
 			fill(client, 0, 20)
 			s.eng.Lock()
@@ -95,8 +94,7 @@ func askForAll(t testing.TB, addr, capa string) string {
 func TestSnapshotTakesUpLatecomers(t *testing.T) {
 	t.Parallel()
 	var log lockedBuffer
-	s, addr := startServer(t, "--repl-diskless-sync", "no")
-	s.log.w = &log
+	s, addr := startLogging(t, &log, "--repl-diskless-sync", "no")
 	c := dial(t, addr)
 	c.want("DEBUG POPULATE 200000", "+OK")
 	first := replicaConn(t, addr)

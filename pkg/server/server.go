@@ -31,6 +31,7 @@ import (
 	"byor/pkg/config"
 	"byor/pkg/engine"
 	"byor/pkg/history"
+	"byor/pkg/logs"
 	"byor/pkg/migrate"
 	"byor/pkg/persist"
 	"byor/pkg/supervise"
@@ -136,7 +137,7 @@ type Server struct {
 // Start.
 func New(cfg *config.Config, opt Options) *Server {
 	if opt.Log == nil {
-		opt.Log = newLogger(cfg)
+		opt.Log = logs.New(cfg)
 	}
 	if opt.Wrap == nil {
 		opt.Wrap = func(conn net.Conn) net.Conn { return conn }

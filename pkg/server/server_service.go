@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"byor/pkg/config"
+	"byor/pkg/logs"
 	"byor/pkg/supervise"
 )
 
@@ -48,9 +49,9 @@ func (s *Server) removePidFile() {
 // logSupervisor writes down how the process found its supervisor.
 func (s *Server) logSupervisor() {
 	for _, n := range s.boss.Notes() {
-		for lvl, mark := range levelMarks {
+		for lvl, mark := range logs.Marks {
 			if mark == n.Mark {
-				s.logf(logLevel(lvl), "%s", n.Text)
+				s.logf(logs.Level(lvl), "%s", n.Text)
 			}
 		}
 	}
@@ -100,7 +101,7 @@ func (s *Server) awaitAnswer() {
 // into the old one, and the old certificates stay.
 func (s *Server) Reload() {
 	s.boss.Reloading()
-	if name, err := s.log.reopen(); err != nil {
+	if name, err := s.log.Reopen(); err != nil {
 		s.logf(levelWarning, "Can't open the log file: %s. The log goes on into the old one.", config.ErrnoText(err))
 	} else if name != "" {
 		s.logf(levelNotice, "The log file %s was opened anew.", name)

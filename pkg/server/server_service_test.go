@@ -3,12 +3,8 @@
 package server
 
 import (
-	"log/syslog"
-	"net"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,26 +15,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 )
-
-// unixgram opens a socket for datagrams and returns its path and what reads the next.
-func unixgram(t *testing.T) (path string, next func() string) {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "n")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	path = filepath.Join(dir, "s")
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close() })
-	require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
-	return path, func() string {
-		t.Helper()
-		b := make([]byte, 4096)
-		n, err := conn.Read(b)
-		require.NoError(t, err)
-		return string(b[:n])
-	}
-}
 
 // Who renames the log finds what is said from then on in a new file, as with Redis, and SIGHUP makes that sure. A
 // path that cannot be opened leaves the log where it is.
@@ -73,59 +49,10 @@ func TestLogIsFollowedWhereItGoes(t *testing.T) {
 	require.Contains(t, said(path), "# four\n")
 }
 
-// A line of our log looks like one of Redis's.
-func TestLogLinesLookLikeRedis(t *testing.T) {
-	line := regexp.MustCompile(`^\d+:[MSC] \d\d (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} \d\d:\d\d:\d\d\.\d{3} [.\-*#] \S`)
-	dir := t.TempDir()
-	theirs, ours := filepath.Join(dir, "theirs"), filepath.Join(dir, "ours")
-	dial(t, redistest.Start(t, t.TempDir(), "--logfile", theirs, "--loglevel", "debug")).do("DEBUG LOG hello")
-	cfg := config.Default()
-	require.NoError(t, cfg.ParseArgs([]string{"--port", "0", "--logfile", ours, "--loglevel", "debug"}))
-	l := newLogger(cfg)
-	for lvl := range levelMarks {
-		l.printf(logLevel(lvl), "hello")
-	}
-	l.setRole('S')
-	l.printf(levelNotice, "hello")
-	l.setLevel(levelWarning)
-	l.printf(levelNotice, "not this")
-	for _, path := range []string{theirs, ours} {
-		b, err := os.ReadFile(path)
-		require.NoError(t, err)
-		lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-		require.GreaterOrEqual(t, len(lines), 5)
-		for _, s := range lines {
-			require.Regexp(t, line, s, path)
-		}
-		require.NotContains(t, string(b), "not this")
-	}
-}
-
-// The system's log gets the message alone, by Redis's priorities, and the other log as well.
-func TestSyslog(t *testing.T) {
-	path, next := unixgram(t)
-	before := dialSyslog
-	defer func() { dialSyslog = before }()
-	dialSyslog = func(p syslog.Priority, tag string) (*syslog.Writer, error) {
-		return syslog.Dial("unixgram", path, p, tag)
-	}
-	cfg := config.Default()
-	logfile := filepath.Join(t.TempDir(), "log")
-	require.NoError(t, cfg.ParseArgs([]string{"--syslog-enabled", "yes", "--syslog-ident", "cache", "--syslog-facility", "local3", "--logfile", logfile, "--loglevel", "debug"}))
-	l := newLogger(cfg)
-	for lvl, severity := range []int{7, 6, 5, 4} { // debug, info, notice, warning
-		l.printf(logLevel(lvl), "hello %d", lvl)
-		require.Regexp(t, `^<`+strconv.Itoa(19<<3|severity)+`>.* cache\[`+strconv.Itoa(os.Getpid())+`\]: hello `+strconv.Itoa(lvl)+`\n$`, next())
-	}
-	b, err := os.ReadFile(logfile)
-	require.NoError(t, err)
-	require.Equal(t, 4, strings.Count(string(b), "hello"))
-}
-
 // A server in the background has a pidfile in any case, unless its supervisor keeps it in the foreground. INFO names
 // the supervisor.
 func TestServiceSettings(t *testing.T) {
-	path, next := unixgram(t)
+	path, next := redistest.Unixgram(t)
 	for _, c := range []struct{ args, pidfile, mode string }{
 		{"", "", "no"}, {"--daemonize yes", "/var/run/redis.pid", "no"}, {"--daemonize yes --pidfile /tmp/p", "/tmp/p", "no"},
 		{"--daemonize yes --supervised systemd", "", "systemd"}, {"--supervised no", "", "no"},
@@ -149,7 +76,7 @@ func TestServiceSettings(t *testing.T) {
 
 // The watchdog goes hungry while the engine is stuck.
 func TestWatchdogWaitsForTheEngine(t *testing.T) {
-	path, next := unixgram(t)
+	path, next := redistest.Unixgram(t)
 	boss := supervise.Open(supervise.Systemd, func(name string) string {
 		return map[string]string{"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "20000"}[name]
 	})

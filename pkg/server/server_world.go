@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"byor/pkg/engine"
+	"byor/pkg/logs"
 	"byor/pkg/persist"
 	"byor/pkg/store"
 	"byor/pkg/users"
@@ -78,7 +79,7 @@ func (w world) Flushed() {
 	w.s.files.Flushed()
 }
 
-func (w world) Log(level int, line string) { w.s.logf(logLevel(level), "%s", line) }
+func (w world) Log(level int, line string) { w.s.logf(logs.Level(level), "%s", line) }
 
 func (w world) Warn(format string, args ...any) { w.s.logf(levelWarning, format, args...) }
 

@@ -1,8 +1,8 @@
 //go:build windows || plan9
 
-package server
+package logs
 
 // sysLog stands for a log that this system does not have.
 type sysLog struct{ ident, facility string }
 
-func (*sysLog) write(logLevel, string) {}
+func (*sysLog) write(Level, string) {}

@@ -1,6 +1,6 @@
 //go:build !windows && !plan9
 
-package server
+package logs
 
 import (
 	"log/syslog"
@@ -23,7 +23,7 @@ var facilities = map[string]syslog.Priority{
 var dialSyslog = syslog.New
 
 // write hands on a line. Where nobody takes it, it is lost, as with syslog(3), and the next is tried again.
-func (l *sysLog) write(lvl logLevel, text string) {
+func (l *sysLog) write(lvl Level, text string) {
 	if l.w == nil {
 		w, err := dialSyslog(facilities[l.facility]|syslog.LOG_NOTICE, l.ident)
 		if err != nil {
