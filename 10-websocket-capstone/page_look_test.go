@@ -122,4 +122,9 @@ func TestPageOnAPhone(t *testing.T) {
 		require.Equal(t, "true", b.eval(`document.querySelector("header").getBoundingClientRect().bottom <= 45`), "only the links stay")
 		b.eval(`scrollTo(0, 0)`)
 	}
+	for _, width := range []int{640, 768, 900, 1024} {
+		b.size(width, 900, false)
+		b.waits(fmt.Sprintf(`innerWidth === %d`, width))
+		b.becomes("0", `((d) => d.scrollWidth - d.clientWidth)(document.documentElement)`)
+	}
 }

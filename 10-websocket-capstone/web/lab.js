@@ -1,8 +1,10 @@
 // The pub/sub lab: subscriptions with presence, a feed, publishing, and the
 // slow consumer.
 
-import { $, button, el, show, text } from "./dom.js";
+import { bytesOf } from "./bytes.js";
+import { $, button, count, el, show, text } from "./dom.js";
 
+const most = 2000; // characters of a message that are shown
 const event = (words, also = "") => el("span", "event " + also, words);
 const isPattern = (topic) => /[*?[]/.test(topic);
 
@@ -72,7 +74,8 @@ export function startLab(link, who) {
   function message(m) {
     arrivals.push(performance.now());
     const when = m.entry ? new Date(Number(m.entry.split("-")[0])) : new Date(); // an entry of the history begins with its time
-    addAt(when, el("span", "from", text(m.channel)), m.pattern ? el("span", "via", "via " + text(m.pattern)) : null, ...show(m.data));
+    const more = m.data.length > most ? ` … ${count(bytesOf(m.data).length)} bytes` : "";
+    addAt(when, el("span", "from", text(m.channel)), m.pattern ? el("span", "via", "via " + text(m.pattern)) : null, ...show(m.data.slice(0, most)), more);
   }
   link.addEventListener("goodbye", ({ detail: m }) => add(event("the server says goodbye: " + m.reason)));
 
