@@ -125,6 +125,7 @@ func TestPageOnAPhone(t *testing.T) {
 	for _, width := range []int{640, 768, 900, 1024} {
 		b.size(width, 900, false)
 		b.waits(fmt.Sprintf(`innerWidth === %d`, width))
+		b.becomes("true", `((nav, link) => nav.left >= link.right || nav.top >= link.bottom)(...["nav", "#rtt", "#state"].map((s) => document.querySelector(s).getBoundingClientRect()))`)
 		b.becomes("0", `((d) => d.scrollWidth - d.clientWidth)(document.documentElement)`)
 	}
 }

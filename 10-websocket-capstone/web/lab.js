@@ -2,7 +2,7 @@
 // slow consumer.
 
 import { bytesOf } from "./bytes.js";
-import { $, button, count, el, show, text } from "./dom.js";
+import { $, button, cli, count, el, show, text } from "./dom.js";
 
 const most = 2000; // characters of a message that are shown
 const event = (words, also = "") => el("span", "event " + also, words);
@@ -93,7 +93,7 @@ export function startLab(link, who) {
     );
     $("what").value = "";
   };
-  link.addEventListener("info", ({ detail: { fields } }) => (tryThis.textContent = `redis-cli -p ${fields.tcp_port} PUBLISH room:1 hello`));
+  link.addEventListener("info", ({ detail: { fields } }) => (tryThis.textContent = `${cli(fields.tcp_port)} PUBLISH room:1 hello`));
   setInterval(() => {
     const now = performance.now();
     arrivals = arrivals.filter((at) => now - at < 1000);
