@@ -204,3 +204,19 @@ func TestPageOfAUserWithFewRights(t *testing.T) {
 	b.shows("feed", "others")
 	b.shows("feed", "one of the channels")
 }
+
+// Of a channel with a history the page shows what was said before it came, and after a cut what it has missed.
+func TestPageShowsWhatItMissed(t *testing.T) {
+	g := startPage(t, nil, "--history", "room:*=100")
+	g.engineDo("PUBLISH", "room:1", "said before")
+	b := openPage(t, g)
+	b.fill("topic", "room:1")
+	b.shows("feed", "said before")
+	for _, s := range g.open() {
+		s.close(1001, "away", true)
+	}
+	g.engineDo("PUBLISH", "room:1", "said meanwhile")
+	b.shows("feed", "said meanwhile")
+	b.shows("feed", "nothing was missed")
+	require.Equal(t, "1,1", b.eval(`["said before", "said meanwhile"].map((s) => document.getElementById("feed").textContent.split(s).length - 1).join()`))
+}
