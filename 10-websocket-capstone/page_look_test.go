@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -84,6 +85,7 @@ func TestPageCanBeRead(t *testing.T) {
 	b.visit(g.http.URL)
 	b.click("#steps button", "SET greeting")
 	everything(g, b)
+	testPageShowsMarkupAsText(g, b)
 	locked := openPage(t, startPage(t, withPassword, "--requirepass", "secret"))
 	locked.fill("pass", "wrong")
 	locked.shows("login-says", "invalid")
@@ -103,6 +105,23 @@ func TestPageCanBeRead(t *testing.T) {
 	require.Equal(t, "", b.eval(`[...document.querySelectorAll("button, input, select, textarea, canvas, a, [role=region], [role=log], progress")]
 		.filter((e) => !(e.textContent.trim() || e.getAttribute("aria-label") || e.labels?.length)).map((e) => e.outerHTML).join("\n")`))
 	require.Equal(t, "Console,Pub/Sub,Keys,Server", b.eval(`[...document.querySelectorAll("nav a")].map((a) => document.querySelector(a.hash) && a.textContent).join()`))
+}
+
+// Whatever the names and values are, they are text.
+func testPageShowsMarkupAsText(g *testGateway, b *tab) {
+	const evil = `<img src=x onerror="window.bad = 1"><script>window.bad = 1</script>`
+	g.engineDo("HSET", evil, evil, evil)
+	g.engineDo("XADD", "stream:"+evil, "*", evil, evil)
+	g.engineDo("PUBLISH", "log."+evil, evil)
+	b.shows("feed", evil)
+	b.fill("line", `ECHO "`+strings.ReplaceAll(evil, `"`, `\"`)+`"`)
+	b.shows("screen", "<img")
+	for _, key := range []string{"stream:", "<img"} {
+		b.fill("match", key)
+		b.click("#list button", evil)
+		b.waits(`document.querySelectorAll("#value tbody td")[1]?.textContent.includes("<img")`)
+	}
+	require.Equal(g.t, "true,0", b.eval(`[window.bad === undefined, document.querySelectorAll("img, main script").length].join()`))
 }
 
 func TestPageOnAPhone(t *testing.T) {
