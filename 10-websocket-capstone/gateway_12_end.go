@@ -66,6 +66,8 @@ func closeFor(why server.EndReason) (code int, reason string) {
 		return closeSlow, "too slow: the engine's output buffer is full"
 	case server.EndIdle:
 		return websocket.CloseNormalClosure, "idle for too long"
+	case server.EndResync:
+		return websocket.CloseServiceRestart, "this replica has new data: come back"
 	}
 	return websocket.CloseInternalServerErr, "the session has ended"
 }

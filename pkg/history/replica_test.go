@@ -166,6 +166,17 @@ func TestRealMaster(t *testing.T) {
 	synced(t, master, replica)
 	dial(t, ours).asks("HISTORY.SUBSCRIBE room:2 LAST 1", confirmed("room:2", 1, 1, "5-5"), message("room:2", "hello", "5-5"))
 
+	// FLUSHALL is for what is kept beside the data, too. Those who are there stay.
+	master.Want("FLUSHALL", "+OK")
+	synced(t, master, replica)
+	flushed := dial(t, ours)
+	flushed.Send("HISTORY.SUBSCRIBE", "room:1", "SINCE", ids[4])
+	v = flushed.Read()
+	require.EqualValues(t, 0, v.Elems[3].Int)
+	require.EqualValues(t, 0, v.Elems[5].Int)
+	master.publish("room:1", "f")
+	hear("f")
+
 	// A new data set: nobody knows what was published meanwhile, so clients have to come back and hear that.
 	master.Want("SET k v", "+OK")
 	other := redistest.Start(t, t.TempDir(), "--repl-diskless-sync-delay", "0")

@@ -43,6 +43,9 @@ func (s *Server) forgetHistory() {
 	s.history.Forget()
 	for _, c := range s.clients {
 		if c.wantsEntry && slices.ContainsFunc(s.eng.Hub.Subscriptions(c, pubsub.Channel), s.history.Keeps) {
+			if c.told != nil {
+				c.told.Ended(EndResync)
+			}
 			s.closeClient(c, closeAfterReply)
 		}
 	}

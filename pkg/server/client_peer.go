@@ -43,6 +43,7 @@ const (
 	EndUser   EndReason = "no user"  // who it was logged in as is deleted
 	EndSlow   EndReason = "too slow" // over client-output-buffer-limit
 	EndIdle   EndReason = "idle"     // over timeout
+	EndResync EndReason = "new data" // of a replica, which does not know what was published meanwhile
 )
 
 // meet notes what the connection of a new session knows. Connections may be wrapped (Options.Wrap).
