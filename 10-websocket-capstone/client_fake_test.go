@@ -157,6 +157,22 @@ func TestClientResumesFromTheBeginning(t *testing.T) {
 	b.becomes("true,1-0,1-1", "got")
 }
 
+// The server says when to come back. A network that is there again, or a tab that somebody looks at, comes at once.
+func TestClientHonoursGoodbye(t *testing.T) {
+	goodbye := func(p *fakePeer) {
+		p.say(`{"push":"goodbye","code":1001,"reason":"shutdown","reconnectMs":[1000000,1000000]}`)
+		p.close(1001)
+	}
+	b := openClient(t, fakeGateway(t, goodbye, goodbye, func(*fakePeer) {}))
+	b.eval(`(watch(), globalThis.pauses = [], db.addEventListener("state", (e) => e.detail.retryMs && pauses.push(e.detail.retryMs)))`)
+	b.becomes("1000000", "pauses")
+	b.eval(`dispatchEvent(new Event("online"))`)
+	b.becomes("1000000,1000000", "pauses")
+	b.eval(`document.dispatchEvent(new Event("visibilitychange"))`)
+	b.becomes("up", "db.state")
+	require.Equal(t, "up,down,connecting,up,down,connecting,up", b.eval("states"))
+}
+
 // Queues: jobs come again after a cut, acknowledgements are not lost in it. RATE is answered with patience.
 func TestClientConsumes(t *testing.T) {
 	job := func(id string) string {

@@ -70,6 +70,10 @@ func testClientValues(t *testing.T) {
 	} {
 		require.Contains(t, b.eval(c.js), c.want, c.js)
 	}
+	require.Contains(t, b.eval(`failure(db.publish(undefined, "x"))`), "a name is a string")
+	// A thousand calls on their way and a thousand behind them: what comes then is refused.
+	require.Equal(t, "2000 PONG,1 OFFLINE", b.eval(`Promise.all(Array.from({ length: 2001 }, () => db.call("PING").catch((err) => err.code)))
+		.then((all) => ["PONG", "OFFLINE"].map((v) => all.filter((w) => w === v).length + " " + v))`))
 	require.Equal(t, "true", b.eval(`db.ping().then((ms) => ms >= 0)`))
 }
 

@@ -85,6 +85,12 @@ function encode(arg) {
   return { b64: btoa(bytes) };
 }
 
+/** named checks the name of a channel or queue. */
+function named(name) {
+  if (typeof name === "string" && name) return name;
+  throw new TypeError(`a name is a string, not ${name}`);
+}
+
 /** after reports whether one ID of the history comes after another. */
 function after(a, b) {
   const [x, y] = [a.split("-"), b.split("-")];
@@ -101,8 +107,9 @@ function tell(callback, ...args) {
  * @template T */
 class Feed {
   #items = [];
-  #readers = []; // those who wait for the next item
   #error = null;
+  /** @type {Function} */
+  #wake = () => {}; // the loop, if it waits
   #settle;
   ended = false;
 
@@ -120,13 +127,12 @@ class Feed {
   stop() { this._leave(); }
   _begun(result) { this.#settle.resolve(result); }
   _forget() { this.#items = []; }
-
   _put(item) {
     if (this.ended) return;
     if (this._callback) return tell(this._callback, item);
     if (this.#items.length >= this._max) return this._leave(new ByorError("SLOW", `the loop is too slow: ${this._max} items wait`));
     this.#items.push(item);
-    this.#serve();
+    this.#wake();
   }
 
   _end(error = null) {
@@ -134,26 +140,22 @@ class Feed {
     this.ended = true;
     this.#error = error;
     this.#settle.reject(error ?? new ByorError("CLOSED", "it has ended"));
-    this.#serve();
+    this.#wake();
     if (error) tell(this._options.onError, error);
   }
 
-  #serve() {
-    while (this.#readers.length && (this.#items.length || this.ended)) {
-      const { resolve, reject } = this.#readers.shift();
-      if (this.#items.length) resolve({ value: this.#items.shift(), done: false });
-      else if (this.#error) reject(this.#error);
-      else resolve({ value: undefined, done: true });
+  /** @returns {AsyncGenerator<T, void>} */
+  async *[Symbol.asyncIterator]() {
+    try {
+      for (;;) {
+        while (this.#items.length) yield this.#items.shift();
+        if (this.#error) throw this.#error;
+        if (this.ended) return;
+        await new Promise((wake) => (this.#wake = wake));
+      }
+    } finally {
+      this.stop();
     }
-  }
-
-  /** @returns {AsyncIterator<T>} */
-  [Symbol.asyncIterator]() {
-    const next = () => new Promise((resolve, reject) => {
-      this.#readers.push({ resolve, reject });
-      this.#serve();
-    });
-    return { next, return: async () => (this.stop(), { value: undefined, done: true }) };
   }
 }
 
@@ -224,7 +226,7 @@ class Client extends EventTarget {
   /** Runs a command. Errors of the server reject with a ByorError. @param {...Arg} args @returns {Promise<any>} */
   call(...args) { return this.#ask("cmd", () => ({ args: args.map(encode) }), decode); }
   /** @param {string} channel @param {Arg} data @returns {Promise<number>} how many got it */
-  publish(channel, data) { return this.#ask("pub", () => ({ channel, data: encode(data) })); }
+  publish(channel, data) { return this.#ask("pub", () => ({ channel: named(channel), data: encode(data) })); }
   /** Any operation of the gateway, and its answer as it is. */
   request(op, fields = {}) { return this.#ask(op, () => fields); }
   /** @returns {Promise<number>} the milliseconds that a question takes, there and back */
@@ -233,7 +235,7 @@ class Client extends EventTarget {
   /** Subscribes, now and after each reconnect. Several subscriptions may share a channel; the first decides on last.
    * @param {string} name @param {SubscribeOptions} [o] @returns {Subscription} */
   subscribe(name, o = {}) {
-    const key = (o.pattern ? "p" : "c") + name;
+    const key = (o.pattern ? "p" : "c") + named(name);
     const known = this.#topics.get(key);
     if (!Number.isSafeInteger(o.last ?? 0) || o.last < 0) throw new TypeError("last is a number of messages");
     if (o.pattern && (o.last || o.presence)) throw new TypeError("a pattern has no history and no presence of its own");
@@ -255,7 +257,7 @@ class Client extends EventTarget {
   /** Takes jobs from a work queue, now and after each reconnect. One consumer for each queue.
    * @param {string} queue @param {ConsumeOptions} [o] @returns {Feed<Job>} */
   consume(queue, o = {}) {
-    if (this.#consumers.has(queue)) throw new TypeError(`this client has a consumer of ${queue} already`);
+    if (this.#consumers.has(named(queue))) throw new TypeError(`this client has a consumer of ${queue} already`);
     const work = async (job) => (await o.onJob(job), job.ack());
     const begin = (job) => work(job).catch((err) => tell(o.onError, err)); // the job comes again when its time is over
     const consumer = new Feed(o, o.onJob && begin, Infinity, (error) => { // prefetch bounds what waits
@@ -376,10 +378,7 @@ class Client extends EventTarget {
   /** give up: there is no connection, and there will be none until somebody says so. */
   #give(error, state) {
     this.#lock = error;
-    for (const r of this.#queue.splice(0)) {
-      clearTimeout(r.timer);
-      r.fail?.(error);
-    }
+    for (const r of this.#queue.splice(0)) clearTimeout(r.timer), r.fail?.(error);
     this.#set(state, { error });
   }
 
@@ -441,14 +440,11 @@ class Client extends EventTarget {
     });
   }
 
-  #push(r) {
-    this.#queue.push(r);
-    this.#pump();
-  }
+  #push(r) { this.#queue.push(r), this.#pump(); }
 
-  /** pump sends what waits, no faster than the server allows. */
+  /** pump sends what waits, no faster than the server allows, and no more than it answers. */
   #pump() {
-    while (this.state === "up" && this.#queue.length) {
+    while (this.state === "up" && this.#queue.length && this.#awaited.size < 1000) {
       const { opsPerSecond: rate, opsBurst: burst } = this.session.limits;
       const now = performance.now(), earned = ((now - this.#tokens.at) / 1000) * 0.95 * rate;
       const left = rate ? Math.min(Math.max(1, 0.75 * burst), this.#tokens.left + earned) : Infinity;
@@ -478,6 +474,7 @@ class Client extends EventTarget {
     if (m.push) return this.#pushed(m);
     const r = this.#awaited.get(m.id);
     if (!this.#awaited.delete(m.id)) return;
+    this.#pump();
     if (!m.error) return r.done?.(m.result);
     const { code, message, retry } = m.error;
     if (code !== "RATE" || r.op === "hello") return r.fail?.(new ByorError(code, message, retry));
@@ -514,10 +511,11 @@ class Client extends EventTarget {
   /** sub is the request that subscribes to a topic: from where we were, if there is a history and we have been there. */
   #sub(t) {
     const fields = t.pattern ? { patterns: [t.name] } : { channels: [t.name] };
-    const resumes = t.since !== null;
+    const plain = t.pattern || t.plain === this.session;
+    const resumes = t.since !== null && !plain;
     if ([...t.subs].some((s) => s._options.presence)) fields.presence = true;
     if (resumes) fields.since = { [t.name]: t.since };
-    else if (!t.pattern) fields.last = t.last;
+    else if (!plain) fields.last = t.last;
     const done = (r) => {
       const recovered = resumes && r.recovered === true;
       const newest = r.last?.[t.name] ?? null; // of the history, null without one
@@ -527,7 +525,13 @@ class Client extends EventTarget {
       if (r.presence) this.#present(t, r.presence[t.name]);
       for (const s of t.subs) s._confirmed(r, recovered);
     };
-    const no = (err) => { for (const s of t.subs) this.#leave(t.key, s, err); };
+    const no = (err) => {
+      if (err.code === "NOPERM" && !plain) { // perhaps it is only the past that this user may not see
+        t.plain = this.session;
+        return this.#push(this.#sub(t));
+      }
+      for (const s of t.subs) this.#leave(t.key, s, err);
+    };
     return { op: "sub", fields, renewed: true, done, fail: this.#retry(t.key, () => t.subs.size && this.#sub(t), no) };
   }
 
