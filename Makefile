@@ -137,6 +137,11 @@ bench-compare: ## race step 10 of two commits (A=commit B=commit; without B the 
 	@test -n '$(A)' || { echo 'which commits? make bench-compare A=HEAD B=HEAD~1' >&2; exit 1; }
 	@$(BENCH_PROGRAM) -a 'commit:$(A)' -b '$(if $(B),commit:$(B),capstone)' $(ARGS)
 
+.PHONY: bench-fanout
+bench-fanout: ## what a message to many browsers costs, beside TCP and real Redis (SUBS=500 RATE=20 BYTES=147; ARGS=-h)
+	@mkdir -p bin && $(GO) build -o bin/fanout ./10-websocket-capstone/bench/fanout && \
+		bin/fanout $(if $(SUBS),-subs $(SUBS)) $(if $(RATE),-rate $(RATE)) $(if $(BYTES),-bytes $(BYTES)) $(ARGS)
+
 .PHONY: bench-go
 bench-go: ## go test -bench with allocations: the wire, the store, a command through the engine (BENCH=regexp)
 	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./pkg/resp ./pkg/store ./pkg/commands

@@ -144,27 +144,32 @@ func (o *outbox) pingSoon() {
 	o.rouse()
 }
 
-// take moves the messages of the next frame to the end of batch: not more than frameMessages, and not more bytes than
-// most, unless that is 0. They count until wrote. ping says that a ping is due.
-func (o *outbox) take(batch [][]byte, most int) (messages [][]byte, ping bool) {
+// take moves the messages of the next frame to the end of batch: not more than frameMessages, and no more than fit into
+// most bytes. They count until wrote.
+func (o *outbox) take(batch [][]byte, most int) [][]byte {
 	// region: the queue
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n, bytes := 0, 0
-	for n < min(len(o.queue), frameMessages) {
-		if bytes += len(o.queue[n]) + 1; most > 0 && bytes > most {
-			break
-		}
-		n++
+	n := 0
+	for ; n < min(len(o.queue), frameMessages) && len(o.queue[n]) < most; n++ {
+		most -= len(o.queue[n]) + 1
 	}
 	batch = append(batch, o.queue[:n]...)
 	clear(o.queue[:n])
 	if o.queue = o.queue[n:]; len(o.queue) == 0 && cap(o.queue) > frameMessages {
 		o.queue = nil // one burst is not held for ever
 	}
-	ping, o.ping = o.ping, false
-	return batch, ping
+	return batch
 	// endregion
+}
+
+// takePing reports whether a ping is due.
+func (o *outbox) takePing() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	due := o.ping
+	o.ping = false
+	return due
 }
 
 // ends reports whether the queue ends soon or begins with a message of more than most bytes.

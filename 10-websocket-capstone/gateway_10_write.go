@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -90,8 +91,8 @@ func (s *socket) writeNow(p *pen) (more bool) {
 		go s.writeAll()
 		return false
 	}
-	batch, ping := s.out.take(p.batch[:0], frameBytes)
-	p.batch, p.frame = batch, s.appendFrames(p.frame[:0], batch, ping)
+	batch := s.out.take(p.batch[:0], frameBytes)
+	p.batch, p.frame = batch, s.appendFrames(p.frame[:0], batch)
 	whole, err := s.unsent.writeNow(&p.nowWriter, p.frame)
 	switch {
 	case err != nil:
@@ -112,9 +113,9 @@ func (s *socket) mayHaveToWait() bool {
 	return s.unsent == nil || !s.unsent.direct || s.late() || s.out.ends(frameBytes)
 }
 
-// appendFrames appends messages as one frame, and a ping as another one. It makes them itself: gorilla would have to
+// appendFrames appends messages as one frame, and a ping that is due as another one. It makes them itself: gorilla would have to
 // ask for a buffer, and set a deadline for what takes no time.
-func (s *socket) appendFrames(dst []byte, batch [][]byte, ping bool) []byte {
+func (s *socket) appendFrames(dst []byte, batch [][]byte) []byte {
 	if len(batch) > 0 {
 		s.g.metrics.sent.Add(int64(len(batch)))
 		size := 0
@@ -134,7 +135,7 @@ func (s *socket) appendFrames(dst []byte, batch [][]byte, ping bool) []byte {
 			dst = append(dst, msg...)
 		}
 	}
-	if ping {
+	if s.out.takePing() {
 		text := strconv.AppendInt(nil, s.lastPing.Add(1), 10)
 		dst = append(appendHeader(dst, websocket.PingMessage, len(text)), text...)
 	}
@@ -179,10 +180,8 @@ func (s *socket) flush() (over bool, err error) {
 	// region: the queue, then the close
 	for !s.late() {
 		code, reason, closing := s.out.closing() // before take, or a close could overtake a goodbye
-		batch, ping := s.out.take(nil, 0)
-		if ping {
-			s.ping()
-		}
+		s.ping()
+		batch := s.out.take(nil, math.MaxInt)
 		if len(batch) > 0 {
 			if err := s.writeFrame(batch); err != nil {
 				return false, err
@@ -204,8 +203,11 @@ func (s *socket) flush() (over bool, err error) {
 	// endregion
 }
 
-// ping asks the peer for a sign of life. If that fails, the next write does, too.
+// ping asks the peer for a sign of life, if that is due. If it fails, the next write does, too.
 func (s *socket) ping() {
+	if !s.out.takePing() {
+		return
+	}
 	_ = s.ws.WriteControl(websocket.PingMessage, strconv.AppendInt(nil, s.lastPing.Add(1), 10), s.deadline())
 }
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +67,7 @@ func TestHTTPInABrowser(t *testing.T) {
 				said = b.eval(`document.getElementById("said")?.textContent`)
 				return strings.HasSuffix(said, " done")
 			}, 3*patience, 20*time.Millisecond, "the page has not come to its end")
+			b.faults = nil // what the browser has forbidden this page is no mistake of it
 			if !c.allowed {
 				require.NotContains(t, said, "tell nobody")
 				require.Contains(t, said, `"json":"failed"`)
@@ -77,4 +80,57 @@ func TestHTTPInABrowser(t *testing.T) {
 			require.Contains(t, said, `{\"push\":\"message\",\"channel\":\"room\",\"data\":\"hi\"}`)
 		})
 	}
+}
+
+// EventSource comes back by itself and misses nothing, whatever ends its streams.
+func TestHTTPEventSourceResumes(t *testing.T) {
+	withOwnEngine(t)
+	g := startHTTP(t, nil, "--history", "room:*=1000")
+	b := openTab(t, g.http.URL+"/healthz") // a page of our own that does nothing by itself
+	g.eventually(func() bool { return b.eval(`location.pathname + document.readyState`) == "/healthzcomplete" }, "the page is there")
+	b.eval(`(() => { window.got = []; window.es = new EventSource("/c/SUBSCRIBE/room:1/room:2?last=0");
+		es.addEventListener("subscribed", e => got.push(JSON.parse(e.data).recovered));
+		es.onmessage = e => got.push(JSON.parse(e.data).data); return 1; })()`)
+	want, sent := []string{}, 0
+	shows := func() {
+		t.Helper()
+		g.eventually(func() bool { return b.eval(`got.join(" ")`) == strings.Join(want, " ") }, "the page gets all: "+strings.Join(want, " "))
+	}
+	publish := func(n int) {
+		for range n {
+			sent++
+			g.engineDo("PUBLISH", fmt.Sprint("room:", 1+sent%2), fmt.Sprint(sent))
+			want = append(want, fmt.Sprint(sent))
+		}
+	}
+	want = append(want, "true")
+	shows()
+	publish(3)
+	shows()
+	for _, cut := range []func(){
+		func() { g.engineDo("CLIENT", "KILL", "TYPE", "pubsub") },
+		g.http.CloseClientConnections,
+	} {
+		cut()
+		g.eventually(func() bool { return g.requests.streams.Load() == 0 }, "the stream has ended")
+		want = append(want, "true") // comes first when it is back
+		before := len(want)
+		publish(4)
+		// What was missed comes channel by channel: first room:1, with the even ones.
+		missed := append(onlyOf(want[before:], 0), onlyOf(want[before:], 1)...)
+		copy(want[before:], missed)
+		shows()
+		publish(2)
+		shows()
+	}
+}
+
+// onlyOf returns the numbers that are odd, or even.
+func onlyOf(numbers []string, rest int) (some []string) {
+	for _, n := range numbers {
+		if i, err := strconv.Atoi(n); err == nil && i%2 == rest {
+			some = append(some, n)
+		}
+	}
+	return some
 }

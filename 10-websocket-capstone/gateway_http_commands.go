@@ -191,6 +191,9 @@ func (g *gateway) answerCommand(w http.ResponseWriter, r *http.Request, format s
 		g.metrics.errors.Add(1)
 		g.answerError(w, format, refusedBy(string(failed)))
 		return
+	case errors.Is(err, errTooManyReplies):
+		g.answerError(w, format, refusedBusy(err.Error()))
+		return
 	case errors.Is(err, errReplyTooLarge):
 		g.answerError(w, format, badRequest(err.Error()))
 		return

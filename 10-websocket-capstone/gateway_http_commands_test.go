@@ -15,61 +15,62 @@ import (
 
 // Commands over plain HTTP: what may be asked, how, and what the answers look like.
 
+var httpCommandCases = []struct {
+	method, path, contentType, body string
+	status                          int
+	want                            string
+}{
+	{"POST", "/c/SET/greeting/hello", "", "", 200, `{"result":"OK"}`},
+	{"GET", "/c/GET/greeting", "", "", 200, `{"result":"hello"}`},
+	{"GET", "/c/get/greeting.json", "", "", 200, `{"result":"hello"}`},
+	{"GET", "/c/GET/greeting.txt", "", "", 200, "hello\n"},
+	{"GET", "/c/GET/greeting.raw", "", "", 200, "hello"},
+	{"GET", "/c/GET/nothing", "", "", 200, `{"result":null}`},
+	{"GET", "/c/GET/nothing.txt", "", "", 404, "ERR there is no such value\n"},
+	{"GET", "/c/GET/nothing.raw", "", "", 404, "ERR there is no such value\n"},
+	// What stands between two slashes is an argument, whatever it is.
+	{"POST", "/c/SET/a%2Fb%20%25/", "", "", 200, `{"result":"OK"}`},
+	{"GET", "/c/GET/a%2Fb%20%25", "", "", 200, `{"result":""}`},
+	{"POST", "/c/MSET//x/../y/%2E/z", "", "", 200, `{"result":"OK"}`},
+	{"GET", "/c/MGET//../.", "", "", 200, `{"result":["x","y","z"]}`},
+	{"GET", "/c/ECHO/a+b", "", "", 200, `{"result":"a+b"}`},
+	{"GET", "/c/ECHO/%ff%00", "", "", 200, `{"result":{"b64":"/wA="}}`},
+	{"GET", "/c/ECHO/a.txt.json", "", "", 200, `{"result":"a.txt"}`},
+	{"GET", "/c/ECHO/a%2Etxt", "", "", 200, `{"result":"a.txt"}`},
+	// A body of bytes is the last argument, an empty one, too.
+	{"POST", "/c/SET/picture", "application/octet-stream", "\x89PNG\r\n\x00", 200, `{"result":"OK"}`},
+	{"GET", "/c/GET/picture.raw", "", "", 200, "\x89PNG\r\n\x00"},
+	{"POST", "/c/SET/picture", "application/octet-stream", "", 200, `{"result":"OK"}`},
+	{"GET", "/c/STRLEN/picture", "", "", 200, `{"result":0}`},
+	// JSON has the values of the WebSocket protocol.
+	{"POST", "/c", "application/json; charset=utf-8", ` ["SET", "n", 9007199254740993] `, 200, `{"result":"OK"}`},
+	{"POST", "/c", "application/json", `["INCR","n"]`, 200, `{"result":{"int":"9007199254740994"}}`},
+	{"POST", "/c.txt", "application/json", `["INCR","n"]`, 200, "9007199254740995\n"},
+	{"POST", "/c.raw", "application/json", `["INCR","n"]`, 200, "9007199254740996"},
+	{"POST", "/c.json", "application/json", `["SET",{"b64":"/wA="},{"int":"5"}]`, 200, `{"result":"OK"}`},
+	{"GET", "/c/GET/%FF%00", "", "", 200, `{"result":"5"}`},
+	{"POST", "/c/HSET/h/f/v", "", "", 200, `{"result":1}`},
+	{"GET", "/c/HGETALL/h", "", "", 200, `{"result":{"map":[["f","v"]]}}`},
+	{"GET", "/c/HGETALL/h.txt", "", "", 200, "f\nv\n"},
+	{"GET", "/c/HGETALL/h.raw", "", "", 406, "ERR this reply is a list; raw is for one value\n"},
+	{"GET", "/c/MGET/greeting/nothing.txt", "", "", 200, "hello\n\n"},
+	{"POST", "/c/ZADD/z/1.5/m", "", "", 200, `{"result":1}`},
+	{"GET", "/c/ZSCORE/z/m", "", "", 200, `{"result":1.5}`},
+	{"GET", "/c/ZSCORE/z/m.raw", "", "", 200, "1.5"},
+	{"POST", "/c/EVAL/return%20%7B1,%7B2%7D%7D/0.txt", "", "", 200, "1\n2\n"},
+	// Errors
+	{"POST", "/c/LPUSH/greeting/x", "", "", 400, `{"error":{"code":"WRONGTYPE","message":"Operation against a key holding the wrong kind of value","retry":false}}`},
+	{"POST", "/c/LPUSH/greeting/x.txt", "", "", 400, "WRONGTYPE Operation against a key holding the wrong kind of value\n"},
+	{"GET", "/c/GET", "", "", 400, `{"error":{"code":"ERR","message":"wrong number of arguments for 'get' command","retry":false}}`},
+	{"GET", "/c/", "", "", 400, `{"error":{"code":"ERR","message":"the path must name a command, as in /c/GET/key","retry":false}}`},
+	{"GET", "/c", "", "", 405, `{"error":{"code":"ERR","message":"allowed methods are POST, OPTIONS","retry":false}}`},
+	{"DELETE", "/c/GET/x", "", "", 405, `{"error":{"code":"ERR","message":"allowed methods are GET, HEAD, POST, OPTIONS","retry":false}}`},
+	{"PUT", "/c/SET/x", "application/octet-stream", "v", 405, `{"error":{"code":"ERR","message":"allowed methods are GET, HEAD, POST, OPTIONS","retry":false}}`},
+}
+
 func TestHTTPCommands(t *testing.T) {
 	g := startHTTP(t, nil)
-	octets := "application/octet-stream"
-	for _, c := range []struct {
-		method, path, contentType, body string
-		status                          int
-		want                            string
-	}{
-		{"POST", "/c/SET/greeting/hello", "", "", 200, `{"result":"OK"}`},
-		{"GET", "/c/GET/greeting", "", "", 200, `{"result":"hello"}`},
-		{"GET", "/c/get/greeting.json", "", "", 200, `{"result":"hello"}`},
-		{"GET", "/c/GET/greeting.txt", "", "", 200, "hello\n"},
-		{"GET", "/c/GET/greeting.raw", "", "", 200, "hello"},
-		{"GET", "/c/GET/nothing", "", "", 200, `{"result":null}`},
-		{"GET", "/c/GET/nothing.txt", "", "", 404, "ERR there is no such value\n"},
-		{"GET", "/c/GET/nothing.raw", "", "", 404, "ERR there is no such value\n"},
-		// What stands between two slashes is an argument, whatever it is.
-		{"POST", "/c/SET/a%2Fb%20%25/", "", "", 200, `{"result":"OK"}`},
-		{"GET", "/c/GET/a%2Fb%20%25", "", "", 200, `{"result":""}`},
-		{"POST", "/c/MSET//x/../y/%2E/z", "", "", 200, `{"result":"OK"}`},
-		{"GET", "/c/MGET//../.", "", "", 200, `{"result":["x","y","z"]}`},
-		{"GET", "/c/ECHO/a+b", "", "", 200, `{"result":"a+b"}`},
-		{"GET", "/c/ECHO/%ff%00", "", "", 200, `{"result":{"b64":"/wA="}}`},
-		{"GET", "/c/ECHO/a.txt.json", "", "", 200, `{"result":"a.txt"}`},
-		{"GET", "/c/ECHO/a%2Etxt", "", "", 200, `{"result":"a.txt"}`},
-		// A body of bytes is the last argument, an empty one, too.
-		{"POST", "/c/SET/picture", octets, "\x89PNG\r\n\x00", 200, `{"result":"OK"}`},
-		{"GET", "/c/GET/picture.raw", "", "", 200, "\x89PNG\r\n\x00"},
-		{"POST", "/c/SET/picture", octets, "", 200, `{"result":"OK"}`},
-		{"GET", "/c/STRLEN/picture", "", "", 200, `{"result":0}`},
-		// JSON has the values of the WebSocket protocol.
-		{"POST", "/c", "application/json; charset=utf-8", ` ["SET", "n", 9007199254740993] `, 200, `{"result":"OK"}`},
-		{"POST", "/c", "application/json", `["INCR","n"]`, 200, `{"result":{"int":"9007199254740994"}}`},
-		{"POST", "/c.txt", "application/json", `["INCR","n"]`, 200, "9007199254740995\n"},
-		{"POST", "/c.raw", "application/json", `["INCR","n"]`, 200, "9007199254740996"},
-		{"POST", "/c.json", "application/json", `["SET",{"b64":"/wA="},{"int":"5"}]`, 200, `{"result":"OK"}`},
-		{"GET", "/c/GET/%FF%00", "", "", 200, `{"result":"5"}`},
-		{"POST", "/c/HSET/h/f/v", "", "", 200, `{"result":1}`},
-		{"GET", "/c/HGETALL/h", "", "", 200, `{"result":{"map":[["f","v"]]}}`},
-		{"GET", "/c/HGETALL/h.txt", "", "", 200, "f\nv\n"},
-		{"GET", "/c/HGETALL/h.raw", "", "", 406, "ERR this reply is a list; raw is for one value\n"},
-		{"GET", "/c/MGET/greeting/nothing.txt", "", "", 200, "hello\n\n"},
-		{"POST", "/c/ZADD/z/1.5/m", "", "", 200, `{"result":1}`},
-		{"GET", "/c/ZSCORE/z/m", "", "", 200, `{"result":1.5}`},
-		{"GET", "/c/ZSCORE/z/m.raw", "", "", 200, "1.5"},
-		{"POST", "/c/EVAL/return%20%7B1,%7B2%7D%7D/0.txt", "", "", 200, "1\n2\n"},
-		// Errors
-		{"POST", "/c/LPUSH/greeting/x", "", "", 400, `{"error":{"code":"WRONGTYPE","message":"Operation against a key holding the wrong kind of value","retry":false}}`},
-		{"POST", "/c/LPUSH/greeting/x.txt", "", "", 400, "WRONGTYPE Operation against a key holding the wrong kind of value\n"},
-		{"GET", "/c/GET", "", "", 400, `{"error":{"code":"ERR","message":"wrong number of arguments for 'get' command","retry":false}}`},
-		{"GET", "/c/", "", "", 400, `{"error":{"code":"ERR","message":"the path must name a command, as in /c/GET/key","retry":false}}`},
-		{"GET", "/c", "", "", 405, `{"error":{"code":"ERR","message":"allowed methods are POST, OPTIONS","retry":false}}`},
-		{"DELETE", "/c/GET/x", "", "", 405, `{"error":{"code":"ERR","message":"allowed methods are GET, HEAD, POST, OPTIONS","retry":false}}`},
-		{"PUT", "/c/SET/x", octets, "v", 405, `{"error":{"code":"ERR","message":"allowed methods are GET, HEAD, POST, OPTIONS","retry":false}}`},
-	} {
+	for _, c := range httpCommandCases {
 		req := g.request(t.Context(), c.method, c.path, c.body)
 		if c.contentType != "" {
 			req.Header.Set("Content-Type", c.contentType)

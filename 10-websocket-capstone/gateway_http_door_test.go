@@ -17,6 +17,18 @@ import (
 
 // The door for plain HTTP requests: which pages may ask, who must log in, and how much of it there may be.
 
+// pagesThatAsk are what browsers say of the pages whose requests they send.
+var pagesThatAsk = []struct {
+	origin, site string
+	allowed      bool
+}{
+	{"", "", true}, {"", "same-origin", true}, {"", "none", true}, {"own", "same-origin", true}, {"own", "", true},
+	{"https://friend.example", "cross-site", true},
+	{"", "cross-site", false}, {"", "same-site", false}, {"", "something", false}, {"http://evil.example", "", false},
+	{"http://evil.example", "cross-site", false}, {"null", "cross-site", false}, {"http://localhost:1", "same-site", false},
+	{"https://friend.example.evil.example", "", false},
+}
+
 // Whatever a page of another site can send without being asked first must not be executed.
 func TestHTTPOfOtherPages(t *testing.T) {
 	g := startHTTP(t, func(o *gatewayOptions) {
@@ -25,16 +37,10 @@ func TestHTTPOfOtherPages(t *testing.T) {
 	})
 	own := g.http.URL
 	runs := int64(0)
-	for _, c := range []struct {
-		origin, site string
-		allowed      bool
-	}{
-		{"", "", true}, {"", "same-origin", true}, {"", "none", true}, {own, "same-origin", true}, {own, "", true},
-		{"https://friend.example", "cross-site", true},
-		{"", "cross-site", false}, {"", "same-site", false}, {"", "something", false}, {"http://evil.example", "", false},
-		{"http://evil.example", "cross-site", false}, {"null", "cross-site", false}, {"http://localhost:1", "same-site", false},
-		{"https://friend.example.evil.example", "", false},
-	} {
+	for _, c := range pagesThatAsk {
+		if c.origin == "own" {
+			c.origin = own
+		}
 		var headers []string
 		if c.origin != "" {
 			headers = append(headers, "Origin", c.origin)

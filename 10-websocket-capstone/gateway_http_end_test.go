@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -192,4 +193,28 @@ func TestHTTPWithOurOwnEngine(t *testing.T) {
 	} {
 		t.Run(name, test)
 	}
+}
+
+// Replies are bounded, each by itself and all together.
+func TestHTTPLargeReplies(t *testing.T) {
+	g := startHTTP(t, func(o *gatewayOptions) { o.WriteTimeout = patience })
+	g.engineDo("SETRANGE", "large", fmt.Sprint(40<<20), "x")
+	g.engineDo("SETRANGE", "too large", fmt.Sprint(maxHTTPReply), "x")
+	r, body := g.ask("GET", "/c/STRLEN/large", "")
+	require.Equal(t, 200, r.StatusCode, body)
+	r, body = g.ask("GET", "/c/GET/too%20large.raw", "")
+	require.Equal(t, 400, r.StatusCode)
+	require.Contains(t, body, "ask for a part of it")
+	r, body = g.ask("GET", "/c/GET/large.raw", "")
+	require.Equal(t, 200, r.StatusCode)
+	require.Len(t, body, 40<<20+1)
+	g.eventually(func() bool { return g.requests.largeReplies.Load() == 0 }, "given back")
+	g.requests.largeReplies.Store(maxHTTPReplies - 20<<20) // as others hold
+	r, body = g.ask("GET", "/c/GET/large.raw", "")
+	require.Equal(t, 503, r.StatusCode)
+	require.Contains(t, body, "too many large replies at once")
+	require.Equal(t, "1", r.Header.Get("Retry-After"))
+	r, _ = g.ask("GET", "/c/GETRANGE/large/0/9", "")
+	require.Equal(t, 200, r.StatusCode, "small ones are welcome")
+	g.eventually(func() bool { return g.requests.largeReplies.Load() == maxHTTPReplies-20<<20 }, "given back")
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -113,7 +114,7 @@ func (e *eventStream) flush() (over bool, err error) {
 	var batch [][]byte
 	for {
 		code, reason, closing := e.out.closing() // before take, or goodbye could overtake a message
-		batch, _ = e.out.take(batch[:0], 0)
+		batch = e.out.take(batch[:0], math.MaxInt)
 		for _, msg := range batch {
 			if msg[0] == '{' {
 				err = e.write([]byte("data: "), msg, []byte("\n\n"))

@@ -59,9 +59,15 @@ func TestHTTPEventsResume(t *testing.T) {
 	e.line()
 	e.line()
 	require.Contains(t, e.line(), `"recovered":false,"holes":["room:1"]`)
+}
 
-	// Several channels share an id, also those without a history.
-	e = g.events("/c/SUBSCRIBE/plain/room:2/room:1?last=1")
+// Several channels share an id, also those without a history.
+func TestHTTPEventsResumeSeveralChannels(t *testing.T) {
+	withOwnEngine(t)
+	g := startHTTP(t, nil, "--history", "room:*=3")
+	publish := func(channel, text string) { g.engineDo("PUBLISH", channel, text) }
+	publish("room:1", "w")
+	e := g.events("/c/SUBSCRIBE/plain/room:2/room:1?last=1")
 	e.line()
 	e.line()
 	e.line()
@@ -80,7 +86,13 @@ func TestHTTPEventsResume(t *testing.T) {
 		e.line()
 	}
 	require.Equal(t, "z", e.message().data.Data)
+	_ = e.Body.Close()
+	g.eventually(func() bool { return g.requests.streams.Load() == 0 }, "streams end with their readers")
+}
 
+func TestHTTPEventsOfThePastRefused(t *testing.T) {
+	withOwnEngine(t)
+	g := startHTTP(t, nil, "--history", "room:*=3")
 	for path, want := range map[string]string{"/c/SUBSCRIBE/a?last=x": "last must be", "/c/SUBSCRIBE/a?last=-1": "last must be", "/c/PSUBSCRIBE/a?last=1": "last is for SUBSCRIBE"} {
 		r, body := g.ask("GET", path, "")
 		require.Equal(t, http.StatusBadRequest, r.StatusCode)
@@ -93,7 +105,6 @@ func TestHTTPEventsResume(t *testing.T) {
 	r, body := g.ask("POST", "/c/HISTORY.SUBSCRIBE/a/LAST/1", "")
 	require.Equal(t, http.StatusForbidden, r.StatusCode)
 	require.Contains(t, body, "use SUBSCRIBE")
-	g.eventually(func() bool { return g.requests.streams.Load() <= 2 }, "streams end with their readers")
 }
 
 // A reader that asks for more than fits into the queue gets it at its own speed, and is not called slow.

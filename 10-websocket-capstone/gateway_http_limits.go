@@ -19,6 +19,7 @@ import (
 type httpRequests struct {
 	addresses    addressBook
 	failedLogins atomic.Int64
+	largeReplies atomic.Int64 // bytes of replies being answered, beyond the first of each
 	streams      atomic.Int64 // event streams that are open
 	slow         atomic.Int64 // event streams that were cut because their reader was slow
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"byor/pkg/resp"
@@ -21,13 +22,18 @@ type httpSession struct {
 	g    *gateway
 	conn net.Conn
 	r    *resp.Reader
-	most *io.LimitedReader // under r: how much of a reply may still come
-	id   int64             // the session's client id in the engine
-	user string            // who has logged in
+	in   *replyReader // under r
+	id   int64        // the session's client id in the engine
+	user string       // who has logged in
 }
 
-// maxHTTPReply bounds one reply of the engine, in bytes: an answer is built in memory.
-const maxHTTPReply = 64 << 20
+// Bounds of the engine's replies, in bytes, since an answer is built in memory: of one reply, and of what all sessions
+// hold beyond the first bytes of each.
+const (
+	maxHTTPReply   = 64 << 20
+	maxHTTPReplies = 256 << 20
+	freeHTTPReply  = 256 << 10
+)
 
 // unblockEvery is how often the gateway tries to end a command that blocks when its time is over.
 const unblockEvery = 100 * time.Millisecond
@@ -37,6 +43,8 @@ var (
 	errSessionOver = errors.New("the session has ended")
 	// errReplyTooLarge says that a reply was larger than maxHTTPReply. The session is over then, too.
 	errReplyTooLarge = errors.New("the reply is larger than " + strconv.Itoa(maxHTTPReply>>20) + " MB; ask for a part of it")
+	// errTooManyReplies says that large replies have filled maxHTTPReplies. The session is over then, too.
+	errTooManyReplies = errors.New("too many large replies at once; wait a moment, or ask for a part")
 )
 
 // httpSession lets a request in and returns a session for it. The caller must close it. If the request is refused,
@@ -63,9 +71,41 @@ func (g *gateway) openHTTPSession(remote string) (*httpSession, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &httpSession{g: g, conn: conn, most: &io.LimitedReader{R: conn}}
-	s.r = resp.NewReaderSize(s.most, 4<<10)
+	s := &httpSession{g: g, conn: conn, in: &replyReader{r: conn, all: &g.requests.largeReplies}}
+	s.r = resp.NewReaderSize(s.in, 4<<10)
 	return s, nil
+}
+
+// replyReader reads replies and counts what they hold in memory.
+type replyReader struct {
+	r    io.Reader
+	all  *atomic.Int64 // what the replies of all sessions hold
+	size int           // of the reply being read
+	held int64         // what it has added to all
+	err  error         // errReplyTooLarge or errTooManyReplies
+}
+
+func (r *replyReader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if r.size += n; r.size > freeHTTPReply {
+		r.held += int64(n)
+		if r.all.Add(int64(n)) > maxHTTPReplies {
+			r.err = errTooManyReplies
+		}
+	}
+	if r.size > maxHTTPReply {
+		r.err = errReplyTooLarge
+	}
+	if r.err != nil {
+		return 0, r.err
+	}
+	return n, err
+}
+
+// next says that the reply before is not needed any more.
+func (r *replyReader) next() {
+	r.all.Add(-r.held)
+	r.size, r.held = 0, 0
 }
 
 // do runs one command and returns its reply. An error reply comes as a resp.ReplyError, and so does the refusal of a
@@ -95,15 +135,20 @@ func (s *httpSession) exchange(ctx context.Context, args ...[]byte) (resp.Value,
 	defer time.AfterFunc(s.g.opts.HTTPWait, unblock).Stop()
 	// Nothing but a server that hangs takes this long.
 	_ = s.conn.SetDeadline(time.Now().Add(s.g.opts.HTTPWait + engineTimeout))
-	s.most.N = maxHTTPReply
+	s.in.next()
 	if _, err := s.conn.Write(resp.AppendCommand(nil, args...)); err != nil {
 		return resp.Value{}, errSessionOver
 	}
+	return s.reply()
+}
+
+// reply reads one value from the engine.
+func (s *httpSession) reply() (resp.Value, error) {
 	v, err := s.r.ReadValue()
-	if err != nil && s.most.N <= 0 {
-		return resp.Value{}, errReplyTooLarge
-	}
-	if err != nil {
+	switch {
+	case s.in.err != nil:
+		return resp.Value{}, s.in.err
+	case err != nil:
 		return resp.Value{}, errSessionOver
 	}
 	return v, nil
@@ -135,6 +180,7 @@ func (s *httpSession) unblock(answered <-chan struct{}) {
 // close ends the session and gives its place back. Call it once.
 func (s *httpSession) close() {
 	_ = s.conn.Close()
+	s.in.next()
 	s.g.unreserve()
 }
 

@@ -156,12 +156,8 @@ func (s *httpSession) subscribe(ctx context.Context, sub *httpSubscription) erro
 
 // next returns what the engine says next.
 func (s *httpSession) next() (resp.Value, error) {
-	s.most.N = maxHTTPReply
-	v, err := s.r.ReadValue()
-	if err != nil {
-		return resp.Value{}, errSessionOver
-	}
-	return v, nil
+	s.in.next()
+	return s.reply()
 }
 
 // listen fills the stream with what the engine publishes until the session ends.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"byor/pkg/certs"
 )
@@ -12,13 +13,16 @@ import (
 // Beside the way: TLS. The certificates are the server's, and change with them. A WebSocket is the same over it, but
 // for who writes: a writer cannot hand the socket what it takes at once, since TLS makes records of it (station 10).
 
-// secured returns l, or a listener that makes TLS of l's connections. net/http shakes hands, within the time that it
-// gives a request's header.
+// handshakeTimeout is the time that net/http would give a handshake, too.
+const handshakeTimeout = 5 * time.Second
+
+// secured returns l, or a listener that makes TLS of l's connections. As many may shake hands at a time as there may be
+// WebSockets.
 func (g *gateway) secured(l net.Listener) net.Listener {
 	if !g.opts.TLS {
 		return l
 	}
-	return g.opts.Certs.Listen(l)
+	return g.opts.Certs.Listen(l, max(1, g.opts.MaxConnections), handshakeTimeout)
 }
 
 // webTLS is what browsers are asked for, "" without TLS.

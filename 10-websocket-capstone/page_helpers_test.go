@@ -69,6 +69,7 @@ func fillKeys(t *testing.T, g *testGateway, n int) {
 func (b *tab) visit(url string) {
 	b.t.Helper()
 	b.eval(`(window.left = "yes")`)
+	b.call("Emulation.setFocusEmulationEnabled", map[string]any{"enabled": true}, &struct{}{}) // whatever other tabs do
 	b.navigate(url)
 	b.waits(`window.left === undefined && /connected|password/.test(document.getElementById("state")?.textContent)`)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -84,6 +85,7 @@ func TestPageCanBeRead(t *testing.T) {
 	b.visit(g.http.URL)
 	b.click("#steps button", "SET greeting")
 	everything(g, b)
+	testPageShowsMarkupAsText(g, b)
 	locked := openPage(t, startPage(t, withPassword, "--requirepass", "secret"))
 	locked.fill("pass", "wrong")
 	locked.shows("login-says", "invalid")
@@ -105,6 +107,23 @@ func TestPageCanBeRead(t *testing.T) {
 	require.Equal(t, "Console,Pub/Sub,Keys,Server", b.eval(`[...document.querySelectorAll("nav a")].map((a) => document.querySelector(a.hash) && a.textContent).join()`))
 }
 
+// Whatever the names and values are, they are text.
+func testPageShowsMarkupAsText(g *testGateway, b *tab) {
+	const evil = `<img src=x onerror="window.bad = 1"><script>window.bad = 1</script>`
+	g.engineDo("HSET", evil, evil, evil)
+	g.engineDo("XADD", "stream:"+evil, "*", evil, evil)
+	g.engineDo("PUBLISH", "log."+evil, evil)
+	b.shows("feed", evil)
+	b.fill("line", `ECHO "`+strings.ReplaceAll(evil, `"`, `\"`)+`"`)
+	b.shows("screen", "<img")
+	for _, key := range []string{"stream:", "<img"} {
+		b.fill("match", key)
+		b.click("#list button", evil)
+		b.waits(`document.querySelectorAll("#value tbody td")[1]?.textContent.includes("<img")`)
+	}
+	require.Equal(g.t, "true,0", b.eval(`[window.bad === undefined, document.querySelectorAll("img, main script").length].join()`))
+}
+
 func TestPageOnAPhone(t *testing.T) {
 	g := startPage(t, nil)
 	sampleData(g)
@@ -121,5 +140,11 @@ func TestPageOnAPhone(t *testing.T) {
 		b.waits(`document.getElementById("server").getBoundingClientRect().top < innerHeight / 2`)
 		require.Equal(t, "true", b.eval(`document.querySelector("header").getBoundingClientRect().bottom <= 45`), "only the links stay")
 		b.eval(`scrollTo(0, 0)`)
+	}
+	for _, width := range []int{640, 768, 980, 1000, 1160} {
+		b.size(width, 900, false)
+		b.waits(fmt.Sprintf(`innerWidth === %d`, width))
+		b.becomes("true", `((nav, link) => nav.left >= link.right || nav.top >= link.bottom)(...["nav", "#rtt", "#state"].map((s) => document.querySelector(s).getBoundingClientRect()))`) // nothing lies on the links
+		b.becomes("0", `((d) => d.scrollWidth - d.clientWidth)(document.documentElement)`)
 	}
 }

@@ -29,7 +29,7 @@ func TestPictures(t *testing.T) {
 	b.eval(`document.getElementById("welcome-close").click()`)
 	b.fill("topic", "room:1")
 	b.shows("topics", "room:1")
-	for _, text := range []string{"hello from redis-cli", "and from Go"} {
+	for _, text := range []string{"hello", "is anybody there?"} {
 		g.engineDo("PUBLISH", "room:1", text)
 		b.shows("feed", text)
 	}

@@ -184,3 +184,39 @@ func TestPageLocked(t *testing.T) {
 	b.shows("screen", "OK") // the console has logged in, too
 	require.NotContains(t, b.eval(`JSON.stringify({...sessionStorage, ...localStorage})`), "secret")
 }
+
+// Who may do little is told so, and nothing breaks.
+func TestPageOfAUserWithFewRights(t *testing.T) {
+	g := startPage(t, withPassword, "--requirepass", "secret", "--user ann on >pw +get +subscribe ~a* &news")
+	b := openPage(t, g)
+	b.shows("state", "password needed")
+	b.eval(`(document.getElementById("user").value = "ann")`)
+	b.fill("pass", "pw")
+	b.shows("state", "connected")
+	b.shows("facts", "no permissions to run")
+	b.shows("scan-says", "no permissions to run the 'dbsize' command")
+	b.fill("line", "GET b")
+	b.shows("screen", "NOPERM")
+	b.eval(`(document.getElementById("presence").checked = false)`)
+	b.fill("topic", "news")
+	b.shows("topics", "news")
+	b.fill("topic", "others")
+	b.shows("feed", "others")
+	b.shows("feed", "one of the channels")
+}
+
+// Of a channel with a history the page shows what was said before it came, and after a cut what it has missed.
+func TestPageShowsWhatItMissed(t *testing.T) {
+	g := startPage(t, nil, "--history", "room:*=100")
+	g.engineDo("PUBLISH", "room:1", "said before")
+	b := openPage(t, g)
+	b.fill("topic", "room:1")
+	b.shows("feed", "said before")
+	for _, s := range g.open() {
+		s.close(1001, "away", true)
+	}
+	g.engineDo("PUBLISH", "room:1", "said meanwhile")
+	b.shows("feed", "said meanwhile")
+	b.shows("feed", "nothing was missed")
+	require.Equal(t, "1,1", b.eval(`["said before", "said meanwhile"].map((s) => document.getElementById("feed").textContent.split(s).length - 1).join()`))
+}

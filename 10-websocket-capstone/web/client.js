@@ -511,10 +511,11 @@ class Client extends EventTarget {
   /** sub is the request that subscribes to a topic: from where we were, if there is a history and we have been there. */
   #sub(t) {
     const fields = t.pattern ? { patterns: [t.name] } : { channels: [t.name] };
-    const resumes = t.since !== null;
+    const plain = t.pattern || t.plain === this.session;
+    const resumes = t.since !== null && !plain;
     if ([...t.subs].some((s) => s._options.presence)) fields.presence = true;
     if (resumes) fields.since = { [t.name]: t.since };
-    else if (!t.pattern) fields.last = t.last;
+    else if (!plain) fields.last = t.last;
     const done = (r) => {
       const recovered = resumes && r.recovered === true;
       const newest = r.last?.[t.name] ?? null; // of the history, null without one
@@ -524,7 +525,13 @@ class Client extends EventTarget {
       if (r.presence) this.#present(t, r.presence[t.name]);
       for (const s of t.subs) s._confirmed(r, recovered);
     };
-    const no = (err) => { for (const s of t.subs) this.#leave(t.key, s, err); };
+    const no = (err) => {
+      if (err.code === "NOPERM" && !plain) { // perhaps it is only the past that this user may not see
+        t.plain = this.session;
+        return this.#push(this.#sub(t));
+      }
+      for (const s of t.subs) this.#leave(t.key, s, err);
+    };
     return { op: "sub", fields, renewed: true, done, fail: this.#retry(t.key, () => t.subs.size && this.#sub(t), no) };
   }
 

@@ -1,7 +1,7 @@
 // Who is connected: a line for each client. CLIENT LIST is for those who rule the server. By default a page may
 // not ask for it; then the panel says so.
 
-import { $, count, el, text } from "./dom.js";
+import { $, cli, count, el, text } from "./dom.js";
 
 const most = 100; // lines
 const pauseMs = 2000;
@@ -38,7 +38,7 @@ export function startClients(link) {
     denied = true; // until somebody else logs in
     $("clientlist").replaceChildren(el("p", "hint",
       "A web page may not ask who is connected, unless you let it. Start the server with ", el("code", "", "--ws-allow-commands 'client|list'"),
-      ", or ask in a terminal: ", el("code", "", `redis-cli -p ${port} CLIENT LIST`)));
+      ", or ask in a terminal: ", el("code", "", `${cli(port)} CLIENT LIST`)));
   }
 
   link.addEventListener("state", () => (denied = false));

@@ -16,7 +16,7 @@ export class Docs {
   load() {
     this.#asked ??= this.#link.call("COMMAND", "DOCS").then(
       (docs) => this.#take(docs, ""),
-      () => (this.#asked = null), // it is asked again another time
+      (err) => { if (err.code !== "NOPERM") this.#asked = null; }, // it is asked again another time
     );
     return this.#asked;
   }
@@ -67,7 +67,7 @@ export class Docs {
 function inWords(flags, categories) {
   const words = { write: "writes", readonly: "reads", blocking: "may block", pubsub: "pub/sub", admin: "rules the server" };
   const out = flags.filter((f) => words[f]).map((f) => words[f]);
-  if (categories.includes("@slow") && !flags.includes("admin")) out.push("may take longer with more data");
+  if (categories.includes("@slow") && (flags.includes("readonly") || flags.includes("write"))) out.push("may take longer with more data");
   return out;
 }
 

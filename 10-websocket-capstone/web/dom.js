@@ -67,5 +67,8 @@ export function show(v) {
   return pieces(v).map((p) => p.text ?? el("span", "byte", p.hex));
 }
 
+// cli is how a terminal reaches the server. A server without a port has another way in, which we do not know.
+export const cli = (port) => (Number(port) ? `redis-cli -p ${port}` : "redis-cli");
+
 export const count = (n) => Number(n).toLocaleString("en");
 export const plural = (n, word) => `${count(n)} ${word}${Number(n) === 1 ? "" : word.endsWith("s") ? "es" : "s"}`;

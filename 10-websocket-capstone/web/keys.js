@@ -110,13 +110,14 @@ export function startKeys(link) {
     if ((changes === last.changes && !value.dying) || now - last.at < pauseMs || !$("auto").checked || scanning || document.hidden) return;
     last = { at: now, changes };
     if (!value.busy) await value.refresh();
-    const focused = $("list").contains(document.activeElement);
-    if (scan && scan.scanned <= 2000 && $("list").childElementCount <= page && !focused) {
+    if (scan && scan.scanned <= 2000 && $("list").childElementCount <= page) {
       const fresh = el("ul", "");
       const at = $("list").scrollTop;
       if (await find(fresh)) {
+        const held = document.activeElement?.closest("#list li")?.key; // it keeps the focus
         $("list").replaceChildren(...fresh.childNodes);
         $("list").scrollTop = at;
+        for (const item of $("list").children) if (held !== undefined && item.key !== undefined && same(item.key, held)) item.firstChild.focus({ preventScroll: true });
       }
     }
   }

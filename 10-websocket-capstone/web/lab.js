@@ -1,8 +1,10 @@
 // The pub/sub lab: subscriptions with presence, a feed, publishing, and the
 // slow consumer.
 
-import { $, button, el, show, text } from "./dom.js";
+import { bytesOf } from "./bytes.js";
+import { $, button, cli, count, el, show, text } from "./dom.js";
 
+const most = 2000; // characters of a message that are shown
 const event = (words, also = "") => el("span", "event " + also, words);
 const isPattern = (topic) => /[*?[]/.test(topic);
 
@@ -40,6 +42,8 @@ export function startLab(link, who) {
   async function subscribe(name, presence) {
     if (topics.has(name)) return;
     const pattern = isPattern(name);
+    const topic = { pattern };
+    topics.set(name, topic);
     const onPresence = ({ users, members, join, leave }) => {
       Object.assign(topic, { users, members });
       const words = [join.length ? join.join(", ") + " joined" : "", leave.length ? leave.join(", ") + " left" : ""].filter(Boolean).join("; ");
@@ -47,14 +51,16 @@ export function startLab(link, who) {
       topic.told = true; // the first time it says who is there already
       draw();
     };
-    const sub = link.subscribe(name, {
+    topic.sub = link.subscribe(name, {
       pattern, presence: presence && !pattern, last: pattern ? undefined : 20, onMessage: message, onPresence,
       onResume: ({ recovered }) => add(el("span", "from", name), event(recovered ? "subscribed again, nothing was missed" : "subscribed again; what was sent meanwhile is lost")),
-      onError: (err) => { if (topics.delete(name)) { add(el("span", "from", name), event(err.message, "t-err")); draw(); } },
+      onError: (err) => {
+        if (!topics.delete(name)) return;
+        add(el("span", "from", name), event(err.message, "t-err"));
+        draw();
+      },
     });
-    const topic = { pattern, sub };
-    topics.set(name, topic);
-    await sub.ready.catch(() => {}); // onError tells
+    await topic.sub.ready.catch(() => {}); // onError tells
     draw();
   }
 
@@ -68,7 +74,8 @@ export function startLab(link, who) {
   function message(m) {
     arrivals.push(performance.now());
     const when = m.entry ? new Date(Number(m.entry.split("-")[0])) : new Date(); // an entry of the history begins with its time
-    addAt(when, el("span", "from", text(m.channel)), m.pattern ? el("span", "via", "via " + text(m.pattern)) : null, ...show(m.data));
+    const more = m.data.length > most ? ` … ${count(bytesOf(m.data).length)} bytes` : "";
+    addAt(when, el("span", "from", text(m.channel)), m.pattern ? el("span", "via", "via " + text(m.pattern)) : null, ...show(m.data.slice(0, most)), more);
   }
   link.addEventListener("goodbye", ({ detail: m }) => add(event("the server says goodbye: " + m.reason)));
 
@@ -86,7 +93,7 @@ export function startLab(link, who) {
     );
     $("what").value = "";
   };
-  link.addEventListener("info", ({ detail: { fields } }) => (tryThis.textContent = `redis-cli -p ${fields.tcp_port} PUBLISH room:1 hello`));
+  link.addEventListener("info", ({ detail: { fields } }) => (tryThis.textContent = `${cli(fields.tcp_port)} PUBLISH room:1 hello`));
   setInterval(() => {
     const now = performance.now();
     arrivals = arrivals.filter((at) => now - at < 1000);

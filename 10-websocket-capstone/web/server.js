@@ -106,6 +106,11 @@ export function startServer(link) {
     $("facts").replaceChildren(...rows);
   }
 
+  // Who may not ask for INFO sees that; what else can go wrong is told by the connection's state.
+  function fail(err) {
+    if (err.code === "NOPERM") $("facts").replaceChildren(el("p", "hint", err.message));
+  }
+
   // The points outlive a reload of the page, in this tab.
   function remember() {
     try {
@@ -120,7 +125,7 @@ export function startServer(link) {
   }
 
   // Nobody looks at a hidden page. It measures less often, so that its charts have no hole.
-  const tick = () => poll().catch((err) => console.warn(err)).finally(() => setTimeout(tick, document.hidden ? 5000 : 1000));
+  const tick = () => poll().catch(fail).finally(() => setTimeout(tick, document.hidden ? 5000 : 1000));
   link.addEventListener("state", () => (before = null));
   startClients(link);
   tick();

@@ -134,7 +134,7 @@ export class ValueView {
     const whole = page.from === 0 && page.next === null;
     const pre = el("pre", "", ...show(page.text));
     if (size === 0) pre.append(el("span", "empty", "(empty)"));
-    if (!whole) return pre;
+    if (!whole) return el("div", "", pre, el("p", "hint", "A value of more than one page can be read here, and edited with SETRANGE and APPEND."));
     const edit = button("Edit", "small", "Edit the value", () => this.#edit(pre, kind, null, page.text, edit));
     return el("div", "", pre, edit);
   }

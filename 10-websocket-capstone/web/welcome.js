@@ -1,6 +1,6 @@
 // The first steps, for those who have never been here: three commands to click.
 
-import { $, button, el } from "./dom.js";
+import { $, button, cli, el } from "./dom.js";
 
 const steps = [
   ['SET greeting "hello"', "keeps a text under the name greeting"],
@@ -38,7 +38,7 @@ export function startWelcome(link, say) {
     $("steps").querySelector("button").focus();
   };
   link.addEventListener("info", ({ detail: { fields } }) => {
-    for (const code of document.querySelectorAll(".cli")) code.textContent = `redis-cli -p ${fields.tcp_port}`;
+    for (const code of document.querySelectorAll(".cli")) code.textContent = cli(fields.tcp_port);
   });
   draw();
   open(!localStorage.getItem("welcomed"));

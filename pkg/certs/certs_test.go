@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -294,4 +295,58 @@ func TestHangUp(t *testing.T) {
 	c.SetDeadline(time.Now().Add(time.Minute))
 	_, err = c.Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF)
+}
+
+// A listener for browsers lets so many shake hands at a time, and no more. Who is through does not count.
+func TestListenBoundsHandshakes(t *testing.T) {
+	a := redistest.NewAuthority(t)
+	p := a.Sign("server")
+	k := &certs.Keeper{}
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l := k.Listen(inner, 2, time.Hour)
+	accepted := make(chan net.Conn, 10)
+	go func() {
+		defer close(accepted)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	dial := func() net.Conn {
+		conn, err := net.Dial("tcp", inner.Addr().String())
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		conn.SetDeadline(time.Now().Add(time.Minute))
+		return conn
+	}
+	closed := func(conn net.Conn) {
+		t.Helper()
+		_, err := conn.Read(make([]byte, 1))
+		var ne net.Error
+		require.Error(t, err)
+		require.False(t, errors.As(err, &ne) && ne.Timeout(), "it stays open")
+	}
+	closed(dial()) // there is no certificate yet
+	k.Use(load(t, certs.Settings{CertFile: p.Cert, KeyFile: p.Key, Web: certs.AuthNo}))
+	for range 5 { // those who are through take no place
+		require.NoError(t, tls.Client(dial(), a.Trusting()).Handshake())
+		defer (<-accepted).Close()
+	}
+	silent := []net.Conn{dial(), dial()}
+	closed(dial())
+	silent[0].Write([]byte("GET / HTTP/1.1\r\n\r\n"))
+	conn := <-accepted // its user finds out
+	_, err = conn.Read(make([]byte, 1))
+	require.ErrorContains(t, err, "first record does not look like a TLS handshake")
+	conn.Close()
+	require.NoError(t, tls.Client(dial(), a.Trusting()).Handshake()) // in the place of the first
+	defer (<-accepted).Close()
+	require.NoError(t, l.Close())
+	closed(silent[1])
+	_, open := <-accepted
+	require.False(t, open)
 }

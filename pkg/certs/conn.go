@@ -58,28 +58,6 @@ func shake(ctx context.Context, conn *tls.Conn, timeout time.Duration) (*tls.Con
 	return conn, nil
 }
 
-// Listen makes a listener whose connections are TLS for browsers. Whoever serves them shakes hands: Accept waits for
-// nobody.
-func (k *Keeper) Listen(l net.Listener) net.Listener { return webListener{l, k} }
-
-type webListener struct {
-	net.Listener
-	k *Keeper
-}
-
-func (l webListener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if b := l.k.Bundle(); b != nil {
-			return tls.Server(conn, b.web), nil
-		}
-		conn.Close()
-	}
-}
-
 // HangUp closes a connection without waiting. Over TLS a farewell goes out before, and a peer that reads nothing
 // could hold that up for seconds.
 func HangUp(conn net.Conn) {

@@ -70,7 +70,7 @@ func (k *Keeper) Stats() Stats {
 }
 
 // Keeps reports whether the channel has a history.
-func (k *Keeper) Keeps(channel []byte) bool { return k.ruleOf(channel) != nil }
+func (k *Keeper) Keeps(channel string) bool { return k.ruleOf([]byte(channel)) != nil }
 
 // keyOf returns the key of a channel's history. It is valid until the next call.
 func (k *Keeper) keyOf(channel []byte) []byte {

@@ -46,9 +46,9 @@ func TestFirstRuleCounts(t *testing.T) {
 	for channel, want := range map[string]int64{"room:vip": 9, "room:1": 3, "x": 1, "_x": 1} {
 		require.Equal(t, want, k.ruleOf([]byte(channel)).Max, channel)
 	}
-	require.False(t, k.Keeps([]byte("__keyspace@0__:x")))
+	require.False(t, k.Keeps("__keyspace@0__:x"))
 	var none *Keeper
-	require.False(t, none.Keeps([]byte("x")))
+	require.False(t, none.Keeps("x"))
 	require.Zero(t, none.Stats())
 	none.Forget()
 }

@@ -1,8 +1,10 @@
 package queue_test
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,10 +145,42 @@ func TestTimeOut(t *testing.T) {
 	})
 }
 
+// A worker whose message is dead has its hands free again, and can do no more for it.
+func TestDeadInSomebodysHands(t *testing.T) {
+	onBoth(t, func(t *testing.T, e *engine) {
+		q := e.queues(t, func(o *queue.Options) { o.Timeout, o.Tries = 50*time.Millisecond, 1 })
+		w := work(t, q, "jobs", queue.ConsumerOptions{})
+		ids := map[string]bool{}
+		for i := range 3 {
+			ids[e.add("jobs", strconv.Itoa(i))] = true
+		}
+		for range 3 {
+			j := w.next()
+			require.True(t, ids[j.Entry])
+			delete(ids, j.Entry)
+			if len(ids) == 0 {
+				require.Eventually(t, func() bool { return q.Stats.Dead.Load() == 3 }, patience, time.Millisecond)
+				n, err := w.Ack(j.Entry)
+				require.NoError(t, err)
+				require.Zero(t, n)
+			}
+		}
+		e.Want("XLEN queue:jobs.dead", ":3")
+	})
+}
+
 // What the consumers of a process hold that has ended is given to the next ones at once.
 func TestNextProcess(t *testing.T) {
 	onBoth(t, func(t *testing.T, e *engine) {
-		before := e.queues(t, nil)
+		var killed atomic.Bool
+		before := e.queues(t, func(o *queue.Options) {
+			o.Dial = func() (*queue.Link, error) {
+				if killed.Load() {
+					return nil, errors.New("killed")
+				}
+				return e.dial()
+			}
+		})
 		w := work(t, before, "jobs", queue.ConsumerOptions{Prefetch: 600})
 		ids := map[string]bool{}
 		for i := range 600 { // more than one page of XPENDING
@@ -157,7 +191,9 @@ func TestNextProcess(t *testing.T) {
 		}
 		e.add("all", "x")
 		work(t, before, "all", queue.ConsumerOptions{Policy: queue.Broadcast}).next()
-		after := e.queues(t, nil) // before has not left: it cannot, it was killed
+		killed.Store(true)
+		require.NotZero(t, e.Do("CLIENT KILL TYPE normal SKIPME yes").Int)
+		after := e.queues(t, nil)
 		heir := work(t, after, "jobs", queue.ConsumerOptions{Prefetch: 600})
 		for range 600 {
 			j := heir.next()

@@ -263,7 +263,7 @@ func (c *Consumer) drop(id string) {
 	delete(c.held, id)
 }
 
-// released takes entries from whoever holds them: they are acknowledged, or given back.
+// released takes entries from whoever holds them: they are acknowledged, given back, or dead.
 func (r *room) released(entries []string, back bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -327,6 +327,7 @@ func (q *Queues) bury(l *Link, name string, p pending) error {
 		}
 		if moved {
 			q.Stats.Dead.Add(1)
+			q.released(name, []string{p.id}, false)
 		}
 		return err
 	}

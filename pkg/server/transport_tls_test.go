@@ -445,3 +445,110 @@ func TestTLSFiles(t *testing.T) {
 	with.MinVersion = tls.VersionTLS13
 	require.False(t, pings(s.addr, with))
 }
+
+// halving is a connection that sends half of a write, and keeps the rest and all behind it back, while it is told to.
+type halving struct {
+	net.Conn
+	mu   sync.Mutex
+	on   bool
+	kept []byte
+}
+
+func (c *halving) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.on {
+		return c.Conn.Write(b)
+	}
+	n := len(b) / 2
+	if c.kept != nil { // another record
+		n = 0
+	}
+	c.kept = append(c.kept, b[n:]...)
+	_, err := c.Conn.Write(b[:n])
+	return len(b), err
+}
+
+// release sends what was kept, and ends the keeping.
+func (c *halving) release() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.on = false
+	_, err := c.Conn.Write(c.kept)
+	return err
+}
+
+// A blocked client is served while half of a record of its next command has come. The record is not lost: what wakes
+// the reading goroutine is a deadline, and TLS goes on behind it.
+func TestTLSWakesInTheMiddleOfARecord(t *testing.T) {
+	s := startTLS(t, redistest.NewAuthority(t))
+	nc, err := net.Dial("tcp", s.addr)
+	require.NoError(t, err)
+	half := &halving{Conn: nc}
+	conn := tls.Client(half, s.a.Trusting(s.them))
+	defer conn.Close()
+	c, admin := over(t, conn), s.client()
+	c.want("PING", "+PONG")
+	for i := range 20 {
+		c.send("BLPOP", "list", "0")
+		admin.becomes("blocked_clients", "1")
+		half.mu.Lock()
+		half.on, half.kept = true, nil
+		half.mu.Unlock()
+		value := strings.Repeat("x", 1000*i)
+		c.send("ECHO", value) // half of it
+		admin.want("RPUSH list y", ":1")
+		require.Equal(t, `*["list" "y"]`, show(c.read()))
+		require.NoError(t, half.release())
+		require.Equal(t, value, string(c.read().Str))
+	}
+}
+
+// Clients come and go and are killed, certificates change, and every reply is the right one.
+func TestTLSUnderLoad(t *testing.T) {
+	s := startTLS(t, redistest.NewAuthority(t))
+	with := s.a.Trusting(s.them)
+	with.ClientSessionCache = tls.NewLRUClientSessionCache(8)
+	var clients sync.WaitGroup
+	for i := range 8 {
+		clients.Add(1)
+		go func() {
+			defer clients.Done()
+			for round := range 10 {
+				conn, err := tls.Dial("tcp", s.addr, with)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				conn.SetDeadline(time.Now().Add(time.Minute))
+				var all bytes.Buffer
+				for n := range 50 {
+					all.WriteString("ECHO " + itoa(int64(i*10000+round*100+n)) + "\r\n")
+				}
+				conn.Write(all.Bytes())
+				said, _ := io.ReadAll(io.LimitReader(conn, int64(50*len("$1\r\n0\r\n")))) // or less, for who was killed
+				conn.Close()
+				for n, line := range strings.Split(strings.TrimSuffix(string(said), "\r"), "\r\n") {
+					want := itoa(int64(i*10000 + round*100 + n/2))
+					if n%2 == 1 && !strings.HasPrefix(want, line) {
+						t.Errorf("%q in the place of %q", line, want)
+					}
+				}
+			}
+		}()
+	}
+	over := make(chan struct{})
+	go func() { clients.Wait(); close(over) }()
+	admin := s.client()
+	for n := 0; ; n++ {
+		select {
+		case <-over:
+			admin.becomes("connected_clients", "1")
+			s.waitHandshakes(0)
+			return
+		default:
+			admin.want("CONFIG SET tls-cert-file "+s.own.Cert, "+OK")
+			admin.do("CLIENT KILL TYPE normal SKIPME yes")
+		}
+	}
+}

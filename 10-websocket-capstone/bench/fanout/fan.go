@@ -37,6 +37,14 @@ func appendPayload(dst []byte, at int64, n int) []byte {
 	return append(dst, strings.Repeat("x", n-stampLen)...)
 }
 
+// stamp returns the number whose digits b has.
+func stamp(b []byte) (n int64) {
+	for _, c := range b {
+		n = n*10 + int64(c-'0')
+	}
+	return n
+}
+
 // fan is a channel with its subscribers and its publisher.
 type fan struct {
 	o         *options
@@ -108,9 +116,7 @@ func (f *fan) listen(l *listener) {
 			}
 			marks++
 			if b = b[i:]; len(b) >= stampLen { // else the stamp is cut in two
-				if at, ok := resp.ParseInt(bytes.TrimLeft(b[1:stampLen-1], "0")); ok {
-					l.late.Record(now - (at*10 + int64(b[stampLen-1]-'0')))
-				}
+				l.late.Record(now - stamp(b[1:stampLen]))
 			}
 			b = b[1:]
 		}
@@ -310,6 +316,9 @@ func idleMemory(ctx context.Context, s *server, dial dialer, n int) (float64, er
 	return float64(after-before) / float64(n), err
 }
 
+// settleStep is how long settled waits between two looks.
+var settleStep = 500 * time.Millisecond
+
 // settled returns the server's memory when it has stopped to shrink: a collector takes its time.
 func settled(ctx context.Context, s *server) (int64, error) {
 	least, since := int64(0), 0
@@ -324,7 +333,7 @@ func settled(ctx context.Context, s *server) (int64, error) {
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(settleStep):
 		}
 	}
 	return least, nil

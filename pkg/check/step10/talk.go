@@ -54,7 +54,7 @@ func init() {
 		check.Check{Name: "answer-first", After: 17, What: "the answer to sub comes before the first message", Run: answerFirst, Slow: 2, Guide: "Mistakes people make",
 			Hint: "a message may come between two confirmations of one sub: hold it back until the answer is out"},
 		check.Check{Name: "many-at-once", After: 17, What: "replies and pushes of a busy browser come whole", Run: manyAtOnce, Slow: 2, Guide: "Mistakes people make",
-			Hint: "two writers on one WebSocket interleave frames (or panic): all writes go through one goroutine"},
+			Hint: "two writers on one WebSocket interleave frames (or panic): all messages go through the queue"},
 		check.Check{Name: "slow-browser", After: 17, What: "a browser that reads nothing is ended and delays nobody", Run: slowBrowser, Slow: 4, Guide: "Mistakes people make",
 			Hint: "one slow browser stalls all when the publisher waits for it: bound its queue, and close it (4008) when that is full"},
 		check.Check{Name: "queued-first", After: 17, What: "what is queued goes out before the close frame", Run: queuedFirst, Slow: 2,
@@ -169,7 +169,7 @@ func moreThanAQueue(t *check.T) {
 	text := strings.Repeat("x", 8<<10)
 	for i := range 40 {
 		if i > 6 {
-			t.Hint("the answers stop when about as much has been sent as the queue holds (64 KB): what was written must not count any more. Call s.out.wrote() after each frame (piece 8)")
+			t.Hint("the answers stop when about as much has been sent as the queue holds (64 KB): what was written must not count any more. Call s.out.wrote(batch) after each frame (pieces 8 and 9)")
 		}
 		w.result(i, `"op":"cmd","args":["ECHO","`+text+`"]`, `"`+text+`"`)
 	}

@@ -93,7 +93,7 @@ func notUpgraded(t *check.T, status int) {
 	case status == http.StatusForbidden:
 		t.Hint("the lock refuses everybody: a Host that is a plain address must come in, with our own page as Origin or with none (piece 1)")
 	case status == http.StatusServiceUnavailable:
-		t.Hint("no place or no session: is the session over a pipe there (piece 2), and is every reserved place given back (piece 4)?")
+		t.Hint("no place or no session: does attach return a session, and is every reserved place given back (piece 4)?")
 	default:
 		t.Hint("GET /ws is not upgraded to a WebSocket (piece 4)")
 	}
