@@ -55,7 +55,7 @@ func newSocket(g *gateway, ws *websocket.Conn, session *session) *socket {
 	s.out.init(g.opts.MaxQueue, func() { g.writers.add(s) })
 	if c := unsentOf(ws.NetConn()); c != nil {
 		s.unsent = c
-		c.watch(s.out.look)
+		c.watch(g.opts.WriteTimeout, s.out.look)
 		c.direct = c.direct && !g.opts.Compression && ws.NetConn() == net.Conn(c) // or frames are others' work
 	}
 	if s.proto == "" {

@@ -33,8 +33,9 @@ func rawSocket(conn net.Conn) syscall.RawConn {
 	return raw
 }
 
-// write writes as much of b as the peer takes now.
-func (w *nowWriter) write(conn net.Conn, raw syscall.RawConn, b []byte) (int, error) {
+// write writes as much of b as the peer takes now. The connection may have a deadline that is over, of an earlier write
+// which was in time. Then it gets a new one: somebody else may be about to write and to rely on it.
+func (w *nowWriter) write(conn net.Conn, raw syscall.RawConn, b []byte, timeout time.Duration) (int, error) {
 	if w.call == nil {
 		w.call = func(fd uintptr) bool {
 			for w.n, w.err = syscall.Write(int(fd), w.b); w.err == syscall.EINTR; {
@@ -45,8 +46,8 @@ func (w *nowWriter) write(conn net.Conn, raw syscall.RawConn, b []byte) (int, er
 	}
 	w.b, w.n, w.err = b, 0, nil
 	err := raw.Write(w.call)
-	if errors.Is(err, os.ErrDeadlineExceeded) { // of an earlier write, which was in time
-		if err = conn.SetWriteDeadline(time.Time{}); err == nil {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if err = conn.SetWriteDeadline(time.Now().Add(timeout)); err == nil {
 			err = raw.Write(w.call)
 		}
 	}

@@ -48,6 +48,9 @@ type unsentConn struct {
 
 	direct bool            // a writer may use writeNow; set by watch
 	raw    syscall.RawConn // what it writes with
+	later  []byte          // what writeNow could not even begin to write; used by who writes only
+
+	timeout time.Duration // of a write
 
 	mu    sync.Mutex // held while writing
 	rouse func()     // tells a writer; nil until the connection is a WebSocket
@@ -55,22 +58,25 @@ type unsentConn struct {
 	taken bool // rest is in other hands, or was too much
 }
 
-// watch makes the connection keep what it cannot write from now on, and call rouse then.
-func (c *unsentConn) watch(rouse func()) {
+// watch makes the connection keep what it cannot write within timeout from now on, and call rouse then.
+func (c *unsentConn) watch(timeout time.Duration, rouse func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.rouse = rouse
+	c.timeout, c.rouse = timeout, rouse
 	c.raw = rawSocket(c.Conn)
 	c.direct = c.raw != nil
 }
 
 // writeNow writes frames as far as the peer takes them at once. If whole is false, finish writes the rest.
 func (c *unsentConn) writeNow(w *nowWriter, frames []byte) (whole bool, err error) {
-	c.mu.Lock()
+	if !c.mu.TryLock() { // who reads may be waiting here with a pong
+		c.later = append(c.later, frames...)
+		return false, nil
+	}
 	defer c.mu.Unlock()
 	n := 0
-	if !c.late.Load() && len(frames) > 0 {
-		if n, err = w.write(c.Conn, c.raw, frames); err != nil {
+	if !c.late.Load() && len(c.rest) == 0 && len(frames) > 0 {
+		if n, err = w.write(c.Conn, c.raw, frames, c.timeout); err != nil {
 			return false, err
 		}
 	}
@@ -87,6 +93,10 @@ func (c *unsentConn) finish(deadline time.Time) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.later) > 0 {
+		c.keep(c.later)
+		c.later = nil
+	}
 	if c.late.Load() {
 		return errLate
 	}

@@ -126,8 +126,8 @@ func (q *queueRequest) fail(err error) {
 		badRequest(err.Error()).answer(q.w)
 	case errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrRooms):
 		refusedBusy(err.Error()).answer(q.w)
-	default:
-		refusedBusy("The engine does not answer now.").answer(q.w)
+	default: // no retry: a message may have been put in, or taken
+		(&httpRefusal{status: http.StatusBadGateway, code: "ERR", message: "the session ended before the reply"}).answer(q.w)
 	}
 }
 

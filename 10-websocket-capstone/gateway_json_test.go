@@ -232,7 +232,7 @@ func TestWithOurOwnEngine(t *testing.T) {
 		"hello": TestJSONHello, "password": TestJSONPassword, "users": TestUsersOverWebSocket, "hello timeout": TestHelloTimeout, "presence": TestPresence,
 		"forged presence": TestPresenceCannotBeForged, "resp": TestRESPIsWhatTCPIs, "frames": TestRESPFramesAreNotCommands,
 		"login": TestRESPLogin, "quit": TestRESPProtocolErrorAndQuit, "administration": TestAdministrationIsDenied, "renamed": TestRenamedCommandsAreJudgedByTheirOldNames,
-		"one writer": TestOneWriter, "slow": TestSlowConsumer, "many": TestManyOperationsAtOnce, "killed": TestSessionKilled,
+		"one writer": TestOneWriter, "slow": TestSlowConsumer, "slow raw": TestSlowRawSubscriber, "no pongs": TestPeerThatTakesNoPongsDelaysNobody, "many": TestManyOperationsAtOnce, "killed": TestSessionKilled,
 		"large": TestLargeReplies, "never reads": TestAsksAndNeverReads, "raw subscriber": TestRawSubscriberWithLargeReplies,
 		"stalled": TestStalledPeerDelaysNobody, "told": TestStalledPeersAreTold, "drain": TestDrain, "full": TestEngineFull, "metrics": TestMetricsAndHealth, "sizes": TestMessageSizes,
 	} {

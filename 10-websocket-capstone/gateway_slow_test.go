@@ -346,6 +346,38 @@ func TestStalledPeerDelaysNobody(t *testing.T) {
 	require.Zero(t, g.metrics.closesOf(closeSlow))
 }
 
+// Nor does one that asks for pongs and takes none: whoever waits with a pong for it is not one who writes for others.
+func TestPeerThatTakesNoPongsDelaysNobody(t *testing.T) {
+	g := startGateway(t, func(o *gatewayOptions) { o.WriteTimeout, o.MaxQueue = patience, 64<<20 })
+	g.writers.most = 1
+	p := g.dial(protoJSON)
+	p.expect(`{"id":1,"op":"sub","channels":["c"]}`, `{"id":1,"result":{"subscribed":["c"]}}`)
+	stalled := g.open()[0]
+	require.NoError(t, stalled.unsent.Conn.(*net.TCPConn).SetWriteBuffer(16<<10))
+	go func() {
+		text := []byte(strings.Repeat("p", 125))
+		for p.WriteControl(websocket.PingMessage, text, time.Now().Add(patience)) == nil {
+		}
+	}()
+	waits := 0
+	g.eventually(func() bool { // it holds the connection, look by look
+		if stalled.unsent.mu.TryLock() {
+			stalled.unsent.mu.Unlock()
+			waits = 0
+			return false
+		}
+		waits++
+		return waits > 50
+	}, "a pong waits")
+	other := g.dial(protoJSON)
+	other.expect(`{"id":1,"op":"sub","channels":["c"]}`, `{"id":1,"result":{"subscribed":["c"]}}`)
+	for n := range 100 {
+		require.Equal(t, int64(2), g.engineDo("PUBLISH", "c", fmt.Sprint(n)).Int)
+		other.expect("", fmt.Sprintf(`{"push":"message","channel":"c","data":"%d"}`, n))
+	}
+	require.True(t, slices.Contains(g.open(), stalled))
+}
+
 // Sockets that have nothing to do keep no goroutine but the one that reads, and those that have gone none at all.
 func TestIdleSocketsHaveOneGoroutine(t *testing.T) {
 	withOwnEngine(t)

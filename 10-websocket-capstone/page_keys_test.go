@@ -41,6 +41,9 @@ func TestPageFindsOneAmongAMillion(t *testing.T) {
 	b.fill("match", "absent:*")
 	b.shows("list", "Nothing found so far.")
 	b.becomes("true", `document.getElementById("scan-bar").value < 1000001 && !document.getElementById("more").disabled`)
+	g.engineDo("SET", "other", "1") // a change on the server does not start it again
+	b.shows("dbsize", "1,000,002")
+	b.becomes("true", `document.getElementById("scan-bar").value < 1000001 && !document.getElementById("more").disabled`)
 	b.eval(`(globalThis.before = document.getElementById("scan-bar").value)`)
 	b.click("#more", "")
 	b.waits(`document.getElementById("scan-bar").value > before`)

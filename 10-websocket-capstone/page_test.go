@@ -143,6 +143,7 @@ func TestPageServerPanel(t *testing.T) {
 	b.shows("facts", "up to date")
 	b.shows("clientlist", "replica")
 	b.shows("clientlist", "guest")
+	b.shows("clientlist", "this page")
 	b.shows("howmany", "1")
 
 	denied := openPage(t, startPage(t, nil))

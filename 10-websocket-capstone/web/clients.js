@@ -17,7 +17,8 @@ function about(c) {
   if (c.flags?.includes("M")) return "master";
   const topics = Number(c.sub) + Number(c.psub) + Number(c.ssub ?? 0);
   const does = topics ? `subscribed to ${topics}` : c.flags?.includes("b") ? "blocked" : c.cmd ?? "";
-  return c.ws ? `${does}, from ${c.origin ? "the page " + c.origin : "a WebSocket"}` : does;
+  if (!c.ws) return does;
+  return [does, c.origin === location.origin ? "this page" : c.origin ? c.origin.replace(/^https?:../, "") : "WebSocket"].filter(Boolean).join(", ");
 }
 
 export function startClients(link) {

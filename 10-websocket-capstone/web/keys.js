@@ -8,6 +8,7 @@ import { ValueView } from "./value.js";
 
 const page = 40; // keys
 const most = 4000; // keys in the list
+const few = 2000; // keys that a refresh may look at
 const pauseMs = 1500; // between refreshes
 
 export function startKeys(link) {
@@ -26,15 +27,15 @@ export function startKeys(link) {
   }
 
   // find begins a search. list is where its keys appear.
-  async function find(list = $("list")) {
+  async function find(list = $("list"), limit = Infinity) {
     scan?.stop();
     scan = new KeyScan(db, $("match").value.trim(), $("type").value);
     list.replaceChildren();
-    return more(list);
+    return more(list, limit);
   }
 
   // more adds a page to the list. It returns false when another search has begun meanwhile.
-  async function more(list = $("list")) {
+  async function more(list = $("list"), limit = Infinity) {
     const mine = scan;
     scanning = true;
     $("stop").hidden = false;
@@ -47,7 +48,7 @@ export function startKeys(link) {
         if (mine !== scan) return;
         keys.forEach((key, i) => { if (kinds[i] !== "none") list.append(item(key, kinds[i])); }); // none: expired meanwhile
         tell(mine, list, size);
-      });
+      }, limit);
     } catch (err) {
       if (mine === scan) fail(err);
     }
@@ -101,7 +102,8 @@ export function startKeys(link) {
   }
 
   // What is shown keeps up with the server: once something has changed there, but not while somebody writes,
-  // not more often than every few seconds, and a list only if it was quickly made.
+  // not more often than every few seconds, and a list only if it was quickly made: what was stopped does not begin
+  // again, and nothing searches through a million keys by itself.
   let last = { at: 0, changes: "" };
   async function refresh({ detail: { fields } }) {
     databases(fields);
@@ -110,10 +112,10 @@ export function startKeys(link) {
     if ((changes === last.changes && !value.dying) || now - last.at < pauseMs || !$("auto").checked || scanning || document.hidden) return;
     last = { at: now, changes };
     if (!value.busy) await value.refresh();
-    if (scan && scan.scanned <= 2000 && $("list").childElementCount <= page) {
+    if (scan && !scan.stopped && scan.scanned <= few && $("list").childElementCount <= page) {
       const fresh = el("ul", "");
       const at = $("list").scrollTop;
-      if (await find(fresh)) {
+      if (await find(fresh, few)) {
         const held = document.activeElement?.closest("#list li")?.key; // it keeps the focus
         $("list").replaceChildren(...fresh.childNodes);
         $("list").scrollTop = at;

@@ -32,14 +32,15 @@ export class KeyScan {
   }
 
   // next hands up to want more keys to found, as it finds them: found(keys) is called after each look, also
-  // with none. They are fewer when there are no more, and when it was stopped.
-  async next(want, found) {
+  // with none. They are fewer when there are no more, when it was stopped, and when it has looked at limit keys.
+  async next(want, found, limit = Infinity) {
     this.stopped = false;
     if (this.#exact !== null) await this.#byName();
     for (let left = want; ; ) {
       const keys = this.#found.splice(0, left);
       left -= keys.length;
       await found(keys);
+      if (this.scanned >= limit) this.stopped = true;
       if (left === 0 || this.done || this.stopped) return;
       await this.#step(left);
     }

@@ -35,6 +35,7 @@ func (c *client) Deliver(m pubsub.Message) {
 		return
 	}
 	if c.direct != nil && c.takes() {
+		c.s.woke = true
 		c.direct.Deliver(m)
 		c.s.traffic.wrote(messageLen(m))
 		return

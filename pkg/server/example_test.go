@@ -12,6 +12,7 @@ import (
 
 	"byor/pkg/config"
 	"byor/pkg/engine"
+	"byor/pkg/pubsub"
 	"byor/pkg/server"
 	"byor/pkg/store"
 )
@@ -95,4 +96,38 @@ func ask(addr, lines string) string {
 	fmt.Fprint(conn, lines+"QUIT\r\n")
 	replies, _ := io.ReadAll(conn)
 	return strings.TrimSuffix(strings.ReplaceAll(string(replies), "\r", ""), "+OK\n")
+}
+
+// listener is a client in this process, as a gateway has one for each of its browsers.
+type listener struct{}
+
+func (listener) RemoteAddr() net.Addr            { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7777} }
+func (listener) Write(reply []byte) (int, error) { return fmt.Printf("reply %q\n", reply) }
+func (listener) Deliver(m pubsub.Message)        { fmt.Printf("message on %s: %s\n", m.Channel, m.Payload) }
+func (listener) Close() error                    { return nil }
+
+// A client without a connection: replies come as bytes, before Write returns, and messages as what they are.
+func ExampleServer_Attach() {
+	cfg := config.Default()
+	cfg.Save = nil
+	srv := server.New(cfg, server.Options{Log: server.LogTo(io.Discard)})
+	if err := srv.Start(); err != nil {
+		panic(err)
+	}
+	browser, err := srv.Attach(listener{})
+	if err != nil {
+		panic(err)
+	}
+	defer browser.Close()
+	browser.Write([]byte("PING\r\nSUBSCRIBE news\r\n"))
+	other, err := srv.Attach(listener{})
+	if err != nil {
+		panic(err)
+	}
+	defer other.Close()
+	other.Write([]byte("PUBLISH news hello\r\n"))
+	// Output:
+	// reply "+PONG\r\n*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n"
+	// message on news: hello
+	// reply ":1\r\n"
 }

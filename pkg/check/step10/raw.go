@@ -71,7 +71,7 @@ func rawLimits(t *check.T) {
 			}
 			got += string(b)
 		}
-		t.Hint("what was right before the broken bytes is answered first (settle waits for it), then comes the error, then the close (piece 19)").
+		t.Hint("what was right before the broken bytes is answered first (send it, and settle), then comes the error, then the close (piece 19)").
 			Require(got == want, trace.Visible([]byte(want), 200), "%s", trace.Visible([]byte(got), 200))
 	}
 	w := openWebSocket(t, addr, "byor.resp.v1")

@@ -324,6 +324,10 @@ func pubsubAcross(t *check.T) {
 	}
 	is(map[string]any{"push": "message", "channel": "room", "data": "from redis-cli"})
 	is(map[string]any{"push": "pmessage", "pattern": "log.*", "channel": "log.a", "data": "x"})
+	for i := range 30 { // each finds the browser idle
+		c.Ask(":1\r\n", "PUBLISH", "room", fmt.Sprint(i))
+		is(map[string]any{"push": "message", "channel": "room", "data": fmt.Sprint(i)})
+	}
 	sub := t.DialTo(s).Ask(step07.Push("subscribe", "room", 1), "SUBSCRIBE", "room")
 	w.result(2, `"op":"pub","channel":"room","data":"from the browser"`, `2`)
 	sub.Expect(step07.Message("room", "from the browser"))
