@@ -58,8 +58,9 @@ func (w *writers) next() *socket {
 	w.list[w.first] = nil
 	w.first++
 	if w.first > 1024 && w.first > len(w.list)/2 {
-		w.list = w.list[:copy(w.list, w.list[w.first:])]
-		w.first = 0
+		n := copy(w.list, w.list[w.first:])
+		clear(w.list[n:])
+		w.list, w.first = w.list[:n], 0
 	}
 	return s
 }
