@@ -124,6 +124,14 @@ func (r *reader) hear(line []byte, open *int) error {
 	return nil
 }
 
+// sawAll requires that it has seen so many messages of each room, and in the order in which another has.
+func (r *reader) sawAll(t *testing.T, rooms []string, n int, as *reader) {
+	for _, room := range rooms {
+		require.Equal(t, n, r.inOrder(t, room))
+		require.Equal(t, as.seen[room], r.seen[room], "all see the same order")
+	}
+}
+
 // inOrder requires that each publisher's numbers are there, from 0 on, each once, in order, and returns how many.
 func (r *reader) inOrder(t *testing.T, room string) (n int) {
 	var next [roomPublishers]int
@@ -172,15 +180,7 @@ func TestRecoveryOfBrowsers(t *testing.T) {
 		if p%2 == 1 {
 			publish = g.browserThatPublishes(t)
 		}
-		wg.Go(func() {
-			for i := range messages / roomPublishers {
-				if err := publish(rooms[i%2], fmt.Sprintf("%d:%d", p, i/2)); err != nil {
-					t.Errorf("publisher %d: %v", p, err)
-					return
-				}
-				published.Add(1)
-			}
-		})
+		wg.Go(func() { publishNumbers(t, publish, p, messages/roomPublishers, rooms, &published) })
 	}
 	for done := 0; done < cuts && !t.Failed(); { // spread over the time of publishing
 		until(done * messages / cuts)
@@ -198,14 +198,22 @@ func TestRecoveryOfBrowsers(t *testing.T) {
 	total := 0
 	for _, r := range readers {
 		total += r.cuts
-		for _, room := range rooms {
-			require.Equal(t, messages/2, r.inOrder(t, room))
-			require.Equal(t, readers[0].seen[room], r.seen[room], "all see the same order")
-		}
+		r.sawAll(t, rooms, messages/2, readers[0])
 	}
 	info := string(g.engineDo("INFO", "stats").Str)
 	_, info, _ = strings.Cut(info, "history_appended")
 	t.Logf("%d browsers, %d cuts, %d messages: each browser has each message once, in order; history_appended%s", browsers, total, messages, info)
+}
+
+// publishNumbers publishes 0, 1, 2 … as publisher p, in each of two rooms.
+func publishNumbers(t *testing.T, publish func(channel, data string) error, p, n int, rooms []string, published *atomic.Int64) {
+	for i := range n {
+		if err := publish(rooms[i%2], fmt.Sprintf("%d:%d", p, i/2)); err != nil {
+			t.Errorf("publisher %d: %v", p, err)
+			return
+		}
+		published.Add(1)
+	}
 }
 
 // programThatPublishes returns what publishes over a connection of Redis's protocol.

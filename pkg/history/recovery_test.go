@@ -125,6 +125,14 @@ func (f *follower) confirmed(channel string, recovered bool, last string) error 
 	return nil
 }
 
+// sawAll requires that it has seen so many messages of each channel, and in the order in which another has.
+func (f *follower) sawAll(t testing.TB, channels []string, n int, as *follower) {
+	for _, channel := range channels {
+		require.Equal(t, n, f.inOrder(t, channel))
+		require.Equal(t, as.seen[channel], f.seen[channel], "all see the same order")
+	}
+}
+
 // inOrder requires that each publisher's numbers are there, from 0 on, each once, in order, and returns how many.
 func (f *follower) inOrder(t testing.TB, channel string) (n int) {
 	next := make([]int, publishers)
@@ -208,10 +216,7 @@ func testRecovery(t *testing.T, publishAt, followAt string) {
 	}
 	for _, f := range followers {
 		reconnects += f.cuts
-		for _, channel := range channels {
-			require.Equal(t, messages/2, f.inOrder(t, channel))
-			require.Equal(t, followers[0].seen[channel], f.seen[channel], "all see the same order")
-		}
+		f.sawAll(t, channels, messages/2, followers[0])
 	}
 	c := dial(t, followAt)
 	t.Logf("%d clients, %d cuts, %d messages: each client has each message once, in order; %s messages were sent again, hits %s, misses %s",

@@ -158,6 +158,12 @@ func TestRealMaster(t *testing.T) {
 	replica.publish("room:1", "by the replica's own client") // it may: this history is the replica's own
 	hear("by the replica's own client")
 
+	afterRealMaster(t, master, replica, ours, ids[4], early, hear)
+}
+
+// afterRealMaster is the end of TestRealMaster: an application that keeps the history itself, and what ends the one beside
+// the data.
+func afterRealMaster(t *testing.T, master, replica client, ours, last string, early client, hear func(payload string)) {
 	// An application that writes the stream itself, in the same transaction, has the history on the master.
 	master.Want("MULTI", "+OK")
 	master.Want("XADD history:room:2 5-5 data hello", "+QUEUED")
@@ -170,8 +176,8 @@ func TestRealMaster(t *testing.T) {
 	master.Want("FLUSHALL", "+OK")
 	synced(t, master, replica)
 	flushed := dial(t, ours)
-	flushed.Send("HISTORY.SUBSCRIBE", "room:1", "SINCE", ids[4])
-	v = flushed.Read()
+	flushed.Send("HISTORY.SUBSCRIBE", "room:1", "SINCE", last)
+	v := flushed.Read()
 	require.EqualValues(t, 0, v.Elems[3].Int)
 	require.EqualValues(t, 0, v.Elems[5].Int)
 	master.publish("room:1", "f")
@@ -184,7 +190,7 @@ func TestRealMaster(t *testing.T) {
 	requireClosed(t, early)
 	replica.Becomes("master_link_status", "up")
 	c := dial(t, ours)
-	c.Send("HISTORY.SUBSCRIBE", "room:1", "SINCE", ids[4])
+	c.Send("HISTORY.SUBSCRIBE", "room:1", "SINCE", last)
 	require.EqualValues(t, 0, c.Read().Elems[3].Int)
 	require.Equal(t, "0", replica.Info("history_local_bytes"))
 }
