@@ -102,7 +102,7 @@ test-all: ## both, as CI does
 
 .PHONY: screenshot
 screenshot: ## take step 10's page.png anew, and more pictures of the page in bin/pictures (needs chromium)
-	@mkdir -p bin/pictures && $(GO) test -count=1 -run '^TestPictures$$' ./10-websocket-capstone -pictures '$(CURDIR)/bin/pictures' && \
+	@mkdir -p bin/pictures && $(GO) test -count=1 -tags pictures -run '^TestPictures$$' ./10-websocket-capstone -pictures '$(CURDIR)/bin/pictures' && \
 		cp bin/pictures/page.png 10-websocket-capstone/page.png && ls -l 10-websocket-capstone/page.png
 
 .PHONY: compat

@@ -68,7 +68,7 @@ func TestDrain(t *testing.T) {
 	q.hearRaw("+PONG\r\n")
 	r, _ := g.get("/readyz")
 	require.Equal(t, 200, r.StatusCode)
-	p.say(`{"id":2,"op":"cmd","args":["BLPOP","list",0.3]}`)
+	p.say(`{"id":2,"op":"cmd","args":["BLPOP","list",0]}`)
 	g.eventually(func() bool {
 		info, err := g.engine.info("clients")
 		require.NoError(t, err)
@@ -87,8 +87,17 @@ func TestDrain(t *testing.T) {
 	status, h := g.upgrade()
 	require.Equal(t, 503, status)
 	require.NotEmpty(t, h.Get("Retry-After"))
+	g.eventually(func() bool {
+		for _, s := range g.open() {
+			if !s.draining.Load() {
+				return false
+			}
+		}
+		return true
+	}, "each socket knows")
 	p.say(`{"id":3,"op":"ping"}`) // too late
-	p.expect("", `{"id":2,"result":null}`, `{"push":"goodbye","code":1001,"reason":"shutdown","reconnectMs":[500,5000]}`)
+	g.engineDo("LPUSH", "list", "x")
+	p.expect("", `{"id":2,"result":["list","x"]}`, `{"push":"goodbye","code":1001,"reason":"shutdown","reconnectMs":[500,5000]}`)
 	p.expectClose(websocket.CloseGoingAway)
 	q.expectClose(websocket.CloseGoingAway)
 	require.NoError(t, <-drained)

@@ -219,3 +219,16 @@ func paletted(img image.Image) *image.Paletted {
 	draw.Draw(out, bounds, img, bounds.Min, draw.Src)
 	return out
 }
+
+// sampleData fills a server as somebody does who tries it.
+func sampleData(g *testGateway) {
+	for _, c := range [][]string{
+		{"SET", "greeting", "hello"}, {"SET", "picture", "\x89PNG\r\n\x1a\n\x00\x00 and text, ä €"}, {"SET", "session:41", "anna", "EX", "3600"},
+		{"HSET", "user:1", "name", "Ada", "born", "1815", "city", "London"}, {"HSET", "user:2", "name", "Linus", "born", "1969"},
+		{"RPUSH", "jobs", "resize 1.png", "mail anna", "resize 2.png"}, {"SADD", "tags", "go", "redis", "websocket"},
+		{"ZADD", "scores", "12", "anna", "9.5", "ben", "31", "carla"}, {"XADD", "log", "1-1", "level", "info", "text", "started"},
+		{"SET", "needle:1", "found"},
+	} {
+		require.NotContains(g.t, string(g.engineDo(c...).Str), "ERR")
+	}
+}

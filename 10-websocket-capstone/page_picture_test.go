@@ -1,3 +1,5 @@
+//go:build pictures
+
 package main
 
 import (
@@ -14,9 +16,7 @@ var pictures = flag.String("pictures", "", "the `folder` into which TestPictures
 // TestPictures is what `make screenshot` runs: the page as it looks with something in it, as the README shows it,
 // and on a phone, in the dark, locked, and with a million keys, for those who change it to look at.
 func TestPictures(t *testing.T) {
-	if *pictures == "" {
-		t.Skip("-pictures names a folder")
-	}
+	require.NotEmpty(t, *pictures, "-pictures names a folder")
 	g := startPage(t, func(o *gatewayOptions) { o.Allow = []string{"client|list"} })
 	sampleData(g)
 	b := openTab(t, "about:blank")
@@ -77,17 +77,4 @@ func TestPictures(t *testing.T) {
 	b.picture(file("locked"))
 	b.size(390, 844, true)
 	b.picture(file("phone-locked"))
-}
-
-// sampleData fills a server as somebody does who tries it.
-func sampleData(g *testGateway) {
-	for _, c := range [][]string{
-		{"SET", "greeting", "hello"}, {"SET", "picture", "\x89PNG\r\n\x1a\n\x00\x00 and text, ä €"}, {"SET", "session:41", "anna", "EX", "3600"},
-		{"HSET", "user:1", "name", "Ada", "born", "1815", "city", "London"}, {"HSET", "user:2", "name", "Linus", "born", "1969"},
-		{"RPUSH", "jobs", "resize 1.png", "mail anna", "resize 2.png"}, {"SADD", "tags", "go", "redis", "websocket"},
-		{"ZADD", "scores", "12", "anna", "9.5", "ben", "31", "carla"}, {"XADD", "log", "1-1", "level", "info", "text", "started"},
-		{"SET", "needle:1", "found"},
-	} {
-		require.NotContains(g.t, string(g.engineDo(c...).Str), "ERR")
-	}
 }
