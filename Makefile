@@ -8,7 +8,7 @@ NUMS  := 01 02 03 04 05 06 07 08 09 10
 GO        ?= go
 # What a learner has in work/ may be half written: it is not tested, linted or fuzzed.
 # The packages whose tests take longest come first, so that nothing waits for them alone at the end.
-PKGS       = ./pkg/server ./pkg/server/diff $(shell $(GO) list ./... | grep -v '/work/\|/pkg/server\(/diff\)\?$$')
+PKGS       = ./10-websocket-capstone ./pkg/server ./pkg/server/diff $(shell $(GO) list ./... | grep -v '/work/\|/10-websocket-capstone$$\|/pkg/server\(/diff\)\?$$')
 # The tests of so many packages run side by side: they wait more than they work.
 SIDES     := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)))
 TESTFLAGS ?=

@@ -185,9 +185,13 @@ func TestPipelinesInFlight(t *testing.T) {
 		acked := make([]string, 6)
 		var wg sync.WaitGroup
 		running := make(chan struct{}, 1000)
+		var begun sync.WaitGroup // each has had an answer
+		begun.Add(len(acked))
 		for i := range acked {
 			c := redistest.Dial(t, addr)
 			wg.Go(func() {
+				first := sync.OnceFunc(begun.Done)
+				defer first()
 				burst := bytes.Repeat(resp.AppendCommandStrings(nil, "INCR", fmt.Sprint("n", i)), 50)
 				for {
 					if _, err := c.Write(burst); err != nil {
@@ -203,6 +207,7 @@ func TestPipelinesInFlight(t *testing.T) {
 						}
 						acked[i] = redistest.Text(v)
 					}
+					first()
 					select {
 					case running <- struct{}{}:
 					default:
@@ -213,6 +218,7 @@ func TestPipelinesInFlight(t *testing.T) {
 		for range 100 {
 			<-running
 		}
+		begun.Wait()
 		require.NoError(t, end())
 		wg.Wait()
 		_, addr, _ = start(t, dir, useLog, "")

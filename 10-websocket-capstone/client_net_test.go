@@ -168,6 +168,7 @@ func testClientQueues(t *testing.T) {
 // A server that is killed, and one that says goodbye: the page is there again with the next one, and with the history
 // nothing is missing.
 func TestClientRestart(t *testing.T) {
+	t.Parallel()
 	redistest.Need(t, "chromium")
 	needSignals(t)
 	bin, dir, port := redistest.Program(t, "10-websocket-capstone"), t.TempDir(), strconv.Itoa(redistest.Port(t))

@@ -67,6 +67,7 @@ func TestExampleChat(t *testing.T) {
 
 // A number on a channel metric:NAME makes a chart.
 func TestExampleDashboard(t *testing.T) {
+	t.Parallel()
 	redistest.Need(t, "chromium")
 	c := launch(t, redistest.Program(t, "10-websocket-capstone"), t.TempDir())
 	b := openTab(t, c.page+"examples/dashboard.html")
@@ -129,6 +130,7 @@ func TestExamplesLocked(t *testing.T) {
 
 // The chat on our replica of a real Redis: what redis-cli publishes on the master arrives, and is kept for who comes later.
 func TestExampleChatOnReplica(t *testing.T) {
+	t.Parallel()
 	redistest.Need(t, "chromium", "redis-server")
 	master := redistest.Start(t, t.TempDir())
 	host, port, err := net.SplitHostPort(master)

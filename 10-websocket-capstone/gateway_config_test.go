@@ -31,9 +31,9 @@ func TestRenamedCommandsAreJudgedByTheirOldNames(t *testing.T) {
 	p.say(`{"id":5,"op":"sub","channels":["x"]}`)
 	require.Contains(t, p.hear(), `"error"`, "a transaction is known by any name")
 	q.raw(command("cfg", "GET", "x"))
-	q.hearRaw(refusedRaw("CFG", "administrative commands are denied over WebSocket"))
+	q.hearRaw(refusedRaw(t, "CFG", "administrative commands are denied over WebSocket"))
 	q.raw(command("hear", "a") + command("hear", "b"))
-	q.hearRaw("*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n" + refusedRaw("HEAR", "too many subscriptions"))
+	q.hearRaw("*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n" + refusedRaw(t, "HEAR", "too many subscriptions"))
 }
 
 // CONFIG REWRITE keeps the gateway's lines as they are.

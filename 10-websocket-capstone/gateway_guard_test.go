@@ -57,7 +57,7 @@ func TestAdministrationIsDenied(t *testing.T) {
 		p.expect(fmt.Sprintf(`{"id":%d,"op":"cmd","args":["%s"]}`, i, strings.Join(words, `","`)), denied(i, "administrative commands are denied over WebSocket"))
 		// In a frame with others, by the array form and inline; the others run.
 		q.raw(command("INCR", "n") + command(words...) + line + "\r\n" + command("INCR", "n"))
-		refused := refusedRaw(strings.ToUpper(words[0]), "administrative commands are denied over WebSocket")
+		refused := refusedRaw(t, strings.ToUpper(words[0]), "administrative commands are denied over WebSocket")
 		q.hearRaw(fmt.Sprintf(":%d\r\n%s%s:%d\r\n", 2*i+1, refused, refused, 2*i+2))
 	}
 	for _, name := range []string{"SUBSCRIBE", "HELLO", "RESET", "QUIT"} {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,39 +28,58 @@ import (
 
 const patience = time.Minute // for what must happen; nothing waits this long unless it fails
 
-// startEngine is what startGateway puts behind the gateway; see TestWithOurOwnEngine.
-var startEngine = startRedis
-
-// own says that the engine is ours: it knows what was refused and why a session ended.
-var own bool
-
-// withOwnEngine lets a test run with our own engine behind the gateway.
-func withOwnEngine(t *testing.T) {
-	startEngine, own = startOwn, true
-	t.Cleanup(func() { startEngine, own, ownAttach, ownGateway = startRedis, false, nil, nil })
+// ownEngine is what is known of our own engine in a test that runs with it. It knows what was refused and why a
+// session ended, which a real Redis does not.
+type ownEngine struct {
+	attach  attachFunc               // attaches browsers to the server that startOwn has started last
+	gateway *atomic.Pointer[gateway] // where that server's INFO looks for the gateway
 }
 
-// ownAttach attaches browsers to the server that startOwn has started last.
-var ownAttach attachFunc
+// ownEngines are those of the tests that run now, by the tests' names.
+var ownEngines sync.Map
 
-// ownGateway is where that server's INFO looks for the gateway.
-var ownGateway *atomic.Pointer[gateway]
+// withOwnEngine lets a test run with our own engine behind the gateway, and the tests in it.
+func withOwnEngine(t *testing.T) {
+	ownEngines.Store(t.Name(), new(ownEngine))
+	t.Cleanup(func() { ownEngines.Delete(t.Name()) })
+}
+
+// ownOf returns the test's ownEngine, nil if a real Redis stands behind the gateway.
+func ownOf(t *testing.T) *ownEngine {
+	for name := t.Name(); ; name = name[:strings.LastIndexByte(name, '/')] {
+		if own, ok := ownEngines.Load(name); ok {
+			return own.(*ownEngine)
+		}
+		if !strings.Contains(name, "/") {
+			return nil
+		}
+	}
+}
 
 // refusedRaw is the answer to a forbidden command in byor.resp.v1. A foreign engine takes what the gateway
 // sends in its place for a command that it does not know.
-func refusedRaw(name, why string) string {
-	if own {
+func refusedRaw(t *testing.T, name, why string) string {
+	if ownOf(t) != nil {
 		return "-NOPERM " + name + ": " + why + "\r\n"
 	}
 	return "-ERR unknown command 'refused: " + name + ": " + why + "', with args beginning with: \r\n"
 }
 
+// startEngine starts what stands behind the gateway in this test.
+func startEngine(t *testing.T, args ...string) dialFunc {
+	t.Helper()
+	if ownOf(t) != nil {
+		return startOwn(t, args...)
+	}
+	return startRedis(t, args...)
+}
+
 // startOwn starts our own server inside the process, as main does.
 func startOwn(t *testing.T, args ...string) dialFunc {
 	t.Helper()
-	srv := ownServer(t, args...)
-	ownAttach = func(p server.Peer) (io.WriteCloser, error) { return srv.Attach(p) }
-	t.Cleanup(func() { ownAttach = nil })
+	srv, own := ownServer(t, args...), ownOf(t)
+	own.attach = func(p server.Peer) (io.WriteCloser, error) { return srv.Attach(p) }
+	t.Cleanup(func() { own.attach = nil })
 	return dialInMemory(srv.ServeConn)
 }
 
@@ -67,8 +87,11 @@ func ownServer(t *testing.T, args ...string) *server.Server {
 	t.Helper()
 	set, err := readSettings(append([]string{"--port", "0", "--dir", t.TempDir(), "--save", ""}, args...), (*config.Config).ParseArgs)
 	require.NoError(t, err)
-	ownGateway = &atomic.Pointer[gateway]{}
-	srv := server.New(set.cfg, server.Options{Log: server.LogTo(io.Discard), Beside: infoSection(ownGateway), ReservedChannels: presencePrefix, History: history.New(set.opts.History)})
+	at := &atomic.Pointer[gateway]{}
+	if own := ownOf(t); own != nil {
+		own.gateway = at
+	}
+	srv := server.New(set.cfg, server.Options{Log: server.LogTo(io.Discard), Beside: infoSection(at), ReservedChannels: presencePrefix, History: history.New(set.opts.History)})
 	require.NoError(t, srv.Start())
 	t.Cleanup(func() { _ = srv.Shutdown(context.Background(), server.ShutdownMode{NoSave: true, Now: true}) })
 	return srv
@@ -101,12 +124,13 @@ func startGateway(t *testing.T, change func(o *gatewayOptions), engineArgs ...st
 	if change != nil {
 		change(&o)
 	}
-	if o.Attach == nil {
-		o.Attach = ownAttach
+	own := ownOf(t)
+	if own != nil && o.Attach == nil {
+		o.Attach = own.attach
 	}
 	g := newGateway(o)
-	if ownGateway != nil {
-		ownGateway.Store(g)
+	if own != nil && own.gateway != nil {
+		own.gateway.Store(g)
 	}
 	srv := httptest.NewUnstartedServer(g)
 	srv.Listener = g.secured(unsentListener{srv.Listener}) // as Listen does

@@ -151,7 +151,7 @@ func TestJSONHistoryMistakes(t *testing.T) {
 
 	raw := g.dial(protoRESP)
 	raw.raw(command("HISTORY.SUBSCRIBE", "room:1", "LAST", "1", "b", "LAST", "1", "c", "LAST", "1", "d", "LAST", "1"))
-	raw.hearRaw(refusedRaw("HISTORY.SUBSCRIBE", "too many subscriptions"))
+	raw.hearRaw(refusedRaw(t, "HISTORY.SUBSCRIBE", "too many subscriptions"))
 }
 
 // What an operation that fails leaves subscribed counts, and what it does not, does not: also in a hurry.
@@ -252,6 +252,7 @@ func TestHistoryLargerThanTheQueue(t *testing.T) {
 
 // redis-cli PUBLISH on a real master reaches a browser of our replica, with a history that the master knows nothing of.
 func TestBrowserBehindARealMaster(t *testing.T) {
+	t.Parallel()
 	master := redistest.Start(t, t.TempDir(), "--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0")
 	withOwnEngine(t)
 	g := startGateway(t, nil, "--history", "room:*=10", "--enable-debug-command", "yes", "--replicaof", strings.Replace(master, ":", " ", 1))

@@ -84,6 +84,7 @@ func TestHTTPInABrowser(t *testing.T) {
 
 // EventSource comes back by itself and misses nothing, whatever ends its streams.
 func TestHTTPEventSourceResumes(t *testing.T) {
+	t.Parallel()
 	withOwnEngine(t)
 	g := startHTTP(t, nil, "--history", "room:*=1000")
 	b := openTab(t, g.http.URL+"/healthz") // a page of our own that does nothing by itself

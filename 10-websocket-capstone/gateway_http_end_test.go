@@ -127,7 +127,7 @@ func TestHTTPEventsOfUsers(t *testing.T) {
 	g.engineDo("ACL", "DELUSER", "ann")
 	e.line() // retry
 	e.expect("event: goodbye")
-	if own {
+	if ownOf(t) != nil {
 		e.expect(`data: {"push":"goodbye","code":1008,"reason":"the user was deleted"}`, "")
 	} else {
 		require.Contains(t, e.line(), `"code":1011`)

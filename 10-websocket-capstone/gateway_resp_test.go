@@ -66,12 +66,12 @@ func TestRawSubscriptionsHaveALimit(t *testing.T) {
 	p := g.dial(protoRESP)
 	p.raw(command("SUBSCRIBE", "a", "b") + command("PSUBSCRIBE", "x*") + command("SUBSCRIBE", "a") + command("SSUBSCRIBE", "s"))
 	p.hearRaw("*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n" +
-		"*3\r\n$10\r\npsubscribe\r\n$2\r\nx*\r\n:3\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:3\r\n" + refusedRaw("SSUBSCRIBE", "too many subscriptions"))
+		"*3\r\n$10\r\npsubscribe\r\n$2\r\nx*\r\n:3\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:3\r\n" + refusedRaw(t, "SSUBSCRIBE", "too many subscriptions"))
 	p.raw(command("UNSUBSCRIBE", "b") + command("SSUBSCRIBE", "s"))
 	p.hearRaw("*3\r\n$11\r\nunsubscribe\r\n$1\r\nb\r\n:2\r\n*3\r\n$10\r\nssubscribe\r\n$1\r\ns\r\n:1\r\n")
 	q := g.dial(protoRESP)
 	q.raw(command("MULTI") + command("SUBSCRIBE", "1", "2", "3", "4") + command("EXEC"))
-	q.hearRaw("+OK\r\n" + refusedRaw("SUBSCRIBE", "subscriptions change outside of MULTI only") + "-EXECABORT Transaction discarded because of previous errors.\r\n")
+	q.hearRaw("+OK\r\n" + refusedRaw(t, "SUBSCRIBE", "subscriptions change outside of MULTI only") + "-EXECABORT Transaction discarded because of previous errors.\r\n")
 }
 
 // The stream is cut at the same places however it arrives, and nothing of it is lost.

@@ -27,7 +27,7 @@ func TestUsersOverWebSocket(t *testing.T) {
 	q.raw(command("AUTH", "ann", "pw") + command("MULTI") + command("GET", "a") + command("GET", "b") + command("EXEC"))
 	q.hearRaw("+OK\r\n+OK\r\n+QUEUED\r\n-NOPERM " + lacksKey + "\r\n-EXECABORT Transaction discarded because of previous errors.\r\n")
 	require.EqualValues(t, 1, g.engineDo("ACL", "DELUSER", "ann").Int)
-	if own {
+	if ownOf(t) != nil {
 		p.expectClose(websocket.ClosePolicyViolation)
 		q.expectClose(websocket.ClosePolicyViolation)
 		return
@@ -38,10 +38,9 @@ func TestUsersOverWebSocket(t *testing.T) {
 
 // Where default is off, a browser has to log in although there is no password; the gateway itself need not.
 func TestGatewayWithoutDefaultUser(t *testing.T) {
-	g := startGateway(t, func(o *gatewayOptions) {
-		o.Dial = startOwn(t, "--user default off", "--user ann on >pw +@all ~*")
-		o.Locked = func() bool { return true }
-	})
+	withOwnEngine(t)
+	g := startGateway(t, func(o *gatewayOptions) { o.Locked = func() bool { return true } },
+		"--user default off", "--user ann on >pw +@all ~*")
 	require.True(t, g.engineDo("ACL", "WHOAMI").Null)
 	require.EqualValues(t, 0, g.engineDo("DBSIZE").Int)
 	p := g.dial(protoJSON)

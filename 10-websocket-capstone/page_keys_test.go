@@ -13,6 +13,7 @@ import (
 // The key browser, in a real browser.
 
 func TestPageFindsOneAmongAMillion(t *testing.T) {
+	t.Parallel()
 	g := startPage(t, nil)
 	fillKeys(t, g, 1_000_000)
 	g.engineDo("SET", "needle:1", "found")
@@ -220,6 +221,7 @@ func testPageLifeOfAKey(g *testGateway, b *tab) {
 
 // What is shown follows the server by itself, and other databases can be chosen, also after a reconnect.
 func TestPageKeysFollowTheServer(t *testing.T) {
+	t.Parallel()
 	g := startPage(t, nil)
 	g.engineDo("SET", "here", "1")
 	g.engineDo("MULTI") // SELECT counts for those who share the connection

@@ -79,6 +79,7 @@ func everything(g *testGateway, b *tab) {
 }
 
 func TestPageCanBeRead(t *testing.T) {
+	t.Parallel()
 	g := startPage(t, nil)
 	sampleData(g)
 	b := openTab(t, "about:blank")
@@ -125,6 +126,7 @@ func testPageShowsMarkupAsText(g *testGateway, b *tab) {
 }
 
 func TestPageOnAPhone(t *testing.T) {
+	t.Parallel()
 	g := startPage(t, nil)
 	sampleData(g)
 	g.engineDo("SET", fmt.Sprintf("long:%0200d", 1), fmt.Sprintf("%0500d", 1))

@@ -93,6 +93,7 @@ func TestPageConsole(t *testing.T) {
 }
 
 func TestPageCharts(t *testing.T) {
+	t.Parallel()
 	g := startPage(t, nil)
 	b := openPage(t, g)
 	b.waits(`document.querySelector("#ops strong").textContent !== "–"`)
@@ -125,6 +126,7 @@ func TestPageCharts(t *testing.T) {
 }
 
 func TestPageServerPanel(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = ln.Close() })
