@@ -118,6 +118,7 @@ func TestTLSConfigAsRedis(t *testing.T) {
 
 // A Sentinel that speaks TLS watches us, finds the replica, and fails over to it.
 func TestTLSSentinel(t *testing.T) {
+	t.Parallel() // it waits for Sentinel, which looks once a second
 	a := redistest.NewAuthority(t)
 	master := startTLS(t, a, "--tls-replication", "yes")
 	replica := startTLS(t, a, "--tls-replication", "yes", "--replicaof", hostPort(master.addr))
