@@ -20,10 +20,11 @@ import (
 // channel is what all subscribe to.
 const channel = "fan"
 
-// A payload begins with a mark that stands nowhere else in what the server sends, and when it was due.
+// A payload begins with a mark that stands nowhere else in what the server sends, and when it was due. The header of
+// a WebSocket's frame has any bytes for its length, and often a single '~', but what follows is a '{'.
 const (
-	mark     = '~'
-	stampLen = 1 + 19
+	mark     = "~~~t"
+	stampLen = len(mark) + 19
 )
 
 // base is what times are measured from.
@@ -33,7 +34,7 @@ func nanos() int64 { return int64(time.Since(base)) }
 
 // appendPayload appends a payload of n bytes that was due at.
 func appendPayload(dst []byte, at int64, n int) []byte {
-	dst = fmt.Appendf(dst, "%c%019d", mark, at)
+	dst = fmt.Appendf(dst, "%s%019d", mark, at)
 	return append(dst, strings.Repeat("x", n-stampLen)...)
 }
 
@@ -99,29 +100,35 @@ func (f *fan) close() {
 // listen counts the marks in what comes, and looks at the time of each.
 func (f *fan) listen(l *listener) {
 	buf := make([]byte, 64<<10)
+	kept := 0 // bytes of the last read that may be the beginning of a mark
 	for {
-		n, err := l.conn.Read(buf)
+		n, err := l.conn.Read(buf[kept:])
 		if err != nil {
 			if !errors.Is(err, net.ErrClosed) {
 				f.broken.Store(&err)
 			}
 			return
 		}
-		now, marks := nanos(), 0
 		l.mu.Lock()
-		for b := buf[:n]; ; {
-			i := bytes.IndexByte(b, mark)
-			if i < 0 {
-				break
-			}
-			marks++
-			if b = b[i:]; len(b) >= stampLen { // else the stamp is cut in two
-				l.late.Record(now - stamp(b[1:stampLen]))
-			}
-			b = b[1:]
-		}
+		marks, rest := l.look(buf[:kept+n], nanos())
 		l.mu.Unlock()
+		kept = copy(buf, rest)
 		f.received.Add(int64(marks))
+	}
+}
+
+// look counts the marks in b and notes how late they are. It returns the end of b that may be the beginning of another.
+func (l *listener) look(b []byte, now int64) (marks int, rest []byte) {
+	for {
+		i := bytes.Index(b, []byte(mark))
+		if i < 0 {
+			return marks, b[max(0, len(b)-len(mark)+1):]
+		}
+		marks++
+		if b = b[i:]; len(b) >= stampLen { // else the stamp is cut in two
+			l.late.Record(now - stamp(b[len(mark):stampLen]))
+		}
+		b = b[len(mark):]
 	}
 }
 

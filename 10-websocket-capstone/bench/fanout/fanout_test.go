@@ -79,3 +79,15 @@ func TestNoSubscription(t *testing.T) {
 		require.ErrorContains(t, err, said)
 	}
 }
+// The header of a frame is not taken for a message, and a mark is found wherever it is cut.
+func TestMarksInFrames(t *testing.T) {
+	frame := "\x81\x7e\x00\x7e" + `{"push":"message","data":"` + string(appendPayload(nil, 5, 60)) + `"}` + "~"
+	wire := strings.Repeat(frame, 3)
+	for cut := range wire {
+		l := &listener{}
+		first, rest := l.look([]byte(wire[:cut]), 1000)
+		second, _ := l.look(append(rest, wire[cut:]...), 1000)
+		require.Equal(t, 3, first+second, cut)
+		require.LessOrEqual(t, l.late.Quantile(1), int64(1100), cut)
+	}
+}
