@@ -79,6 +79,7 @@ func TestNoSubscription(t *testing.T) {
 		require.ErrorContains(t, err, said)
 	}
 }
+
 // The header of a frame is not taken for a message, and a mark is found wherever it is cut.
 func TestMarksInFrames(t *testing.T) {
 	frame := "\x81\x7e\x00\x7e" + `{"push":"message","data":"` + string(appendPayload(nil, 5, 60)) + `"}` + "~"
