@@ -31,14 +31,10 @@ func Load(r io.Reader, s *store.Store) (Loaded, error) {
 //
 // A key that the store has already, or a database that it does not have, is an error.
 func Into(s *store.Store, n *Loaded) Handler {
-	l := &intoStore{s: s, db: s.DB(0), n: n}
+	l := newIntoStore(s, n)
 	return Handler{
 		SelectDB: l.selectDB,
-		Resize: func(keys, _ uint64) error {
-			l.claimed = int(min(keys, 1<<30))
-			l.reserve()
-			return nil
-		},
+		Resize:   l.resize,
 		Ahead: func(keys [][]byte) { l.db.Touch(keys) },
 		Entry: func(e *Entry) error {
 			if l.late(e) {
@@ -61,18 +57,36 @@ func Into(s *store.Store, n *Loaded) Handler {
 
 // intoStore puts entries into a store.
 type intoStore struct {
-	s       *store.Store
-	db      *store.DB
-	n       *Loaded
-	claimed int // keys that db is said to get
-	room    int // keys that db is prepared for, because of that
+	s      *store.Store
+	db     *store.DB
+	n      *Loaded
+	claims []claim // of each database: a file may go back to one
+	*claim         // db's
+}
+
+// claim is what a file says of a database.
+type claim struct {
+	claimed int // keys that it is said to get
+	room    int // keys that it is prepared for, because of that
+}
+
+func newIntoStore(s *store.Store, n *Loaded) *intoStore {
+	l := &intoStore{s: s, db: s.DB(0), n: n, claims: make([]claim, s.Len())}
+	l.claim = &l.claims[0]
+	return l
+}
+
+func (l *intoStore) resize(keys, _ uint64) error {
+	l.claimed = int(min(keys, 1<<30))
+	l.reserve()
+	return nil
 }
 
 func (l *intoStore) selectDB(id int) error {
-	l.claimed, l.room = 0, 0
 	if l.db = l.s.DB(id); l.db == nil {
 		return fmt.Errorf("rdb: Data file was created with a Redis server configured to handle more than %d databases", l.s.Len())
 	}
+	l.claim = &l.claims[id]
 	return nil
 }
 
