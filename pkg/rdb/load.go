@@ -35,7 +35,7 @@ func Into(s *store.Store, n *Loaded) Handler {
 	return Handler{
 		SelectDB: l.selectDB,
 		Resize:   l.resize,
-		Ahead: func(keys [][]byte) { l.db.Touch(keys) },
+		Ahead:    func(keys [][]byte) { l.db.Touch(keys) },
 		Entry: func(e *Entry) error {
 			if l.late(e) {
 				return nil
