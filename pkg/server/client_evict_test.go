@@ -15,7 +15,7 @@ func TestEvictionOfClients(t *testing.T) {
 	eachServer(t, nil, func(t *testing.T, addr string) {
 		c, small, large, spared := dial(t, addr), dial(t, addr), dial(t, addr), dial(t, addr)
 		spared.want("CLIENT NO-EVICT ON", "+OK")
-		c.want("CLIENT NO-EVICT ON", "+OK") // it only looks
+		c.want("CLIENT NO-EVICT ON", "+OK")            // it only looks
 		for _, k := range []*testConn{large, spared} { // a request that does not end
 			fmt.Fprintf(k.conn, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4000000\r\n%s", strings.Repeat("x", 3000000))
 		}
