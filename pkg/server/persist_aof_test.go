@@ -414,7 +414,7 @@ func TestExpiredKeysOfALog(t *testing.T) {
 // The log tells how far a long load is.
 func TestLoadIsToldToTheLog(t *testing.T) {
 	now := time.Unix(1000, 0)
-	log := new(syncBuffer)
+	log := new(redistest.Buffer)
 	s := New(config.Default(), Options{Log: LogTo(log), Clock: func() time.Time { return now }})
 	s.eng.Lock()
 	s.files.BeginLoading(200)

@@ -26,7 +26,7 @@ func TestSharedSnapshot(t *testing.T) {
 		{"by a file", "no", "eof", "disk"}, {"streamed", "yes", "eof", "replicas sockets"}, {"mixed", "yes", "psync2", "disk"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var log lockedBuffer
+			var log redistest.Buffer
 			s, addr := startLogging(t, &log, "--repl-diskless-sync", c.diskless, "--repl-diskless-sync-delay", "3600", "--repl-diskless-sync-max-replicas", "5")
 			client := dial(t, addr)
 			fill(client, 0, 20)
@@ -93,7 +93,7 @@ func askForAll(t testing.TB, addr, capa string) string {
 // streamed takes up nobody.
 func TestSnapshotTakesUpLatecomers(t *testing.T) {
 	t.Parallel()
-	var log lockedBuffer
+	var log redistest.Buffer
 	s, addr := startLogging(t, &log, "--repl-diskless-sync", "no")
 	c := dial(t, addr)
 	c.want("DEBUG POPULATE 200000", "+OK")

@@ -3,12 +3,10 @@
 package server
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"byor/pkg/config"
@@ -20,36 +18,18 @@ import (
 
 // boot starts a server in this process and returns what its log said. It has no connections but the
 // one that the function it returns asks for.
-func boot(t testing.TB, dir string, options ...string) (s *Server, log *syncBuffer, err error) {
+func boot(t testing.TB, dir string, options ...string) (s *Server, log *redistest.Buffer, err error) {
 	t.Helper()
 	cfg := config.Default()
 	args := append([]string{"--port", "0", "--save", "", "--enable-debug-command", "yes", "--dir", dir, "--io-threads", "0"}, options...)
 	require.NoError(t, cfg.ParseArgs(args))
-	log = new(syncBuffer)
+	log = new(redistest.Buffer)
 	s = New(cfg, Options{Log: LogTo(log)})
 	if err = s.Start(); err != nil {
 		return nil, log, err
 	}
 	t.Cleanup(func() { stopServer(t, s) })
 	return s, log, nil
-}
-
-// syncBuffer is a log in memory.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // ask runs a command without a connection, and shows the reply.

@@ -11,6 +11,7 @@ import (
 
 	"byor/pkg/config"
 	"byor/pkg/pubsub"
+	"byor/pkg/redistest"
 	"byor/pkg/resp"
 
 	"github.com/stretchr/testify/require"
@@ -303,7 +304,7 @@ func TestAttachRefuses(t *testing.T) {
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, "ERR max number of clients reached", refused.Reply)
 
-	cfg, out := config.Default(), &lockedBuffer{}
+	cfg, out := config.Default(), &redistest.Buffer{}
 	require.NoError(t, cfg.ParseArgs([]string{"--port", "0", "--save", "", "--dir", t.TempDir()}))
 	s, _ = startWith(t, cfg, Options{Wrap: func(c net.Conn) net.Conn { return resp.Trace(c, out, "eyes") }})
 	p := attach(t, s)

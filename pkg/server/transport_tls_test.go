@@ -30,31 +30,13 @@ type tlsServer struct {
 	addr string
 	own  redistest.Pair // the server's
 	them redistest.Pair // the clients'
-	log  *lockedLog
-}
-
-// lockedLog is a log that can be read while it is written.
-type lockedLog struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lockedLog) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lockedLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	log  *redistest.Buffer
 }
 
 // startTLS runs a server whose certificate a has signed.
 func startTLS(t testing.TB, a *redistest.Authority, options ...string) *tlsServer {
 	t.Helper()
-	s := &tlsServer{t: t, a: a, own: a.Sign("server"), them: a.Sign("client"), log: &lockedLog{}}
+	s := &tlsServer{t: t, a: a, own: a.Sign("server"), them: a.Sign("client"), log: &redistest.Buffer{}}
 	port := itoa(redistest.Port(t))
 	s.addr = "127.0.0.1:" + port
 	cfg := config.Default()

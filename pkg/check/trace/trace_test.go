@@ -1,12 +1,10 @@
 package trace
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -64,31 +62,13 @@ func TestExcerptShowsTheDifference(t *testing.T) {
 	require.Equal(t, `"`+strings.Repeat("a", 80)+`" …921 bytes…`, Excerpt(long, -1))
 }
 
-// lockedBuffer is a bytes.Buffer that one goroutine may read while another writes.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 func TestProxy(t *testing.T) {
 	for _, c := range []struct{ second, want string }{
 		{"+PONG\r\n", "redis-server answers the same"},
 		{"-ERR no\r\n", `redis-server answers differently: "-ERR no\r\n"`},
 		{"", "<- offset 0, 7 bytes\n"},
 	} {
-		out := &lockedBuffer{}
+		out := &redistest.Buffer{}
 		p := &Proxy{Server: redistest.Answering(t, "+PONG\r\n"), Out: out}
 		if c.second != "" {
 			p.Second = redistest.Answering(t, c.second)

@@ -3,14 +3,12 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,31 +22,13 @@ import (
 
 // The program as a learner uses it: what it prints, remembers, and leaves behind.
 
-// lines collects what a process prints.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // program returns how to start it in a tree of its own, whose only file is go.mod.
-func program(t *testing.T) (dir string, start func(args ...string) (*exec.Cmd, *lines)) {
+func program(t *testing.T) (dir string, start func(args ...string) (*exec.Cmd, *redistest.Buffer)) {
 	bin := redistest.Program(t, "pkg/check/cmd/check")
 	dir = t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module byor\n"), 0o644))
-	return dir, func(args ...string) (*exec.Cmd, *lines) {
-		cmd, out := exec.Command(bin, args...), &lines{}
+	return dir, func(args ...string) (*exec.Cmd, *redistest.Buffer) {
+		cmd, out := exec.Command(bin, args...), &redistest.Buffer{}
 		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
 		require.NoError(t, cmd.Start())
 		t.Cleanup(func() { cmd.Process.Kill() })
@@ -56,7 +36,7 @@ func program(t *testing.T) (dir string, start func(args ...string) (*exec.Cmd, *
 	}
 }
 
-func eventually(t *testing.T, out *lines, n int, what string) {
+func eventually(t *testing.T, out *redistest.Buffer, n int, what string) {
 	t.Helper()
 	require.Eventually(t, func() bool { return strings.Count(out.String(), what) >= n }, time.Minute, 5*time.Millisecond, "%s", what)
 }
