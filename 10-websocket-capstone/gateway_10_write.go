@@ -14,7 +14,7 @@ import (
 
 // Station 10: whoever puts a message into an empty outbox calls a writer. A few writers serve all sockets in turn: each
 // writes a frame, at most, and goes on to the next socket. What is queued meanwhile goes out in the next frame. So an
-// idle browser costs no goroutine, and the busier the server is, the more messages share a system call.
+// idle browser costs no goroutine that writes, and the busier the server is, the more messages share a system call.
 //
 // A writer never waits for a peer. It hands a socket that takes no more, or has something large to take, to a
 // goroutine of its own, which waits. Still only one at a time writes to a socket: outbox.busy sees to that.
